@@ -1,0 +1,29 @@
+-- name: CreateGroup :execlastid
+INSERT INTO `group` (GroupName, creator) VALUES (?, ?);
+
+-- name: GetGroup :one
+SELECT GroupID, GroupName, creator FROM `group` WHERE GroupID = ?;
+
+-- name: SetGroupOwner :execrows
+UPDATE `group` SET creator = ? WHERE GroupID = ?;
+
+-- name: AddMember :exec
+INSERT INTO userofgroup (GroupID, account, joined_at) VALUES (?, ?, ?) ON DUPLICATE KEY UPDATE account = account;
+
+-- name: RemoveMember :execrows
+DELETE FROM userofgroup WHERE GroupID = ? AND account = ?;
+
+-- name: IsMember :one
+SELECT COUNT(*) FROM userofgroup WHERE GroupID = ? AND account = ?;
+
+-- name: Members :many
+SELECT account FROM userofgroup WHERE GroupID = ? ORDER BY joined_at, account;
+
+-- name: OldestMember :one
+SELECT account FROM userofgroup WHERE GroupID = ? ORDER BY joined_at, account LIMIT 1;
+
+-- The accounts that share a group with this one, up to a limit; may name one twice.
+-- name: GroupMates :many
+SELECT other.account
+FROM userofgroup mine JOIN userofgroup other ON other.GroupID = mine.GroupID
+WHERE mine.account = ? LIMIT ?;

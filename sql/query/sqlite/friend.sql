@@ -1,0 +1,2 @@
+-- name: AddFriend :exec
+INSERT INTO friends ("user", friend) VALUES (?, ?) ON CONFLICT DO NOTHING;
