@@ -12,12 +12,12 @@ import (
 )
 
 const accountsByUsername = `-- name: AccountsByUsername :many
-SELECT account FROM ` + "`" + `user` + "`" + ` WHERE username = ? LIMIT 2
+SELECT account FROM ` + "`" + `user` + "`" + ` WHERE username = BINARY ? LIMIT 2
 `
 
 // Two rows tell "exactly one" from "several".
-func (q *Queries) AccountsByUsername(ctx context.Context, username string) ([]string, error) {
-	rows, err := q.db.QueryContext(ctx, accountsByUsername, username)
+func (q *Queries) AccountsByUsername(ctx context.Context, dollar_1 string) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, accountsByUsername, dollar_1)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func (q *Queries) CreateUser(ctx context.Context, arg CreateUserParams) (int64, 
 }
 
 const getUser = `-- name: GetUser :one
-SELECT id, account, password, username, age, sex FROM ` + "`" + `user` + "`" + ` WHERE account = ?
+SELECT id, account, password, username, age, sex FROM ` + "`" + `user` + "`" + ` WHERE account = CAST(? AS BINARY)
 `
 
 type GetUserRow struct {
@@ -78,7 +78,8 @@ type GetUserRow struct {
 	Sex      sql.NullString
 }
 
-func (q *Queries) GetUser(ctx context.Context, account string) (GetUserRow, error) {
+// The lengths are compared because MySQL's = overlooks spaces at the end of a text; the embedded engine's doesn't.
+func (q *Queries) GetUser(ctx context.Context, account interface{}) (GetUserRow, error) {
 	row := q.db.QueryRowContext(ctx, getUser, account)
 	var i GetUserRow
 	err := row.Scan(

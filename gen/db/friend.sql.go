@@ -21,7 +21,7 @@ func (q *Queries) AddFriend(ctx context.Context, user string, friend string) err
 }
 
 const deleteFriend = `-- name: DeleteFriend :execrows
-DELETE FROM friends WHERE ` + "`" + `user` + "`" + ` = ? AND friend = ?
+DELETE FROM friends WHERE ` + "`" + `user` + "`" + ` = ? AND friend = BINARY ?
 `
 
 func (q *Queries) DeleteFriend(ctx context.Context, user string, friend string) (int64, error) {
@@ -103,7 +103,8 @@ func (q *Queries) Friends(ctx context.Context, user string) ([]FriendsRow, error
 }
 
 const isFriend = `-- name: IsFriend :one
-SELECT COUNT(*) FROM friends WHERE ` + "`" + `user` + "`" + ` = ? AND friend = ?
+SELECT COUNT(*) FROM friends
+WHERE ` + "`" + `user` + "`" + ` = ? AND friend = BINARY ?
 `
 
 func (q *Queries) IsFriend(ctx context.Context, user string, friend string) (int64, error) {

@@ -16,10 +16,8 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"os/user"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -40,15 +38,17 @@ type process struct {
 	instances map[*instance]struct{}
 	names     int
 
-	mariadb shared
-	minio   shared
-}
-
-// shared is an instance that all tests of the process use; the first one starts it.
-type shared struct {
-	once     sync.Once
-	instance *instance
-	err      error
+	// Shared by all tests of the process; the first one that asks starts them.
+	mariadb struct {
+		once     sync.Once
+		instance *instance
+		err      error
+	}
+	minio struct {
+		once sync.Once
+		s3   S3
+		err  error
+	}
 }
 
 // here is the one thing that outlives a test: servers shared by all tests of the process.
@@ -172,12 +172,4 @@ func sweep(parent string) {
 		}
 		_ = file.Close()
 	}
-}
-
-// currentUser is the name MariaDB asks for when it is started by root.
-func currentUser() string {
-	if u, err := user.Current(); err == nil && !strings.ContainsAny(u.Username, " \t") {
-		return u.Username
-	}
-	return "root"
 }

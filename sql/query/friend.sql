@@ -3,10 +3,11 @@
 INSERT INTO friends (`user`, friend) VALUES (?, ?) ON DUPLICATE KEY UPDATE friend = friend;
 
 -- name: DeleteFriend :execrows
-DELETE FROM friends WHERE `user` = ? AND friend = ?;
+DELETE FROM friends WHERE `user` = ? AND friend = BINARY sqlc.arg(friend);
 
 -- name: IsFriend :one
-SELECT COUNT(*) FROM friends WHERE `user` = ? AND friend = ?;
+SELECT COUNT(*) FROM friends
+WHERE `user` = ? AND friend = BINARY sqlc.arg(friend);
 
 -- name: Friends :many
 SELECT u.id, u.account, u.username, u.age, u.sex

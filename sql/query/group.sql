@@ -27,3 +27,8 @@ SELECT account FROM userofgroup WHERE GroupID = ? ORDER BY joined_at, account LI
 SELECT other.account
 FROM userofgroup mine JOIN userofgroup other ON other.GroupID = mine.GroupID
 WHERE mine.account = ? LIMIT ?;
+
+-- Whether two accounts share a group.
+-- name: SharedGroups :one
+SELECT COUNT(*) FROM userofgroup mine JOIN userofgroup other ON other.GroupID = mine.GroupID
+WHERE mine.account = sqlc.arg(account) AND other.account = sqlc.arg(other);

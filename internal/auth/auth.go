@@ -1,0 +1,261 @@
+// Package auth owns password hashes, tokens and sessions. The truth about sessions is in SQL; each node remembers for
+// a few seconds which it has seen, and the bus tells it of those that end.
+package auth
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"golang.org/x/text/unicode/norm"
+
+	"tim/gen/db"
+	"tim/internal/fault"
+	"tim/internal/store"
+)
+
+const (
+	issuer = "tim"
+	// TokenLife is how long a token is good.
+	TokenLife = time.Hour
+	// SessionLife is how long a session lives after its last use.
+	SessionLife = 30 * 24 * time.Hour
+	// touchEvery is how exactly the last use is known; an UPDATE at every request would cost more than it tells.
+	touchEvery = time.Hour
+	// maxDevice bounds what is kept of a client's User-Agent, in characters.
+	maxDevice = 200
+)
+
+// Session is an authenticated login.
+type Session struct {
+	Account string
+	ID      string    // the token's jti
+	Expires time.Time // the token's, not the session's
+}
+
+// Options of New. Every field is needed.
+type Options struct {
+	DB        *store.DB
+	Passwords *Passwords
+	Key       []byte // HS256, at least MinKeyBytes
+	// Ended tells every node, this one included, that a session has ended. Called after the commit.
+	Ended func(ctx context.Context, account, session string) error
+	Log   *slog.Logger
+	// FailuresPerAccount and FailuresPerAddress are the failed logins allowed at once; after them one more every
+	// AccountRefill or AddressRefill. 0 for no limit.
+	FailuresPerAccount int
+	FailuresPerAddress int
+}
+
+// How fast failed logins are forgiven.
+const (
+	accountRefill = 30 * time.Second
+	addressRefill = time.Second
+)
+
+// Auth logs accounts in and out and checks their tokens. Safe for concurrent use.
+type Auth struct {
+	Options
+	perAccount *attempts
+	perAddress *attempts
+	seen       *seen
+	parser     *jwt.Parser
+}
+
+// New returns an Auth.
+func New(o Options) *Auth {
+	return &Auth{
+		Options:    o,
+		perAccount: newAttempts(o.FailuresPerAccount, accountRefill),
+		perAddress: newAttempts(o.FailuresPerAddress, addressRefill),
+		seen:       newSeen(),
+		parser: jwt.NewParser(jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithIssuer(issuer),
+			jwt.WithExpirationRequired(), jwt.WithIssuedAt()),
+	}
+}
+
+// Login checks a password and begins a session, whose token it returns. An unknown account and a wrong password are
+// told apart neither by the answer nor by its time. address is the client's, device its User-Agent.
+func (a *Auth) Login(ctx context.Context, account, password, address, device string) (string, error) {
+	account = norm.NFC.String(account)
+	now := time.Now()
+	if wait := max(a.perAccount.wait(account, now), a.perAddress.wait(address, now)); wait > 0 {
+		return "", fault.Retry(fault.TooManyAttempts, wait)
+	}
+	user, err := a.DB.Read().GetUser(ctx, account)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return "", fmt.Errorf("login: %w", err)
+	}
+	hash := user.Password.String
+	if user.Account != account { // a column may ignore trailing spaces; accounts don't
+		hash = ""
+	}
+	ok, err := a.Passwords.Match(ctx, hash, password)
+	if err != nil {
+		return "", fmt.Errorf("login: %w", err)
+	}
+	if !ok {
+		a.perAccount.fail(account, now)
+		a.perAddress.fail(address, now)
+		return "", fault.New(fault.WrongCredentials)
+	}
+	return a.begin(ctx, account, device)
+}
+
+// begin stores a new session, drops the account's expired ones, and returns the new one's token.
+func (a *Auth) begin(ctx context.Context, account, device string) (string, error) {
+	random := make([]byte, 16)
+	if _, err := rand.Read(random); err != nil {
+		return "", fmt.Errorf("begin session: %w", err)
+	}
+	id, now := base64.RawURLEncoding.EncodeToString(random), time.Now()
+	if runes := []rune(device); len(runes) > maxDevice {
+		device = string(runes[:maxDevice])
+	}
+	err := a.DB.Tx(ctx, func(tx *store.Tx) error {
+		if err := tx.DeleteExpiredSessions(ctx, account, now.UnixMilli()); err != nil {
+			return fmt.Errorf("delete expired sessions: %w", err)
+		}
+		return tx.CreateSession(ctx, db.CreateSessionParams{
+			Account: account, ID: id, Device: device,
+			CreatedAt: now.UnixMilli(), UsedAt: now.UnixMilli(), ExpiresAt: now.Add(SessionLife).UnixMilli(),
+		})
+	})
+	if err != nil {
+		return "", fmt.Errorf("begin session: %w", err)
+	}
+	return a.sign(account, id, now)
+}
+
+func (a *Auth) sign(account, id string, now time.Time) (string, error) {
+	token := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.RegisteredClaims{
+		ID: id, Subject: account, Issuer: issuer,
+		IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(TokenLife)),
+	})
+	text, err := token.SignedString(a.Key)
+	if err != nil {
+		return "", fmt.Errorf("sign token: %w", err)
+	}
+	return text, nil
+}
+
+// Authenticate checks a token and its session. A node that has seen the session a moment ago doesn't ask the database.
+func (a *Auth) Authenticate(ctx context.Context, token string) (Session, error) {
+	if token == "" {
+		return Session{}, fault.New(fault.MissingToken)
+	}
+	var claims jwt.RegisteredClaims
+	_, err := a.parser.ParseWithClaims(token, &claims, func(*jwt.Token) (any, error) { return a.Key, nil })
+	switch {
+	case errors.Is(err, jwt.ErrTokenExpired):
+		return Session{}, fault.Wrap(fault.ExpiredToken, err)
+	case err != nil:
+		return Session{}, fault.Wrap(fault.InvalidToken, err)
+	case claims.Subject == "" || claims.ID == "":
+		return Session{}, fault.New(fault.InvalidToken)
+	}
+	s := Session{Account: claims.Subject, ID: claims.ID, Expires: claims.ExpiresAt.Time}
+	return s, a.Check(ctx, s)
+}
+
+// Check reports whether a session still lives: nil, the fault SessionEnded, or why it can't be told.
+func (a *Auth) Check(ctx context.Context, s Session) error {
+	now := time.Now()
+	switch a.seen.state(s.ID, now) {
+	case alive:
+		return nil
+	case ended:
+		return fault.New(fault.SessionEnded)
+	case unknown:
+	}
+	row, err := a.DB.Read().GetSession(ctx, s.Account, s.ID)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && row.ExpiresAt <= now.UnixMilli() {
+		return fault.New(fault.SessionEnded)
+	}
+	if err != nil {
+		return fmt.Errorf("check session: %w", err)
+	}
+	if now.UnixMilli()-row.UsedAt > touchEvery.Milliseconds() {
+		err := a.DB.Write().TouchSession(ctx, db.TouchSessionParams{
+			UsedAt: now.UnixMilli(), ExpiresAt: now.Add(SessionLife).UnixMilli(), Account: s.Account, Session: s.ID,
+		})
+		if err != nil {
+			return fmt.Errorf("touch session: %w", err)
+		}
+	}
+	a.seen.alive(s.ID, now)
+	return nil
+}
+
+// Logout ends one session, here at once and on every node when the bus has told it.
+func (a *Auth) Logout(ctx context.Context, s Session) error {
+	if _, err := a.DB.Write().DeleteSession(ctx, s.Account, s.ID); err != nil {
+		return fmt.Errorf("logout: %w", err)
+	}
+	a.tell(ctx, s.Account, s.ID)
+	return nil
+}
+
+// SetPassword gives an account a new password and ends all its sessions. For operators: it asks for no old password.
+func (a *Auth) SetPassword(ctx context.Context, account, password string) error {
+	account = norm.NFC.String(account)
+	if err := CheckPassword(password); err != nil {
+		return err
+	}
+	hash, err := a.Passwords.Hash(ctx, password)
+	if err != nil {
+		return err
+	}
+	var sessions []string
+	err = a.DB.Tx(ctx, func(tx *store.Tx) error {
+		user, err := tx.GetUser(ctx, account)
+		if errors.Is(err, sql.ErrNoRows) || err == nil && user.Account != account {
+			return fault.New(fault.UnknownAccount)
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := tx.SetPassword(ctx, sql.NullString{String: hash, Valid: true}, account); err != nil {
+			return err
+		}
+		if sessions, err = tx.SessionIDs(ctx, account); err != nil {
+			return err
+		}
+		return tx.DeleteSessions(ctx, account)
+	})
+	if err != nil {
+		return fmt.Errorf("set password: %w", err)
+	}
+	for _, id := range sessions {
+		a.tell(ctx, account, id)
+	}
+	return nil
+}
+
+// tell spreads the end of a session. Nodes that don't hear of it notice within rememberFor.
+func (a *Auth) tell(ctx context.Context, account, id string) {
+	a.Forget(id)
+	if err := a.Ended(context.WithoutCancel(ctx), account, id); err != nil {
+		a.Log.Warn("other nodes were not told of an ended session", "account", account, "err", err)
+	}
+}
+
+// Forget makes this node refuse a session that has ended. Called when the bus brings the news.
+func (a *Auth) Forget(id string) { a.seen.ended(id, time.Now()) }
+
+// ForgetAll makes this node ask the database again about every session. Called when the bus may have lost news.
+func (a *Auth) ForgetAll() { a.seen.clear() }
+
+// CheckPassword refuses a new password that is too short or too long: 6 characters to 72 bytes.
+func CheckPassword(password string) error {
+	if len([]rune(password)) < 6 || len(password) > MaxPasswordBytes {
+		return fault.Invalid(fault.InvalidBody, "password", "must have 6 characters to 72 bytes")
+	}
+	return nil
+}

@@ -1,0 +1,89 @@
+package auth
+
+import (
+	"sync"
+	"time"
+)
+
+const (
+	// rememberFor is how long a node trusts what it has seen of a session: the time within which it notices one that
+	// ended although the bus lost the news.
+	rememberFor = 5 * time.Second
+	// maxSeen bounds the memory, at some 100 bytes a session.
+	maxSeen = 1 << 17
+)
+
+type state int
+
+const (
+	unknown state = iota
+	alive
+	ended
+)
+
+// seen remembers the sessions that this node has seen lately. Safe for concurrent use.
+type seen struct {
+	mu       sync.Mutex
+	sessions map[string]sighting
+}
+
+type sighting struct {
+	state state
+	until time.Time
+}
+
+func newSeen() *seen { return &seen{sessions: make(map[string]sighting)} }
+
+func (s *seen) state(id string, now time.Time) state {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if was := s.sessions[id]; now.Before(was.until) {
+		return was.state
+	}
+	return unknown
+}
+
+// alive remembers a session that the database holds, unless it is known to have ended: the database may have been
+// asked before it ended.
+func (s *seen) alive(id string, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if was := s.sessions[id]; was.state == ended && now.Before(was.until) {
+		return
+	}
+	s.put(id, sighting{alive, now.Add(rememberFor)}, now)
+}
+
+// ended remembers an end for longer than any question to the database takes.
+func (s *seen) ended(id string, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.put(id, sighting{ended, now.Add(time.Minute)}, now)
+}
+
+func (s *seen) clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, was := range s.sessions {
+		if was.state == alive {
+			delete(s.sessions, id)
+		}
+	}
+}
+
+func (s *seen) put(id string, what sighting, now time.Time) {
+	if len(s.sessions) >= maxSeen {
+		for other, was := range s.sessions {
+			if now.After(was.until) {
+				delete(s.sessions, other)
+			}
+		}
+	}
+	for other := range s.sessions {
+		if len(s.sessions) < maxSeen {
+			break
+		}
+		delete(s.sessions, other)
+	}
+	s.sessions[id] = what
+}

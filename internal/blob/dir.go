@@ -1,0 +1,205 @@
+package blob
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+)
+
+const (
+	// tempFolder lies inside each prefix's folder, so that a rename out of it never crosses file systems, also when
+	// one of the folders is a mount.
+	tempFolder = ".tmp"
+
+	folderMode = 0o700
+	fileMode   = 0o600
+)
+
+// Dir is a Store in a directory. What Put has returned for survives a power failure.
+type Dir struct {
+	root *os.Root
+}
+
+// NewDir opens the store in the given folder, which belongs to this process alone: what an earlier one left
+// half-written is removed. It makes the folder where there is none, for this user only (0700, files 0600), and fails
+// when it can't write there.
+func NewDir(folder string) (*Dir, error) {
+	if err := os.MkdirAll(folder, folderMode); err != nil {
+		return nil, fmt.Errorf("blob: folder for files: %w", err)
+	}
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return nil, fmt.Errorf("blob: folder for files: %w", err)
+	}
+	d := &Dir{root: root}
+	for _, prefix := range []string{Avatar, Picture, Audio, Video} {
+		err = errors.Join(err, d.emptyTemp(prefix))
+	}
+	if err == nil {
+		err = d.Ping(context.Background())
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("blob: folder %s: %w", folder, err), root.Close())
+	}
+	return d, nil
+}
+
+// emptyTemp removes the prefix's folder for temporary files with all that is in it, and makes it anew.
+func (d *Dir) emptyTemp(prefix string) error {
+	temp := path.Join(prefix, tempFolder)
+	if err := d.root.RemoveAll(temp); err != nil {
+		return fmt.Errorf("remove temporary files: %w", err)
+	}
+	return d.makeFolder(prefix)
+}
+
+// makeFolder makes the prefix's folders, and sees to it that they outlast a power failure.
+func (d *Dir) makeFolder(prefix string) error {
+	if err := d.root.MkdirAll(path.Join(prefix, tempFolder), folderMode); err != nil {
+		return fmt.Errorf("make folder: %w", err)
+	}
+	return errors.Join(d.sync(prefix), d.sync("."))
+}
+
+// sync makes the entries of a folder durable.
+func (d *Dir) sync(folder string) error {
+	f, err := d.root.Open(folder)
+	if err != nil {
+		return fmt.Errorf("open folder: %w", err)
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// Put implements Store.
+func (d *Dir) Put(ctx context.Context, key string, r io.Reader) (int64, error) {
+	if !validKey(key) {
+		return 0, failed("put", key, ErrInvalidKey)
+	}
+	size, err := d.put(ctx, key, r)
+	if err != nil {
+		return 0, failed("put", key, err)
+	}
+	return size, nil
+}
+
+func (d *Dir) put(ctx context.Context, key string, r io.Reader) (size int64, err error) {
+	prefix, _, _ := strings.Cut(key, "/")
+	temp := path.Join(prefix, tempFolder, rand.Text())
+	f, err := d.create(prefix, temp)
+	if err != nil {
+		return 0, err
+	}
+	renamed := false
+	defer func() { // also when r panics
+		if !renamed {
+			err = errors.Join(err, ignore(f.Close(), os.ErrClosed), d.root.Remove(temp))
+		}
+	}()
+	if size, err = io.Copy(f, untilDone{ctx, r}); err != nil {
+		return 0, err
+	}
+	if err = errors.Join(f.Sync(), f.Close()); err != nil {
+		return 0, err
+	}
+	if err = ctx.Err(); err != nil {
+		return 0, err
+	}
+	if err = d.root.Rename(temp, key); err != nil {
+		return 0, err
+	}
+	renamed = true
+	return size, d.sync(prefix)
+}
+
+// create makes a temporary file, and its folder when someone took that away.
+func (d *Dir) create(prefix, temp string) (*os.File, error) {
+	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	f, err := d.root.OpenFile(temp, flags, fileMode)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return f, err
+	}
+	if err := d.makeFolder(prefix); err != nil {
+		return nil, err
+	}
+	return d.root.OpenFile(temp, flags, fileMode)
+}
+
+// Open implements Store. The Object's inner reader is an *os.File, which net/http can send without copying; ctx is
+// not asked.
+func (d *Dir) Open(_ context.Context, key string) (*Object, error) {
+	if !validKey(key) {
+		return nil, failed("open", key, ErrNotFound)
+	}
+	f, err := d.root.Open(key)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, failed("open", key, ErrNotFound)
+	}
+	if err != nil {
+		return nil, failed("open", key, err)
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return nil, failed("open", key, errors.Join(err, f.Close()))
+	}
+	return &Object{
+		ReadSeekCloser: f,
+		Size:           info.Size(),
+		ModTime:        info.ModTime(),
+		ETag:           fmt.Sprintf(`"%x-%x"`, info.ModTime().UnixNano(), info.Size()),
+	}, nil
+}
+
+// Delete implements Store.
+func (d *Dir) Delete(_ context.Context, key string) error {
+	if !validKey(key) {
+		return nil
+	}
+	prefix, _, _ := strings.Cut(key, "/")
+	err := d.root.Remove(key)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = d.sync(prefix)
+	}
+	if err != nil {
+		return failed("delete", key, err)
+	}
+	return nil
+}
+
+// Ping implements Store: it writes a small file and removes it.
+func (d *Dir) Ping(_ context.Context) error {
+	temp := path.Join(Avatar, tempFolder, rand.Text())
+	f, err := d.create(Avatar, temp)
+	if err == nil {
+		_, err = f.WriteString("ping")
+		err = errors.Join(err, f.Close(), d.root.Remove(temp))
+	}
+	if err != nil {
+		return fmt.Errorf("blob: folder for files is not writable: %w", err)
+	}
+	return nil
+}
+
+// Close implements Store. Objects that are open stay good.
+func (d *Dir) Close() error {
+	return ignore(d.root.Close(), os.ErrClosed)
+}
+
+// ignore returns err unless it is the one that is to be expected.
+func ignore(err, expected error) error {
+	if errors.Is(err, expected) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,74 @@
+// Package chat owns the rules and use cases: users, friends, groups, conversations, messages, marks. Every face of the
+// server (REST, the sockets) ends here, so rights are checked here, and each use case is one transaction.
+package chat
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"golang.org/x/text/unicode/norm"
+
+	"tim/internal/fault"
+	"tim/internal/store"
+)
+
+// Options of New. Every field is needed, except that a limit of 0 means none.
+type Options struct {
+	DB *store.DB
+	// HashPassword returns what is stored of a password.
+	HashPassword func(ctx context.Context, password string) (string, error)
+	// Notify tells every node, this one included, of what was committed. It must not block for long and can't fail:
+	// whoever misses an event catches up from the database.
+	Notify func(ctx context.Context, e Event)
+	// Online tells which of the accounts have a live chat socket, in their order.
+	Online func(ctx context.Context, accounts []string) []bool
+	// AllowStrangers lets accounts that are no friends write to each other.
+	AllowStrangers bool
+	// VisibleLimit bounds the members of groups that an account sees without being their friend.
+	VisibleLimit int
+}
+
+// Service holds the use cases. Safe for concurrent use.
+type Service struct {
+	Options
+	writer *writer
+}
+
+// New returns a Service. Close it.
+func New(o Options) *Service {
+	s := &Service{Options: o}
+	s.writer = newWriter(s.commit, o.DB.Lanes())
+	return s
+}
+
+// Close waits until the messages under way are stored and answered. No Send may follow.
+func (s *Service) Close() { s.writer.close() }
+
+// Normal returns an account's one spelling: accounts are NFC-normalised and compared by their bytes.
+func Normal(account string) string { return norm.NFC.String(account) }
+
+// own refuses a caller who acts for somebody else's account.
+func own(caller, account string) error {
+	if Normal(account) != caller {
+		return fault.New(fault.NotYourAccount)
+	}
+	return nil
+}
+
+// ErrGroupOwner: tells an operator that an account can't own a group that it isn't a member of.
+var ErrGroupOwner = errors.New("the account is no member of the group")
+
+func nullable(s string) sql.NullString { return sql.NullString{String: s, Valid: s != ""} }
+
+// notFound turns "no row" into the fault that says so.
+func notFound(err error, reason fault.Reason) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return fault.New(reason)
+	}
+	if err != nil {
+		return fmt.Errorf("look up: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,148 @@
+package chat
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"tim/gen/db"
+	"tim/internal/fault"
+	"tim/internal/store"
+)
+
+// Target names a conversation from one side: the account or the group opposite.
+type Target struct {
+	User  string
+	Group int32 // 0 for a user
+}
+
+// ToUser names the one-to-one conversation with an account.
+func ToUser(account string) Target { return Target{User: Normal(account)} }
+
+// ToGroup names a group's conversation.
+func ToGroup(group int32) Target { return Target{Group: group} }
+
+// Conversation is the target's id, seen from an account: g<GroupID>, or d<hash of both accounts>. It is computed, not
+// looked up, so that every statement can name its conversation.
+func (t Target) Conversation(account string) string {
+	if t.Group != 0 {
+		return groupID(t.Group)
+	}
+	return directID(account, t.User)
+}
+
+func groupID(group int32) string { return "g" + strconv.Itoa(int(group)) }
+
+func directID(a, b string) string {
+	if b < a {
+		a, b = b, a
+	}
+	// No account holds a NUL, so the pair can be told from every other.
+	sum := sha256.Sum256([]byte(a + "\x00" + b))
+	return "d" + base64.RawURLEncoding.EncodeToString(sum[:16])
+}
+
+// Opening is what a socket needs to know of the conversation it opens.
+type Opening struct {
+	Conversation string
+	// Delivered is the seq up to which the account's sockets of this conversation have confirmed.
+	Delivered int64
+}
+
+// Open checks that an account may read and write a conversation and tells where it stands. For members and friends; a
+// group or an account that isn't there is told apart from one without the right.
+func (s *Service) Open(ctx context.Context, caller string, t Target) (Opening, error) {
+	if err := s.mayOpen(ctx, caller, t); err != nil {
+		return Opening{}, err
+	}
+	o := Opening{Conversation: t.Conversation(caller)}
+	var err error
+	o.Delivered, err = s.DB.Read().Delivered(ctx, caller, o.Conversation)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = s.DB.Tx(ctx, func(tx *store.Tx) error { return participate(ctx, tx, caller, o.Conversation, t) })
+	}
+	if err != nil {
+		return Opening{}, fmt.Errorf("open conversation: %w", err)
+	}
+	return o, nil
+}
+
+func (s *Service) mayOpen(ctx context.Context, caller string, t Target) error {
+	if t.Group != 0 {
+		if _, err := s.DB.Read().GetGroup(ctx, t.Group); err != nil {
+			return notFound(err, fault.UnknownGroup)
+		}
+	} else if _, err := s.account(ctx, s.DB.Read(), t.User); err != nil {
+		return err
+	}
+	return s.mayWrite(ctx, s.DB.Read(), caller, t)
+}
+
+// mayWrite refuses whoever is no member, or no friend.
+func (s *Service) mayWrite(ctx context.Context, q *db.Queries, caller string, t Target) error {
+	if t.Group != 0 {
+		members, err := q.IsMember(ctx, t.Group, caller)
+		if err == nil && members == 0 {
+			return fault.New(fault.NotAMember)
+		}
+		return err
+	}
+	if t.User == caller {
+		return fault.New(fault.NotFriends)
+	}
+	if s.AllowStrangers {
+		_, err := s.account(ctx, q, t.User)
+		return err
+	}
+	friend, err := s.isFriend(ctx, q, caller, t.User)
+	if err == nil && !friend {
+		return fault.New(fault.NotFriends)
+	}
+	return err
+}
+
+// participate makes an account's side of a conversation, at its beginning: members of a taken-over group were there
+// before its first message. One that is there already stays as it is.
+func participate(ctx context.Context, tx *store.Tx, account, conversation string, t Target) error {
+	return tx.AddParticipant(ctx, db.AddParticipantParams{
+		Account: account, Conversation: conversation, Peer: nullable(t.User),
+		GroupID: sql.NullInt32{Int32: t.Group, Valid: t.Group != 0},
+	})
+}
+
+// Missed returns the messages after a seq, in order, at most limit. Only for an account's socket that Open has
+// admitted and no event has ended since.
+func (s *Service) Missed(ctx context.Context, conversation string, after int64, limit int) ([]Message, error) {
+	rows, err := s.DB.Read().MessagesAfter(ctx, conversation, after, int32(limit))
+	if err != nil {
+		return nil, fmt.Errorf("missed messages: %w", err)
+	}
+	messages := make([]Message, len(rows))
+	for i, row := range rows {
+		messages[i] = Message{Seq: row.Seq, Sender: row.Sender, Body: row.Body, SentAt: row.SentAt}
+	}
+	return messages, nil
+}
+
+// LastSeq is the seq of a conversation's newest message, 0 before the first.
+func (s *Service) LastSeq(ctx context.Context, conversation string) (int64, error) {
+	last, err := s.DB.Read().LastSeq(ctx, conversation)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return 0, fmt.Errorf("last seq: %w", err)
+	}
+	return last, nil
+}
+
+// ConfirmDelivered moves an account's mark of what its sockets of a conversation have confirmed. It only ever grows;
+// for one who has left meanwhile it does nothing.
+func (s *Service) ConfirmDelivered(ctx context.Context, account, conversation string, seq int64) error {
+	_, err := s.DB.Write().MoveDelivered(ctx, db.MoveDeliveredParams{Seq: seq, Account: account, Conversation: conversation, Below: seq})
+	if err != nil {
+		return fmt.Errorf("confirm delivered: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,158 @@
+package chat
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"tim/gen/db"
+	"tim/internal/fault"
+	"tim/internal/store"
+)
+
+// AddFriend makes two accounts friends, both directions at once. Repeating it changes nothing. For account itself.
+func (s *Service) AddFriend(ctx context.Context, caller, account, friend string) error {
+	if err := own(caller, account); err != nil {
+		return err
+	}
+	friend = Normal(friend)
+	if friend == caller {
+		return fault.New(fault.FriendIsSelf)
+	}
+	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
+		if _, err := s.account(ctx, tx.Queries, friend); err != nil {
+			return err
+		}
+		for _, f := range bothWays(caller, friend) {
+			if err := tx.AddFriend(ctx, f[0], f[1]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("add friend: %w", err)
+	}
+	return nil
+}
+
+// DeleteFriend ends a friendship, both directions at once, and closes its one-to-one sockets. It succeeds also when
+// they were no friends. For account itself.
+func (s *Service) DeleteFriend(ctx context.Context, caller, account, friend string) error {
+	if err := own(caller, account); err != nil {
+		return err
+	}
+	friend = Normal(friend)
+	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
+		var deleted int64
+		for _, f := range bothWays(caller, friend) {
+			n, err := tx.DeleteFriend(ctx, f[0], f[1])
+			if err != nil {
+				return err
+			}
+			deleted += n
+		}
+		if deleted > 0 { // also rows of an old database whose user is gone
+			return nil
+		}
+		_, err := s.account(ctx, tx.Queries, friend)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("delete friend: %w", err)
+	}
+	if !s.AllowStrangers {
+		s.tell(ctx, Event{Kind: FriendshipEnded, Conversation: directID(caller, friend)})
+	}
+	return nil
+}
+
+// bothWays returns the two rows of a friendship in one order for both sides, so that two who act at once don't wait
+// for each other's locks crosswise.
+func bothWays(a, b string) [][2]string {
+	if b < a {
+		a, b = b, a
+	}
+	return [][2]string{{a, b}, {b, a}}
+}
+
+// Friends lists an account's friends, by account. For account itself.
+func (s *Service) Friends(ctx context.Context, caller, account string) ([]User, error) {
+	if err := own(caller, account); err != nil {
+		return nil, err
+	}
+	rows, err := s.DB.Read().Friends(ctx, caller)
+	if err != nil {
+		return nil, fmt.Errorf("friends: %w", err)
+	}
+	users := make([]User, len(rows))
+	for i, row := range rows {
+		users[i] = User{ID: int64(row.ID), Account: row.Account, Username: row.Username, Sex: sex(row.Sex), Age: row.Age.Int32}
+	}
+	s.markOnline(ctx, users)
+	return users, nil
+}
+
+// groupMatesPerVisible bounds how many members of groups are looked at for each that may be shown as online.
+const groupMatesPerVisible = 10
+
+// VisibleOnline lists the accounts online now that caller may see: its friends, and members of its groups up to
+// VisibleLimit. Caller itself is not among them.
+func (s *Service) VisibleOnline(ctx context.Context, caller string) ([]string, error) {
+	friends, err := s.DB.Read().FriendAccounts(ctx, caller)
+	if err != nil {
+		return nil, fmt.Errorf("friends: %w", err)
+	}
+	limit := s.VisibleLimit
+	if limit == 0 {
+		limit = 1 << 20
+	}
+	mates, err := s.DB.Read().GroupMates(ctx, caller, int32(min(limit*groupMatesPerVisible, 1<<20)))
+	if err != nil {
+		return nil, fmt.Errorf("members of groups: %w", err)
+	}
+	slices.Sort(mates)
+	mates = slices.DeleteFunc(slices.Compact(mates), func(a string) bool {
+		_, friend := slices.BinarySearch(friends, a)
+		return friend || a == caller
+	})
+	visible := s.onlineOf(ctx, friends)
+	mates = s.onlineOf(ctx, mates)
+	return append(visible, mates[:min(limit, len(mates))]...), nil
+}
+
+func (s *Service) onlineOf(ctx context.Context, accounts []string) []string {
+	var online []string
+	for i, is := range s.Online(ctx, accounts) {
+		if is {
+			online = append(online, accounts[i])
+		}
+	}
+	return online
+}
+
+// MaySee reports whether caller may see that other is online, and so may send it a transient text: itself, a friend,
+// or a member of one of its groups.
+func (s *Service) MaySee(ctx context.Context, caller, other string) (bool, error) {
+	other = Normal(other)
+	if other == caller {
+		return true, nil
+	}
+	friend, err := s.isFriend(ctx, s.DB.Read(), caller, other)
+	if friend || err != nil {
+		return friend, err
+	}
+	shared, err := s.DB.Read().SharedGroups(ctx, caller, other)
+	if err != nil {
+		return false, fmt.Errorf("shared groups: %w", err)
+	}
+	return shared > 0, nil
+}
+
+func (s *Service) isFriend(ctx context.Context, q *db.Queries, account, friend string) (bool, error) {
+	n, err := q.IsFriend(ctx, account, friend)
+	if err != nil {
+		return false, fmt.Errorf("friendship: %w", err)
+	}
+	return n > 0, nil
+}

@@ -1,0 +1,204 @@
+package chat
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"tim/gen/db"
+	"tim/internal/fault"
+	"tim/internal/store"
+)
+
+// User is a user as others see it.
+type User struct {
+	ID       int64
+	Account  string
+	Username string
+	Sex      *string // a free string in rows of an old database
+	Age      int32
+	Online   bool
+}
+
+// Registration is a new account. The spec has checked the fields' form.
+type Registration struct {
+	Account  string
+	Password string
+	Username string
+	Age      *int32
+	Sex      *string
+}
+
+// Register creates an account. For everyone.
+func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
+	account := Normal(r.Account)
+	if len([]rune(account)) > maxAccount {
+		return User{}, fault.Invalid(fault.InvalidBody, "account", fmt.Sprintf("must have at most %d characters", maxAccount))
+	}
+	if len(r.Password) > maxPasswordBytes {
+		return User{}, fault.Invalid(fault.InvalidBody, "password", fmt.Sprintf("must have at most %d bytes", maxPasswordBytes))
+	}
+	hash, err := s.HashPassword(ctx, r.Password)
+	if err != nil {
+		return User{}, fmt.Errorf("register: %w", err)
+	}
+	row := db.CreateUserParams{Account: account, Password: nullable(hash), Username: r.Username}
+	if r.Age != nil {
+		row.Age = sql.NullInt32{Int32: *r.Age, Valid: true}
+	}
+	if r.Sex != nil {
+		row.Sex = sql.NullString{String: *r.Sex, Valid: true}
+	}
+	var id int64
+	err = s.DB.Tx(ctx, func(tx *store.Tx) (err error) {
+		id, err = tx.CreateUser(ctx, row)
+		return err
+	})
+	if store.IsDuplicate(err) {
+		return User{}, fault.New(fault.AccountTaken)
+	}
+	if err != nil {
+		return User{}, fmt.Errorf("register: %w", err)
+	}
+	return User{ID: id, Account: account, Username: r.Username, Sex: r.Sex, Age: row.Age.Int32}, nil
+}
+
+// What a new account may have; the spec says the rest.
+const (
+	maxAccount       = 64 // characters, after normalisation
+	maxPasswordBytes = 72 // bcrypt's limit
+)
+
+// Profile returns a user. For every account.
+func (s *Service) Profile(ctx context.Context, account string) (User, error) {
+	row, err := s.account(ctx, s.DB.Read(), account)
+	if err != nil {
+		return User{}, err
+	}
+	users := []User{{ID: int64(row.ID), Account: row.Account, Username: row.Username, Sex: sex(row.Sex), Age: row.Age.Int32}}
+	s.markOnline(ctx, users)
+	return users[0], nil
+}
+
+// account finds a row by account, UnknownAccount if there is none. A column may ignore trailing spaces where accounts
+// don't, hence the comparison.
+func (s *Service) account(ctx context.Context, q *db.Queries, account string) (db.GetUserRow, error) {
+	account = Normal(account)
+	row, err := q.GetUser(ctx, account)
+	if err == nil && row.Account != account {
+		err = sql.ErrNoRows
+	}
+	return row, notFound(err, fault.UnknownAccount)
+}
+
+// AvatarOwner resolves the name of an avatar link: an account, or a display name that exactly one user has. For every
+// account.
+func (s *Service) AvatarOwner(ctx context.Context, name string) (User, error) {
+	user, err := s.Profile(ctx, name)
+	if !fault.Is(err, fault.UnknownAccount) {
+		return user, err
+	}
+	accounts, err := s.DB.Read().AccountsByUsername(ctx, name)
+	if err != nil {
+		return User{}, fmt.Errorf("look up display name: %w", err)
+	}
+	if len(accounts) != 1 {
+		return User{}, fault.New(fault.UnknownAccount)
+	}
+	user, err = s.Profile(ctx, accounts[0])
+	if err == nil && user.Username != name {
+		err = fault.New(fault.UnknownAccount)
+	}
+	return user, err
+}
+
+// OwnName refuses a name that is neither the caller's account nor its display name.
+func (s *Service) OwnName(ctx context.Context, caller, name string) error {
+	if Normal(name) == caller {
+		return nil
+	}
+	user, err := s.Profile(ctx, caller)
+	if err != nil {
+		return err
+	}
+	if user.Username != name {
+		return fault.New(fault.NotYourAccount)
+	}
+	return nil
+}
+
+// SoleUsername reports whether no other user has this display name, and no account is called so.
+func (s *Service) SoleUsername(ctx context.Context, user User) (bool, error) {
+	accounts, err := s.DB.Read().AccountsByUsername(ctx, user.Username)
+	if err != nil || len(accounts) != 1 || user.Account == user.Username {
+		return len(accounts) == 1, err
+	}
+	_, err = s.account(ctx, s.DB.Read(), user.Username)
+	if fault.Is(err, fault.UnknownAccount) {
+		return true, nil
+	}
+	return false, err
+}
+
+// Usernames returns the display names of accounts, in their order; an account without a user goes by itself.
+func (s *Service) Usernames(ctx context.Context, accounts []string) ([]string, error) {
+	if len(accounts) == 0 {
+		return nil, nil
+	}
+	rows, err := s.DB.Read().GetUsers(ctx, accounts)
+	if err != nil {
+		return nil, fmt.Errorf("display names: %w", err)
+	}
+	names := make(map[string]string, len(rows))
+	for _, row := range rows {
+		names[row.Account] = row.Username
+	}
+	out := make([]string, len(accounts))
+	for i, account := range accounts {
+		if out[i] = names[account]; out[i] == "" {
+			out[i] = account
+		}
+	}
+	return out, nil
+}
+
+// SetOwner names the owner of a group, who must be a member. For operators.
+func (s *Service) SetOwner(ctx context.Context, group int32, account string) error {
+	account = Normal(account)
+	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
+		if _, err := tx.GetGroup(ctx, group); err != nil {
+			return notFound(err, fault.UnknownGroup)
+		}
+		members, err := tx.IsMember(ctx, group, account)
+		if err != nil {
+			return err
+		}
+		if members == 0 {
+			return ErrGroupOwner
+		}
+		_, err = tx.SetGroupOwner(ctx, nullable(account), group)
+		return err
+	})
+	if err != nil && !errors.Is(err, ErrGroupOwner) {
+		return fmt.Errorf("set owner: %w", err)
+	}
+	return err
+}
+
+func sex(s sql.NullString) *string {
+	if !s.Valid {
+		return nil
+	}
+	return &s.String
+}
+
+func (s *Service) markOnline(ctx context.Context, users []User) {
+	accounts := make([]string, len(users))
+	for i, u := range users {
+		accounts[i] = u.Account
+	}
+	for i, online := range s.Online(ctx, accounts) {
+		users[i].Online = online
+	}
+}

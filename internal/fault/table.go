@@ -1,0 +1,172 @@
+package fault
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+)
+
+// The reasons. Their meanings stand in the table below and in api/openapi.yaml.
+const (
+	AccountTaken         Reason = "account_taken"
+	BodyTooLarge         Reason = "body_too_large"
+	ExpiredLink          Reason = "expired_link"
+	ExpiredToken         Reason = "expired_token"
+	FileTooLarge         Reason = "file_too_large"
+	FriendIsSelf         Reason = "friend_is_self"
+	GroupNameTaken       Reason = "group_name_taken"
+	Internal             Reason = "internal"
+	InvalidBody          Reason = "invalid_body"
+	InvalidLink          Reason = "invalid_link"
+	InvalidParameter     Reason = "invalid_parameter"
+	InvalidToken         Reason = "invalid_token"
+	MalformedJSON        Reason = "malformed_json"
+	MalformedUpload      Reason = "malformed_upload"
+	MethodNotAllowed     Reason = "method_not_allowed"
+	MissingToken         Reason = "missing_token"
+	NoAvatar             Reason = "no_avatar"
+	NotAMember           Reason = "not_a_member"
+	NotFriends           Reason = "not_friends"
+	NotInGroup           Reason = "not_in_group"
+	NotYourAccount       Reason = "not_your_account"
+	OriginNotAllowed     Reason = "origin_not_allowed"
+	RangeNotSatisfiable  Reason = "range_not_satisfiable"
+	SessionEnded         Reason = "session_ended"
+	TooManyAttempts      Reason = "too_many_attempts"
+	Unavailable          Reason = "unavailable"
+	UnknownAccount       Reason = "unknown_account"
+	UnknownFile          Reason = "unknown_file"
+	UnknownGroup         Reason = "unknown_group"
+	UnknownRoute         Reason = "unknown_route"
+	UnsupportedFileType  Reason = "unsupported_file_type"
+	UnsupportedMediaType Reason = "unsupported_media_type"
+	UpgradeRequired      Reason = "upgrade_required"
+	WrongCredentials     Reason = "wrong_credentials"
+)
+
+// Language of the texts.
+type Language string
+
+// The languages there are. Chinese is the original's.
+const (
+	Chinese Language = "zh"
+	English Language = "en"
+)
+
+// Text is one text in every language.
+type Text struct{ Chinese, English string }
+
+// In returns the text in a language, Chinese unless it is English.
+func (t Text) In(l Language) string {
+	if l == English {
+		return t.English
+	}
+	return t.Chinese
+}
+
+// The three values of the envelope's code.
+const (
+	CodeSuccess          = 200
+	CodeFailure          = 500
+	CodeNotAuthenticated = 401
+)
+
+type row struct {
+	status int
+	text   Text
+	// on holds what the interface document says in its own words for one operation.
+	on map[string]Text
+}
+
+// unauthenticated is the original's one text for every fault of a token.
+var unauthenticated = Text{"用户认证失败请查询登录", "not authenticated; please log in"}
+
+var table = map[Reason]row{
+	AccountTaken:        {status: http.StatusConflict, text: Text{"此账号已存在", "this account exists already"}},
+	BodyTooLarge:        {status: http.StatusRequestEntityTooLarge, text: Text{"请求内容过大", "the request body is too large"}},
+	ExpiredLink:         {status: http.StatusForbidden, text: Text{"链接已过期", "the link has expired"}},
+	ExpiredToken:        {status: http.StatusUnauthorized, text: unauthenticated},
+	FileTooLarge:        {status: http.StatusRequestEntityTooLarge, text: Text{"上传失败", "upload failed: the file is too large"}},
+	FriendIsSelf:        {status: http.StatusUnprocessableEntity, text: Text{"不能添加自己为好友", "nobody is their own friend"}},
+	GroupNameTaken:      {status: http.StatusConflict, text: Text{"创建失败", "not created: the name is taken"}},
+	Internal:            {status: http.StatusInternalServerError, text: Text{"服务器内部错误", "internal error"}},
+	InvalidBody:         {status: http.StatusUnprocessableEntity, text: Text{"内容不符合要求", "the body is not as it should be"}},
+	InvalidLink:         {status: http.StatusForbidden, text: Text{"链接无效", "the link is not valid"}},
+	InvalidParameter:    {status: http.StatusBadRequest, text: Text{"参数有误", "a parameter is not as it should be"}},
+	InvalidToken:        {status: http.StatusUnauthorized, text: unauthenticated},
+	MalformedJSON:       {status: http.StatusBadRequest, text: Text{"JSON格式错误", "malformed JSON"}},
+	MalformedUpload:     {status: http.StatusBadRequest, text: Text{"上传失败", "upload failed: malformed form"}},
+	MethodNotAllowed:    {status: http.StatusMethodNotAllowed, text: Text{"请求方法不支持", "method not allowed"}},
+	MissingToken:        {status: http.StatusUnauthorized, text: unauthenticated},
+	NoAvatar:            {status: http.StatusNotFound, text: Text{"没有头像", "no avatar"}},
+	NotFriends:          {status: http.StatusForbidden, text: Text{"对方不是好友", "not a friend"}},
+	NotYourAccount:      {status: http.StatusForbidden, text: Text{"无权操作其他账号", "the account is somebody else's"}},
+	OriginNotAllowed:    {status: http.StatusForbidden, text: Text{"来源不被允许", "origin not allowed"}},
+	RangeNotSatisfiable: {status: http.StatusRequestedRangeNotSatisfiable, text: Text{"请求范围无效", "range not satisfiable"}},
+	SessionEnded:        {status: http.StatusUnauthorized, text: unauthenticated},
+	TooManyAttempts:     {status: http.StatusTooManyRequests, text: Text{"尝试次数过多，请稍后再试", "too many attempts; try again later"}},
+	Unavailable:         {status: http.StatusServiceUnavailable, text: Text{"服务暂不可用，请稍后再试", "unavailable; try again later"}},
+	UnknownFile:         {status: http.StatusNotFound, text: Text{"下载失败", "download failed: no such file"}},
+	UnknownRoute:        {status: http.StatusNotFound, text: Text{"接口不存在", "no such route"}},
+	UnsupportedFileType: {
+		status: http.StatusUnsupportedMediaType,
+		text:   Text{"上传文件类型错误", "unsupported file type"},
+		on: map[string]Text{
+			"uploadHeadPic": {"上传图片类型jpg/png/bmp", "the picture must be jpg, png or bmp"},
+			"uploadChatPic": {"上传图片类型jpg/png/bmp", "the picture must be jpg, png or bmp"},
+			"uploadMp3":     {"上传文件类型mp3", "the file must be mp3"},
+			"uploadMp4":     {"上传文件类型mp4", "the file must be mp4"},
+		},
+	},
+	UnsupportedMediaType: {status: http.StatusUnsupportedMediaType, text: Text{"不支持的内容类型", "unsupported content type"}},
+	UpgradeRequired:      {status: http.StatusUpgradeRequired, text: Text{"需要WebSocket连接", "a WebSocket handshake is needed"}},
+	WrongCredentials:     {status: http.StatusUnauthorized, text: Text{"用户名或密码错误", "wrong account or password"}},
+	UnknownAccount: {
+		status: http.StatusNotFound,
+		text:   Text{"账号不存在", "no such account"},
+		on: map[string]Text{
+			"addFriend":    {"添加用户失败，查看用户账号是否正确", "friend not added; check the account"},
+			"deleteFriend": {"删除用户失败，查看用户账号是否正确", "friend not deleted; check the account"},
+		},
+	},
+	UnknownGroup: {
+		status: http.StatusNotFound,
+		text:   Text{"群聊不存在", "no such group"},
+		on: map[string]Text{
+			"joinGroup":  {"加入群聊错误", "not joined: no such group"},
+			"leaveGroup": {"退出群聊错误", "not left: no such group"},
+		},
+	},
+	NotAMember: {status: http.StatusForbidden, text: Text{"不是群成员", "not a member of the group"}},
+	NotInGroup: {status: http.StatusNotFound, text: Text{"退出群聊错误", "not left: not a member of the group"}},
+}
+
+// Reasons lists every reason there is, sorted.
+func Reasons() []Reason { return slices.Sorted(maps.Keys(table)) }
+
+// Status is the HTTP status of the fault.
+func (f *Fault) Status() int { return f.row().status }
+
+// Code is the envelope's code: CodeNotAuthenticated where the status is 401, else CodeFailure.
+func (f *Fault) Code() int {
+	if f.row().status == http.StatusUnauthorized {
+		return CodeNotAuthenticated
+	}
+	return CodeFailure
+}
+
+// Text is the fault's text for an operation of api/openapi.yaml ("" for none).
+func (f *Fault) Text(operation string) Text {
+	r := f.row()
+	if t, ok := r.on[operation]; ok {
+		return t
+	}
+	return r.text
+}
+
+func (f *Fault) row() row {
+	if r, ok := table[f.Reason]; ok {
+		return r
+	}
+	return table[Internal]
+}

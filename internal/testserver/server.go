@@ -1,0 +1,63 @@
+package testserver
+
+import "testing"
+
+// Server is a server that one test has for itself and may hurt. It is gone when the test ends. Its methods fail
+// the test when they can't do what they say, so they are called from the test's own goroutine, one at a time.
+type Server struct {
+	// Address is what the code under test is configured with; it stays the same over restarts. For MariaDB
+	// it is the DSN of an empty utf8mb4 database, for Redis a URL.
+	Address string
+
+	t        testing.TB
+	instance *instance
+}
+
+func newServer(t testing.TB, i *instance, address string) *Server {
+	t.Helper()
+	t.Cleanup(func() {
+		if err := here.remove(i); err != nil {
+			t.Errorf("testserver: %v", err)
+		}
+	})
+	return &Server{Address: address, t: t, instance: i}
+}
+
+// Stop asks the server to end (SIGTERM) and returns when it has; it does nothing when the server is down.
+func (s *Server) Stop() {
+	s.t.Helper()
+	s.do((*instance).stop)
+}
+
+// Kill ends the server as a power cut would (SIGKILL); it does nothing when the server is down.
+func (s *Server) Kill() {
+	s.t.Helper()
+	s.do((*instance).kill)
+}
+
+// Start starts the server again after Stop or Kill, on the same address with the same data, and returns when it
+// answers.
+func (s *Server) Start() {
+	s.t.Helper()
+	s.do((*instance).start)
+}
+
+// Pause makes the server fall silent (SIGSTOP): connections stay open and new ones are accepted, nothing is
+// answered.
+func (s *Server) Pause() {
+	s.t.Helper()
+	s.do((*instance).pause)
+}
+
+// Resume ends a Pause (SIGCONT); the server then answers what it was asked meanwhile.
+func (s *Server) Resume() {
+	s.t.Helper()
+	s.do((*instance).resume)
+}
+
+func (s *Server) do(f func(*instance) error) {
+	s.t.Helper()
+	if err := f(s.instance); err != nil {
+		s.t.Fatalf("testserver: %v", err)
+	}
+}

@@ -1,0 +1,143 @@
+package testserver
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+const (
+	// Ports are taken from below the range that Linux gives to outgoing connections (32768 and up), so that
+	// no client takes the port of a server that is down for a moment; Redis Cluster needs port+10000 as well.
+	firstPort    = 12000
+	portCount    = 10000
+	busDistance  = 10000
+	portAttempts = 100
+	// Between looking for a free port and using it another process can take it: then the start is repeated.
+	startAttempts = 5
+)
+
+// lookPath finds a server's binary: in PATH, where Debian puts servers, which an ordinary user's PATH leaves
+// out, and where `go install` puts them.
+func lookPath(name string) (string, error) {
+	if path, err := exec.LookPath(name); err == nil {
+		return path, nil
+	}
+	folders := []string{"/usr/local/sbin", "/usr/sbin"}
+	if home, err := os.UserHomeDir(); err == nil {
+		folders = append(folders, filepath.Join(home, "go", "bin"))
+	}
+	if out, err := exec.Command("go", "env", "GOBIN", "GOPATH").Output(); err == nil {
+		goBin, goPath, _ := strings.Cut(string(out), "\n")
+		folders = append(folders, goBin)
+		for _, path := range filepath.SplitList(strings.TrimSpace(goPath)) {
+			folders = append(folders, filepath.Join(path, "bin"))
+		}
+	}
+	for _, folder := range folders {
+		if path, err := exec.LookPath(filepath.Join(folder, name)); err == nil && folder != "" {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("%s is not installed: run `make deps`", name)
+}
+
+// freePort returns a port of the loopback address that nobody listens on, nor on the port as far above it.
+func freePort() (int, error) {
+	for range portAttempts {
+		port := firstPort + rand.IntN(portCount)
+		if portFree(port) && portFree(port+busDistance) {
+			return port, nil
+		}
+	}
+	return 0, errors.New("no free port found")
+}
+
+func portFree(port int) bool {
+	listener, err := net.Listen("tcp", loopback(port))
+	if err != nil {
+		return false
+	}
+	return listener.Close() == nil
+}
+
+func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
+
+// processState returns the kernel's letter for what the process does: R, S, D, T (stopped), Z (ended).
+func processState(pid int) (byte, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, fmt.Errorf("state of process %d: %w", pid, err)
+	}
+	// The name before the state stands in parentheses and may hold any character.
+	end := bytes.LastIndexByte(stat, ')')
+	if end < 0 || end+2 >= len(stat) {
+		return 0, fmt.Errorf("state of process %d: %q", pid, stat)
+	}
+	return stat[end+2], nil
+}
+
+// listens tells whether the process itself listens on the loopback port: an answer from there could come from
+// another process that was given the same port.
+func listens(pid, port int) bool {
+	table, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/tcp", pid))
+	if err != nil {
+		return false
+	}
+	sockets := map[string]bool{}
+	local := fmt.Sprintf("0100007F:%04X", port)
+	for line := range strings.Lines(string(table)) {
+		const listening = "0A"
+		if f := strings.Fields(line); len(f) > 9 && f[1] == local && f[3] == listening {
+			sockets["socket:["+f[9]+"]"] = true
+		}
+	}
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	if err != nil {
+		return false
+	}
+	for _, file := range files {
+		if target, err := os.Readlink(file); err == nil && sockets[target] {
+			return true
+		}
+	}
+	return false
+}
+
+// startOnFreePort makes instances until one starts: each gets another port.
+func startOnFreePort(make func(port int) *instance) (i *instance, port int, err error) {
+	for range startAttempts {
+		if port, err = freePort(); err != nil {
+			return nil, 0, err
+		}
+		i = make(port)
+		if err = here.add(i); err != nil {
+			return nil, 0, err
+		}
+		if err = i.start(); err == nil {
+			return i, port, nil
+		}
+		err = errors.Join(err, here.remove(i))
+		if !errors.Is(err, errDied) {
+			break
+		}
+	}
+	return nil, 0, err
+}
+
+// until calls f until it returns nil, or gives up with its last error after the time.
+func until(within time.Duration, f func() error) error {
+	for deadline := time.Now().Add(within); ; time.Sleep(pollEvery) {
+		err := f()
+		if err == nil || time.Now().After(deadline) {
+			return err
+		}
+	}
+}
