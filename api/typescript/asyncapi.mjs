@@ -4,12 +4,10 @@
 import { DiagnosticSeverity, Parser, fromFile } from '@asyncapi/parser'
 
 const names = { [DiagnosticSeverity.Error]: 'error', [DiagnosticSeverity.Warning]: 'warning' }
-// Not faults of a document that keeps to AsyncAPI 3.0 on purpose.
-const accepted = new Set(['asyncapi-latest-version'])
 
 const [file] = process.argv.slice(2)
 const { document, diagnostics } = await fromFile(new Parser(), file).parse()
-const faults = diagnostics.filter((d) => d.severity in names && !accepted.has(d.code))
+const faults = diagnostics.filter((d) => d.severity in names)
 for (const d of faults) {
   const { line, character } = d.range.start
   console.error(`${d.source ?? file}:${line + 1}:${character + 1} ${names[d.severity]} ${d.code}: ${d.message}`)

@@ -75,6 +75,7 @@ const (
 	ReasonMethodNotAllowed     Reason = "method_not_allowed"
 	ReasonMissingToken         Reason = "missing_token"
 	ReasonNoAvatar             Reason = "no_avatar"
+	ReasonNotAMember           Reason = "not_a_member"
 	ReasonNotFriends           Reason = "not_friends"
 	ReasonNotInGroup           Reason = "not_in_group"
 	ReasonNotYourAccount       Reason = "not_your_account"
@@ -129,6 +130,8 @@ func (e Reason) Valid() bool {
 	case ReasonMissingToken:
 		return true
 	case ReasonNoAvatar:
+		return true
+	case ReasonNotAMember:
 		return true
 	case ReasonNotFriends:
 		return true

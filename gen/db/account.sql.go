@@ -16,8 +16,8 @@ SELECT account FROM ` + "`" + `user` + "`" + ` WHERE username = BINARY ? LIMIT 2
 `
 
 // Two rows tell "exactly one" from "several".
-func (q *Queries) AccountsByUsername(ctx context.Context, dollar_1 string) ([]string, error) {
-	rows, err := q.db.QueryContext(ctx, accountsByUsername, dollar_1)
+func (q *Queries) AccountsByUsername(ctx context.Context, username string) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, accountsByUsername, username)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func (q *Queries) CreateUser(ctx context.Context, arg CreateUserParams) (int64, 
 }
 
 const getUser = `-- name: GetUser :one
-SELECT id, account, password, username, age, sex FROM ` + "`" + `user` + "`" + ` WHERE account = CAST(? AS BINARY)
+SELECT id, account, password, username, age, sex FROM ` + "`" + `user` + "`" + ` WHERE account = BINARY ?
 `
 
 type GetUserRow struct {
@@ -78,8 +78,8 @@ type GetUserRow struct {
 	Sex      sql.NullString
 }
 
-// The lengths are compared because MySQL's = overlooks spaces at the end of a text; the embedded engine's doesn't.
-func (q *Queries) GetUser(ctx context.Context, account interface{}) (GetUserRow, error) {
+// BINARY on the argument: MySQL's = overlooks spaces at the end of a text. The index serves it all the same.
+func (q *Queries) GetUser(ctx context.Context, account string) (GetUserRow, error) {
 	row := q.db.QueryRowContext(ctx, getUser, account)
 	var i GetUserRow
 	err := row.Scan(
@@ -105,6 +105,7 @@ type GetUsersRow struct {
 	Sex      sql.NullString
 }
 
+// On MySQL an account asked for with spaces at its end finds the one without: look the rows up by their account.
 func (q *Queries) GetUsers(ctx context.Context, accounts []string) ([]GetUsersRow, error) {
 	query := getUsers
 	var queryParams []interface{}

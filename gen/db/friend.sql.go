@@ -103,8 +103,7 @@ func (q *Queries) Friends(ctx context.Context, user string) ([]FriendsRow, error
 }
 
 const isFriend = `-- name: IsFriend :one
-SELECT COUNT(*) FROM friends
-WHERE ` + "`" + `user` + "`" + ` = ? AND friend = BINARY ?
+SELECT COUNT(*) FROM friends WHERE ` + "`" + `user` + "`" + ` = ? AND friend = BINARY ?
 `
 
 func (q *Queries) IsFriend(ctx context.Context, user string, friend string) (int64, error) {

@@ -79,7 +79,7 @@ func (q *Queries) GroupMates(ctx context.Context, account string, limit int32) (
 }
 
 const isMember = `-- name: IsMember :one
-SELECT COUNT(*) FROM userofgroup WHERE GroupID = ? AND account = ?
+SELECT COUNT(*) FROM userofgroup WHERE GroupID = ? AND account = BINARY ?
 `
 
 func (q *Queries) IsMember(ctx context.Context, groupid int32, account string) (int64, error) {
@@ -128,7 +128,7 @@ func (q *Queries) OldestMember(ctx context.Context, groupid int32) (string, erro
 }
 
 const removeMember = `-- name: RemoveMember :execrows
-DELETE FROM userofgroup WHERE GroupID = ? AND account = ?
+DELETE FROM userofgroup WHERE GroupID = ? AND account = BINARY ?
 `
 
 func (q *Queries) RemoveMember(ctx context.Context, groupid int32, account string) (int64, error) {

@@ -24,6 +24,8 @@ type Options struct {
 	Notify func(ctx context.Context, e Event)
 	// Online tells which of the accounts have a live chat socket, in their order.
 	Online func(ctx context.Context, accounts []string) []bool
+	// Lanes is how many transactions may store messages at once: 1 for an engine with one writer.
+	Lanes int
 	// AllowStrangers lets accounts that are no friends write to each other.
 	AllowStrangers bool
 	// VisibleLimit bounds the members of groups that an account sees without being their friend.
@@ -39,7 +41,7 @@ type Service struct {
 // New returns a Service. Close it.
 func New(o Options) *Service {
 	s := &Service{Options: o}
-	s.writer = newWriter(s.commit, o.DB.Lanes())
+	s.writer = newWriter(s.commit, max(1, o.Lanes))
 	return s
 }
 

@@ -146,4 +146,3 @@ func (s *Service) insert(ctx context.Context, tx *store.Tx, rows []db.InsertMess
 	}
 	return nil
 }
-

@@ -92,25 +92,44 @@ func (s *Service) account(ctx context.Context, q *db.Queries, account string) (d
 	return row, notFound(err, fault.UnknownAccount)
 }
 
+// AvatarOwner tells whose avatar a name means.
+type AvatarOwner struct {
+	Account string
+	// Username is the display name, under which the original stored avatars, where it can only mean this account.
+	Username string
+}
+
 // AvatarOwner resolves the name of an avatar link: an account, or a display name that exactly one user has. For every
 // account.
-func (s *Service) AvatarOwner(ctx context.Context, name string) (User, error) {
-	user, err := s.Profile(ctx, name)
-	if !fault.Is(err, fault.UnknownAccount) {
-		return user, err
+func (s *Service) AvatarOwner(ctx context.Context, name string) (AvatarOwner, error) {
+	q := s.DB.Read()
+	user, err := s.account(ctx, q, name)
+	if err != nil && !fault.Is(err, fault.UnknownAccount) {
+		return AvatarOwner{}, err
 	}
-	accounts, err := s.DB.Read().AccountsByUsername(ctx, name)
+	isAccount := err == nil
+	username := name
+	if isAccount {
+		username = user.Username
+	}
+	named, err := q.AccountsByUsername(ctx, username)
 	if err != nil {
-		return User{}, fmt.Errorf("look up display name: %w", err)
+		return AvatarOwner{}, fmt.Errorf("look up display name: %w", err)
 	}
-	if len(accounts) != 1 {
-		return User{}, fault.New(fault.UnknownAccount)
+	switch {
+	case !isAccount && len(named) == 1:
+		return AvatarOwner{Account: named[0], Username: username}, nil
+	case !isAccount:
+		return AvatarOwner{}, fault.New(fault.UnknownAccount)
+	case len(named) == 1 && user.Account != username:
+		if _, err := s.account(ctx, q, username); !fault.Is(err, fault.UnknownAccount) {
+			return AvatarOwner{Account: user.Account}, err
+		}
 	}
-	user, err = s.Profile(ctx, accounts[0])
-	if err == nil && user.Username != name {
-		err = fault.New(fault.UnknownAccount)
+	if len(named) != 1 {
+		username = ""
 	}
-	return user, err
+	return AvatarOwner{Account: user.Account, Username: username}, nil
 }
 
 // OwnName refuses a name that is neither the caller's account nor its display name.
@@ -126,19 +145,6 @@ func (s *Service) OwnName(ctx context.Context, caller, name string) error {
 		return fault.New(fault.NotYourAccount)
 	}
 	return nil
-}
-
-// SoleUsername reports whether no other user has this display name, and no account is called so.
-func (s *Service) SoleUsername(ctx context.Context, user User) (bool, error) {
-	accounts, err := s.DB.Read().AccountsByUsername(ctx, user.Username)
-	if err != nil || len(accounts) != 1 || user.Account == user.Username {
-		return len(accounts) == 1, err
-	}
-	_, err = s.account(ctx, s.DB.Read(), user.Username)
-	if fault.Is(err, fault.UnknownAccount) {
-		return true, nil
-	}
-	return false, err
 }
 
 // Usernames returns the display names of accounts, in their order; an account without a user goes by itself.

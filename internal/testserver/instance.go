@@ -7,7 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -53,7 +53,7 @@ func (i *instance) start() error {
 	if err != nil {
 		return fmt.Errorf("log of %s: %w", i.kind, err)
 	}
-	cmd := exec.Command(i.argv[0], i.argv[1:]...)
+	cmd := exec.Command(i.argv[0], i.argv[1:]...) //nolint:noctx // it lives until end
 	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = i.env, i.folder, log, log
 	// A group of its own, so that Ctrl-C at the terminal doesn't take the server away from running tests. The
 	// death signal follows the thread that started the child; Go ends a thread only when a goroutine that locked
@@ -154,7 +154,7 @@ func (i *instance) signal(signal syscall.Signal, states ...byte) error {
 	}
 	for deadline := time.Now().Add(stopWithin); ; time.Sleep(pollEvery) {
 		state, err := processState(i.cmd.Process.Pid)
-		if err == nil && strings.IndexByte(string(states), state) >= 0 {
+		if err == nil && slices.Contains(states, state) {
 			return nil
 		}
 		if time.Now().After(deadline) {

@@ -72,7 +72,7 @@ func startMariaDB() (*instance, error) {
 		"--innodb-flush-log-at-trx-commit=1", "--innodb-buffer-pool-size=64M", "--max-connections=500")
 	i.ready = func(ctx context.Context, _ int) error {
 		if _, err := os.Stat(mariadbSocket(i)); err != nil {
-			return err //nolint:wrapcheck // seen only when the start fails, with the server's log
+			return err
 		}
 		return mariadbPing(ctx, mariadbDSN(i, ""))
 	}
@@ -103,6 +103,7 @@ func installMariaDB(installer string, i *instance) error {
 	defer cancel()
 	args := append(mariadbOptions(i),
 		"--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve",
+		"--force", // also where the host's own name can't be looked up
 		"--innodb-flush-method=nosync", "--innodb-flush-log-at-trx-commit=0")
 	cmd := exec.CommandContext(ctx, installer, args...)
 	cmd.Dir = i.folder
@@ -127,7 +128,7 @@ func mariadbExec(dsn, statement string) error {
 	defer cancel()
 	err := onMariaDB(dsn, func(db *sql.DB) error {
 		_, err := db.ExecContext(ctx, statement)
-		return err //nolint:wrapcheck // wrapped below
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", statement, err)

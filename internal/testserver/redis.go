@@ -17,7 +17,6 @@ const (
 	clusterMasters = 3
 	clusterSlots   = 16384
 	clusterWithin  = 60 * time.Second
-	answerWithin   = 2 * time.Second
 )
 
 // Redis starts a Redis without persistence for this test alone and returns its URL, redis://127.0.0.1:port.

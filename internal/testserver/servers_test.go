@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -141,7 +142,7 @@ func TestRedisIsPrivate(t *testing.T) {
 	if err := a.Set(t.Context(), "k", "v", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Get(t.Context(), "k").Err(); err != redis.Nil {
+	if err := b.Get(t.Context(), "k").Err(); !errors.Is(err, redis.Nil) {
 		t.Errorf("another test's key: %v", err)
 	}
 	got, err := a.ConfigGet(t.Context(), "save").Result()

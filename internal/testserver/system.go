@@ -2,6 +2,7 @@ package testserver
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -20,6 +21,8 @@ const (
 	portCount    = 10000
 	busDistance  = 10000
 	portAttempts = 100
+	answerWithin = 10 * time.Second // for one question to a program or server on this machine
+
 	// Between looking for a free port and using it another process can take it: then the start is repeated.
 	startAttempts = 5
 )
@@ -34,7 +37,9 @@ func lookPath(name string) (string, error) {
 	if home, err := os.UserHomeDir(); err == nil {
 		folders = append(folders, filepath.Join(home, "go", "bin"))
 	}
-	if out, err := exec.Command("go", "env", "GOBIN", "GOPATH").Output(); err == nil {
+	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, "go", "env", "GOBIN", "GOPATH").Output(); err == nil {
 		goBin, goPath, _ := strings.Cut(string(out), "\n")
 		folders = append(folders, goBin)
 		for _, path := range filepath.SplitList(strings.TrimSpace(goPath)) {
@@ -52,7 +57,7 @@ func lookPath(name string) (string, error) {
 // freePort returns a port of the loopback address that nobody listens on, nor on the port as far above it.
 func freePort() (int, error) {
 	for range portAttempts {
-		port := firstPort + rand.IntN(portCount)
+		port := firstPort + rand.IntN(portCount) //nolint:gosec // a guess is all it is
 		if portFree(port) && portFree(port+busDistance) {
 			return port, nil
 		}
@@ -61,7 +66,7 @@ func freePort() (int, error) {
 }
 
 func portFree(port int) bool {
-	listener, err := net.Listen("tcp", loopback(port))
+	listener, err := net.Listen("tcp", loopback(port)) //nolint:noctx // nothing to wait for
 	if err != nil {
 		return false
 	}
@@ -111,13 +116,13 @@ func listens(pid, port int) bool {
 	return false
 }
 
-// startOnFreePort makes instances until one starts: each gets another port.
-func startOnFreePort(make func(port int) *instance) (i *instance, port int, err error) {
+// startOnFreePort builds instances until one starts: each gets another port.
+func startOnFreePort(build func(port int) *instance) (i *instance, port int, err error) {
 	for range startAttempts {
 		if port, err = freePort(); err != nil {
 			return nil, 0, err
 		}
-		i = make(port)
+		i = build(port)
 		if err = here.add(i); err != nil {
 			return nil, 0, err
 		}

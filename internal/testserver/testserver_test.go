@@ -27,7 +27,10 @@ const (
 func TestMain(m *testing.M) {
 	switch os.Getenv(childMode) {
 	case childHold:
-		os.Exit(hold())
+		if err := hold(); err != nil {
+			fmt.Println(err)
+		}
+		os.Exit(1)
 	case childNoMain:
 		os.Exit(m.Run())
 	}
@@ -35,30 +38,27 @@ func TestMain(m *testing.M) {
 }
 
 // hold starts servers, says so, and waits to be killed.
-func hold() int {
+func hold() error {
 	folder, _, err := makeFolder(tempDir())
 	if err != nil {
-		fmt.Println(err)
-		return 1
+		return err
 	}
 	here.open(folder)
 	if _, err := startMariaDB(); err != nil {
-		fmt.Println(err)
-		return 1
+		return err
 	}
 	if _, _, err := startRedisInstance(); err != nil {
-		fmt.Println(err)
-		return 1
+		return err
 	}
 	fmt.Println(childReady)
-	_, _ = io.Copy(io.Discard, os.Stdin)
-	return 1
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
 }
 
 // shortTempDir is like t.TempDir, but short enough for sockets.
 func shortTempDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp(tempDir(), "ts-")
+	dir, err := os.MkdirTemp(tempDir(), "ts-") //nolint:usetesting // t.TempDir is too long
 	if err != nil {
 		t.Fatal(err)
 	}

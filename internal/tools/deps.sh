@@ -1,45 +1,83 @@
 #!/usr/bin/env bash
-# Installs what the tests need and this machine lacks: MariaDB, Redis, MinIO, a C compiler (for Go's race
-# detector), Node and npm. Made for Debian 12; it says nothing and takes no time when everything is there.
+# Installs what this machine lacks, and says nothing when there is nothing to do. Made for Debian 12.
+#
+#   deps.sh servers   what `make test` needs: MariaDB, Redis, MinIO, a C compiler for Go's race detector
+#   deps.sh node      what `make verify` needs besides: Node and npm
 set -euo pipefail
+cd "$(dirname "$0")/../.."
 
-# MinIO publishes no binaries any more; this is the last release, built from its source.
+# MinIO publishes no binaries any more; this is its last release, built from source.
 readonly minio='github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c'
 
+# The linters of the specs refuse the Node of Debian 12. This one lies in bin/ and nothing else uses it.
+readonly node_version=22.23.3
+readonly node_folder=bin/node
+
 # Debian keeps servers in /usr/sbin, which an ordinary user's PATH leaves out.
-PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+PATH="$PWD/$node_folder/node_modules/.bin:$PATH:/usr/local/sbin:/usr/sbin:$HOME/go/bin"
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
-go_bin() {
-	local bin
-	bin=$(go env GOBIN)
-	echo "${bin:-$(go env GOPATH | cut -d: -f1)/bin}"
+die() {
+	echo "deps: $*" >&2
+	exit 1
 }
 
-packages=()
-have mariadbd && have mariadb-install-db || packages+=(mariadb-server)
-have redis-server || packages+=(redis-server)
-have gcc && [ -e /usr/include/stdlib.h ] || packages+=(gcc libc6-dev)
-have node || packages+=(nodejs)
-have npm || packages+=(npm)
-
-if ((${#packages[@]})); then
-	root=()
+install_packages() {
+	(($# > 0)) || return 0
+	have apt-get || die "no apt-get here; install these yourself: $*"
+	local as_root=()
 	if [ "$(id -u)" -ne 0 ]; then
-		have sudo || { echo "deps: need root or sudo to install: ${packages[*]}" >&2; exit 1; }
-		root=(sudo)
+		have sudo || die "root or sudo is needed to install: $*"
+		as_root=(sudo)
 	fi
-	if ! have apt-get; then
-		echo "deps: no apt-get here; install these yourself: ${packages[*]}" >&2
-		exit 1
-	fi
-	echo "deps: installing ${packages[*]}"
-	"${root[@]}" apt-get update -q
-	"${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${packages[@]}"
-fi
+	echo "deps: installing $*"
+	"${as_root[@]}" apt-get update -qq
+	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >/dev/null
+}
 
-if ! have minio && [ ! -x "$HOME/go/bin/minio" ] && [ ! -x "$(go_bin)/minio" ]; then
-	echo "deps: building MinIO (some three minutes, once)"
+install_servers() {
+	local missing=()
+	have mariadbd && have mariadb-install-db || missing+=(mariadb-server)
+	have redis-server || missing+=(redis-server)
+	have gcc && [ -e /usr/include/stdlib.h ] || missing+=(gcc libc6-dev)
+	install_packages "${missing[@]}"
+
+	have minio && return
+	local bin
+	bin=$(go env GOBIN)
+	[ -x "${bin:-$(go env GOPATH | cut -d: -f1)/bin}/minio" ] && return
+	echo 'deps: building MinIO (some three minutes, once)'
 	CGO_ENABLED=0 go install "$minio"
-fi
+}
+
+# As the engines field of package.json has it.
+node_fits() {
+	case $(node --version 2>/dev/null) in
+	v20.19.* | v20.[2-9]?.* | v22.1[2-9].* | v22.[2-9]?.* | v2[3-9].* | v[3-9]?.*) ;;
+	*) return 1 ;;
+	esac
+}
+
+install_node() {
+	local missing=()
+	have npm || missing+=(npm)
+	install_packages "${missing[@]}"
+	node_fits && return
+	local machine
+	case $(uname -m) in
+	x86_64) machine=x64 ;;
+	aarch64) machine=arm64 ;;
+	*) die "install Node $node_version yourself" ;;
+	esac
+	echo "deps: Node $node_version into $node_folder"
+	npm install --silent --no-audit --no-fund --prefix "$node_folder" "node-linux-$machine@$node_version"
+}
+
+for part in "$@"; do
+	case $part in
+	servers) install_servers ;;
+	node) install_node ;;
+	*) die "unknown part: $part" ;;
+	esac
+done

@@ -6,8 +6,7 @@ INSERT INTO friends (`user`, friend) VALUES (?, ?) ON DUPLICATE KEY UPDATE frien
 DELETE FROM friends WHERE `user` = ? AND friend = BINARY sqlc.arg(friend);
 
 -- name: IsFriend :one
-SELECT COUNT(*) FROM friends
-WHERE `user` = ? AND friend = BINARY sqlc.arg(friend);
+SELECT COUNT(*) FROM friends WHERE `user` = ? AND friend = BINARY sqlc.arg(friend);
 
 -- name: Friends :many
 SELECT u.id, u.account, u.username, u.age, u.sex

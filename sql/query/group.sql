@@ -11,10 +11,10 @@ UPDATE `group` SET creator = ? WHERE GroupID = ?;
 INSERT INTO userofgroup (GroupID, account, joined_at) VALUES (?, ?, ?) ON DUPLICATE KEY UPDATE account = account;
 
 -- name: RemoveMember :execrows
-DELETE FROM userofgroup WHERE GroupID = ? AND account = ?;
+DELETE FROM userofgroup WHERE GroupID = ? AND account = BINARY sqlc.arg(account);
 
 -- name: IsMember :one
-SELECT COUNT(*) FROM userofgroup WHERE GroupID = ? AND account = ?;
+SELECT COUNT(*) FROM userofgroup WHERE GroupID = ? AND account = BINARY sqlc.arg(account);
 
 -- name: Members :many
 SELECT account FROM userofgroup WHERE GroupID = ? ORDER BY joined_at, account;

@@ -1,0 +1,116 @@
+# Everything the project does, by name. `make` alone lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+FUZZTIME ?= 10s # for each fuzz target
+ARGS     ?=     # more arguments for `make run`
+
+# Node from internal/tools/deps.sh, where the machine's own is too old.
+export PATH := $(CURDIR)/bin/node/node_modules/.bin:$(PATH)
+
+# The generators and the linter are modules of their own: their needs stay out of the server's go.mod.
+tool   := CGO_ENABLED=0 go tool -modfile=internal/tools/go.mod
+linter := CGO_ENABLED=0 go tool -modfile=internal/tools/lint/go.mod golangci-lint
+ts     := api/typescript
+gosrc  := $(wildcard api cmd gen internal sql)
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## Build and start the server
+	@exec ./bin/tim serve $(ARGS)
+
+.PHONY: build
+build: ## Build bin/tim
+	@CGO_ENABLED=0 go build -trimpath -o bin/tim ./cmd/tim
+
+.PHONY: test
+test: deps-servers ## Run all tests, against real servers
+	CGO_ENABLED=1 go test -race -timeout 15m ./...
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for FUZZTIME
+	@{ grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' $(gosrc) || true; } | sed 's/:func / /' | \
+	while read -r file name; do \
+		echo "== $$name"; \
+		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")" </dev/null; \
+	done
+
+.PHONY: bench
+bench: deps-servers ## Run the Go benchmarks
+	go test -run '^$$' -bench . -benchmem ./...
+
+# Each file that sqlc still writes is newer than the stamp; the others belong to queries that are gone.
+.PHONY: generate
+generate: ## Generate gen/ from the specs and the SQL
+	@mkdir -p gen/api gen/client gen/db gen/frames gen/specs
+	$(tool) oapi-codegen -config api/oapi-server.yaml api/openapi.yaml
+	$(tool) oapi-codegen -config api/oapi-client.yaml api/openapi.yaml
+	$(tool) oapi-codegen -config api/oapi-frames.yaml api/frames.yaml
+	@touch gen/db/.stamp
+	$(tool) sqlc generate
+	@find gen/db -name '*.go' ! -newer gen/db/.stamp -delete
+	@rm gen/db/.stamp
+	cp asyncapi.yaml gen/specs/asyncapi.yaml
+	gofmt -w gen
+
+.PHONY: verify
+verify: verify-generated verify-specs verify-typescript verify-go lint ## Check what is generated, the specs, the style
+
+checksums := find gen -type f -exec sha256sum {} + | sort -k2
+
+.PHONY: verify-generated
+verify-generated:
+	@echo '== generating again leaves no difference'
+	@before=$$(mktemp); trap 'rm -f "$$before"' EXIT; \
+	$(checksums) >"$$before"; \
+	$(MAKE) --no-print-directory generate; \
+	$(checksums) | diff "$$before" - || { echo 'gen/ was out of date; it is now as it should be'; exit 1; }
+	@! grep -nE 'sqlc\.(arg|narg|slice)\(' -r gen/db || { echo 'sqlc left these parameters out'; exit 1; }
+
+.PHONY: verify-specs
+verify-specs: $(ts)/node_modules/.package-lock.json
+	@echo '== the specs keep to their standards'
+	@cd $(ts) && node_modules/.bin/redocly lint --config lint.yaml --format stylish
+	@cd $(ts) && node asyncapi.mjs ../../asyncapi.yaml
+
+.PHONY: verify-typescript
+verify-typescript: $(ts)/node_modules/.package-lock.json
+	@echo '== TypeScript can use them'
+	@cd $(ts) && node types.mjs && node_modules/.bin/tsc --noEmit
+
+.PHONY: verify-go
+verify-go:
+	@echo '== gofmt, go vet'
+	@unformatted=$$(find . -name node_modules -prune -o -name '*.go' -exec gofmt -l {} +); \
+	[ -z "$$unformatted" ] || { echo "not formatted:"; echo "$$unformatted"; exit 1; }
+	@go vet ./...
+
+.PHONY: lint
+lint: ## Run golangci-lint
+	@echo '== golangci-lint'
+	@$(linter) run
+
+.PHONY: deps
+deps: deps-servers deps-node ## Install the servers and tools that tests and checks need
+
+.PHONY: deps-servers
+deps-servers:
+	@internal/tools/deps.sh servers
+
+.PHONY: deps-node
+deps-node:
+	@internal/tools/deps.sh node
+
+$(ts)/node_modules/.package-lock.json: $(ts)/package.json $(ts)/package-lock.json | deps-node
+	@cd $(ts) && npm ci --silent && touch node_modules/.package-lock.json
+
+.PHONY: clean
+clean: ## Remove what was built
+	@rm -rf bin $(ts)/node_modules $(ts)/types

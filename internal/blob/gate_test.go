@@ -1,0 +1,108 @@
+package blob
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// gate stands before MinIO: it notes the requests and may keep some for itself.
+type gate struct {
+	*httptest.Server
+	sent atomic.Int64 // bytes of bodies that MinIO answered
+
+	mu   sync.Mutex
+	keep func(w http.ResponseWriter, r *http.Request) bool
+	seen []string
+}
+
+// openGate returns a gate before the options' endpoint, and a store that goes through it.
+func openGate(t testing.TB, opts S3Options, limits timeouts) (*gate, *S3) {
+	t.Helper()
+	target, err := url.Parse(opts.Endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{}
+	proxy := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.Out.URL.Scheme, r.Out.URL.Host = target.Scheme, target.Host // the Host line stays: it is signed
+		},
+		Transport: transport,
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) {
+			panic(http.ErrAbortHandler)
+		},
+	}
+	g := new(gate)
+	g.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if keep := g.note(r); keep != nil && keep(w, r) {
+			return
+		}
+		proxy.ServeHTTP(countingWriter{w, &g.sent}, r)
+	}))
+	t.Cleanup(transport.CloseIdleConnections)
+	t.Cleanup(g.Close)
+	opts.Endpoint = g.URL
+	s := openS3(t, opts, limits)
+	s.stopSweeping() // its requests would be noted too
+	<-s.swept
+	g.requests()
+	return g, s
+}
+
+func (g *gate) note(r *http.Request) func(http.ResponseWriter, *http.Request) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.seen = append(g.seen, strings.TrimSpace(r.Method+" "+r.Header.Get("Range")))
+	return g.keep
+}
+
+// requests returns what was asked since the last call.
+func (g *gate) requests() []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	defer func() { g.seen = nil }()
+	return g.seen
+}
+
+// intercept makes keep decide which requests MinIO doesn't get to see.
+func (g *gate) intercept(keep func(w http.ResponseWriter, r *http.Request) bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.keep = keep
+}
+
+type countingWriter struct {
+	http.ResponseWriter
+	count *atomic.Int64
+}
+
+func (w countingWriter) Write(p []byte) (int, error) {
+	n, err := w.ResponseWriter.Write(p)
+	w.count.Add(int64(n))
+	return n, err
+}
+
+func (w countingWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// beSilent takes all that the client sends and says nothing until it hangs up.
+func beSilent(r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body) // only then does net/http watch for the hanging up
+	<-r.Context().Done()
+}
+
+// quick are the timeouts of a store that is going to be kept waiting.
+func quick() timeouts {
+	limits := defaultTimeouts()
+	limits.header, limits.progress = 500*time.Millisecond, 500*time.Millisecond
+	limits.setup, limits.ping = 2*time.Second, time.Second
+	limits.pause = time.Millisecond
+	return limits
+}

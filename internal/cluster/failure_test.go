@@ -1,0 +1,573 @@
+package cluster_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/redis/go-redis/v9"
+
+	"tim/internal/cluster"
+	"tim/internal/testserver"
+)
+
+// quick are the settings of tests that wait for timers.
+func quick(lost *losses) cluster.Options {
+	return cluster.Options{
+		OnLost: lost.lost, Timeout: 300 * time.Millisecond, Beat: 200 * time.Millisecond,
+		Expiry: 3 * time.Second, Refresh: 300 * time.Millisecond,
+	}
+}
+
+// raw is a client of the test's own.
+func raw(t testing.TB, url string) *redis.Client {
+	t.Helper()
+	o, err := redis.ParseURL(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := redis.NewClient(o)
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+func healthy(t testing.TB, nodes ...*cluster.Redis) {
+	t.Helper()
+	await(t, "health", func() bool {
+		return !slices.ContainsFunc(nodes, func(n *cluster.Redis) bool { return n.Healthy(t.Context()) != nil })
+	})
+}
+
+func TestRedisRestartedEmpty(t *testing.T) {
+	t.Parallel()
+	server := testserver.RedisServer(t)
+	var lostA, lostB losses
+	a, b := openRedis(t, server.Address, quick(&lostA)), openRedis(t, server.Address, quick(&lostB))
+	var here, there inbox
+	topics := []string{"1", "2", "3", "4", "5", "6", "7", "8"} // on all lanes
+	for _, topic := range topics {
+		subscribe(t, a, topic, here.handler)
+		subscribe(t, b, topic, there.handler)
+	}
+	want := []string{"ben", "ann", "cat"}
+	for i, name := range want {
+		join(t, []*cluster.Redis{a, b}[i%2], "room", name, name, true)
+	}
+
+	if err := raw(t, server.Address).FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	server.Kill()
+	await(t, "the nodes see it", func() bool {
+		return errors.Is(a.Healthy(t.Context()), cluster.ErrAway) && errors.Is(b.Healthy(t.Context()), cluster.ErrAway)
+	})
+	goneA, goneB := lostA.count(), lostB.count()
+	server.Start()
+	healthy(t, a, b)
+	await(t, "OnLost", func() bool { return lostA.count() > goneA && lostB.count() > goneB })
+
+	await(t, "presence is restored", func() bool { return len(members(t, a, "room")) == len(want) })
+	if diff := cmp.Diff(want, members(t, b, "room")); diff != "" {
+		t.Errorf("order of joining: %s", diff)
+	}
+	for _, topic := range topics {
+		publish(t, a, topic, "a "+topic)
+		publish(t, b, topic, "b "+topic)
+		for _, box := range []*inbox{&here, &there} {
+			box.awaits(t, "a "+topic)
+			box.awaits(t, "b "+topic)
+		}
+	}
+}
+
+func TestRedisSilentServesOwnSockets(t *testing.T) {
+	t.Parallel()
+	server := testserver.RedisServer(t)
+	var lost losses
+	opts := quick(&lost)
+	a := openRedis(t, server.Address, opts)
+	var box, late inbox
+	subscribe(t, a, "room", box.handler)
+	healthy(t, a)
+
+	server.Pause()
+	if err := a.Publish(t.Context(), "room", []byte("first")); !errors.Is(err, cluster.ErrAway) {
+		t.Errorf("publish: %v", err)
+	}
+	box.awaits(t, "first")
+	// Now it is known that Redis is away, at least on this lane.
+	start := time.Now()
+	for i := range 50 {
+		if err := a.Publish(t.Context(), "room", fmt.Append(nil, i)); !errors.Is(err, cluster.ErrAway) {
+			t.Errorf("publish: %v", err)
+		}
+	}
+	subscribe(t, a, "room", late.handler)
+	if took := time.Since(start); took > opts.Timeout {
+		t.Errorf("publishing while Redis is known to be away took %v", took)
+	}
+	want := []string{"first"}
+	for i := range 50 {
+		want = append(want, fmt.Sprint(i))
+	}
+	if diff := cmp.Diff(want, box.awaits(t, "49")); diff != "" {
+		t.Error(diff)
+	}
+	await(t, "OnLost while it lasts", func() bool { return lost.count() > 2 })
+
+	server.Resume()
+	healthy(t, a)
+	publish(t, a, "room", "after")
+	late.awaits(t, "after")
+	box.awaits(t, "after")
+}
+
+// A message of which nobody knows whether Redis took it is delivered here at once, and not again when it comes.
+func TestRedisEchoOfAKeptMessage(t *testing.T) {
+	t.Parallel()
+	server := testserver.RedisServer(t)
+	a := openRedis(t, server.Address, cluster.Options{Timeout: 100 * time.Millisecond})
+	b := openRedis(t, server.Address, cluster.Options{})
+	var here, there inbox
+	subscribe(t, a, "room", here.handler)
+	subscribe(t, b, "room", there.handler)
+	healthy(t, a, b)
+	publish(t, a, "room", "0") // on a connection that will be there
+
+	server.Pause()
+	if err := a.Publish(t.Context(), "room", []byte("1")); !errors.Is(err, cluster.ErrAway) {
+		t.Errorf("publish: %v", err)
+	}
+	here.awaits(t, "1")
+	server.Resume() // and Redis reads what it was sent
+	there.awaits(t, "1")
+	healthy(t, a)
+	publish(t, a, "room", "2")
+	if diff := cmp.Diff([]string{"0", "1", "2"}, here.awaits(t, "2")); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// One node is cut off, the others are not: they must hear that they have missed something.
+func TestRedisNodeCutOff(t *testing.T) {
+	t.Parallel()
+	server := testserver.Redis(t)
+	network := newProxy(t, server)
+	var lostA, lostB losses
+	a := openRedis(t, network.url, quick(&lostA))
+	slow := quick(&lostB)
+	slow.Beat = time.Minute // so that b minds no silence
+	slow.Timeout = time.Second
+	b := openRedis(t, server, slow)
+	var here, there inbox
+	subscribe(t, a, "room", here.handler)
+	subscribe(t, b, "room", there.handler)
+	publish(t, a, "room", "before")
+	here.awaits(t, "before")
+	there.awaits(t, "before")
+	healthy(t, a, b)
+
+	network.cut()
+	if err := a.Publish(t.Context(), "room", []byte("missed")); !errors.Is(err, cluster.ErrAway) {
+		t.Errorf("publish: %v", err)
+	}
+	here.awaits(t, "missed")
+	await(t, "OnLost where the network is cut", func() bool { return lostA.count() > 0 })
+	if n := lostB.count(); n > 0 {
+		t.Errorf("OnLost was called %d times where nothing was lost yet", n)
+	}
+	network.heal()
+	await(t, "the other node hears of the loss", func() bool { return lostB.count() > 0 })
+	if there.has("missed") {
+		t.Error("the message came, so this test shows nothing")
+	}
+	healthy(t, a)
+	publish(t, a, "room", "after")
+	here.awaits(t, "after")
+	there.awaits(t, "after")
+}
+
+func TestRedisSilentNodeIsMissed(t *testing.T) {
+	t.Parallel()
+	server := testserver.Redis(t)
+	network := newProxy(t, server)
+	var lostA, lostB, lostC losses
+	a, b := openRedis(t, network.url, quick(&lostA)), openRedis(t, server, quick(&lostB))
+	c := openRedis(t, server, quick(&lostC))
+	for _, node := range []*cluster.Redis{a, b, c} {
+		var box inbox
+		subscribe(t, node, "room", box.handler)
+		publish(t, a, "room", "hello")
+		box.awaits(t, "hello")
+	}
+	healthy(t, a, b, c)
+	awaitBeats(t, server, 3)
+
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	network.cut()
+	before := lostB.count()
+	await(t, "OnLost again and again", func() bool { return lostB.count() >= before+2 })
+	// After Expiry the node is no longer expected. (c said goodbye and never was missed.)
+	await(t, "an end of it", func() bool {
+		n := lostB.count()
+		select {
+		case <-t.Context().Done():
+		case <-time.After(4 * 3 * quick(&lostB).Beat):
+		}
+		return lostB.count() == n
+	})
+}
+
+// awaitBeats returns when so many nodes have said that they are there, on each lane that is listened to.
+func awaitBeats(t testing.TB, url string, nodes int) {
+	t.Helper()
+	ps := raw(t, url).PSubscribe(t.Context(), "tim:{*}")
+	defer ps.Close() //nolint:errcheck // nothing depends on it
+	client := raw(t, url)
+	lanes, err := client.PubSubChannels(t.Context(), "tim:{*}").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	heard := map[string]map[string]bool{}
+	for _, lane := range lanes {
+		heard[lane] = map[string]bool{}
+	}
+	for {
+		m, err := ps.ReceiveMessage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if nodes := heard[m.Channel]; nodes != nil {
+			nodes[m.Payload[1:9]] = true
+		}
+		if !slices.ContainsFunc(slices.Collect(maps.Values(heard)), func(h map[string]bool) bool { return len(h) < nodes }) {
+			return
+		}
+	}
+}
+
+func TestRedisKillsSubscribers(t *testing.T) {
+	t.Parallel()
+	server := testserver.Redis(t)
+	var lost losses
+	opts := quick(&lost)
+	opts.Beat = time.Minute // the connection's end alone must tell
+	a := openRedis(t, server, opts)
+	var box inbox
+	for i := range 3000 { // more than one command names
+		subscribe(t, a, fmt.Sprint(i), box.handler)
+	}
+	healthy(t, a)
+	if err := raw(t, server).Do(t.Context(), "client", "kill", "type", "pubsub").Err(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "OnLost", func() bool { return lost.count() > 0 })
+	healthy(t, a)
+	for i := range 3000 {
+		publish(t, a, fmt.Sprint(i), fmt.Sprint(i))
+	}
+	await(t, "a message of each topic", func() bool { return len(box.all()) == 3000 })
+}
+
+func TestRedisOneSubscriptionPerTopic(t *testing.T) {
+	t.Parallel()
+	server := testserver.Redis(t)
+	a := openRedis(t, server, cluster.Options{Prefix: "p"})
+	client := raw(t, server)
+	channels := func() []string {
+		all, err := client.PubSubChannels(t.Context(), "p:{*}:*").Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	var cancels []func()
+	for range 5 {
+		for _, topic := range []string{"1", "2", "3"} {
+			cancels = append(cancels, subscribe(t, a, topic, func([]byte) {}))
+		}
+	}
+	all := channels()
+	if len(all) != 3 {
+		t.Errorf("channels: %q", all)
+	}
+	counts, err := client.PubSubNumSub(t.Context(), all...).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for channel, n := range counts {
+		if n != 1 {
+			t.Errorf("%s has %d subscriptions", channel, n)
+		}
+	}
+	for _, cancel := range cancels {
+		cancel()
+	}
+	await(t, "no subscription is left", func() bool { return len(channels()) == 0 })
+}
+
+func TestRedisPresenceWhileAway(t *testing.T) {
+	t.Parallel()
+	server := testserver.RedisServer(t)
+	var lost losses
+	a, b := openRedis(t, server.Address, quick(&lost)), openRedis(t, server.Address, quick(&lost))
+	join(t, a, "room", "goes", "1", true)
+	join(t, a, "room", "stays", "2", true)
+
+	server.Kill()
+	calls := map[string]func() error{
+		"join":    func() error { _, err := a.Join(t.Context(), "room", "comes", "3"); return err },
+		"leave":   func() error { _, err := a.Leave(t.Context(), "room", "goes", "1"); return err },
+		"members": func() error { _, _, err := a.Members(t.Context(), "room", 9); return err },
+		"online":  func() error { _, err := a.Online(t.Context(), []string{"room"}); return err },
+	}
+	for name, call := range calls {
+		start := time.Now()
+		if err := call(); !errors.Is(err, cluster.ErrAway) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if took := time.Since(start); took > 2*time.Second {
+			t.Errorf("%s took %v", name, took)
+		}
+	}
+	server.Start()
+	healthy(t, a, b)
+	await(t, "presence is as it should be", func() bool {
+		got, _, err := b.Members(t.Context(), "room", 9)
+		return err == nil && cmp.Equal([]string{"stays", "comes"}, got)
+	})
+	leave(t, a, "room", "comes", "3", true)
+}
+
+// While Redis is silent rather than gone, answers take their time, and later none.
+func TestRedisPresenceWhileSilent(t *testing.T) {
+	t.Parallel()
+	server := testserver.RedisServer(t)
+	var lost losses
+	opts := quick(&lost)
+	opts.Expiry = time.Minute
+	a := openRedis(t, server.Address, opts)
+	join(t, a, "room", "goes", "1", true)
+	join(t, a, "room", "stays", "2", true)
+	server.Pause()
+	if _, err := a.Leave(t.Context(), "room", "goes", "1"); !errors.Is(err, cluster.ErrAway) {
+		t.Errorf("leave: %v", err)
+	}
+	await(t, "known to be away", func() bool {
+		start := time.Now()
+		_, _, err := a.Members(t.Context(), "room", 9)
+		return errors.Is(err, cluster.ErrAway) && time.Since(start) < opts.Timeout/3
+	})
+	server.Resume()
+	healthy(t, a)
+	await(t, "the leave is carried out", func() bool {
+		got, _, err := a.Members(t.Context(), "room", 9)
+		return err == nil && cmp.Equal([]string{"stays"}, got)
+	})
+}
+
+func TestRedisPresenceOfADeadNodeExpires(t *testing.T) {
+	t.Parallel()
+	server := testserver.Redis(t)
+	network := newProxy(t, server)
+	var lost losses
+	a, b := openRedis(t, network.url, quick(&lost)), openRedis(t, server, quick(&lost))
+	join(t, a, "room", "ann", "1", true)
+	join(t, a, "room", "ben", "2", true)
+	join(t, b, "room", "ann", "3", false)
+	join(t, a, "account", "ann", "1", true)
+	network.cut()
+	cut := time.Now()
+	await(t, "the dead node's entries expire", func() bool {
+		return slices.Equal(members(t, b, "room"), []string{"ann"})
+	})
+	await(t, "and its user is offline", func() bool {
+		online, err := b.Online(t.Context(), []string{"account", "room"})
+		return err == nil && slices.Equal(online, []bool{false, true})
+	})
+	if took := time.Since(cut); took < quick(&lost).Expiry-quick(&lost).Refresh-time.Second {
+		t.Errorf("they expired after %v", took)
+	}
+	leave(t, b, "room", "ann", "3", true)
+	keys, err := raw(t, server).Keys(t.Context(), "*").Result()
+	if err != nil || len(keys) > 0 {
+		t.Errorf("keys left: %q, %v", keys, err)
+	}
+}
+
+// A living node's refresh must not keep alive what a dead one left in the same room.
+func TestRedisRoomExpiresWithItsLastEntry(t *testing.T) {
+	t.Parallel()
+	server := testserver.Redis(t)
+	network := newProxy(t, server)
+	var lost losses
+	a, b := openRedis(t, network.url, quick(&lost)), openRedis(t, server, quick(&lost))
+	client := raw(t, server)
+	expiry := func() time.Duration {
+		key := client.Keys(t.Context(), "*:room:room").Val()
+		if len(key) != 1 {
+			t.Fatalf("keys: %q", key)
+		}
+		return client.PTTL(t.Context(), key[0]).Val()
+	}
+	join(t, b, "room", "ben", "1", true)
+	join(t, a, "room", "ann", "2", true)
+	network.cut()
+	await(t, "the dead node's entry ages", func() bool {
+		score, err := client.ZScore(t.Context(), client.Keys(t.Context(), "*:room:room").Val()[0], "x3:ann2").Result()
+		return err == nil && time.Until(time.UnixMilli(int64(score))) < 2*time.Second
+	})
+	leave(t, b, "room", "ben", "1", true)
+	if left := expiry(); left > 2*time.Second {
+		t.Errorf("the room lives for another %v", left)
+	}
+}
+
+func TestRedisCloseLeaves(t *testing.T) {
+	t.Parallel()
+	server := testserver.Redis(t)
+	a, b := openRedis(t, server, cluster.Options{}), openRedis(t, server, cluster.Options{})
+	for i := range 500 {
+		join(t, a, "room", fmt.Sprint(i), fmt.Sprint(i), true)
+	}
+	join(t, b, "room", "ann", "1", true)
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"ann"}, members(t, b, "room")); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestRedisAwayAtTheStart(t *testing.T) {
+	t.Parallel()
+	server := testserver.RedisServer(t)
+	server.Stop()
+	var lost losses
+	a := openRedis(t, server.Address, quick(&lost))
+	if err := a.Healthy(t.Context()); !errors.Is(err, cluster.ErrAway) {
+		t.Errorf("healthy: %v", err)
+	}
+	var box inbox
+	subscribe(t, a, "room", box.handler)
+	if err := a.Publish(t.Context(), "room", []byte("alone")); !errors.Is(err, cluster.ErrAway) {
+		t.Errorf("publish: %v", err)
+	}
+	box.awaits(t, "alone")
+	server.Start()
+	healthy(t, a)
+	b := openRedis(t, server.Address, cluster.Options{})
+	publish(t, b, "room", "together")
+	box.awaits(t, "together")
+}
+
+func TestRedisRefusals(t *testing.T) {
+	t.Parallel()
+	single, many := testserver.Redis(t), testserver.RedisCluster(t)
+	protected := testserver.Redis(t)
+	if err := raw(t, protected).ConfigSet(t.Context(), "requirepass", "secret").Err(); err != nil {
+		t.Fatal(err)
+	}
+	withPassword := func(p string) string { return strings.Replace(protected, "redis://", "redis://:"+p+"@", 1) }
+	for name, c := range map[string]struct{ urls, prefix, want string }{
+		"no password":        {urls: protected, want: "NOAUTH"},
+		"wrong password":     {urls: withPassword("wrong"), want: "WRONGPASS"},
+		"not a cluster":      {urls: single + "," + single, want: "cluster support disabled"},
+		"a cluster":          {urls: strings.Split(many, ",")[0], want: "at least two"},
+		"malformed":          {urls: "http://:secret@x", want: "malformed"},
+		"empty":              {urls: "", want: "malformed"},
+		"cluster's database": {urls: single + "," + single + "/1", want: "database 1"},
+		"TLS here and there": {urls: single + "," + strings.Replace(single, "redis:", "rediss:", 1), want: "TLS"},
+		"braces":             {urls: single, prefix: "a{b", want: "braces"},
+	} {
+		_, err := cluster.NewRedis(t.Context(), c.urls, cluster.Options{Prefix: c.prefix})
+		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	a := openRedis(t, withPassword("secret")+"/3", cluster.Options{})
+	join(t, a, "room", "ann", "1", true)
+	healthy(t, a)
+}
+
+func TestRedisPrefixesAreApart(t *testing.T) {
+	t.Parallel()
+	server := testserver.Redis(t)
+	a, b := openRedis(t, server, cluster.Options{}), openRedis(t, server, cluster.Options{Prefix: "other"})
+	var box inbox
+	subscribe(t, b, "room", box.handler)
+	publish(t, a, "room", "a")
+	publish(t, b, "room", "b")
+	if diff := cmp.Diff([]string{"b"}, box.awaits(t, "b")); diff != "" {
+		t.Error(diff)
+	}
+	join(t, a, "room", "ann", "1", true)
+	join(t, b, "room", "ann", "1", true)
+}
+
+func TestRedisIgnoresStrangers(t *testing.T) {
+	t.Parallel()
+	server := testserver.Redis(t)
+	a := openRedis(t, server, cluster.Options{})
+	var box inbox
+	subscribe(t, a, "room", box.handler)
+	client := raw(t, server)
+	channels, err := client.PubSubChannels(t.Context(), "tim:*").Result()
+	if err != nil || len(channels) != 2 {
+		t.Fatalf("channels: %q, %v", channels, err)
+	}
+	for _, text := range []string{"", "m", strings.Repeat("?", 17), strings.Repeat("m", 16), "g" + strings.Repeat("x", 16)} {
+		for _, channel := range channels {
+			if err := client.Publish(t.Context(), channel, text).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	publish(t, a, "room", "good")
+	if diff := cmp.Diff([]string{"good"}, box.awaits(t, "good")); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestRedisCancelledWhileWaiting(t *testing.T) {
+	t.Parallel()
+	server := testserver.RedisServer(t)
+	a := openRedis(t, server.Address, cluster.Options{})
+	subscribe(t, a, "room", func([]byte) {})
+	healthy(t, a)
+	server.Pause()
+	ctx, cancel := context.WithCancel(t.Context())
+	results := make(chan error, 2)
+	go func() {
+		_, err := a.Subscribe(ctx, "another", func([]byte) { t.Error("called though not subscribed") })
+		results <- err
+	}()
+	go func() { results <- a.Publish(ctx, "room", nil) }()
+	cancel()
+	for range 2 {
+		if err := <-results; !errors.Is(err, context.Canceled) && !errors.Is(err, cluster.ErrAway) {
+			t.Errorf("cancelled: %v", err)
+		}
+	}
+	short, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	var box inbox
+	if _, err := a.Subscribe(short, "room 2", box.handler); err != nil {
+		t.Errorf("a deadline: %v", err)
+	}
+	server.Resume()
+	healthy(t, a)
+	publish(t, a, "another", "x")
+	await(t, "the late subscription", func() bool {
+		publish(t, a, "room 2", "x")
+		return box.has("x")
+	})
+}

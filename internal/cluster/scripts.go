@@ -1,0 +1,130 @@
+package cluster
+
+import "github.com/redis/go-redis/v9"
+
+// A room is one sorted set, so that it changes as a whole and goes as a whole. It has three kinds of members,
+// told apart by their scores as well as by their first letter:
+//
+//	c<member>  score 1, 2, …        how many live entries the member has
+//	x<entry>   milliseconds, 10^12  when the entry expires
+//	o<entry>   microseconds, 10^15  when it joined
+//
+// where <entry> is <length of member>:<member><id>, as entryName makes it. All times are those of Redis. The
+// key expires with its last entry, so a room that exists has somebody in it.
+const scriptHead = `
+local time = redis.call('TIME')
+local micros = time[1] * 1000000 + time[2]
+local now = math.floor(micros / 1000)
+
+local firstExpiry, firstJoin, last = '10000000000', '100000000000000', '+inf'
+
+local function countOf(entry)
+  local colon = string.find(entry, ':', 1, true)
+  return 'c' .. string.sub(entry, colon + 1, colon + tonumber(string.sub(entry, 1, colon - 1)))
+end
+
+local function drop(key, entry)
+  redis.call('ZREM', key, 'x' .. entry, 'o' .. entry)
+  local count = countOf(entry)
+  if tonumber(redis.call('ZINCRBY', key, -1, count)) <= 0 then
+    redis.call('ZREM', key, count)
+  end
+end
+
+local function prune(key)
+  for _, expired in ipairs(redis.call('ZRANGEBYSCORE', key, firstExpiry, now)) do
+    drop(key, string.sub(expired, 2))
+  end
+end
+
+local function settle(key)
+  local newest = redis.call('ZREVRANGEBYSCORE', key, '(' .. firstJoin, firstExpiry, 'WITHSCORES', 'LIMIT', 0, 1)
+  if newest[2] then
+    redis.call('PEXPIREAT', key, newest[2])
+  end
+end
+
+local function alive(key, entry)
+  return tonumber(redis.call('ZSCORE', key, countOf(entry)) or 0)
+end
+`
+
+// touchScript enters or refreshes one entry per key. ARGV: the time to live in milliseconds, then for each its
+// name and its time of joining, 0 for now. It answers for each the time of joining, 0 when it was there before,
+// and the number of its member's live entries.
+const touchScript = scriptHead + `
+local function joined(key)
+  local newest = redis.call('ZREVRANGEBYSCORE', key, last, firstJoin, 'WITHSCORES', 'LIMIT', 0, 1)
+  if newest[2] and tonumber(newest[2]) >= micros then
+    return tonumber(newest[2]) + 1 -- the clock went back, or two came at once
+  end
+  return micros
+end
+
+local answer = {}
+for i, key in ipairs(KEYS) do
+  local entry, stamp = ARGV[2 * i], tonumber(ARGV[2 * i + 1])
+  local expiry = now + tonumber(ARGV[1])
+  if redis.call('ZADD', key, expiry, 'x' .. entry) == 1 then
+    prune(key)
+    if stamp == 0 then
+      stamp = joined(key)
+    end
+    redis.call('ZADD', key, stamp, 'o' .. entry)
+    redis.call('ZINCRBY', key, 1, countOf(entry))
+    settle(key)
+  else
+    stamp = 0
+    redis.call('PEXPIREAT', key, expiry, 'GT')
+  end
+  answer[2 * i - 1], answer[2 * i] = stamp, alive(key, entry)
+end
+return answer
+`
+
+// leaveScript takes out one entry per key. ARGV: their names. It answers for each the number of live entries
+// that its member still has.
+const leaveScript = scriptHead + `
+local answer = {}
+for i, key in ipairs(KEYS) do
+  prune(key)
+  if redis.call('ZSCORE', key, 'x' .. ARGV[i]) then
+    drop(key, ARGV[i])
+    settle(key)
+  end
+  answer[i] = alive(key, ARGV[i])
+end
+return answer
+`
+
+// membersScript answers the number of members of a room, then the first of them. ARGV: how many.
+const membersScript = scriptHead + `
+local key, limit = KEYS[1], tonumber(ARGV[1])
+prune(key)
+local answer, seen, offset = {redis.call('ZCOUNT', key, 1, '(' .. firstExpiry)}, {}, 0
+while #answer <= limit do
+  local page = redis.call('ZRANGEBYSCORE', key, firstJoin, last, 'LIMIT', offset, limit)
+  for _, joined in ipairs(page) do
+    local count = countOf(string.sub(joined, 2))
+    if not seen[count] and #answer <= limit then
+      seen[count] = true
+      answer[#answer + 1] = string.sub(count, 2)
+    end
+  end
+  if #page < limit then
+    break
+  end
+  offset = offset + limit
+end
+return answer
+`
+
+type scripts struct{ touch, leave, members *redis.Script }
+
+func newScripts() scripts {
+	return scripts{
+		touch:   redis.NewScript(touchScript),
+		leave:   redis.NewScript(leaveScript),
+		members: redis.NewScript(membersScript),
+	}
+}

@@ -1,0 +1,259 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// A batch is what one round trip carries.
+	batchMessages = 512
+	batchBytes    = 1 << 20
+
+	firstProbe = 100 * time.Millisecond // after Redis failed; then twice as long each time, up to a beat
+)
+
+// sender brings this node's messages of one lane to Redis, on one goroutine, so that they keep their order and
+// those that wait at the same moment go together. It also beats, which is how it finds out that Redis is back.
+type sender struct {
+	client  redis.UniversalClient
+	sharded bool
+	channel string // the lane's own channel, and what the names of its topics begin with
+	node    nodeID
+	opts    Options
+	local   *dispatcher
+	bell    *bell
+	room    *budget
+	back    func() // called when Redis is back
+
+	number uint64        // of the last message sent; only run uses it
+	pause  time.Duration // until the next beat; only run uses it
+
+	mu     sync.Mutex
+	queue  []outgoing
+	closed bool
+	away   bool                // Redis doesn't take anything: deliver here, and count as lost
+	lost   uint64              // messages that Redis didn't take
+	echoes map[uint64]struct{} // numbers of those that it may have taken all the same
+	wake   chan struct{}
+}
+
+type outgoing struct {
+	message
+	number uint64
+	done   chan error
+}
+
+// publish queues the message and waits until Redis has taken it.
+func (s *sender) publish(ctx context.Context, m message) error {
+	o := outgoing{message: m, done: make(chan error, 1)}
+	if err := s.enqueue(o); err != nil {
+		return err
+	}
+	select {
+	case err := <-o.done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("publish: %w", ctx.Err())
+	}
+}
+
+func (s *sender) enqueue(o outgoing) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return ErrClosed
+	case s.away:
+		s.keep(o)
+		return ErrAway
+	case !s.room.take(o.size()):
+		s.keep(o)
+		s.bell.ring() // it overtakes what is queued
+		return ErrFull
+	}
+	s.queue = append(s.queue, o)
+	signal(s.wake)
+	return nil
+}
+
+// keep delivers on this node what the others don't get; mu is held.
+func (s *sender) keep(o outgoing) {
+	s.lost++
+	s.local.put(o.message)
+}
+
+func (s *sender) run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			s.finish()
+			return
+		case <-s.wake:
+			if !s.flush() {
+				timer.Reset(s.pause)
+			}
+		case <-timer.C:
+			s.beat(kindBeat)
+			timer.Reset(s.pause)
+		}
+	}
+}
+
+// finish sends what is queued and says goodbye.
+func (s *sender) finish() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	for s.flush() {
+		s.mu.Lock()
+		done := len(s.queue) == 0
+		s.mu.Unlock()
+		if done {
+			s.beat(kindGoodbye)
+			return
+		}
+	}
+}
+
+// flush sends one batch. It returns false when Redis is away.
+func (s *sender) flush() bool {
+	batch, away := s.take()
+	if away || len(batch) == 0 {
+		return !away
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), s.opts.Timeout)
+	defer cancel()
+	pipe := s.client.Pipeline()
+	replies := make([]*redis.IntCmd, len(batch))
+	for i := range batch {
+		s.number++
+		batch[i].number = s.number
+		e := envelope{kind: kindMessage, from: s.node, number: s.number, payload: batch[i].payload}
+		replies[i] = s.say(ctx, pipe, s.channel+":"+batch[i].topic, e)
+	}
+	_, _ = pipe.Exec(ctx) // each reply has its own error
+
+	var failed []outgoing
+	var cause error
+	for i, reply := range replies {
+		s.room.give(batch[i].size())
+		if err := reply.Err(); err != nil {
+			failed, cause = append(failed, batch[i]), err
+			continue
+		}
+		batch[i].done <- nil
+	}
+	if cause != nil {
+		s.lose(failed, cause)
+	}
+	return cause == nil
+}
+
+func (s *sender) take() (batch []outgoing, away bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	bytes := int64(0)
+	for len(batch) < len(s.queue) && len(batch) < batchMessages && bytes < batchBytes {
+		bytes += s.queue[len(batch)].size()
+		batch = s.queue[:len(batch)+1]
+	}
+	if s.queue = s.queue[len(batch):]; len(s.queue) > 0 {
+		signal(s.wake)
+	} else {
+		s.queue = nil
+	}
+	return batch, s.away
+}
+
+// say publishes on the road that beats and messages share.
+func (s *sender) say(ctx context.Context, c redis.Cmdable, channel string, e envelope) *redis.IntCmd {
+	if s.sharded {
+		return c.SPublish(ctx, channel, e.encode())
+	}
+	return c.Publish(ctx, channel, e.encode())
+}
+
+// lose goes over to delivering on this node alone, beginning with what failed and what is queued, until a beat
+// gets through.
+func (s *sender) lose(failed []outgoing, cause error) {
+	err := fmt.Errorf("%w: %w", ErrAway, cause)
+	s.pause = min(firstProbe, s.opts.Beat)
+	if c, ok := s.client.(*redis.ClusterClient); ok {
+		c.ReloadState(context.Background()) // in the background: the lane may have a new master
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.echoes) > maxEchoes {
+		clear(s.echoes) // so old that they won't come any more
+	}
+	for _, o := range failed {
+		s.echoes[o.number] = struct{}{}
+		s.keep(o)
+		o.done <- err
+	}
+	for _, o := range s.queue {
+		s.room.give(o.size())
+		s.keep(o)
+		o.done <- err
+	}
+	s.queue = nil
+	if !s.away {
+		s.away = true
+		s.bell.ring() // what was taken before may arrive after what was kept
+		s.opts.Log.Warn("bus: redis doesn't take messages", slog.String("lane", s.channel), slog.Any("error", cause))
+	}
+}
+
+// maxEchoes bounds the memory of messages that may come back.
+const maxEchoes = 16 * batchMessages
+
+// isEcho tells whether this node's own message, come back from Redis, was delivered here before.
+func (s *sender) isEcho(number uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.echoes[number]
+	delete(s.echoes, number)
+	return ok
+}
+
+// beat says that this node is here, and notes whether Redis took it.
+func (s *sender) beat(k kind) {
+	s.mu.Lock()
+	e := envelope{kind: k, from: s.node, number: s.lost}
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), s.opts.Timeout)
+	defer cancel()
+	if err := s.say(ctx, s.client, s.channel, e).Err(); err != nil {
+		pause := min(2*s.pause, s.opts.Beat)
+		wasAway := s.isAway()
+		s.lose(nil, err)
+		if wasAway {
+			s.pause = pause
+		}
+		return
+	}
+	s.pause = s.opts.Beat
+	s.mu.Lock()
+	wasAway := s.away
+	s.away = false
+	s.mu.Unlock()
+	if wasAway {
+		s.opts.Log.Info("bus: redis is back", slog.String("lane", s.channel))
+		s.back()
+	}
+}
+
+// isAway tells whether Redis is known to be away.
+func (s *sender) isAway() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.away
+}

@@ -1,0 +1,184 @@
+// Package files owns the rules of uploads and downloads: which bytes are which kind of file, how large it may be, what
+// it is called, and who may fetch an avatar without a token. Where files lie is package blob's business.
+package files
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/gabriel-vasile/mimetype"
+
+	"tim/internal/blob"
+	"tim/internal/fault"
+)
+
+// Kind is a kind of file.
+type Kind struct {
+	prefix    string   // of its keys
+	types     []string // as the bytes tell
+	Extension string   // that downloads get
+}
+
+// The kinds there are.
+func Avatar() Kind  { return Kind{blob.Avatar, pictures(), "jpg"} }
+func Picture() Kind { return Kind{blob.Picture, pictures(), "jpg"} }
+func Audio() Kind   { return Kind{blob.Audio, []string{"audio/mpeg"}, "mp3"} }
+func Video() Kind   { return Kind{blob.Video, []string{"video/mp4", "video/x-m4v"}, "mp4"} }
+
+func pictures() []string { return []string{"image/jpeg", "image/png", "image/bmp"} }
+
+// Options of New. Every field is needed, except that a limit of 0 means none.
+type Options struct {
+	Store   blob.Store
+	Zone    *time.Location // of the time in names
+	LinkKey []byte         // signs links to avatars
+	// Limits in bytes.
+	AvatarLimit, PictureLimit, AudioLimit, VideoLimit int64
+}
+
+// Files stores and finds files. Safe for concurrent use.
+type Files struct{ Options }
+
+// New returns a Files.
+func New(o Options) *Files { return &Files{o} }
+
+// sniffed is how much of a file is looked at to tell its type.
+const sniffed = 3072
+
+// Save stores a file and returns its new name, which nobody can guess. A file of another type, or over its limit, or
+// whose reader fails, leaves nothing behind.
+func (f *Files) Save(ctx context.Context, k Kind, r io.Reader) (string, error) {
+	name := time.Now().In(f.Zone).Format(nameTime) + "-" + rand.Text()
+	return name, f.put(ctx, k, k.prefix+"/"+name, r)
+}
+
+// SaveAvatar stores an account's avatar in the place of the one before. Everything else as Save.
+func (f *Files) SaveAvatar(ctx context.Context, account string, r io.Reader) error {
+	return f.put(ctx, Avatar(), avatarKey(account), r)
+}
+
+func (f *Files) put(ctx context.Context, k Kind, key string, r io.Reader) error {
+	source := &limited{r: r, limit: f.limit(k)}
+	head := make([]byte, sniffed)
+	n, err := io.ReadFull(source, head)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) || source.err != nil {
+		return errors.Join(source.err, err)
+	}
+	head = head[:n]
+	if !slices.ContainsFunc(k.types, mimetype.Detect(head).Is) {
+		return fault.New(fault.UnsupportedFileType)
+	}
+	if _, err = f.Store.Put(ctx, key, io.MultiReader(bytes.NewReader(head), source)); err == nil {
+		return nil
+	}
+	if source.err != nil { // the reader's fault, not the store's
+		return source.err
+	}
+	return fault.Wrap(fault.Unavailable, fmt.Errorf("store file: %w", err))
+}
+
+func (f *Files) limit(k Kind) int64 {
+	switch k.prefix {
+	case blob.Avatar:
+		return f.AvatarLimit
+	case blob.Picture:
+		return f.PictureLimit
+	case blob.Audio:
+		return f.AudioLimit
+	default:
+		return f.VideoLimit
+	}
+}
+
+// nameTime is how a stored file's name begins; the original's names are nothing else.
+const nameTime = "2006-01-02:15:04:05"
+
+var storedName = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}:\d{2}:\d{2}:\d{2}(-[A-Za-z0-9]{22,64})?$`)
+
+// Open finds a file by the name that Save, or the original, gave it. The caller closes it.
+func (f *Files) Open(ctx context.Context, k Kind, name string) (*blob.Object, error) {
+	if !storedName.MatchString(name) {
+		return nil, fault.New(fault.UnknownFile)
+	}
+	return f.open(ctx, k.prefix+"/"+name, fault.UnknownFile)
+}
+
+// OpenAvatar finds an account's avatar, or, if it has none, the one that the original stored under its display name
+// ("" when that could mean somebody else). It returns its type too. The caller closes it.
+func (f *Files) OpenAvatar(ctx context.Context, account, username string) (*blob.Object, string, error) {
+	object, err := f.open(ctx, avatarKey(account), fault.NoAvatar)
+	if fault.Is(err, fault.NoAvatar) && username != "" {
+		object, err = f.open(ctx, blob.Avatar+"/"+username, fault.NoAvatar)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	head := make([]byte, sniffed)
+	n, err := io.ReadFull(object, head)
+	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		_, err = object.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return nil, "", fault.Wrap(fault.Unavailable, errors.Join(err, object.Close()))
+	}
+	kind := mimetype.Detect(head[:n])
+	if !slices.ContainsFunc(pictures(), kind.Is) { // copied in by somebody; a page must not be served as a picture
+		return nil, "", errors.Join(fault.New(fault.NoAvatar), object.Close())
+	}
+	return object, kind.String(), nil
+}
+
+func (f *Files) open(ctx context.Context, key string, absent fault.Reason) (*blob.Object, error) {
+	object, err := f.Store.Open(ctx, key)
+	if errors.Is(err, blob.ErrNotFound) {
+		return nil, fault.New(absent)
+	}
+	if err != nil {
+		return nil, fault.Wrap(fault.Unavailable, fmt.Errorf("open file: %w", err))
+	}
+	return object, nil
+}
+
+// avatarKey is the same for every spelling that the account can have in a path: none of it gets there.
+func avatarKey(account string) string {
+	sum := sha256.Sum256([]byte(account))
+	return blob.Avatar + "/account-" + hex.EncodeToString(sum[:16])
+}
+
+// linkLife is how long a link to an avatar is good.
+const linkLife = 24 * time.Hour
+
+// SignAvatar makes the link to an account's avatar good until expires (seconds since 1970).
+func (f *Files) SignAvatar(account string) (expires int64, signature string) {
+	expires = time.Now().Add(linkLife).Unix()
+	return expires, f.sign(account, expires)
+}
+
+// CheckAvatar refuses a link that SignAvatar did not make, or that has expired.
+func (f *Files) CheckAvatar(account string, expires int64, signature string) error {
+	if !hmac.Equal([]byte(signature), []byte(f.sign(account, expires))) {
+		return fault.New(fault.InvalidLink)
+	}
+	if time.Now().Unix() > expires {
+		return fault.New(fault.ExpiredLink)
+	}
+	return nil
+}
+
+func (f *Files) sign(account string, expires int64) string {
+	mac := hmac.New(sha256.New, f.LinkKey)
+	_, _ = io.WriteString(mac, strconv.FormatInt(expires, 10)+"\n"+account) // never fails
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}

@@ -1,0 +1,142 @@
+package realtime
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"tim/internal/cluster"
+)
+
+// topics knows which of this node's connections hear of what. Each topic that has one is subscribed to once. Safe for
+// concurrent use.
+type topics struct {
+	bus    cluster.Bus
+	handle func(t *topic, payload []byte)
+
+	mu   sync.Mutex
+	open map[string]*topic
+}
+
+// topic is what some connections listen to.
+type topic struct {
+	name        string
+	subscribed  chan struct{} // closed when cancel is set
+	cancel      func()
+	mu          sync.Mutex
+	connections map[*connection]struct{}
+}
+
+func newTopics(bus cluster.Bus, handle func(*topic, []byte)) *topics {
+	return &topics{bus: bus, handle: handle, open: make(map[string]*topic)}
+}
+
+// join makes a connection hear of a topic. When it returns, nothing published from now on is missed, except what the
+// bus loses.
+func (ts *topics) join(ctx context.Context, name string, c *connection) error {
+	ts.mu.Lock()
+	t, known := ts.open[name]
+	if !known {
+		t = &topic{name: name, subscribed: make(chan struct{}), connections: make(map[*connection]struct{})}
+		ts.open[name] = t
+	}
+	t.mu.Lock()
+	t.connections[c] = struct{}{}
+	t.mu.Unlock()
+	ts.mu.Unlock()
+	if known {
+		select {
+		case <-t.subscribed:
+			return nil
+		case <-ctx.Done():
+			ts.leave(name, c)
+			return fmt.Errorf("subscribe: %w", ctx.Err())
+		}
+	}
+	cancel, err := ts.bus.Subscribe(context.WithoutCancel(ctx), name, func(payload []byte) { ts.handle(t, payload) })
+	if err != nil {
+		cancel = func() {}
+	}
+	t.cancel = cancel
+	close(t.subscribed)
+	if err != nil {
+		ts.leave(name, c)
+		return fmt.Errorf("subscribe: %w", err)
+	}
+	return nil
+}
+
+// leave ends what join began. Leaving a topic that one has not joined does nothing.
+func (ts *topics) leave(name string, c *connection) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	t, ok := ts.open[name]
+	if !ok {
+		return
+	}
+	t.mu.Lock()
+	delete(t.connections, c)
+	empty := len(t.connections) == 0
+	t.mu.Unlock()
+	if empty {
+		delete(ts.open, name)
+		// The one who subscribes is among the connections until it has, so cancel is set.
+		t.cancel()
+	}
+}
+
+// has tells whether a connection of a kind listens to a topic.
+func (ts *topics) has(name string, k kind) (found bool) {
+	ts.mu.Lock()
+	t := ts.open[name]
+	ts.mu.Unlock()
+	if t != nil {
+		t.each(func(c *connection) { found = found || c.kind == k })
+	}
+	return found
+}
+
+// each calls f with every connection of the topic. f must not block, nor join or leave.
+func (t *topic) each(f func(*connection)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for c := range t.connections {
+		f(c)
+	}
+}
+
+// sessions knows the connections of each session. Safe for concurrent use.
+type sessions struct {
+	mu   sync.Mutex
+	open map[string]map[*connection]struct{}
+}
+
+func newSessions() *sessions { return &sessions{open: make(map[string]map[*connection]struct{})} }
+
+func (s *sessions) add(c *connection) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open[c.session.ID] == nil {
+		s.open[c.session.ID] = make(map[*connection]struct{}, 1)
+	}
+	s.open[c.session.ID][c] = struct{}{}
+}
+
+func (s *sessions) remove(c *connection) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open[c.session.ID], c)
+	if len(s.open[c.session.ID]) == 0 {
+		delete(s.open, c.session.ID)
+	}
+}
+
+func (s *sessions) of(session string) []*connection {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	connections := make([]*connection, 0, len(s.open[session]))
+	for c := range s.open[session] {
+		connections = append(connections, c)
+	}
+	return connections
+}

@@ -1,0 +1,212 @@
+package rest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"tim/gen/api"
+	"tim/internal/blob"
+	"tim/internal/fault"
+	"tim/internal/files"
+)
+
+// UploadHeadPic sets the caller's avatar. The name may stand in the query or anywhere in the form.
+func (h *handlers) UploadHeadPic(ctx context.Context, r api.UploadHeadPicRequestObject) (api.UploadHeadPicResponseObject, error) {
+	account := requestOf(ctx).session.Account
+	form := files.NewForm(r.Body, func(fields map[string]string) error {
+		name, inForm := fields["username"]
+		if r.Params.Username != nil {
+			name = *r.Params.Username
+		} else if !inForm {
+			return fault.Invalid(fault.MalformedUpload, "username", "is missing")
+		}
+		return h.chat.OwnName(ctx, account, name)
+	})
+	if err := h.files.SaveAvatar(ctx, account, patient(ctx, form)); err != nil {
+		return nil, err
+	}
+	return api.UploadHeadPic200TextResponse(say(ctx, uploaded)), nil
+}
+
+// UploadChatPic stores a picture.
+func (h *handlers) UploadChatPic(ctx context.Context, r api.UploadChatPicRequestObject) (api.UploadChatPicResponseObject, error) {
+	name, err := h.save(ctx, files.Picture(), r.Body)
+	return api.UploadChatPic200TextResponse(name), err
+}
+
+// UploadMp3 stores music.
+func (h *handlers) UploadMp3(ctx context.Context, r api.UploadMp3RequestObject) (api.UploadMp3ResponseObject, error) {
+	name, err := h.save(ctx, files.Audio(), r.Body)
+	return api.UploadMp3200TextResponse(name), err
+}
+
+// UploadMp4 stores a video.
+func (h *handlers) UploadMp4(ctx context.Context, r api.UploadMp4RequestObject) (api.UploadMp4ResponseObject, error) {
+	name, err := h.save(ctx, files.Video(), r.Body)
+	return api.UploadMp4200TextResponse(name), err
+}
+
+func (h *handlers) save(ctx context.Context, kind files.Kind, parts *multipart.Reader) (string, error) {
+	return h.files.Save(ctx, kind, patient(ctx, files.NewForm(parts, nil)))
+}
+
+// stall is how long a transfer may stand still.
+const stall = 30 * time.Second
+
+// patient reads an upload as long as it takes while it goes on, but no pause longer than stall.
+func patient(ctx context.Context, r io.Reader) io.Reader {
+	return &patientReader{r: r, connection: http.NewResponseController(requestOf(ctx).writer)}
+}
+
+type patientReader struct {
+	r          io.Reader
+	connection *http.ResponseController
+	renewed    time.Time
+}
+
+func (p *patientReader) Read(b []byte) (int, error) {
+	if now := time.Now(); now.Sub(p.renewed) > stall/10 {
+		p.renewed = now
+		// Where the connection knows no deadlines (a test's recorder) there is nobody to wait for.
+		_ = errors.Join(p.connection.SetReadDeadline(now.Add(stall)), p.connection.SetWriteDeadline(now.Add(2*stall)))
+	}
+	return p.r.Read(b)
+}
+
+// DownloadChatPic sends a picture.
+func (h *handlers) DownloadChatPic(ctx context.Context, r api.DownloadChatPicRequestObject) (api.DownloadChatPicResponseObject, error) {
+	return h.attachment(ctx, files.Picture(), r.Params.Filename)
+}
+
+// DownloadMp3 sends music.
+func (h *handlers) DownloadMp3(ctx context.Context, r api.DownloadMp3RequestObject) (api.DownloadMp3ResponseObject, error) {
+	return h.attachment(ctx, files.Audio(), r.Params.Filename)
+}
+
+// DownloadMp4 sends a video.
+func (h *handlers) DownloadMp4(ctx context.Context, r api.DownloadMp4RequestObject) (api.DownloadMp4ResponseObject, error) {
+	return h.attachment(ctx, files.Video(), r.Params.Filename)
+}
+
+func (h *handlers) attachment(ctx context.Context, kind files.Kind, name string) (*download, error) {
+	object, err := h.files.Open(ctx, kind, name)
+	if err != nil {
+		return nil, err
+	}
+	return &download{request: requestOf(ctx), object: object, header: map[string]string{
+		"Content-Type":        "application/force-download",
+		"Content-Disposition": `attachment; filename="` + name + "." + kind.Extension + `"`,
+	}}, nil
+}
+
+// HeadPicURL links to an avatar.
+func (h *handlers) HeadPicURL(ctx context.Context, r api.HeadPicURLRequestObject) (api.HeadPicURLResponseObject, error) {
+	owner, err := h.chat.AvatarOwner(ctx, r.Params.Username)
+	if err != nil {
+		return nil, err
+	}
+	object, _, err := h.files.OpenAvatar(ctx, owner.Account, owner.Username)
+	if err != nil {
+		return nil, err
+	}
+	if err := object.Close(); err != nil {
+		return nil, err
+	}
+	expires, signature := h.files.SignAvatar(owner.Account)
+	query := url.Values{"expires": {strconv.FormatInt(expires, 10)}, "signature": {signature}}
+	return api.HeadPicURL200TextResponse(h.proxies.base(requestOf(ctx).http) + "/avatar/" + url.PathEscape(owner.Account) + "?" + query.Encode()), nil
+}
+
+// Avatar sends the picture that a signed link names.
+func (h *handlers) Avatar(ctx context.Context, r api.AvatarRequestObject) (api.AvatarResponseObject, error) {
+	if err := h.files.CheckAvatar(r.Account, r.Params.Expires, r.Params.Signature); err != nil {
+		return nil, err
+	}
+	owner, err := h.chat.AvatarOwner(ctx, r.Account)
+	if err != nil {
+		return nil, err
+	}
+	object, kind, err := h.files.OpenAvatar(ctx, owner.Account, owner.Username)
+	if err != nil {
+		return nil, err
+	}
+	return &download{request: requestOf(ctx), object: object, header: map[string]string{
+		"Content-Type":  kind,
+		"Cache-Control": "private, max-age=3600",
+	}}, nil
+}
+
+// download is a file as an answer. Ranges and conditions are net/http's business.
+type download struct {
+	request *request
+	object  *blob.Object
+	header  map[string]string
+}
+
+// slowest is the least that a reader must take, in bytes a second, lest it hold a file open for ever.
+const slowest = 16 << 10
+
+func (d *download) visit(w http.ResponseWriter) (err error) {
+	defer func() { err = errors.Join(err, d.object.Close()) }()
+	for name, value := range d.header {
+		w.Header().Set(name, value)
+	}
+	deadline := time.Now().Add(2*stall + time.Duration(d.object.Size/slowest)*time.Second)
+	// Where the connection knows no deadlines (a test's recorder) there is nobody to wait for.
+	_ = http.NewResponseController(w).SetWriteDeadline(deadline)
+	guard := &rangeGuard{ResponseWriter: w}
+	if err := d.object.Serve(guard, d.request.http); err != nil {
+		return err
+	}
+	if guard.refused {
+		return fault.New(fault.RangeNotSatisfiable)
+	}
+	return nil
+}
+
+// VisitDownloadChatPicResponse, and its like below, make a download the answer of every route that sends a file.
+func (d *download) VisitDownloadChatPicResponse(w http.ResponseWriter) error { return d.visit(w) }
+
+// VisitDownloadMp3Response see VisitDownloadChatPicResponse.
+func (d *download) VisitDownloadMp3Response(w http.ResponseWriter) error { return d.visit(w) }
+
+// VisitDownloadMp4Response see VisitDownloadChatPicResponse.
+func (d *download) VisitDownloadMp4Response(w http.ResponseWriter) error { return d.visit(w) }
+
+// VisitAvatarResponse see VisitDownloadChatPicResponse.
+func (d *download) VisitAvatarResponse(w http.ResponseWriter) error { return d.visit(w) }
+
+// rangeGuard holds back net/http's own text for a range outside the file, so that the envelope can take its place.
+type rangeGuard struct {
+	http.ResponseWriter
+	refused bool
+}
+
+// WriteHeader holds back a 416 and passes on the rest.
+func (g *rangeGuard) WriteHeader(status int) {
+	if status == http.StatusRequestedRangeNotSatisfiable {
+		g.refused = true
+		for _, name := range []string{"Content-Type", "Content-Disposition", "Cache-Control", "Content-Length", "ETag", "Last-Modified"} {
+			g.Header().Del(name)
+		}
+		return
+	}
+	g.ResponseWriter.WriteHeader(status)
+}
+
+// Write swallows the text of a 416.
+func (g *rangeGuard) Write(p []byte) (int, error) {
+	if g.refused {
+		return len(p), nil
+	}
+	return g.ResponseWriter.Write(p)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (g *rangeGuard) Unwrap() http.ResponseWriter { return g.ResponseWriter }

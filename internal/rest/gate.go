@@ -1,0 +1,249 @@
+package rest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/labstack/echo/v4"
+
+	"tim/internal/auth"
+	"tim/internal/fault"
+)
+
+// gate lets through what the spec allows: it finds the operation by its route, authenticates, and validates parameters
+// and JSON bodies. Uploads stream past it.
+type gate struct {
+	operations   map[string]operation // by method and echo's route
+	authenticate func(ctx context.Context, token string) (auth.Session, error)
+	bodyLimit    int64
+}
+
+type operation struct {
+	id         string
+	open       bool // needs no token
+	parameters openapi3.Parameters
+	body       *openapi3.Schema // of a JSON body, nil for none
+}
+
+// bodyDeadline is how long a JSON body may take to arrive.
+const bodyDeadline = 30 * time.Second
+
+func newGate(spec *openapi3.T, authenticate func(context.Context, string) (auth.Session, error), bodyLimit int64) *gate {
+	g := &gate{operations: make(map[string]operation), authenticate: authenticate, bodyLimit: bodyLimit}
+	for path, item := range spec.Paths.Map() {
+		for method, o := range item.Operations() {
+			op := operation{id: o.OperationID, open: o.Security != nil && len(*o.Security) == 0, parameters: o.Parameters}
+			if o.RequestBody != nil {
+				if media := o.RequestBody.Value.Content.Get("application/json"); media != nil {
+					op.body = media.Schema.Value
+				}
+			}
+			g.operations[method+" "+echoRoute(path)] = op
+		}
+	}
+	return g
+}
+
+// echoRoute turns the spec's /avatar/{account} into echo's /avatar/:account.
+func echoRoute(path string) string {
+	return strings.NewReplacer("{", ":", "}", "").Replace(path)
+}
+
+func (g *gate) middleware(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		op, ok := g.operations[c.Request().Method+" "+c.Path()]
+		if !ok {
+			return next(c) // a socket's handshake, which checks for itself, or no route at all
+		}
+		r := requestOf(c.Request().Context())
+		r.operation = op.id
+		if !op.open {
+			session, err := g.authenticate(c.Request().Context(), c.Request().Header.Get("token"))
+			if err != nil {
+				return err
+			}
+			r.session = session
+		}
+		if err := checkParameters(c, op.parameters); err != nil {
+			return err
+		}
+		if op.body != nil {
+			if err := g.checkBody(c, op.body); err != nil {
+				return err
+			}
+		}
+		return next(c)
+	}
+}
+
+// checkParameters looks at a copy of the request without its body, so that nothing reads that.
+func checkParameters(c echo.Context, parameters openapi3.Parameters) error {
+	r := c.Request()
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return fault.Invalid(fault.InvalidParameter, "query", "must be percent-encoded, with & between parameters")
+	}
+	for name, values := range query {
+		for _, value := range values {
+			if !utf8.ValidString(value) {
+				return fault.Invalid(fault.InvalidParameter, strconv.QuoteToASCII(name), "must be UTF-8")
+			}
+		}
+	}
+	path := make(map[string]string, len(c.ParamNames()))
+	for _, name := range c.ParamNames() {
+		value, err := url.PathUnescape(c.Param(name))
+		if err != nil || !utf8.ValidString(value) {
+			return fault.Invalid(fault.InvalidParameter, name, "must be percent-encoded UTF-8")
+		}
+		path[name] = value
+	}
+	bare := r.Clone(r.Context())
+	bare.Body, bare.ContentLength = http.NoBody, 0
+	input := &openapi3filter.RequestValidationInput{
+		Request: bare, PathParams: path, QueryParams: query, Options: &openapi3filter.Options{SkipSettingDefaults: true},
+	}
+	for _, p := range parameters {
+		if err := openapi3filter.ValidateParameter(r.Context(), input, p.Value); err != nil {
+			return fault.Invalid(fault.InvalidParameter, p.Value.Name, parameterProblem(p.Value, err))
+		}
+	}
+	return nil
+}
+
+// parameterProblem says what would be right. The library's own texts hold the whole schema, and its parse errors say
+// little.
+func parameterProblem(p *openapi3.Parameter, err error) string {
+	var schema *openapi3.SchemaError
+	switch {
+	case errors.Is(err, openapi3filter.ErrInvalidRequired):
+		return "is missing"
+	case errors.Is(err, openapi3filter.ErrInvalidEmptyValue):
+		return "must not be empty"
+	case errors.As(err, &schema):
+		return schemaProblem(schema)
+	default:
+		return "must be " + article(p.Schema.Value.Type.Slice()[0])
+	}
+}
+
+func article(kind string) string {
+	if kind == "integer" {
+		return "an integer"
+	}
+	return "a " + kind
+}
+
+// schemaProblem is the library's reason, except for patterns, which people can't read: control characters are what
+// ours refuse, or the description says it.
+func schemaProblem(err *openapi3.SchemaError) string {
+	switch {
+	case err.SchemaField == "pattern" && strings.HasPrefix(err.Schema.Pattern, "^[^"):
+		return "must not be empty or hold control characters"
+	case err.SchemaField == "pattern" || err.SchemaField == "not":
+		return "must be " + strings.TrimSuffix(err.Schema.Description, ".")
+	case err.SchemaField == "enum":
+		return fmt.Sprintf("must be one of %v", err.Schema.Enum)
+	}
+	return err.Reason
+}
+
+// checkBody reads a JSON body within its limit, validates it, and puts it back for the handler.
+func (g *gate) checkBody(c echo.Context, schema *openapi3.Schema) error {
+	r := c.Request()
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
+		return fault.Invalid(fault.UnsupportedMediaType, "Content-Type", "must be application/json")
+	}
+	// Where the connection knows no deadline (a test's recorder) there is nobody to wait for.
+	_ = http.NewResponseController(c.Response()).SetReadDeadline(time.Now().Add(bodyDeadline))
+	body := r.Body
+	if g.bodyLimit > 0 {
+		body = http.MaxBytesReader(c.Response(), body, g.bodyLimit)
+	}
+	text, err := io.ReadAll(body)
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return fault.Invalid(fault.BodyTooLarge, "body", fmt.Sprintf("must have at most %d bytes", tooLarge.Limit))
+	}
+	if err != nil {
+		return fault.Wrap(fault.MalformedJSON, err)
+	}
+	value, err := decode(text)
+	if err != nil {
+		return err
+	}
+	if err := schema.VisitJSON(value, openapi3.VisitAsRequest()); err != nil {
+		return bodyFault(err)
+	}
+	if text, err = json.Marshal(integral(value)); err != nil {
+		return fmt.Errorf("put the body back: %w", err)
+	}
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))
+	return nil
+}
+
+// decode parses one JSON value and nothing after it.
+func decode(text []byte) (any, error) {
+	if !utf8.Valid(text) {
+		return nil, fault.Invalid(fault.MalformedJSON, "body", "must be UTF-8")
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	var value any
+	err := decoder.Decode(&value)
+	var syntax *json.SyntaxError
+	switch {
+	case errors.As(err, &syntax):
+		return nil, fault.Invalid(fault.MalformedJSON, "body", fmt.Sprintf("is no JSON at byte %d", syntax.Offset))
+	case err != nil:
+		return nil, fault.Invalid(fault.MalformedJSON, "body", "is no JSON, or ends too early")
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, fault.Invalid(fault.MalformedJSON, "body", "must end after one JSON value")
+	}
+	return value, nil
+}
+
+func bodyFault(err error) error {
+	var schema *openapi3.SchemaError
+	if !errors.As(err, &schema) {
+		return fault.Invalid(fault.InvalidBody, "body", "is not as the schema has it")
+	}
+	field := strings.Join(schema.JSONPointer(), ".")
+	if field == "" {
+		field = "body"
+	}
+	return fault.Invalid(fault.InvalidBody, field, schemaProblem(schema))
+}
+
+// integral rewrites the object's numbers that are integers but not written so: JSON Schema takes 20.0 and 2e1 for 20,
+// Go's decoder doesn't.
+func integral(value any) any {
+	object, ok := value.(map[string]any)
+	if !ok {
+		return value
+	}
+	for name, field := range object {
+		number, ok := field.(json.Number)
+		if !ok || !strings.ContainsAny(number.String(), ".eE") {
+			continue
+		}
+		if f, err := number.Float64(); err == nil && f == float64(int64(f)) {
+			object[name] = int64(f)
+		}
+	}
+	return object
+}

@@ -1,0 +1,54 @@
+package rest
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// Origins says which pages of other origins a browser may let talk to this server; for CORS and the sockets alike.
+type Origins struct {
+	any       bool
+	localhost bool
+	listed    map[string]bool
+}
+
+// ParseOrigins reads a list of origins (scheme://host[:port]); `*` allows all, and `localhost` localhost on any port.
+func ParseOrigins(texts []string) (Origins, error) {
+	o := Origins{listed: make(map[string]bool)}
+	for _, text := range texts {
+		switch u, err := url.Parse(text); {
+		case text == "*":
+			o.any = true
+		case text == "localhost":
+			o.localhost = true
+		case err != nil || u.Scheme == "" || u.Host == "" || strings.TrimSuffix(u.Path, "/") != "" || u.RawQuery != "":
+			return o, fmt.Errorf("%q must be an origin like https://chat.example.org, or localhost, or *", text)
+		default:
+			o.listed[strings.ToLower(u.Scheme+"://"+u.Host)] = true
+		}
+	}
+	return o, nil
+}
+
+// Allow reports whether a request may come from where it says it does. One without an Origin is not a browser's, and
+// pages of this server itself are always allowed.
+func (o Origins) Allow(r *http.Request) bool {
+	origin := strings.ToLower(r.Header.Get("Origin"))
+	if origin == "" || o.any || o.listed[origin] {
+		return true
+	}
+	u, err := url.Parse(origin)
+	if err != nil || u.Host == "" {
+		return false
+	}
+	if u.Host == strings.ToLower(r.Host) {
+		return true
+	}
+	switch u.Hostname() {
+	case "localhost", "127.0.0.1", "::1":
+		return o.localhost
+	}
+	return false
+}

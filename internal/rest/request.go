@@ -1,0 +1,38 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"tim/internal/auth"
+	"tim/internal/fault"
+)
+
+// request is what the middleware knows of a request and a handler may need; a strict handler gets only a context.
+type request struct {
+	id        string
+	operation string // of api/openapi.yaml, "" for a route outside it
+	language  fault.Language
+	session   auth.Session // the zero value where no token is needed
+	address   string       // the client's, as the trusted proxies tell it
+	http      *http.Request
+	writer    http.ResponseWriter
+}
+
+type requestKey struct{}
+
+// requestOf returns what is known of the request that ctx belongs to. The middleware has put it there for every
+// request that reaches a handler.
+func requestOf(ctx context.Context) *request {
+	r, _ := ctx.Value(requestKey{}).(*request)
+	return r
+}
+
+// attach puts r into the request's context.
+func attach(c echo.Context, r *request) {
+	r.http = c.Request().WithContext(context.WithValue(c.Request().Context(), requestKey{}, r))
+	r.writer = c.Response()
+	c.SetRequest(r.http)
+}

@@ -1,0 +1,170 @@
+// Package rest serves the REST contract. Routes, binding and answers come from api/openapi.yaml by generation; here are
+// the handlers that join them to the use cases, and what stands before them: log, CORS, authentication, validation.
+package rest
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"tim/gen/api"
+	"tim/internal/auth"
+	"tim/internal/chat"
+	"tim/internal/fault"
+	"tim/internal/files"
+)
+
+// Options of New. Every field is needed unless it says otherwise.
+type Options struct {
+	Chat  *chat.Service
+	Auth  *auth.Auth
+	Files *files.Files
+	Docs  http.Handler // Swagger UI
+	// Ready asks every dependency: what each says, and whether all is well.
+	Ready func(ctx context.Context) (states map[string]string, ready bool)
+	// IsUnavailable tells errors of a database that can't be asked now from others.
+	IsUnavailable func(error) bool
+	Origins       Origins
+	Proxies       Proxies
+	Language      fault.Language // of texts, unless a request asks for another
+	Always200     bool           // the original's habit: HTTP 200 whatever happens
+	BodyLimit     int64          // of JSON bodies, in bytes; 0 for none
+	Log           *slog.Logger
+	Metrics       prometheus.Registerer
+}
+
+type server struct {
+	log           *slog.Logger
+	isUnavailable func(error) bool
+	always200     bool
+	language      fault.Language
+	took          *prometheus.HistogramVec
+}
+
+// handlers implement the generated interface, one file per tag of the spec.
+type handlers struct {
+	chat        *chat.Service
+	auth        *auth.Auth
+	files       *files.Files
+	docs        http.Handler
+	ready       func(ctx context.Context) (map[string]string, bool)
+	proxies     Proxies
+	openapiJSON jsonDocument
+}
+
+// New returns the server's routes; those of the sockets are added by their own package.
+func New(o Options) (*echo.Echo, error) {
+	spec, err := api.GetSpec()
+	if err != nil {
+		return nil, fmt.Errorf("load the spec: %w", err)
+	}
+	document, err := spec.MarshalJSON()
+	if err != nil {
+		return nil, fmt.Errorf("encode the spec: %w", err)
+	}
+	s := &server{log: o.Log, isUnavailable: o.IsUnavailable, always200: o.Always200, language: o.Language}
+	s.took = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "tim_request_seconds", Help: "Time of REST requests and socket handshakes.",
+		Buckets: []float64{.001, .005, .025, .1, .5, 2.5, 10},
+	}, []string{"route", "status"})
+	if err := o.Metrics.Register(s.took); err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
+	e := echo.New()
+	e.HTTPErrorHandler = s.handleError
+	e.IPExtractor = o.Proxies.extractor()
+	e.Pre(keepEscapes)
+	e.Use(s.observe, s.recoverPanics, cors(o.Origins), newGate(spec, o.Auth.Authenticate, o.BodyLimit).middleware)
+	api.RegisterHandlers(e, api.NewStrictHandler(&handlers{
+		chat: o.Chat, auth: o.Auth, files: o.Files, docs: o.Docs, ready: o.Ready, proxies: o.Proxies, openapiJSON: document,
+	}, nil))
+	return e, nil
+}
+
+// keepEscapes makes echo route by the path as it was sent, always: it would give path parameters decoded or not,
+// depending on what else stands in the path.
+func keepEscapes(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		u := c.Request().URL
+		u.RawPath = u.EscapedPath()
+		return next(c)
+	}
+}
+
+// observe gives every request an id, its line in the log, and its place in the metrics. The query is never logged: it
+// may hold a token.
+func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		start := time.Now()
+		r := &request{id: rand.Text()[:16], language: s.language, address: c.RealIP()}
+		if asked := fault.Language(c.Request().Header.Get("Tim-Language")); asked == fault.English || asked == fault.Chinese {
+			r.language = asked
+		}
+		attach(c, r)
+		header := c.Response().Header()
+		header.Set("Tim-Request-Id", r.id)
+		header.Set("X-Content-Type-Options", "nosniff")
+		if err := next(c); err != nil {
+			c.Error(err)
+		}
+		took, status := time.Since(start), c.Response().Status
+		route := c.Path()
+		if route == "" {
+			route = "none"
+		}
+		s.took.WithLabelValues(route, http.StatusText(status)).Observe(took.Seconds())
+		attributes := []slog.Attr{
+			slog.String("request", r.id), slog.String("method", c.Request().Method), slog.String("path", c.Request().URL.Path),
+			slog.Int("status", status), slog.Duration("took", took), slog.Int64("bytes", c.Response().Size), slog.String("from", r.address),
+		}
+		if r.session.Account != "" {
+			attributes = append(attributes, slog.String("account", r.session.Account))
+		}
+		if reason, ok := c.Get(reasonKey).(string); ok {
+			attributes = append(attributes, slog.String("reason", reason))
+		}
+		s.log.LogAttrs(context.WithoutCancel(c.Request().Context()), slog.LevelInfo, "request", attributes...)
+		return nil
+	}
+}
+
+// recoverPanics turns a panic into an answer and a line in the log; the server lives on.
+func (s *server) recoverPanics(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) (err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				err = fault.Wrap(fault.Internal, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+			}
+		}()
+		return next(c)
+	}
+}
+
+// cors lets pages of allowed origins read the answers. It stands before authentication: a preflight carries no token.
+func cors(origins Origins) echo.MiddlewareFunc {
+	methods := []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete}
+	shared := middleware.CORSConfig{
+		AllowMethods:  methods,
+		ExposeHeaders: []string{"Tim-Reason", "Tim-Request-Id", "Content-Disposition", "Content-Range", "Retry-After"},
+		MaxAge:        int(time.Hour / time.Second),
+	}
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			r := c.Request()
+			if r.Header.Get("Origin") == "" || r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") == "" {
+				return next(c)
+			}
+			config := shared
+			config.AllowOriginFunc = func(string) (bool, error) { return origins.Allow(r), nil }
+			return middleware.CORSWithConfig(config)(next)(c)
+		}
+	}
+}

@@ -1,0 +1,31 @@
+package rest
+
+import (
+	"context"
+
+	"tim/gen/api"
+	"tim/internal/fault"
+)
+
+// The texts of successes, the original's in Chinese.
+var (
+	registered     = fault.Text{Chinese: "注册成功", English: "registered"}
+	loggedIn       = fault.Text{Chinese: "登录成功", English: "logged in"}
+	loggedOut      = fault.Text{Chinese: "退出成功", English: "logged out"}
+	friendAdded    = fault.Text{Chinese: "添加好友成功", English: "friend added"}
+	friendDeleted  = fault.Text{Chinese: "删除好友成功", English: "friend deleted"}
+	groupCreated   = fault.Text{Chinese: "创建成功", English: "group created"}
+	groupJoined    = fault.Text{Chinese: "加入群聊成功", English: "group joined"}
+	groupLeft      = fault.Text{Chinese: "退出群聊成功", English: "group left"}
+	uploaded       = fault.Text{Chinese: "上传成功", English: "uploaded"}
+	uploadFailed   = fault.Text{Chinese: "上传失败", English: "upload failed"}
+	downloadFailed = fault.Text{Chinese: "下载失败", English: "download failed"}
+)
+
+// done is the envelope of a success that carries no data.
+func done(ctx context.Context, text fault.Text) api.Done {
+	return api.Done{Code: fault.CodeSuccess, Message: say(ctx, text)}
+}
+
+// say returns a text in the language that the request asked for.
+func say(ctx context.Context, text fault.Text) string { return text.In(requestOf(ctx).language) }

@@ -1,0 +1,104 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"net"
+
+	"github.com/go-sql-driver/mysql"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// Numbers of MySQL's and MariaDB's errors, as far as something is decided by them.
+const (
+	tableExists      = 1050
+	columnExists     = 1060
+	indexExists      = 1061
+	duplicateKey     = 1062
+	lockWaitTimeout  = 1205
+	deadlock         = 1213
+	duplicateKeyName = 1586
+)
+
+// IsDuplicate reports whether a statement failed because a row with the same unique key is there.
+func IsDuplicate(err error) bool {
+	if number := mysqlNumber(err); number != 0 {
+		return number == duplicateKey || number == duplicateKeyName
+	}
+	switch sqliteCode(err) {
+	case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID:
+		return true
+	}
+	return false
+}
+
+// IsUnavailable reports whether the database couldn't be asked now, or couldn't do what it was asked, for a reason
+// that lies neither in the statement nor in the data: it is away or going, out of space or memory, read-only, locked
+// by others for too long, or the deadline has passed. Asking again later may help. What a write has done then is not
+// known. A context that was cancelled is none of this.
+func IsUnavailable(err error) bool {
+	for _, known := range []error{
+		context.DeadlineExceeded, driver.ErrBadConn, sql.ErrConnDone, mysql.ErrInvalidConn, mysql.ErrMalformPkt,
+	} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	// The driver hands on the network's own errors from dialing alone. Others come from elsewhere.
+	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
+		return true
+	}
+	return isConflict(err) || unavailableMySQL(mysqlNumber(err)) || unavailableSQLite(sqliteCode(err))
+}
+
+// isConflict reports whether the database ended a transaction because of another one, so that it may be tried again.
+func isConflict(err error) bool {
+	if number := mysqlNumber(err); number != 0 {
+		return number == deadlock || number == lockWaitTimeout
+	}
+	return sqliteCode(err)&0xff == sqlite3.SQLITE_BUSY
+}
+
+func unavailableMySQL(number uint16) bool {
+	switch number {
+	case 1040, 1203, 1226, 1129, // too many connections, in all or of this user; host blocked
+		1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1184, 1927, // shutting down, connection lost or killed
+		2006, 2013, // the same, told by a proxy
+		1047,                         // Galera: this node is not in the cluster now
+		1290, 1792, 1836, 1874, 3100, // read-only; refused by a replication plugin
+		3, 1020, 1021, 1030, 1114, 1180, // disk full, storage engine failing
+		1037, 1038, 1041, // out of memory
+		1317, 1969, 3024: // interrupted, took too long
+		return true
+	}
+	return false
+}
+
+func unavailableSQLite(code int) bool {
+	switch code & 0xff {
+	case sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL,
+		sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_INTERRUPT,
+		sqlite3.SQLITE_PERM:
+		return true
+	}
+	return false
+}
+
+// mysqlNumber is 0 when the error comes from elsewhere.
+func mysqlNumber(err error) uint16 {
+	if e, ok := errors.AsType[*mysql.MySQLError](err); ok {
+		return e.Number
+	}
+	return 0
+}
+
+// sqliteCode is the extended result code, 0 when the error comes from elsewhere.
+func sqliteCode(err error) int {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+		return e.Code()
+	}
+	return 0
+}

@@ -1,0 +1,48 @@
+package store
+
+import (
+	"fmt"
+	"io/fs"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+func filesOf(content string) fs.FS {
+	return fstest.MapFS{"q/a.sql": {Data: []byte(content)}}
+}
+
+// fill gives every table so many rows that no engine would rather read it all.
+func fill(t *testing.T, d *DB) {
+	t.Helper()
+	const rows = 2000
+	for _, table := range []struct {
+		into string
+		row  func(i int) string
+	}{
+		{"`user` (account, username, password)", func(i int) string { return fmt.Sprintf("'%d', '%d', 'x'", i, i/3) }},
+		{"friends (`user`, friend)", func(i int) string { return fmt.Sprintf("'%d', '%d'", i/5, i%5) }},
+		{"`group` (GroupName)", func(i int) string { return fmt.Sprintf("'%d'", i) }},
+		{"userofgroup (GroupID, account)", func(i int) string { return fmt.Sprintf("%d, '%d'", i/5, i%5*400+i/5) }},
+		{"`session` (account, id, device, created_at, used_at, expires_at)", func(i int) string {
+			return fmt.Sprintf("'%d', '%d', 'x', 1, 1, 1", i/5, i%5)
+		}},
+		{"conversation (id, last_seq, created_at)", func(i int) string { return fmt.Sprintf("'%d', 5, 1", i) }},
+		{"message (conversation, seq, sender, client_id, body, sent_at)", func(i int) string {
+			return fmt.Sprintf("'%d', %d, '1', '%d', 'x', 1", i/10, i%10, i%10)
+		}},
+		{
+			"participant (account, conversation, joined_seq, delivered_seq, received_seq, read_seq)",
+			func(i int) string { return fmt.Sprintf("'%d', '%d', 0, 0, 0, 0", i/5, i%5) },
+		},
+	} {
+		values := make([]string, rows)
+		for i := range values {
+			values[i] = "(" + table.row(i) + ")"
+		}
+		exec(t, d.write, "INSERT INTO "+table.into+" VALUES "+strings.Join(values, ", "))
+	}
+	if isMySQL(d) {
+		exec(t, d.write, "ANALYZE TABLE `user`, friends, `group`, userofgroup, session, conversation, message, participant")
+	}
+}

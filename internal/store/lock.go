@@ -1,0 +1,146 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"syscall"
+	"time"
+)
+
+// errLocked: somebody else holds the lock.
+var errLocked = errors.New("locked")
+
+// lockSpec describes a lock that only one process at a time can hold on a database.
+type lockSpec struct {
+	name string        // a word
+	wait time.Duration // for somebody else to release it; then errLocked
+	idle time.Duration // a server releases it when its holder has been silent that long; 0: after hours
+}
+
+// heldLock is a lock that this process holds. Its methods are called one at a time.
+type heldLock interface {
+	// check fails when the lock is lost; it then can't be had back.
+	check(ctx context.Context) error
+	release() error
+}
+
+// fileLock is an advisory lock on a file. The system drops it with the process.
+type fileLock struct{ file *os.File }
+
+const lockPoll = 20 * time.Millisecond
+
+// lockFile makes the file where it isn't there, and leaves it: who removed it could remove the one that another
+// process has just locked.
+func lockFile(ctx context.Context, path string, wait time.Duration) (*fileLock, error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock: %w", err)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, wait, errLocked)
+	defer cancel()
+	ticker := time.NewTicker(lockPoll)
+	defer ticker.Stop()
+	for {
+		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return &fileLock{file: file}, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+			return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), file.Close())
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return nil, errors.Join(fmt.Errorf("lock %s: %w", path, context.Cause(ctx)), file.Close())
+		}
+	}
+}
+
+func (l *fileLock) check(context.Context) error { return nil }
+
+func (l *fileLock) release() error {
+	if err := l.file.Close(); err != nil {
+		return fmt.Errorf("unlock: %w", err)
+	}
+	return nil
+}
+
+// serverLock is a named lock of MySQL on a connection of its own. The server drops it with the connection.
+type serverLock struct {
+	pool *sql.DB
+	conn *sql.Conn
+	name string
+}
+
+// lockCall bounds a question about a lock, on top of the time that it may wait.
+const lockCall = 10 * time.Second
+
+// lockServer takes over the pool: release closes it, and so does a failure.
+func lockServer(ctx context.Context, pool *sql.DB, database string, spec lockSpec) (*serverLock, error) {
+	ctx, cancel := context.WithTimeout(ctx, spec.wait+lockCall)
+	defer cancel()
+	l := &serverLock{pool: pool, name: serverLockName(spec.name, database)}
+	if err := l.take(ctx, spec); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", l.name, err), pool.Close())
+	}
+	return l, nil
+}
+
+// serverLockName keeps to the 64 characters that MySQL allows. Lock names belong to the whole server, and case doesn't
+// count in them: hence the checksum.
+func serverLockName(name, database string) string {
+	return fmt.Sprintf("tim.%s.%.32s.%08x", name, database, crc32.ChecksumIEEE([]byte(database)))
+}
+
+func (l *serverLock) take(ctx context.Context, spec lockSpec) (err error) {
+	if l.conn, err = l.pool.Conn(ctx); err != nil {
+		return err //nolint:wrapcheck // the caller wraps
+	}
+	if spec.idle > 0 {
+		_, err := l.conn.ExecContext(ctx, "SET SESSION wait_timeout = ?", int64(spec.idle.Seconds()))
+		if err != nil {
+			return errors.Join(err, l.conn.Close())
+		}
+	}
+	var taken sql.NullInt64
+	row := l.conn.QueryRowContext(ctx, "SELECT GET_LOCK(?, ?)", l.name, int64(spec.wait.Seconds()))
+	err = row.Scan(&taken)
+	if err == nil && taken.Int64 != 1 {
+		err = errLocked
+	}
+	if err != nil {
+		return errors.Join(err, l.conn.Close())
+	}
+	return nil
+}
+
+func (l *serverLock) check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, lockCall)
+	defer cancel()
+	var mine sql.NullBool
+	row := l.conn.QueryRowContext(ctx, "SELECT IS_USED_LOCK(?) = CONNECTION_ID()", l.name)
+	if err := row.Scan(&mine); err != nil {
+		return fmt.Errorf("check lock %s: %w", l.name, err)
+	}
+	if !mine.Bool {
+		return fmt.Errorf("lock %s is no longer held", l.name)
+	}
+	return nil
+}
+
+func (l *serverLock) release() error {
+	ctx, cancel := context.WithTimeout(context.Background(), lockCall)
+	defer cancel()
+	// Told to the server, so that it is free when release returns. A connection that is gone has released it.
+	var released sql.NullInt64
+	_ = l.conn.QueryRowContext(ctx, "SELECT RELEASE_LOCK(?)", l.name).Scan(&released)
+	_ = l.conn.Close()
+	if err := l.pool.Close(); err != nil {
+		return fmt.Errorf("unlock %s: %w", l.name, err)
+	}
+	return nil
+}

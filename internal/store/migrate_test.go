@@ -1,0 +1,261 @@
+package store
+
+import (
+	"database/sql"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/crypto/bcrypt"
+	"golang.org/x/sync/errgroup"
+
+	"tim/internal/testserver"
+	sqlfiles "tim/sql"
+)
+
+// takenOver is a database with the tables and rows of the original: testdata/seed.sql, its published dump, restored
+// into a server and dumped from there.
+func takenOver(t *testing.T, collation string) *DB {
+	t.Helper()
+	seed, err := os.ReadFile("testdata/seed.sql")
+	must(t, err)
+	const dumped = "utf8mb4_general_ci"
+	if strings.Count(string(seed), dumped) != 4 {
+		t.Fatal("the dump has changed its form")
+	}
+	dsn := testserver.MariaDB(t)
+	pool, err := sql.Open("mysql", dsn+"?multiStatements=true")
+	must(t, err)
+	defer pool.Close()
+	exec(t, pool, strings.ReplaceAll(string(seed), dumped, collation))
+	return mysqlAt(t, dsn)
+}
+
+func TestMigrateTakesOver(t *testing.T) {
+	t.Parallel()
+	empty := serverSchema(t, migrated(t, mysqlAt(t, testserver.MariaDB(t))))
+	if len(empty) < 50 {
+		t.Fatalf("the schema has %d lines only", len(empty))
+	}
+	for name, collation := range map[string]string{
+		"as dumped": "utf8mb4_general_ci",
+		"unicode":   "utf8mb4_unicode_ci",
+		// What MySQL 8 restores the dump with, utf8mb4_0900_ai_ci, MariaDB doesn't know; this is its next of kin.
+		"as MySQL 8 restores it": "utf8mb4_unicode_520_nopad_ci",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := takenOver(t, collation)
+			applied, err := d.Migrate(t.Context())
+			must(t, err)
+			if want := migrationFiles(t, "mysql"); !slices.Equal(applied, want) {
+				t.Errorf("applied %v, want %v", applied, want)
+			}
+			if diff := cmp.Diff(empty, serverSchema(t, d)); diff != "" {
+				t.Errorf("taken over and made anew differ:\n%s", diff)
+			}
+			checkRows(t, d)
+			checkUse(t, d)
+			again, err := d.Migrate(t.Context())
+			if err != nil || len(again) != 0 {
+				t.Errorf("migrating again applied %v, %v", again, err)
+			}
+		})
+	}
+}
+
+func migrationFiles(t *testing.T, engine string) []string {
+	t.Helper()
+	entries, err := sqlfiles.Schema.ReadDir("schema/" + engine)
+	must(t, err)
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// serverSchema describes all tables, columns and indexes.
+func serverSchema(t *testing.T, d *DB) []string {
+	t.Helper()
+	return slices.Concat(
+		texts(t, d.read, `SELECT CONCAT_WS(' ', table_name, engine, table_collation)
+			FROM information_schema.tables WHERE table_schema = DATABASE() ORDER BY table_name`),
+		texts(t, d.read, `SELECT CONCAT_WS(' ', table_name, ordinal_position, column_name, column_type,
+				is_nullable, COALESCE(column_default, '-'), COALESCE(collation_name, '-'), extra)
+			FROM information_schema.columns WHERE table_schema = DATABASE() ORDER BY table_name, ordinal_position`),
+		texts(t, d.read, `SELECT CONCAT_WS(' ', table_name, index_name, non_unique, seq_in_index, column_name)
+			FROM information_schema.statistics WHERE table_schema = DATABASE() ORDER BY table_name, index_name, seq_in_index`))
+}
+
+func checkRows(t *testing.T, d *DB) {
+	t.Helper()
+	const (
+		of123 = "$2a$10$Z1bN7FPY36VUhZQsVXjuT.CmQT91v9B.VBjsCgBV3DvPESQF6iq6e"
+		ofD   = "$2a$10$uzQz9Clu9nJIfzf/pZqLheKkfGW2xhuQkSqJ9h63gAFk0zsFoNGoW"
+	)
+	for _, table := range []struct {
+		query string
+		want  []string
+	}{
+		{
+			"SELECT CONCAT_WS('|', id, account, COALESCE(password, 'NULL'), username, COALESCE(age, 'NULL')," +
+				" COALESCE(sex, 'NULL'), OnlineStatus) FROM `user` ORDER BY id",
+			[]string{
+				"1|a|NULL|a|NULL|NULL|1", "2|b|NULL|b|NULL|NULL|0", "3|c|NULL|c|NULL|NULL|0",
+				"5|123|" + of123 + "|lxc|1|male|0", "6|d|" + ofD + "|lxc|1|male|0",
+			},
+		},
+		{
+			"SELECT CONCAT_WS('|', `user`, friend) FROM friends ORDER BY `user`, friend",
+			[]string{"a|c", "a|d", "c|a", "c|d", "d|a", "d|c"},
+		},
+		{
+			"SELECT CONCAT_WS('|', GroupID, GroupName, COALESCE(creator, 'NULL')) FROM `group`",
+			[]string{"1|test|NULL"},
+		},
+		{
+			"SELECT CONCAT_WS('|', GroupID, account, joined_at) FROM userofgroup ORDER BY account",
+			[]string{"1|b|0", "1|c|0", "1|d|0"},
+		},
+		{
+			"SELECT DISTINCT collation_name FROM information_schema.columns WHERE table_schema = DATABASE()" +
+				" AND column_name IN ('account', 'user', 'friend', 'creator', 'sender', 'peer')",
+			[]string{"utf8mb4_bin"},
+		},
+	} {
+		if diff := cmp.Diff(table.want, texts(t, d.read, table.query)); diff != "" {
+			t.Errorf("%s:\n%s", table.query, diff)
+		}
+	}
+	for _, hash := range []string{of123, ofD} {
+		if err := bcrypt.CompareHashAndPassword([]byte(hash), []byte("123456")); err != nil {
+			t.Errorf("123456 is not the password of %s: %v", hash, err)
+		}
+	}
+}
+
+// checkUse goes on with the database where the original stopped.
+func checkUse(t *testing.T, d *DB) {
+	t.Helper()
+	ctx := t.Context()
+	if group, err := d.Read().GetGroup(ctx, 1); err != nil || group.Groupname != "test" || group.Creator.Valid {
+		t.Errorf("group 1: %+v, %v", group, err)
+	}
+	if members, err := d.Read().Members(ctx, 1); err != nil || !slices.Equal(members, []string{"b", "c", "d"}) {
+		t.Errorf("members %v, %v", members, err)
+	}
+	if id, err := d.Write().CreateUser(ctx, user("new")); err != nil || id != 7 {
+		t.Errorf("the next account has the id %d, %v", id, err)
+	}
+	if id, err := d.Write().CreateGroup(ctx, "new", sql.NullString{}); err != nil || id != 2 {
+		t.Errorf("the next group has the id %d, %v", id, err)
+	}
+	must(t, d.Write().AddMember(ctx, 1, "a", time.Now().UnixMilli()))
+	if oldest, err := d.Read().OldestMember(ctx, 1); err != nil || oldest != "b" {
+		t.Errorf("the oldest member is %q, %v", oldest, err)
+	}
+}
+
+// TestMigrateErasesOnlyWhatIsNoHash looks at passwords that resemble one.
+func TestMigrateErasesOnlyWhatIsNoHash(t *testing.T) {
+	t.Parallel()
+	d := takenOver(t, "utf8mb4_general_ci")
+	kept := []string{
+		"$2b$12$" + strings.Repeat("x", 53), "$2y$04$" + strings.Repeat("x", 53), "$2a$10$" + strings.Repeat("/", 53),
+	}
+	erased := []string{
+		"", "$2a$10$", "$2a$10$" + strings.Repeat("x", 52), "$2a$10$" + strings.Repeat("x", 54), strings.Repeat("x", 60),
+		"$1a$10$" + strings.Repeat("x", 53), "密码",
+	}
+	for i, password := range append(slices.Clone(kept), erased...) {
+		exec(t, d.write, "INSERT INTO user (account, username, password) VALUES (?, 'x', ?)", "x"+string(rune('a'+i)), password)
+	}
+	migrated(t, d)
+	got := texts(t, d.read, "SELECT password FROM user WHERE username = 'x' ORDER BY account")
+	if diff := cmp.Diff(append(kept, slices.Repeat([]string{"NULL"}, len(erased))...), got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestMigratesAtOnce(t *testing.T) {
+	t.Parallel()
+	path, dsn := filepath.Join(t.TempDir(), "tim.db"), testserver.MariaDB(t)
+	for engine, open := range map[string]func(t *testing.T) *DB{
+		"sqlite": func(t *testing.T) *DB { return sqliteAt(t, path) },
+		"mysql":  func(t *testing.T) *DB { return mysqlAt(t, dsn) },
+	} {
+		t.Run(engine, func(t *testing.T) {
+			nodes := []*DB{open(t), open(t), open(t)}
+			applied := make([][]string, len(nodes))
+			var g errgroup.Group
+			for i, d := range nodes {
+				g.Go(func() (err error) {
+					applied[i], err = d.Migrate(t.Context())
+					return err
+				})
+			}
+			must(t, g.Wait())
+			if diff := cmp.Diff(migrationFiles(t, engine), slices.Concat(applied...)); diff != "" {
+				t.Errorf("together they applied:\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestMigrateGoesOnAfterACrash between any statement and the note that it was made.
+func TestMigrateGoesOnAfterACrash(t *testing.T) {
+	t.Parallel()
+	d := migrated(t, takenOver(t, "utf8mb4_general_ci"))
+	want := serverSchema(t, d)
+	exec(t, d.write, "DELETE FROM goose_db_version WHERE version_id > 0")
+	applied, err := d.Migrate(t.Context())
+	must(t, err)
+	if diff := cmp.Diff(migrationFiles(t, "mysql"), applied); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(want, serverSchema(t, d)); diff != "" {
+		t.Error(diff)
+	}
+	checkRows(t, d)
+	if again, err := d.Migrate(t.Context()); err != nil || len(again) != 0 {
+		t.Errorf("migrating again applied %v, %v", again, err)
+	}
+}
+
+// TestMigrateRefusesForeignTables and goes on when they are out of the way.
+func TestMigrateRefusesForeignTables(t *testing.T) {
+	t.Parallel()
+	d := mysqlAt(t, testserver.MariaDB(t))
+	exec(t, d.write, "CREATE TABLE session (x int)")
+	applied, err := d.Migrate(t.Context())
+	if mysqlNumber(err) != tableExists || len(applied) != 9 {
+		t.Errorf("applied %v, %v", applied, err)
+	}
+	exec(t, d.write, "DROP TABLE session")
+	rest, err := d.Migrate(t.Context())
+	must(t, err)
+	if diff := cmp.Diff(migrationFiles(t, "mysql"), append(applied, rest...)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestMigrateWaitsForTheOther(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "tim.db")
+	for name, d := range map[string]*DB{"sqlite": sqliteAt(t, path), "mysql": mysqlAt(t, testserver.MariaDB(t))} {
+		held, err := d.engine.lock(t.Context(), lockSpec{name: "migrate"})
+		must(t, err)
+		_, err = d.Migrate(within(t, 200*time.Millisecond))
+		if err == nil || errors.Is(err, errLocked) || !IsUnavailable(err) {
+			t.Errorf("%s: while another one migrates: %v", name, err)
+		}
+		must(t, held.release())
+		migrated(t, d)
+	}
+}

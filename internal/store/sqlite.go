@@ -1,0 +1,129 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	"modernc.org/sqlite"
+
+	sqlfiles "tim/sql"
+)
+
+const (
+	sqliteReaders = 4
+	// Short, because what fails with "busy" is tried again, with others in between.
+	sqliteWriterWait = time.Second
+	sqliteReaderWait = 5 * time.Second
+)
+
+// OpenSQLite opens the embedded database in a file; what isn't there yet is made, readable for its owner alone. The
+// folder must exist. Next to the file lie its log (-wal, -shm) and the files of locks (.node.lock, .migrate.lock). The
+// file may be open in several processes; only one of them can hold LockNode.
+func OpenSQLite(ctx context.Context, path string) (*DB, error) {
+	texts, err := readTexts(sqlfiles.SQLite, "query/sqlite")
+	if err != nil {
+		return nil, err
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	if err := createPrivate(path); err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	write, err := openWriter(ctx, path)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	read, err := openReaders(ctx, path)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), write.Close())
+	}
+	return newDB(read, write, texts, sqliteEngine{path: path}), nil
+}
+
+// createPrivate makes the file, as SQLite would make it readable for others. One that exists is not touched: closing
+// it would drop the locks that this process has on it.
+func createPrivate(path string) error {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err //nolint:wrapcheck // the caller wraps
+	}
+	return file.Close() //nolint:wrapcheck // the caller wraps
+}
+
+// openWriter opens the one connection that writes. Its transactions take the lock when they begin: one that took it
+// later would fail when another has written in between.
+func openWriter(ctx context.Context, path string) (*sql.DB, error) {
+	pool, err := openPool(path, url.Values{
+		"_journal_mode": {"WAL"},
+		"_synchronous":  {"FULL"}, // a commit outlives a power cut
+		"_txlock":       {"immediate"},
+		"_pragma":       {"cache_size(-2000)", "journal_size_limit(16777216)"},
+	}, sqliteWriterWait)
+	if err != nil {
+		return nil, err
+	}
+	pool.SetMaxOpenConns(1)
+	pool.SetMaxIdleConns(1)
+	var mode string
+	if err := pool.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode); err != nil {
+		return nil, errors.Join(err, pool.Close())
+	}
+	if mode != "wal" {
+		err := fmt.Errorf("the file system can't share memory between processes: journal mode is %q, not WAL", mode)
+		return nil, errors.Join(err, pool.Close())
+	}
+	return pool, nil
+}
+
+func openReaders(ctx context.Context, path string) (*sql.DB, error) {
+	pool, err := openPool(path, url.Values{
+		"_query_only": {"true"},
+		"_pragma":     {"cache_size(-1000)"},
+	}, sqliteReaderWait)
+	if err != nil {
+		return nil, err
+	}
+	pool.SetMaxOpenConns(sqliteReaders)
+	pool.SetMaxIdleConns(sqliteReaders)
+	pool.SetConnMaxIdleTime(time.Minute) // gives their caches back
+	if err := pool.PingContext(ctx); err != nil {
+		return nil, errors.Join(err, pool.Close())
+	}
+	return pool, nil
+}
+
+func openPool(path string, parameters url.Values, wait time.Duration) (*sql.DB, error) {
+	parameters.Set("_busy_timeout", fmt.Sprint(wait.Milliseconds()))
+	parameters.Set("_dqs", "false")     // "x" is a name, never a text
+	parameters.Set("_error_rc", "true") // errors don't name another operation's cause
+	address := url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: parameters.Encode()}
+	connector, err := sqlite.NewConnector(address.String())
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the caller wraps
+	}
+	return sql.OpenDB(connector), nil
+}
+
+// sqliteEngine is the engine of a database in a file.
+type sqliteEngine struct{ path string }
+
+func (e sqliteEngine) lock(ctx context.Context, spec lockSpec) (heldLock, error) {
+	return lockFile(ctx, e.path+"."+spec.name+".lock", spec.wait)
+}
+
+func (e sqliteEngine) migrations(write *sql.DB) (migrations, error) {
+	stays := func() error { return nil }
+	return migrations{dialect: goose.DialectSQLite3, folder: "schema/sqlite", pool: write, close: stays}, nil
+}

@@ -1,0 +1,133 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"tim/gen/db"
+)
+
+const (
+	// Where three servers write (Galera), half of the attempts on one hot row end in a conflict; 12 leave one in 4,000.
+	mostAttempts = 12
+	firstPause   = 2 * time.Millisecond
+	longestPause = 200 * time.Millisecond
+)
+
+// Tx is a transaction, for one goroutine and until its function returns. A statement sees what was committed before
+// the statement (not the transaction) began, so what is read after taking a lock is up to date.
+type Tx struct {
+	*db.Queries
+
+	conn *seam
+}
+
+// Tx runs fn in one transaction and commits. When fn returns an error or panics, all is rolled back and the error
+// returned or the panic passed on. When the database ended the transaction because of a conflict with another one, fn
+// runs again, a dozen times at most and as long as ctx lives: what it does besides statements must bear repetition.
+//
+// A connection lost on the way is not retried: when it broke in the commit, nobody knows what became of it. The error
+// then is one of IsUnavailable, and the caller decides whether doing it again could do harm.
+func (d *DB) Tx(ctx context.Context, fn func(tx *Tx) error) error {
+	return retry(ctx, func() error { return d.once(ctx, fn) })
+}
+
+func (d *DB) once(ctx context.Context, fn func(tx *Tx) error) error {
+	begun, err := d.write.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin transaction: %w", err)
+	}
+	// After a commit it does nothing. It also runs when fn panics; the database undoes what can't be rolled back here.
+	defer begun.Rollback() //nolint:errcheck // see above
+
+	conn := &seam{on: begun, texts: d.texts}
+	err = fn(&Tx{Queries: db.New(conn), conn: conn})
+	switch {
+	case err != nil && conn.conflict != nil && !isConflict(err):
+		return fmt.Errorf("%w: %w", conn.conflict, err)
+	case err != nil:
+		return withCause(ctx, err)
+	case conn.conflict != nil:
+		// fn overlooked it. Nothing of the transaction is left to commit.
+		return conn.conflict
+	}
+	if err := begun.Commit(); err != nil {
+		return withCause(ctx, fmt.Errorf("commit transaction: %w", err))
+	}
+	return nil
+}
+
+// withCause tells why a transaction ended under its user's hands: database/sql only says that it did.
+func withCause(ctx context.Context, err error) error {
+	if cause := ctx.Err(); cause != nil && errors.Is(err, sql.ErrTxDone) {
+		return fmt.Errorf("%w: %w", cause, err)
+	}
+	return err
+}
+
+// retry runs do again while it ends in a conflict.
+func retry(ctx context.Context, do func() error) error {
+	pause := firstPause
+	for attempt := 1; ; attempt++ {
+		err := do()
+		if err == nil || attempt == mostAttempts || !isConflict(err) {
+			return err
+		}
+		// Random, so that those who met don't meet again.
+		timer := time.NewTimer(pause/2 + rand.N(pause/2)) //nolint:gosec // no secret
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return fmt.Errorf("%w: %w", ctx.Err(), err)
+		}
+		pause = min(2*pause, longestPause)
+	}
+}
+
+const (
+	insertMessages = nameComment + "InsertMessages :exec\n" +
+		"INSERT INTO message (conversation, seq, sender, client_id, body, sent_at) VALUES "
+	messageRow  = "(?, ?, ?, ?, ?, ?), "
+	messageArgs = 6
+
+	// One statement stays far below the 32,766 placeholders of SQLite, and below 1 MiB, which every MySQL takes,
+	// when every byte of the bodies must be escaped.
+	mostRows  = 500
+	mostBytes = 256 << 10
+)
+
+// InsertMessages stores messages, many in one statement, which is some ten times faster than one by one. A duplicate
+// (IsDuplicate) makes it fail; the transaction must then be given up, as some of the rows may be in it.
+func (tx *Tx) InsertMessages(ctx context.Context, rows []db.InsertMessageParams) error {
+	for len(rows) > 0 {
+		n := batch(rows)
+		args := make([]any, 0, n*messageArgs)
+		for _, r := range rows[:n] {
+			args = append(args, r.Conversation, r.Seq, r.Sender, r.ClientID, r.Body, r.SentAt)
+		}
+		values := strings.Repeat(messageRow, n)
+		if _, err := tx.conn.ExecContext(ctx, insertMessages+values[:len(values)-2], args...); err != nil {
+			return fmt.Errorf("insert %d messages: %w", n, err)
+		}
+		rows = rows[n:]
+	}
+	return nil
+}
+
+// batch tells how many of the rows, at least one, fit into one statement.
+func batch(rows []db.InsertMessageParams) int {
+	size := 0
+	for i, r := range rows {
+		size += len(r.Body) + len(r.Conversation) + len(r.Sender) + len(r.ClientID.String)
+		if i > 0 && (size > mostBytes || i == mostRows) {
+			return i
+		}
+	}
+	return len(rows)
+}
