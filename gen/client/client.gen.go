@@ -266,7 +266,7 @@ type Failure struct {
 	// Data Which part of the request is refused, and why.
 	Data *Problem `json:"data,omitempty"`
 
-	// Message For people; Chinese
+	// Message For people; Chinese, or English with `Tim-Language`.
 	Message string `json:"message"`
 
 	// Reason Why a request was refused; stable, made for programs.

@@ -54,12 +54,12 @@ type Store interface {
 	// itself, as a request's body does. An error that comes after r's end may leave the new file stored.
 	Put(ctx context.Context, key string, r io.Reader) (size int64, err error)
 
-	// Open returns the file for reading, or an error that wraps ErrNotFound. ctx governs the reading too: when it
-	// ends, the Object is dead. The caller closes the Object.
+	// Open returns the file for reading, or an error that wraps ErrNotFound. ctx governs the reading too: once it has
+	// ended, the Object may fail. The caller closes the Object.
 	Open(ctx context.Context, key string) (*Object, error)
 
-	// Delete removes the file. That nothing was there is no error. Who has it open may read on from a
-	// directory, and may fail to from S3.
+	// Delete removes the file. That nothing was there is no error. Who has it open reads on from a directory, and may
+	// fail to from S3; the same goes for a file that Put replaces.
 	Delete(ctx context.Context, key string) error
 
 	// Ping reports whether the store can be used just now; it takes some seconds at most.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"mime/multipart"
 	"net/http"
@@ -293,9 +294,7 @@ func served(t testing.TB, s Store, content []byte, header http.Header) string {
 			t.Errorf("Open: %v", err)
 			return
 		}
-		for name, values := range header {
-			w.Header()[name] = values
-		}
+		maps.Copy(w.Header(), header)
 		if err := errors.Join(object.Serve(w, r), object.Close()); err != nil && r.Context().Err() == nil {
 			t.Errorf("Serve: %v", err)
 		}

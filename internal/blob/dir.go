@@ -97,7 +97,7 @@ func (d *Dir) put(ctx context.Context, key string, r io.Reader) (size int64, err
 	}
 	renamed := false
 	defer func() { // also when r panics
-		if !renamed && temp == "" {
+		if !renamed {
 			err = errors.Join(err, ignore(f.Close(), os.ErrClosed), d.root.Remove(temp))
 		}
 	}()

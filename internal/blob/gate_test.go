@@ -101,7 +101,7 @@ func beSilent(r *http.Request) {
 // quick are the timeouts of a store that is going to be kept waiting.
 func quick() timeouts {
 	limits := defaultTimeouts()
-	limits.header, limits.progress = 500*time.Millisecond, 500*time.Millisecond
+	limits.header, limits.progress = 400*time.Millisecond, 500*time.Millisecond
 	limits.setup, limits.ping = 2*time.Second, time.Second
 	limits.pause = time.Millisecond
 	return limits

@@ -48,7 +48,7 @@ func (p *part) fill(r io.Reader) (ended bool, err error) {
 		n, err := r.Read(free)
 		sum.Write(free[:n])
 		p.size += n
-		if err == io.EOF { //nolint:errorlint // a wrapped one is not r's end but a failure
+		if err == io.EOF { // not errors.Is: a wrapped one is not r's end but a failure
 			ended = true
 			break
 		}

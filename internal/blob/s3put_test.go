@@ -120,6 +120,34 @@ func TestS3PutCancelledWhileSending(t *testing.T) {
 	}
 }
 
+// TestPartBlocks: the blocks are used again, unless a failed attempt may still read them.
+func TestPartBlocks(t *testing.T) {
+	t.Parallel()
+	s := &S3{timeouts: timeouts{part: time.Minute, pause: time.Millisecond}}
+	for _, failures := range []int{0, 1, 2} {
+		var p part
+		if ended, err := p.fill(zeros{}); ended || err != nil || p.size != partSize {
+			t.Fatalf("fill: %t, %v, %d bytes", ended, err, p.size)
+		}
+		before, attempts := &p.blocks[0][0], 0
+		err := s.send(t.Context(), &p, func(context.Context) error {
+			if attempts++; attempts <= failures {
+				return errors.New("connection broke")
+			}
+			return nil
+		})
+		if err != nil || attempts != failures+1 {
+			t.Errorf("send: %v, %d attempts", err, attempts)
+		}
+		if _, err := p.fill(zeros{}); err != nil {
+			t.Error(err)
+		}
+		if reused := before == &p.blocks[0][0]; reused != (failures == 0) {
+			t.Errorf("after %d failures the blocks are reused: %t", failures, reused)
+		}
+	}
+}
+
 // TestS3PutMemory: however large the file, its Put allocates little more than the one part. It runs alone,
 // as it measures the process.
 func TestS3PutMemory(t *testing.T) {

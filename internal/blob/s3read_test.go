@@ -108,6 +108,32 @@ func TestS3BodyFails(t *testing.T) {
 	}
 }
 
+// TestS3ReplacedMeanwhile: a reader doesn't go on in another version.
+func TestS3ReplacedMeanwhile(t *testing.T) {
+	t.Parallel()
+	s := openS3(t, testOptions(t), defaultTimeouts())
+	for _, read := range []int64{0, 10} {
+		put(t, s, "avatar/x", noise("old", 200*kib))
+		object, err := s.Open(t.Context(), "avatar/x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.CopyN(io.Discard, object, read); err != nil {
+			t.Fatal(err)
+		}
+		put(t, s, "avatar/x", noise("new", 200*kib))
+		if _, err := object.Seek(100*kib, io.SeekStart); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := object.Read(make([]byte, 10)); err == nil || !strings.Contains(err.Error(), "another version") {
+			t.Errorf("Read = %d, %v", n, err)
+		}
+		if err := object.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestS3RangeIgnored: bytes from the wrong place are not handed out.
 func TestS3RangeIgnored(t *testing.T) {
 	t.Parallel()

@@ -23,8 +23,8 @@ type timeouts struct {
 func defaultTimeouts() timeouts {
 	return timeouts{
 		dial:     5 * time.Second,
-		header:   30 * time.Second,
-		progress: 30 * time.Second,
+		header:   20 * time.Second,
+		progress: 30 * time.Second, // more than header, as net/http itself repeats a GET whose connection fails
 		ping:     5 * time.Second,
 		setup:    20 * time.Second,
 		call:     time.Minute,

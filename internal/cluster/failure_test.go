@@ -447,6 +447,23 @@ func TestRedisCloseLeaves(t *testing.T) {
 	}
 }
 
+func TestRedisCloseWhileSilent(t *testing.T) {
+	t.Parallel()
+	server := testserver.RedisServer(t)
+	a := openRedis(t, server.Address, cluster.Options{Timeout: 200 * time.Millisecond})
+	subscribe(t, a, "room", func([]byte) {})
+	join(t, a, "room", "ann", "1", true)
+	server.Pause()
+	start := time.Now()
+	if err := a.Close(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(start); took > 3*time.Second {
+		t.Errorf("close took %v", took)
+	}
+	server.Resume()
+}
+
 func TestRedisAwayAtTheStart(t *testing.T) {
 	t.Parallel()
 	server := testserver.RedisServer(t)

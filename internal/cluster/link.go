@@ -400,11 +400,11 @@ func (l *link) inForce() {
 	}
 }
 
-// check returns an error when the link should be open and isn't.
+// check returns an error while messages may be missed.
 func (l *link) check() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.state == linkOpening || l.state == linkDown {
+	if l.lossy {
 		return fmt.Errorf("%w: subscription of lane %s is down", ErrAway, l.channel)
 	}
 	return nil

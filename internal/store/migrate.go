@@ -25,7 +25,7 @@ type migrations struct {
 	dialect goose.Dialect
 	folder  string // of sql/
 	pool    *sql.DB
-	close   func() error
+	close   func()
 }
 
 // Migrate brings the schema up to date, from nothing or from the tables of the original, and returns the names of the
@@ -44,7 +44,7 @@ func (d *DB) Migrate(ctx context.Context) (applied []string, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("migrate: %w", err)
 	}
-	defer func() { err = errors.Join(err, m.close()) }()
+	defer m.close()
 	if applied, err = m.run(ctx); err != nil {
 		return applied, fmt.Errorf("migrate: %w", err)
 	}

@@ -175,5 +175,6 @@ func (e mysqlEngine) migrations(*sql.DB) (migrations, error) {
 	if err != nil {
 		return migrations{}, err
 	}
-	return migrations{dialect: goose.DialectMySQL, folder: "schema/mysql", pool: pool, close: pool.Close}, nil
+	closing := func() { _ = pool.Close() } // as in DB.Close
+	return migrations{dialect: goose.DialectMySQL, folder: "schema/mysql", pool: pool, close: closing}, nil
 }

@@ -124,6 +124,6 @@ func (e sqliteEngine) lock(ctx context.Context, spec lockSpec) (heldLock, error)
 }
 
 func (e sqliteEngine) migrations(write *sql.DB) (migrations, error) {
-	stays := func() error { return nil }
+	stays := func() {}
 	return migrations{dialect: goose.DialectSQLite3, folder: "schema/sqlite", pool: write, close: stays}, nil
 }

@@ -62,7 +62,7 @@ func TestTxEndedByItsContextSaysSo(t *testing.T) {
 		err := d.Tx(ctx, func(tx *Tx) error {
 			<-ctx.Done()
 			// Wait until database/sql has noticed.
-			for errors.Is(tx.conn.on.(*sql.Tx).QueryRowContext(t.Context(), "SELECT 1").Scan(new(int)), nil) {
+			for tx.conn.on.QueryRowContext(t.Context(), "SELECT 1").Scan(new(int)) == nil {
 				time.Sleep(time.Millisecond)
 			}
 			_, err := tx.LastSeq(t.Context(), "c")

@@ -1,0 +1,71 @@
+// Command tim is the chat server: `tim serve`, and what an operator needs beside it.
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"tim/internal/app"
+)
+
+type cli struct {
+	app.Settings
+	Serve struct{} `cmd:"" help:"Run the server."`
+
+	Migrate struct{} `cmd:"" help:"Bring the database up to date; serve does it too. Takes over the original's database in place."`
+
+	Passwd struct {
+		Account string `arg:"" help:"Whose password."`
+	} `cmd:"" help:"Set an account's password, read from standard input, and end its sessions."`
+
+	Owner struct {
+		Group   int32  `arg:"" help:"The group's number."`
+		Account string `arg:"" help:"A member."`
+	} `cmd:"" help:"Make a member the owner of a group."`
+
+	Version struct{} `cmd:"" help:"Print the version."`
+}
+
+func main() {
+	var c cli
+	parsed := kong.Parse(&c, kong.Name("tim"), kong.UsageOnError(),
+		kong.Description("An open chat back end. Each flag is a setting of the environment too. Without any, everything is embedded."),
+		kong.Vars{"admin_listen": app.DefaultAdminListen})
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, parsed.Command(), &c)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "tim:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, command string, c *cli) error {
+	log := app.NewLog(c.Settings, os.Stderr)
+	switch command {
+	case "serve":
+		return app.Serve(ctx, c.Settings, log)
+	case "migrate":
+		return app.Migrate(ctx, c.Settings, os.Stdout)
+	case "passwd <account>":
+		fmt.Fprint(os.Stderr, "new password: ")
+		password, err := bufio.NewReader(os.Stdin).ReadString('\n')
+		if password = strings.TrimRight(password, "\r\n"); password == "" {
+			return errors.Join(errors.New("no password was given"), err)
+		}
+		return app.SetPassword(ctx, c.Settings, c.Passwd.Account, password, log)
+	case "owner <group> <account>":
+		return app.SetOwner(ctx, c.Settings, c.Owner.Group, c.Owner.Account)
+	default:
+		fmt.Println(app.Version())
+		return nil
+	}
+}

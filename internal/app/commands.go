@@ -1,0 +1,111 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime/debug"
+
+	"tim/internal/auth"
+	"tim/internal/chat"
+	"tim/internal/store"
+)
+
+// NewLog returns the log that the settings ask for.
+func NewLog(s Settings, out io.Writer) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(s.LogLevel)); err != nil {
+		level = slog.LevelInfo // the flag's enum allows nothing else
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if s.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(out, options))
+	}
+	return slog.New(slog.NewTextHandler(out, options))
+}
+
+// Serve runs a node until ctx ends, and then drains it.
+func Serve(ctx context.Context, s Settings, log *slog.Logger) error {
+	server, err := Start(ctx, s, log)
+	if err != nil {
+		return err
+	}
+	reason := server.Wait(ctx)
+	log.Info("stopping", "within", s.DrainTimeout)
+	if err := server.Stop(context.WithoutCancel(ctx)); err != nil {
+		return errors.Join(reason, err)
+	}
+	log.Info("stopped")
+	return reason
+}
+
+// Migrate brings the database up to date and tells out what it did.
+func Migrate(ctx context.Context, s Settings, out io.Writer) (err error) {
+	db, err := openDatabase(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	applied, err := db.Migrate(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range applied {
+		if _, err := fmt.Fprintln(out, "applied", name); err != nil {
+			return err
+		}
+	}
+	_, err = fmt.Fprintln(out, "the database is up to date")
+	return err
+}
+
+// SetPassword gives an account a new password and ends its sessions; running nodes refuse them within seconds.
+func SetPassword(ctx context.Context, s Settings, account, password string, log *slog.Logger) error {
+	return withStore(ctx, s, func(db *store.DB) error {
+		passwords, err := auth.NewPasswords(s.BcryptCost)
+		if err != nil {
+			return err
+		}
+		// Nodes ask the database again after some seconds; nobody needs to be told.
+		ended := func(context.Context, string, string) error { return nil }
+		return auth.New(auth.Options{DB: db, Passwords: passwords, Ended: ended, Log: log}).SetPassword(ctx, account, password)
+	})
+}
+
+// SetOwner makes a member the owner of a group.
+func SetOwner(ctx context.Context, s Settings, group int32, account string) error {
+	return withStore(ctx, s, func(db *store.DB) error {
+		service := chat.New(chat.Options{DB: db})
+		defer service.Close()
+		return service.SetOwner(ctx, group, account)
+	})
+}
+
+func withStore(ctx context.Context, s Settings, do func(*store.DB) error) (err error) {
+	db, err := openDatabase(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if _, err := db.Migrate(ctx); err != nil {
+		return err
+	}
+	return do(db)
+}
+
+// Version is what was built: the module's version, or the commit.
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	version := info.Main.Version
+	for _, setting := range info.Settings {
+		if setting.Key == "vcs.revision" && (version == "" || version == "(devel)") {
+			version = setting.Value
+		}
+	}
+	return version + " " + info.GoVersion
+}

@@ -1,0 +1,355 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"tim/internal/auth"
+	"tim/internal/blob"
+	"tim/internal/chat"
+	"tim/internal/cluster"
+	"tim/internal/files"
+	"tim/internal/realtime"
+	"tim/internal/rest"
+	"tim/internal/store"
+	"tim/internal/web"
+)
+
+const (
+	startTimeout = 2 * time.Minute // migrations of a large database included
+	// A client must finish its request's header, or a socket's handshake, in headerTimeout.
+	headerTimeout  = 10 * time.Second
+	answerTimeout  = time.Minute // file routes extend it as they go
+	idleTimeout    = 2 * time.Minute
+	maxHeaderBytes = 32 << 10
+	// mysqlLanes is how many transactions store messages at once on a server; one engine with one writer needs one.
+	mysqlLanes = 4
+)
+
+// Server is a running node.
+type Server struct {
+	settings Settings
+	log      *slog.Logger
+	registry *prometheus.Registry
+
+	db    *store.DB
+	lock  *store.NodeLock // nil on a node among several
+	node  cluster.Node
+	blobs blob.Store
+	auth  *auth.Auth
+	chat  *chat.Service
+	hub   *realtime.Hub
+
+	listener net.Listener
+	public   *http.Server
+	admin    *http.Server
+	draining atomic.Bool
+	failed   chan error // a server that stopped by itself
+	closers  []func(context.Context) error
+}
+
+// Start opens everything and begins to serve. On return the server listens. ctx bounds the start alone; Stop it.
+func Start(ctx context.Context, settings Settings, log *slog.Logger) (*Server, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	s := &Server{settings: settings, log: log, registry: prometheus.NewRegistry(), failed: make(chan error, 3)}
+	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, step := range []func(context.Context) error{s.openStores, s.openCluster, s.build, s.listen} {
+		if err := step(ctx); err != nil {
+			return nil, errors.Join(err, s.Stop(context.WithoutCancel(ctx)))
+		}
+	}
+	return s, nil
+}
+
+// Addr is the address that the server listens on.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// Wait returns when ctx ends (nil) or the server can't go on (why).
+func (s *Server) Wait(ctx context.Context) error {
+	var lost <-chan struct{}
+	if s.lock != nil {
+		lost = s.lock.Lost()
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-s.failed:
+		return err
+	case <-lost:
+		return errors.New("another node may run on this database: the lock on it was lost")
+	}
+}
+
+// Stop drains the server: not ready any more, sockets told to come back elsewhere, requests finished; what isn't done
+// when ctx ends is cut.
+func (s *Server) Stop(ctx context.Context) error {
+	s.draining.Store(true)
+	var errs []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		errs = append(errs, s.closers[i](ctx))
+	}
+	s.closers = nil
+	return errors.Join(errs...)
+}
+
+// onStop has f called at the stop, before what was there before.
+func (s *Server) onStop(f func(context.Context) error) { s.closers = append(s.closers, f) }
+
+func (s *Server) openStores(ctx context.Context) error {
+	if err := os.MkdirAll(s.settings.DataDir, 0o700); err != nil {
+		return fmt.Errorf("make the data folder: %w", err)
+	}
+	db, err := openDatabase(ctx, s.settings)
+	if err != nil {
+		return err
+	}
+	s.db = db
+	s.onStop(func(context.Context) error { return db.Close() })
+	if s.settings.RedisURL == "" {
+		if s.lock, err = db.LockNode(ctx); err != nil {
+			return err
+		}
+		s.onStop(func(context.Context) error { return s.lock.Release() })
+	}
+	applied, err := db.Migrate(ctx)
+	if err != nil {
+		return err
+	}
+	if len(applied) > 0 {
+		s.log.Info("database migrated", "steps", len(applied))
+	}
+	s.blobs, err = openBlobs(ctx, s.settings, s.log)
+	if err != nil {
+		return err
+	}
+	s.onStop(func(context.Context) error { return s.blobs.Close() })
+	return nil
+}
+
+func openDatabase(ctx context.Context, s Settings) (*store.DB, error) {
+	if s.MySQLDSN != "" {
+		return store.OpenMySQL(ctx, s.MySQLDSN, s.Limit.SQLConnections)
+	}
+	if err := os.MkdirAll(s.DataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the data folder: %w", err)
+	}
+	return store.OpenSQLite(ctx, filepath.Join(s.DataDir, "tim.db"))
+}
+
+func openBlobs(ctx context.Context, s Settings, log *slog.Logger) (blob.Store, error) {
+	if s.S3Endpoint != "" {
+		return blob.NewS3(ctx, blob.S3Options{
+			Endpoint: s.S3Endpoint, AccessKey: s.S3AccessKey, SecretKey: s.S3SecretKey, Bucket: s.S3Bucket, Logger: log,
+		})
+	}
+	return blob.NewDir(filepath.Join(s.DataDir, "files"))
+}
+
+func (s *Server) openCluster(ctx context.Context) error {
+	running, stop := context.WithCancel(context.Background())
+	var hub atomic.Pointer[realtime.Hub]
+	options := cluster.Options{Log: s.log, OnLost: func() {
+		if h := hub.Load(); h != nil {
+			h.CatchUp(running)
+		}
+	}}
+	if s.settings.RedisURL == "" {
+		s.node = cluster.NewMemory(options)
+	} else {
+		node, err := cluster.NewRedis(ctx, s.settings.RedisURL, options)
+		if err != nil {
+			stop()
+			return fmt.Errorf("TIM_REDIS_URL: %w", err)
+		}
+		s.node = node
+	}
+	s.onStop(func(context.Context) error {
+		stop()
+		return s.node.Close()
+	})
+	origins, err := rest.ParseOrigins(s.settings.AllowedOrigins)
+	if err != nil {
+		return err
+	}
+	limit := s.settings.Limit
+	s.hub, err = realtime.New(realtime.Options{
+		Bus: s.node, Presence: s.node, Zone: s.settings.zone(), AllowOrigin: origins.Allow,
+		FrameLimit: limit.FrameBytes, SendRate: limit.SendRate, SendBurst: limit.SendBurst, RosterLimit: limit.RosterNames,
+		Log: s.log, Metrics: s.registry,
+	})
+	hub.Store(s.hub)
+	return err
+}
+
+// build makes the use cases and joins them to their faces.
+func (s *Server) build(ctx context.Context) error {
+	key, err := auth.Key(s.settings.JWTKey, filepath.Join(s.settings.DataDir, "jwt.key"))
+	if err != nil {
+		return err
+	}
+	linkKey, err := auth.Derive(key, "tim avatar links")
+	if err != nil {
+		return err
+	}
+	passwords, err := auth.NewPasswords(s.settings.BcryptCost)
+	if err != nil {
+		return err
+	}
+	limit := s.settings.Limit
+	s.auth = auth.New(auth.Options{
+		DB: s.db, Passwords: passwords, Key: key, Ended: s.hub.SessionEnded, Log: s.log,
+		FailuresPerAccount: limit.LoginFailures, FailuresPerAddress: limit.AddressLoginFailures,
+	})
+	lanes := 1
+	if s.settings.MySQLDSN != "" {
+		lanes = mysqlLanes
+	}
+	s.chat = chat.New(chat.Options{
+		DB: s.db, HashPassword: passwords.Hash, Notify: s.hub.Notify, Online: s.hub.Online, Lanes: lanes,
+		AllowStrangers: s.settings.AllowStrangers, VisibleLimit: limit.VisibleUsers,
+	})
+	s.onStop(func(context.Context) error {
+		s.chat.Close()
+		return nil
+	})
+	e, err := s.routes(linkKey)
+	if err != nil {
+		return err
+	}
+	if err := s.hub.Serve(ctx, e, s.chat, s.auth); err != nil {
+		return err
+	}
+	s.public = &http.Server{
+		Handler: e, ReadHeaderTimeout: headerTimeout, WriteTimeout: answerTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	return nil
+}
+
+func (s *Server) routes(linkKey []byte) (*echo.Echo, error) {
+	origins, err := rest.ParseOrigins(s.settings.AllowedOrigins)
+	if err != nil {
+		return nil, err
+	}
+	proxies, err := rest.ParseProxies(s.settings.TrustedProxies, s.settings.PublicURL)
+	if err != nil {
+		return nil, err
+	}
+	limit := s.settings.Limit
+	return rest.New(rest.Options{
+		Chat: s.chat, Auth: s.auth, Docs: web.Docs(), Ready: s.ready, IsUnavailable: store.IsUnavailable,
+		Files: files.New(files.Options{
+			Store: s.blobs, Zone: s.settings.zone(), LinkKey: linkKey, AvatarLimit: limit.AvatarBytes,
+			PictureLimit: limit.PictureBytes, AudioLimit: limit.AudioBytes, VideoLimit: limit.VideoBytes,
+		}),
+		Origins: origins, Proxies: proxies, Language: s.settings.language(), Always200: s.settings.Always200,
+		BodyLimit: limit.BodyBytes, Log: s.log, Metrics: s.registry,
+	})
+}
+
+// listen begins to serve. The stop goes the other way: no new connections, sockets told, requests finished.
+func (s *Server) listen(ctx context.Context) error {
+	var err error
+	s.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", s.settings.Listen)
+	if err != nil {
+		return fmt.Errorf("TIM_LISTEN: %w", err)
+	}
+	s.onStop(func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, s.settings.DrainTimeout)
+		defer cancel()
+		s.hub.Close(ctx)
+		if err := s.public.Shutdown(ctx); err != nil {
+			s.log.Warn("requests were cut", "err", err)
+			return s.public.Close()
+		}
+		return nil
+	})
+	go s.serve(s.public, s.listener)
+	if err := s.listenAdmin(ctx); err != nil {
+		return err
+	}
+	s.log.Info("listening", "address", s.Addr(), "docs", docsURL(s.listener.Addr()))
+	return nil
+}
+
+func (s *Server) serve(server *http.Server, listener net.Listener) {
+	if err := server.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		s.failed <- err
+	}
+}
+
+// listenAdmin serves metrics and profiles. That the default address is taken is no reason not to start: it is by the
+// second server on a machine.
+func (s *Server) listenAdmin(ctx context.Context) error {
+	if s.settings.AdminListen == "" {
+		return nil
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.settings.AdminListen)
+	if errors.Is(err, syscall.EADDRINUSE) && s.settings.AdminListen == DefaultAdminListen {
+		s.log.Warn("no metrics: the default address is taken; set TIM_ADMIN_LISTEN", "address", s.settings.AdminListen)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("TIM_ADMIN_LISTEN: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	s.admin = &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
+	s.onStop(func(context.Context) error { return s.admin.Close() })
+	go s.serve(s.admin, listener)
+	return nil
+}
+
+// ready asks every dependency, all at once, and tells outsiders only which one is amiss; the log has the reason.
+func (s *Server) ready(ctx context.Context) (map[string]string, bool) {
+	checks := map[string]func(context.Context) error{"database": s.db.Ping, "bus": s.node.Healthy, "files": s.blobs.Ping}
+	type result struct {
+		name string
+		err  error
+	}
+	results := make(chan result, len(checks))
+	for name, check := range checks {
+		go func() { results <- result{name, check(ctx)} }()
+	}
+	states, ready := make(map[string]string, len(checks)), true
+	for range checks {
+		r := <-results
+		states[r.name] = "ok"
+		if r.err != nil {
+			states[r.name], ready = "unreachable", false
+			s.log.Warn("not ready", "dependency", r.name, "err", r.err)
+		}
+	}
+	if s.draining.Load() {
+		states["server"], ready = "going away", false
+	}
+	return states, ready
+}
+
+func docsURL(address net.Addr) string {
+	_, port, err := net.SplitHostPort(address.String())
+	if err != nil {
+		return ""
+	}
+	return "http://localhost:" + port + "/docs"
+}

@@ -1,0 +1,161 @@
+// Package app puts the server together: settings, construction, and the order of start and stop. It alone knows whether
+// a node runs on the embedded engine or on MySQL, Redis and S3.
+package app
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"time"
+	_ "time/tzdata" // TIM_TIMEZONE works on machines without a zone database
+
+	"tim/internal/auth"
+	"tim/internal/fault"
+	"tim/internal/rest"
+)
+
+// Settings of the server, by environment and flag alike. Validate checks what their types can't.
+type Settings struct {
+	Listen         string        `help:"Address of the server." env:"TIM_LISTEN" default:":8081" placeholder:"HOST:PORT"`
+	AdminListen    string        `help:"Address of metrics (/metrics) and profiles (/debug/pprof/); empty for none." env:"TIM_ADMIN_LISTEN" default:"${admin_listen}" placeholder:"HOST:PORT"`
+	DataDir        string        `help:"Folder of the embedded database, files and the signing key." env:"TIM_DATA_DIR" default:"./data" type:"path" placeholder:"FOLDER"`
+	MySQLDSN       string        `name:"mysql-dsn" help:"MySQL or MariaDB instead of the embedded database: user:password@tcp(host:3306)/database." env:"TIM_MYSQL_DSN" placeholder:"DSN"`
+	RedisURL       string        `name:"redis-url" help:"Redis, for several nodes: redis://host:6379; several addresses, by comma, are a cluster." env:"TIM_REDIS_URL" placeholder:"URL"`
+	S3Endpoint     string        `name:"s3-endpoint" help:"MinIO or any S3 instead of a folder for files: https://host, http://host:9000." env:"TIM_S3_ENDPOINT" placeholder:"URL"`
+	S3AccessKey    string        `name:"s3-access-key" help:"Its access key." env:"TIM_S3_ACCESS_KEY" placeholder:"KEY"`
+	S3SecretKey    string        `name:"s3-secret-key" help:"Its secret key." env:"TIM_S3_SECRET_KEY" placeholder:"SECRET"`
+	S3Bucket       string        `name:"s3-bucket" help:"Its bucket, made if it isn't there." env:"TIM_S3_BUCKET" default:"tim" placeholder:"NAME"`
+	JWTKey         string        `name:"jwt-key" help:"Key that signs tokens, at least 32 bytes, the same on all nodes; made once in the data folder when unset." env:"TIM_JWT_KEY" placeholder:"KEY"`
+	BcryptCost     int           `help:"Cost of password hashes, 4 to 31; each step doubles it." env:"TIM_BCRYPT_COST" default:"10" placeholder:"N"`
+	PublicURL      string        `name:"public-url" help:"The server's address as browsers reach it, for links; unset: the request's Host." env:"TIM_PUBLIC_URL" placeholder:"URL"`
+	AllowedOrigins []string      `help:"Origins whose pages may use the server: https://chat.example.org, localhost (any port), or * for all." env:"TIM_ALLOWED_ORIGINS" default:"localhost" placeholder:"ORIGIN,..."`
+	TrustedProxies []string      `help:"Addresses or ranges of proxies whose X-Forwarded-For, -Proto and -Host count." env:"TIM_TRUSTED_PROXIES" placeholder:"CIDR,..."`
+	AllowStrangers bool          `help:"Let accounts that are no friends write to each other." env:"TIM_ALLOW_STRANGERS"`
+	Always200      bool          `name:"always-200" help:"Answer HTTP 200 whatever happens, as the original did." env:"TIM_ALWAYS_200"`
+	Language       string        `help:"Of messages, unless a request asks otherwise: zh or en." env:"TIM_LANGUAGE" enum:"zh,en" default:"zh"`
+	Timezone       string        `help:"Zone of the time in messages and file names, like Asia/Shanghai." env:"TIM_TIMEZONE" default:"Local" placeholder:"ZONE"`
+	LogFormat      string        `help:"text or json." env:"TIM_LOG_FORMAT" enum:"text,json" default:"text"`
+	LogLevel       string        `help:"debug, info, warn or error." env:"TIM_LOG_LEVEL" enum:"debug,info,warn,error" default:"info"`
+	DrainTimeout   time.Duration `help:"How long a stop may take." env:"TIM_DRAIN_TIMEOUT" default:"20s" placeholder:"DURATION"`
+	Limit          Limits        `embed:"" prefix:"limit-" envprefix:"TIM_LIMIT_" group:"Limits (0 for none)"`
+}
+
+// Limits, each 0 for none.
+type Limits struct {
+	FrameBytes           int64   `help:"A client's frame on a socket." env:"FRAME_BYTES" default:"65536" placeholder:"N"`
+	BodyBytes            int64   `help:"A JSON body." env:"BODY_BYTES" default:"65536" placeholder:"N"`
+	AvatarBytes          int64   `help:"An avatar." env:"AVATAR_BYTES" default:"5242880" placeholder:"N"`
+	PictureBytes         int64   `help:"A picture." env:"PICTURE_BYTES" default:"10485760" placeholder:"N"`
+	AudioBytes           int64   `help:"Music." env:"AUDIO_BYTES" default:"52428800" placeholder:"N"`
+	VideoBytes           int64   `help:"A video." env:"VIDEO_BYTES" default:"1073741824" placeholder:"N"`
+	SendRate             float64 `help:"Frames a second that one socket may send on average; beyond it the server reads slower." env:"SEND_RATE" default:"100" placeholder:"N"`
+	SendBurst            int     `help:"Frames that one socket may send at once." env:"SEND_BURST" default:"200" placeholder:"N"`
+	VisibleUsers         int     `help:"Members of its groups that an account sees online." env:"VISIBLE_USERS" default:"200" placeholder:"N"`
+	RosterNames          int     `help:"Members online up to which a group's sockets get their names; beyond it the number." env:"ROSTER_NAMES" default:"200" placeholder:"N"`
+	LoginFailures        int     `help:"Failed logins at once on one account; after them one more every 30 s." env:"LOGIN_FAILURES" default:"10" placeholder:"N"`
+	AddressLoginFailures int     `help:"Failed logins at once from one address; after them one more a second." env:"ADDRESS_LOGIN_FAILURES" default:"100" placeholder:"N"`
+	SQLConnections       int     `name:"sql-connections" help:"Connections to MySQL at once." env:"SQL_CONNECTIONS" default:"32" placeholder:"N"`
+}
+
+// DefaultAdminListen is where metrics are served unless a setting says otherwise.
+const DefaultAdminListen = "127.0.0.1:8082"
+
+// Validate refuses values that can't work, each named with what it should be. kong calls it.
+func (s *Settings) Validate() error {
+	return errors.Join(
+		address("TIM_LISTEN", s.Listen), s.validateAdmin(), s.validateNodes(), s.validateAuth(), s.validateTexts(), s.Limit.validate(),
+	)
+}
+
+func (s *Settings) validateAdmin() error {
+	if s.AdminListen == "" {
+		return nil
+	}
+	return address("TIM_ADMIN_LISTEN", s.AdminListen)
+}
+
+func address(name, value string) error {
+	if _, _, err := net.SplitHostPort(value); err != nil {
+		return fmt.Errorf("%s is %q and must be HOST:PORT or :PORT", name, value)
+	}
+	return nil
+}
+
+func (s *Settings) validateNodes() error {
+	var errs []error
+	if s.RedisURL != "" && s.MySQLDSN == "" {
+		errs = append(errs, errors.New("TIM_REDIS_URL joins several nodes, which need TIM_MYSQL_DSN too; without it leave both unset"))
+	}
+	if s.RedisURL != "" && s.MySQLDSN != "" {
+		if s.JWTKey == "" {
+			errs = append(errs, errors.New("TIM_JWT_KEY must be set, the same on all nodes, when TIM_MYSQL_DSN and TIM_REDIS_URL are"))
+		}
+		if s.S3Endpoint == "" {
+			errs = append(errs, errors.New("TIM_S3_ENDPOINT must be set when TIM_MYSQL_DSN and TIM_REDIS_URL are: all nodes need the same files"))
+		}
+	}
+	if s.S3Endpoint != "" && (s.S3AccessKey == "" || s.S3SecretKey == "" || s.S3Bucket == "") {
+		errs = append(errs, errors.New("TIM_S3_ACCESS_KEY, TIM_S3_SECRET_KEY and TIM_S3_BUCKET must be set when TIM_S3_ENDPOINT is"))
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Settings) validateAuth() error {
+	var errs []error
+	if s.JWTKey != "" && len(s.JWTKey) < auth.MinKeyBytes {
+		errs = append(errs, fmt.Errorf("TIM_JWT_KEY has %d bytes and must have at least %d", len(s.JWTKey), auth.MinKeyBytes))
+	}
+	if s.BcryptCost < 4 || s.BcryptCost > 31 {
+		errs = append(errs, fmt.Errorf("TIM_BCRYPT_COST is %d and must be 4 to 31", s.BcryptCost))
+	}
+	if _, err := rest.ParseOrigins(s.AllowedOrigins); err != nil {
+		errs = append(errs, fmt.Errorf("TIM_ALLOWED_ORIGINS: %w", err))
+	}
+	if _, err := rest.ParseProxies(s.TrustedProxies, ""); err != nil {
+		errs = append(errs, fmt.Errorf("TIM_TRUSTED_PROXIES: %w", err))
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Settings) validateTexts() error {
+	var errs []error
+	if s.PublicURL != "" {
+		if u, err := url.Parse(s.PublicURL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" {
+			errs = append(errs, fmt.Errorf("TIM_PUBLIC_URL is %q and must be like https://chat.example.org", s.PublicURL))
+		}
+	}
+	if _, err := time.LoadLocation(s.Timezone); err != nil {
+		errs = append(errs, fmt.Errorf("TIM_TIMEZONE is %q and must be a zone like Asia/Shanghai, or Local", s.Timezone))
+	}
+	if s.DrainTimeout <= 0 {
+		errs = append(errs, fmt.Errorf("TIM_DRAIN_TIMEOUT is %s and must be positive, like 20s", s.DrainTimeout))
+	}
+	return errors.Join(errs...)
+}
+
+func (l *Limits) validate() error {
+	var errs []error
+	for name, value := range map[string]float64{
+		"FRAME_BYTES": float64(l.FrameBytes), "BODY_BYTES": float64(l.BodyBytes), "AVATAR_BYTES": float64(l.AvatarBytes),
+		"PICTURE_BYTES": float64(l.PictureBytes), "AUDIO_BYTES": float64(l.AudioBytes), "VIDEO_BYTES": float64(l.VideoBytes),
+		"SEND_RATE": l.SendRate, "SEND_BURST": float64(l.SendBurst), "VISIBLE_USERS": float64(l.VisibleUsers),
+		"ROSTER_NAMES": float64(l.RosterNames), "LOGIN_FAILURES": float64(l.LoginFailures),
+		"ADDRESS_LOGIN_FAILURES": float64(l.AddressLoginFailures), "SQL_CONNECTIONS": float64(l.SQLConnections),
+	} {
+		if value < 0 {
+			errs = append(errs, fmt.Errorf("TIM_LIMIT_%s is %g and must be 0 (for none) or more", name, value))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Settings) zone() *time.Location {
+	zone, err := time.LoadLocation(s.Timezone)
+	if err != nil { // Validate has loaded it
+		return time.Local
+	}
+	return zone
+}
+
+func (s *Settings) language() fault.Language { return fault.Language(s.Language) }
