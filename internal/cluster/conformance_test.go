@@ -289,22 +289,23 @@ func fullQueueIsALoss(t *testing.T, open installation) {
 		<-blocked
 		box.handler(payload)
 	})
+	const messages = 300 // so many that those still on their way matter little
 	payload := strings.Repeat("x", 1000)
-	for range 30 {
+	for range messages {
 		if err := a.Publish(t.Context(), "room", []byte(payload)); err != nil && !errors.Is(err, cluster.ErrFull) {
 			t.Errorf("publish: %v", err)
 		}
 	}
-	if err := a.Publish(t.Context(), "room", make([]byte, 20_000)); !errors.Is(err, cluster.ErrFull) {
-		t.Errorf("publishing more than fits: %v", err)
-	}
-	if n := lost.count(); n > 1 { // the last message alone may be told of before the handler goes on
+	if n := lost.count(); n > 0 {
 		t.Errorf("OnLost was called %d times before the queue was empty", n)
 	}
 	close(blocked)
 	await(t, "OnLost", func() bool { return lost.count() > 0 })
-	if n := len(box.all()); n < 5 || n > 20 {
-		t.Errorf("%d of 30 messages came; some 9 have room", n)
+	if n := len(box.all()); n < 5 || n > messages/2 {
+		t.Errorf("%d of %d messages came; some 9 have room", n, messages)
+	}
+	if err := a.Publish(t.Context(), "room", make([]byte, 20_000)); !errors.Is(err, cluster.ErrFull) {
+		t.Errorf("publishing more than fits: %v", err)
 	}
 	publish(t, a, "room", "after")
 	box.awaits(t, "after")
