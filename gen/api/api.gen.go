@@ -9,6 +9,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -25,6 +26,36 @@ import (
 	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
+// Defines values for CardBodyKind.
+const (
+	CardBodyKindCard CardBodyKind = "card"
+)
+
+// Valid indicates whether the value is a known member of the CardBodyKind enum.
+func (e CardBodyKind) Valid() bool {
+	switch e {
+	case CardBodyKindCard:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CustomBodyKind.
+const (
+	CustomBodyKindCustom CustomBodyKind = "custom"
+)
+
+// Valid indicates whether the value is a known member of the CustomBodyKind enum.
+func (e CustomBodyKind) Valid() bool {
+	switch e {
+	case CustomBodyKindCustom:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for FailureCode.
 const (
 	FailureCodeN401 FailureCode = 401
@@ -37,6 +68,102 @@ func (e FailureCode) Valid() bool {
 	case FailureCodeN401:
 		return true
 	case FailureCodeN500:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for FileBodyKind.
+const (
+	FileBodyKindAudio FileBodyKind = "audio"
+	FileBodyKindFile  FileBodyKind = "file"
+	FileBodyKindImage FileBodyKind = "image"
+	FileBodyKindVideo FileBodyKind = "video"
+)
+
+// Valid indicates whether the value is a known member of the FileBodyKind enum.
+func (e FileBodyKind) Valid() bool {
+	switch e {
+	case FileBodyKindAudio:
+		return true
+	case FileBodyKindFile:
+		return true
+	case FileBodyKindImage:
+		return true
+	case FileBodyKindVideo:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for LocationBodyKind.
+const (
+	LocationBodyKindLocation LocationBodyKind = "location"
+)
+
+// Valid indicates whether the value is a known member of the LocationBodyKind enum.
+func (e LocationBodyKind) Valid() bool {
+	switch e {
+	case LocationBodyKindLocation:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for NoticeBodyEvent.
+const (
+	NoticeBodyEventDissolved NoticeBodyEvent = "dissolved"
+	NoticeBodyEventJoined    NoticeBodyEvent = "joined"
+	NoticeBodyEventLeft      NoticeBodyEvent = "left"
+	NoticeBodyEventOwner     NoticeBodyEvent = "owner"
+)
+
+// Valid indicates whether the value is a known member of the NoticeBodyEvent enum.
+func (e NoticeBodyEvent) Valid() bool {
+	switch e {
+	case NoticeBodyEventDissolved:
+		return true
+	case NoticeBodyEventJoined:
+		return true
+	case NoticeBodyEventLeft:
+		return true
+	case NoticeBodyEventOwner:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for NoticeBodyKind.
+const (
+	NoticeBodyKindNotice NoticeBodyKind = "notice"
+)
+
+// Valid indicates whether the value is a known member of the NoticeBodyKind enum.
+func (e NoticeBodyKind) Valid() bool {
+	switch e {
+	case NoticeBodyKindNotice:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProfileChangesSex.
+const (
+	ProfileChangesSexFemale ProfileChangesSex = "female"
+	ProfileChangesSexMale   ProfileChangesSex = "male"
+)
+
+// Valid indicates whether the value is a known member of the ProfileChangesSex enum.
+func (e ProfileChangesSex) Valid() bool {
+	switch e {
+	case ProfileChangesSexFemale:
+		return true
+	case ProfileChangesSexMale:
 		return true
 	default:
 		return false
@@ -65,6 +192,7 @@ func (e ReadinessCode) Valid() bool {
 const (
 	ReasonAccountTaken         Reason = "account_taken"
 	ReasonBodyTooLarge         Reason = "body_too_large"
+	ReasonClientIDReused       Reason = "client_id_reused"
 	ReasonExpiredLink          Reason = "expired_link"
 	ReasonExpiredToken         Reason = "expired_token"
 	ReasonFileTooLarge         Reason = "file_too_large"
@@ -83,6 +211,7 @@ const (
 	ReasonNotAMember           Reason = "not_a_member"
 	ReasonNotFriends           Reason = "not_friends"
 	ReasonNotInGroup           Reason = "not_in_group"
+	ReasonNotTheOwner          Reason = "not_the_owner"
 	ReasonNotYourAccount       Reason = "not_your_account"
 	ReasonOriginNotAllowed     Reason = "origin_not_allowed"
 	ReasonRangeNotSatisfiable  Reason = "range_not_satisfiable"
@@ -105,6 +234,8 @@ func (e Reason) Valid() bool {
 	case ReasonAccountTaken:
 		return true
 	case ReasonBodyTooLarge:
+		return true
+	case ReasonClientIDReused:
 		return true
 	case ReasonExpiredLink:
 		return true
@@ -141,6 +272,8 @@ func (e Reason) Valid() bool {
 	case ReasonNotFriends:
 		return true
 	case ReasonNotInGroup:
+		return true
+	case ReasonNotTheOwner:
 		return true
 	case ReasonNotYourAccount:
 		return true
@@ -211,6 +344,21 @@ func (e SuccessCode) Valid() bool {
 	}
 }
 
+// Defines values for TextBodyKind.
+const (
+	TextBodyKindText TextBodyKind = "text"
+)
+
+// Valid indicates whether the value is a known member of the TextBodyKind enum.
+func (e TextBodyKind) Valid() bool {
+	switch e {
+	case TextBodyKindText:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for UserOnlineStatus.
 const (
 	UserOnlineStatusN0 UserOnlineStatus = 0
@@ -242,6 +390,68 @@ type AvatarUpload struct {
 	Username *string `json:"username,omitempty"`
 }
 
+// CardBody A user or a group, recommended.
+//
+// Example: {"kind":"card","target":{"user":"bob"}}
+type CardBody struct {
+	Kind CardBodyKind `json:"kind"`
+
+	// Target A conversation, named from the reader's side; either the account opposite or the group.
+	//
+	// Example: {"user":"bob"}
+	Target Target `json:"target"`
+}
+
+// CardBodyKind defines model for CardBody.Kind.
+type CardBodyKind string
+
+// ClientID The sender's own id of a message, unique among those it sends to the conversation.
+//
+// Example: 5f2c9a
+type ClientID = string
+
+// Conversation defines model for Conversation.
+type Conversation struct {
+	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
+	//
+	// Example: {"user":"bob"}
+	Conversation Target `json:"conversation"`
+
+	// Last The seq of the newest message.
+	Last    int64    `json:"last"`
+	Message *Message `json:"message,omitempty"`
+
+	// PeerRead One to one, the other's mark.
+	PeerRead *int64 `json:"peerRead,omitempty"`
+
+	// PeerReceived One to one, the other's mark.
+	PeerReceived *int64 `json:"peerReceived,omitempty"`
+
+	// Read One's own mark.
+	Read int64 `json:"read"`
+
+	// Received One's own mark.
+	Received int64 `json:"received"`
+
+	// Unread How many messages are not read; sending reads what came before.
+	Unread int64 `json:"unread"`
+}
+
+// Conversations defines model for Conversations.
+type Conversations struct {
+	Conversations []Conversation `json:"conversations"`
+
+	// Next `after` for the next page; left out on the last.
+	Next *string `json:"next,omitempty"`
+}
+
+// ConversationsDone defines model for ConversationsDone.
+type ConversationsDone struct {
+	Code    SuccessCode   `json:"code"`
+	Data    Conversations `json:"data"`
+	Message string        `json:"message"`
+}
+
 // Credentials defines model for Credentials.
 type Credentials struct {
 	// Account An account's name; NFC-normalised, compared by its bytes.
@@ -252,6 +462,17 @@ type Credentials struct {
 	// Password Example: 123456
 	Password string `json:"password"`
 }
+
+// CustomBody Whatever a front end makes of it.
+//
+// Example: {"data":{"sticker":"wave"},"kind":"custom"}
+type CustomBody struct {
+	Data map[string]interface{} `json:"data"`
+	Kind CustomBodyKind         `json:"kind"`
+}
+
+// CustomBodyKind defines model for CustomBody.Kind.
+type CustomBodyKind string
 
 // DisplayName The name others see; need not be unique.
 //
@@ -281,9 +502,51 @@ type Failure struct {
 // FailureCode defines model for FailureCode.
 type FailureCode int
 
+// FileBody A file that was uploaded before; `file` is the stored name.
+//
+// Example: {"file":"2026-01-31:13:04:05-Zx3vQ9mK2pLr8TnB4cWd7e","kind":"image"}
+type FileBody struct {
+	// Duration ms.
+	Duration *int64 `json:"duration,omitempty"`
+	File     string `json:"file"`
+
+	// Height Pixels.
+	Height *int32       `json:"height,omitempty"`
+	Kind   FileBodyKind `json:"kind"`
+
+	// Name What to call it when it is saved.
+	Name *string `json:"name,omitempty"`
+
+	// Size Bytes.
+	Size *int64 `json:"size,omitempty"`
+
+	// Width Pixels.
+	Width *int32 `json:"width,omitempty"`
+}
+
+// FileBodyKind defines model for FileBody.Kind.
+type FileBodyKind string
+
 // FileUpload defines model for FileUpload.
 type FileUpload struct {
 	File openapi_types.File `json:"file"`
+}
+
+// FreshToken defines model for FreshToken.
+type FreshToken struct {
+	// Expires ms since 1970.
+	Expires int64  `json:"expires"`
+	Token   string `json:"token"`
+}
+
+// Group defines model for Group.
+type Group struct {
+	// GroupID Example: 1
+	GroupID   GroupID `json:"GroupID"`
+	GroupName string  `json:"GroupName"`
+
+	// Owner An account; empty for a group without one.
+	Owner string `json:"owner"`
 }
 
 // GroupDone defines model for GroupDone.
@@ -302,6 +565,38 @@ type GroupID = int32
 // GroupName Example: climbers
 type GroupName = string
 
+// GroupsDone defines model for GroupsDone.
+type GroupsDone struct {
+	Code    SuccessCode `json:"code"`
+	Data    []Group     `json:"data"`
+	Message string      `json:"message"`
+}
+
+// History defines model for History.
+type History struct {
+	// Last The seq of the conversation's newest message.
+	Last     int64     `json:"last"`
+	Messages []Message `json:"messages"`
+}
+
+// HistoryDone defines model for HistoryDone.
+type HistoryDone struct {
+	Code    SuccessCode `json:"code"`
+	Data    History     `json:"data"`
+	Message string      `json:"message"`
+}
+
+// LocationBody Example: {"kind":"location","latitude":31.2304,"longitude":121.4737,"title":"Shanghai"}
+type LocationBody struct {
+	Kind      LocationBodyKind `json:"kind"`
+	Latitude  float64          `json:"latitude"`
+	Longitude float64          `json:"longitude"`
+	Title     *string          `json:"title,omitempty"`
+}
+
+// LocationBodyKind defines model for LocationBody.Kind.
+type LocationBodyKind string
+
 // LoginDone defines model for LoginDone.
 type LoginDone struct {
 	Code SuccessCode `json:"code"`
@@ -316,15 +611,106 @@ type LoginDone_Data_Item struct {
 	union json.RawMessage
 }
 
+// LoginSession defines model for LoginSession.
+type LoginSession struct {
+	// Created ms since 1970.
+	Created int64 `json:"created"`
+
+	// Current This request's own.
+	Current bool `json:"current"`
+
+	// Device The User-Agent at the login.
+	Device string `json:"device"`
+	ID     string `json:"id"`
+
+	// Used ms since 1970, to the hour.
+	Used int64 `json:"used"`
+}
+
+// Marks defines model for Marks.
+type Marks struct {
+	Read     int64 `json:"read"`
+	Received int64 `json:"received"`
+}
+
+// MarksDone defines model for MarksDone.
+type MarksDone struct {
+	Code    SuccessCode `json:"code"`
+	Data    Marks       `json:"data"`
+	Message string      `json:"message"`
+}
+
+// Mentions The accounts that the message addresses.
+type Mentions = []Account
+
+// Message defines model for Message.
+type Message struct {
+	// Body What a message says, by kind.
+	Body MessageBody `json:"body"`
+
+	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
+	//
+	// Example: {"user":"bob"}
+	Conversation Target `json:"conversation"`
+
+	// Mentions The accounts that the message addresses.
+	Mentions *Mentions `json:"mentions,omitempty"`
+
+	// ReplyTo A message's number in its conversation; 1, 2, 3 … without gaps.
+	ReplyTo *Seq `json:"replyTo,omitempty"`
+
+	// Sender An account.
+	Sender string `json:"sender"`
+
+	// Seq A message's number in its conversation; 1, 2, 3 … without gaps.
+	Seq Seq `json:"seq"`
+
+	// Time When it was stored, ms since 1970.
+	Time int64 `json:"time"`
+}
+
+// MessageBody What a message says, by kind.
+type MessageBody struct {
+	union json.RawMessage
+}
+
 // NewAccount 1 to 64 letters and digits of any script and `_ . - @`, the first a letter or digit; not `all`, which addresses everyone.
 //
 // Example: alice
 type NewAccount = string
 
+// NoticeBody What happened to a group, written into its history by the server.
+//
+// Example: {"account":"bob","actor":"alice","event":"joined","kind":"notice"}
+type NoticeBody struct {
+	// Account Whom it was done to.
+	Account *string `json:"account,omitempty"`
+
+	// Actor The account who did it.
+	Actor string          `json:"actor"`
+	Event NoticeBodyEvent `json:"event"`
+	Kind  NoticeBodyKind  `json:"kind"`
+}
+
+// NoticeBodyEvent defines model for NoticeBody.Event.
+type NoticeBodyEvent string
+
+// NoticeBodyKind defines model for NoticeBody.Kind.
+type NoticeBodyKind string
+
 // Password 6 characters to 72 bytes of UTF-8.
 //
 // Example: 123456
 type Password = string
+
+// PasswordChange defines model for PasswordChange.
+type PasswordChange struct {
+	// NewPassword 6 characters to 72 bytes of UTF-8.
+	//
+	// Example: 123456
+	NewPassword Password `json:"newPassword"`
+	OldPassword string   `json:"oldPassword"`
+}
 
 // Problem Which part of the request is refused, and why.
 type Problem struct {
@@ -332,6 +718,20 @@ type Problem struct {
 	Field   string `json:"field"`
 	Problem string `json:"problem"`
 }
+
+// ProfileChanges defines model for ProfileChanges.
+type ProfileChanges struct {
+	Age *int32             `json:"age,omitempty"`
+	Sex *ProfileChangesSex `json:"sex,omitempty"`
+
+	// Username The name others see; need not be unique.
+	//
+	// Example: Alice
+	Username *DisplayName `json:"username,omitempty"`
+}
+
+// ProfileChangesSex defines model for ProfileChanges.Sex.
+type ProfileChangesSex string
 
 // Readiness defines model for Readiness.
 type Readiness struct {
@@ -378,13 +778,100 @@ type Registration struct {
 // RegistrationSex Example: female
 type RegistrationSex string
 
+// SendBody What a client may send, by kind.
+type SendBody struct {
+	union json.RawMessage
+}
+
+// SendRequest defines model for SendRequest.
+type SendRequest struct {
+	// Body What a client may send, by kind.
+	Body SendBody `json:"body"`
+
+	// ClientID The sender's own id of a message, unique among those it sends to the conversation.
+	//
+	// Example: 5f2c9a
+	ClientID ClientID `json:"clientId"`
+
+	// Mentions The accounts that the message addresses.
+	Mentions *Mentions `json:"mentions,omitempty"`
+
+	// ReplyTo A message's number in its conversation; 1, 2, 3 … without gaps.
+	ReplyTo *Seq `json:"replyTo,omitempty"`
+
+	// To A conversation, named from the reader's side; either the account opposite or the group.
+	//
+	// Example: {"user":"bob"}
+	To Target `json:"to"`
+}
+
+// Sent defines model for Sent.
+type Sent struct {
+	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
+	//
+	// Example: {"user":"bob"}
+	Conversation Target `json:"conversation"`
+
+	// Seq A message's number in its conversation; 1, 2, 3 … without gaps.
+	Seq Seq `json:"seq"`
+
+	// Time When it was stored, ms since 1970.
+	Time int64 `json:"time"`
+}
+
+// SentDone defines model for SentDone.
+type SentDone struct {
+	Code    SuccessCode `json:"code"`
+	Data    Sent        `json:"data"`
+	Message string      `json:"message"`
+}
+
+// Seq A message's number in its conversation; 1, 2, 3 … without gaps.
+type Seq = int64
+
+// SessionsDone defines model for SessionsDone.
+type SessionsDone struct {
+	Code    SuccessCode    `json:"code"`
+	Data    []LoginSession `json:"data"`
+	Message string         `json:"message"`
+}
+
 // SuccessCode defines model for SuccessCode.
 type SuccessCode int
+
+// Target A conversation, named from the reader's side; either the account opposite or the group.
+//
+// Example: {"user":"bob"}
+type Target struct {
+	// Group Example: 1
+	Group *GroupID `json:"group,omitempty"`
+
+	// User An account's name; NFC-normalised, compared by its bytes.
+	//
+	// Example: alice
+	User *Account `json:"user,omitempty"`
+}
+
+// TextBody Example: {"kind":"text","text":"hello"}
+type TextBody struct {
+	Kind TextBodyKind `json:"kind"`
+	Text string       `json:"text"`
+}
+
+// TextBodyKind defines model for TextBody.Kind.
+type TextBodyKind string
 
 // Token defines model for Token.
 type Token struct {
 	// Token A JWT, HS256; to be sent in the header `token`.
 	Token string `json:"token"`
+}
+
+// TokenDone defines model for TokenDone.
+type TokenDone struct {
+	Code    SuccessCode `json:"code"`
+	Data    FreshToken  `json:"data"`
+	Message string      `json:"message"`
 }
 
 // User A user as others see it; never with a password.
@@ -413,11 +900,21 @@ type UserDone struct {
 	Message string `json:"message"`
 }
 
+// UsersDone defines model for UsersDone.
+type UsersDone struct {
+	Code    SuccessCode `json:"code"`
+	Data    []User      `json:"data"`
+	Message string      `json:"message"`
+}
+
 // Range defines model for Range.
 type Range = string
 
 // BadRequest defines model for BadRequest.
 type BadRequest = Failure
+
+// Conflict defines model for Conflict.
+type Conflict = Failure
 
 // Forbidden defines model for Forbidden.
 type Forbidden = Failure
@@ -458,6 +955,18 @@ type AddFriendParams struct {
 	FriendAccount Account `form:"FriendAccount" json:"FriendAccount"`
 }
 
+// AddMemberParams defines parameters for AddMember.
+type AddMemberParams struct {
+	// UserAccount The caller's own account.
+	UserAccount Account `form:"UserAccount" json:"UserAccount"`
+
+	// GroupID The group.
+	GroupID GroupID `form:"GroupID" json:"GroupID"`
+
+	// MemberAccount The member.
+	MemberAccount Account `form:"MemberAccount" json:"MemberAccount"`
+}
+
 // CreateGroupParams defines parameters for CreateGroup.
 type CreateGroupParams struct {
 	// CreateUserAccount The callers own account.
@@ -476,9 +985,114 @@ type DeleteFriendParams struct {
 	FriendAccount Account `form:"FriendAccount" json:"FriendAccount"`
 }
 
+// DissolveGroupParams defines parameters for DissolveGroup.
+type DissolveGroupParams struct {
+	// UserAccount The caller's own account.
+	UserAccount Account `form:"UserAccount" json:"UserAccount"`
+
+	// GroupID The group.
+	GroupID GroupID `form:"GroupID" json:"GroupID"`
+}
+
+// EndOtherSessionsParams defines parameters for EndOtherSessions.
+type EndOtherSessionsParams struct {
+	// UserAccount The caller's own account.
+	UserAccount Account `form:"UserAccount" json:"UserAccount"`
+}
+
+// EndSessionParams defines parameters for EndSession.
+type EndSessionParams struct {
+	// UserAccount The caller's own account.
+	UserAccount Account `form:"UserAccount" json:"UserAccount"`
+
+	// Session Which, from getSessions.
+	Session string `form:"session" json:"session"`
+}
+
+// FindUsersParams defines parameters for FindUsers.
+type FindUsersParams struct {
+	// Keyword How the account or the display name begins.
+	Keyword DisplayName `form:"keyword" json:"keyword"`
+
+	// Limit The most of them.
+	Limit *int32 `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// GetConversationsParams defines parameters for GetConversations.
+type GetConversationsParams struct {
+	// Account The caller's own account.
+	Account Account `form:"account" json:"account"`
+
+	// After `next` of the page before.
+	After *string `form:"after,omitempty" json:"after,omitempty"`
+
+	// Limit The most of them.
+	Limit *int32 `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
 // GetFriendsParams defines parameters for GetFriends.
 type GetFriendsParams struct {
 	// Account The callers own account.
+	Account Account `form:"account" json:"account"`
+}
+
+// GetGroupMembersParams defines parameters for GetGroupMembers.
+type GetGroupMembersParams struct {
+	// Account The caller's own account.
+	Account Account `form:"account" json:"account"`
+
+	// GroupID The group.
+	GroupID GroupID `form:"GroupID" json:"GroupID"`
+
+	// After The last account of the page before.
+	After *string `form:"after,omitempty" json:"after,omitempty"`
+
+	// Limit The most of them.
+	Limit *int32 `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// GetGroupsParams defines parameters for GetGroups.
+type GetGroupsParams struct {
+	// Account The caller's own account.
+	Account Account `form:"account" json:"account"`
+
+	// After The last GroupID of the page before.
+	After *int32 `form:"after,omitempty" json:"after,omitempty"`
+
+	// Limit The most of them.
+	Limit *int32 `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// GetHistoryParams defines parameters for GetHistory.
+type GetHistoryParams struct {
+	// Account The caller's own account.
+	Account Account `form:"account" json:"account"`
+
+	// FriendAccount One to one, the account opposite. Either this or GroupID.
+	FriendAccount *Account `form:"FriendAccount,omitempty" json:"FriendAccount,omitempty"`
+
+	// GroupID The group. Either this or FriendAccount.
+	GroupID *GroupID `form:"GroupID,omitempty" json:"GroupID,omitempty"`
+
+	// After The messages after this seq.
+	After *int64 `form:"after,omitempty" json:"after,omitempty"`
+
+	// Before The last messages before this seq.
+	Before *int64 `form:"before,omitempty" json:"before,omitempty"`
+
+	// Limit The most of them.
+	Limit *int32 `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// GetProfileParams defines parameters for GetProfile.
+type GetProfileParams struct {
+	// Account Whose profile.
+	Account Account `form:"account" json:"account"`
+}
+
+// GetSessionsParams defines parameters for GetSessions.
+type GetSessionsParams struct {
+	// Account The caller's own account.
 	Account Account `form:"account" json:"account"`
 }
 
@@ -498,6 +1112,60 @@ type LeaveGroupParams struct {
 
 	// GroupID The group.
 	GroupID GroupID `form:"GroupID" json:"GroupID"`
+}
+
+// MarkReadParams defines parameters for MarkRead.
+type MarkReadParams struct {
+	// UserAccount The caller's own account.
+	UserAccount Account `form:"UserAccount" json:"UserAccount"`
+
+	// FriendAccount One to one, the account opposite. Either this or GroupID.
+	FriendAccount *Account `form:"FriendAccount,omitempty" json:"FriendAccount,omitempty"`
+
+	// GroupID The group. Either this or FriendAccount.
+	GroupID *GroupID `form:"GroupID,omitempty" json:"GroupID,omitempty"`
+
+	// Seq Read up to this message.
+	Seq int64 `form:"seq" json:"seq"`
+}
+
+// MarkReceivedParams defines parameters for MarkReceived.
+type MarkReceivedParams struct {
+	// UserAccount The caller's own account.
+	UserAccount Account `form:"UserAccount" json:"UserAccount"`
+
+	// FriendAccount One to one, the account opposite. Either this or GroupID.
+	FriendAccount *Account `form:"FriendAccount,omitempty" json:"FriendAccount,omitempty"`
+
+	// GroupID The group. Either this or FriendAccount.
+	GroupID *GroupID `form:"GroupID,omitempty" json:"GroupID,omitempty"`
+
+	// Seq Received up to this message.
+	Seq int64 `form:"seq" json:"seq"`
+}
+
+// RemoveMemberParams defines parameters for RemoveMember.
+type RemoveMemberParams struct {
+	// UserAccount The caller's own account.
+	UserAccount Account `form:"UserAccount" json:"UserAccount"`
+
+	// GroupID The group.
+	GroupID GroupID `form:"GroupID" json:"GroupID"`
+
+	// MemberAccount The member.
+	MemberAccount Account `form:"MemberAccount" json:"MemberAccount"`
+}
+
+// TransferGroupParams defines parameters for TransferGroup.
+type TransferGroupParams struct {
+	// UserAccount The caller's own account.
+	UserAccount Account `form:"UserAccount" json:"UserAccount"`
+
+	// GroupID The group.
+	GroupID GroupID `form:"GroupID" json:"GroupID"`
+
+	// MemberAccount The member.
+	MemberAccount Account `form:"MemberAccount" json:"MemberAccount"`
 }
 
 // AvatarParams defines parameters for Avatar.
@@ -556,6 +1224,15 @@ type UserLoginJSONRequestBody = Credentials
 
 // UserRegisterJSONRequestBody defines body for UserRegister for application/json ContentType.
 type UserRegisterJSONRequestBody = Registration
+
+// ChangePasswordJSONRequestBody defines body for ChangePassword for application/json ContentType.
+type ChangePasswordJSONRequestBody = PasswordChange
+
+// SendMessageJSONRequestBody defines body for SendMessage for application/json ContentType.
+type SendMessageJSONRequestBody = SendRequest
+
+// UpdateProfileJSONRequestBody defines body for UpdateProfile for application/json ContentType.
+type UpdateProfileJSONRequestBody = ProfileChanges
 
 // UploadChatPicMultipartRequestBody defines body for UploadChatPic for multipart/form-data ContentType.
 type UploadChatPicMultipartRequestBody = FileUpload
@@ -631,6 +1308,384 @@ func (t *LoginDone_Data_Item) UnmarshalJSON(b []byte) error {
 	return err
 }
 
+// AsTextBody returns the union data inside the MessageBody as a TextBody
+func (t MessageBody) AsTextBody() (TextBody, error) {
+	var body TextBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromTextBody overwrites any union data inside the MessageBody as the provided TextBody
+func (t *MessageBody) FromTextBody(v TextBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeTextBody performs a merge with any union data inside the MessageBody, using the provided TextBody
+func (t *MessageBody) MergeTextBody(v TextBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsFileBody returns the union data inside the MessageBody as a FileBody
+func (t MessageBody) AsFileBody() (FileBody, error) {
+	var body FileBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromFileBody overwrites any union data inside the MessageBody as the provided FileBody
+func (t *MessageBody) FromFileBody(v FileBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeFileBody performs a merge with any union data inside the MessageBody, using the provided FileBody
+func (t *MessageBody) MergeFileBody(v FileBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsLocationBody returns the union data inside the MessageBody as a LocationBody
+func (t MessageBody) AsLocationBody() (LocationBody, error) {
+	var body LocationBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromLocationBody overwrites any union data inside the MessageBody as the provided LocationBody
+func (t *MessageBody) FromLocationBody(v LocationBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeLocationBody performs a merge with any union data inside the MessageBody, using the provided LocationBody
+func (t *MessageBody) MergeLocationBody(v LocationBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsCardBody returns the union data inside the MessageBody as a CardBody
+func (t MessageBody) AsCardBody() (CardBody, error) {
+	var body CardBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromCardBody overwrites any union data inside the MessageBody as the provided CardBody
+func (t *MessageBody) FromCardBody(v CardBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeCardBody performs a merge with any union data inside the MessageBody, using the provided CardBody
+func (t *MessageBody) MergeCardBody(v CardBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsCustomBody returns the union data inside the MessageBody as a CustomBody
+func (t MessageBody) AsCustomBody() (CustomBody, error) {
+	var body CustomBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromCustomBody overwrites any union data inside the MessageBody as the provided CustomBody
+func (t *MessageBody) FromCustomBody(v CustomBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeCustomBody performs a merge with any union data inside the MessageBody, using the provided CustomBody
+func (t *MessageBody) MergeCustomBody(v CustomBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsNoticeBody returns the union data inside the MessageBody as a NoticeBody
+func (t MessageBody) AsNoticeBody() (NoticeBody, error) {
+	var body NoticeBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromNoticeBody overwrites any union data inside the MessageBody as the provided NoticeBody
+func (t *MessageBody) FromNoticeBody(v NoticeBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeNoticeBody performs a merge with any union data inside the MessageBody, using the provided NoticeBody
+func (t *MessageBody) MergeNoticeBody(v NoticeBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t MessageBody) Discriminator() (string, error) {
+	var discriminator struct {
+		Discriminator string `json:"kind"`
+	}
+	err := json.Unmarshal(t.union, &discriminator)
+	return discriminator.Discriminator, err
+}
+
+func (t MessageBody) ValueByDiscriminator() (interface{}, error) {
+	discriminator, err := t.Discriminator()
+	if err != nil {
+		return nil, err
+	}
+	switch discriminator {
+	case "audio":
+		return t.AsFileBody()
+	case "card":
+		return t.AsCardBody()
+	case "custom":
+		return t.AsCustomBody()
+	case "file":
+		return t.AsFileBody()
+	case "image":
+		return t.AsFileBody()
+	case "location":
+		return t.AsLocationBody()
+	case "notice":
+		return t.AsNoticeBody()
+	case "text":
+		return t.AsTextBody()
+	case "video":
+		return t.AsFileBody()
+	default:
+		return nil, errors.New("unknown discriminator value: " + discriminator)
+	}
+}
+
+func (t MessageBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *MessageBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsTextBody returns the union data inside the SendBody as a TextBody
+func (t SendBody) AsTextBody() (TextBody, error) {
+	var body TextBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromTextBody overwrites any union data inside the SendBody as the provided TextBody
+func (t *SendBody) FromTextBody(v TextBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeTextBody performs a merge with any union data inside the SendBody, using the provided TextBody
+func (t *SendBody) MergeTextBody(v TextBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsFileBody returns the union data inside the SendBody as a FileBody
+func (t SendBody) AsFileBody() (FileBody, error) {
+	var body FileBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromFileBody overwrites any union data inside the SendBody as the provided FileBody
+func (t *SendBody) FromFileBody(v FileBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeFileBody performs a merge with any union data inside the SendBody, using the provided FileBody
+func (t *SendBody) MergeFileBody(v FileBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsLocationBody returns the union data inside the SendBody as a LocationBody
+func (t SendBody) AsLocationBody() (LocationBody, error) {
+	var body LocationBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromLocationBody overwrites any union data inside the SendBody as the provided LocationBody
+func (t *SendBody) FromLocationBody(v LocationBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeLocationBody performs a merge with any union data inside the SendBody, using the provided LocationBody
+func (t *SendBody) MergeLocationBody(v LocationBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsCardBody returns the union data inside the SendBody as a CardBody
+func (t SendBody) AsCardBody() (CardBody, error) {
+	var body CardBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromCardBody overwrites any union data inside the SendBody as the provided CardBody
+func (t *SendBody) FromCardBody(v CardBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeCardBody performs a merge with any union data inside the SendBody, using the provided CardBody
+func (t *SendBody) MergeCardBody(v CardBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsCustomBody returns the union data inside the SendBody as a CustomBody
+func (t SendBody) AsCustomBody() (CustomBody, error) {
+	var body CustomBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromCustomBody overwrites any union data inside the SendBody as the provided CustomBody
+func (t *SendBody) FromCustomBody(v CustomBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeCustomBody performs a merge with any union data inside the SendBody, using the provided CustomBody
+func (t *SendBody) MergeCustomBody(v CustomBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t SendBody) Discriminator() (string, error) {
+	var discriminator struct {
+		Discriminator string `json:"kind"`
+	}
+	err := json.Unmarshal(t.union, &discriminator)
+	return discriminator.Discriminator, err
+}
+
+func (t SendBody) ValueByDiscriminator() (interface{}, error) {
+	discriminator, err := t.Discriminator()
+	if err != nil {
+		return nil, err
+	}
+	switch discriminator {
+	case "audio":
+		return t.AsFileBody()
+	case "card":
+		return t.AsCardBody()
+	case "custom":
+		return t.AsCustomBody()
+	case "file":
+		return t.AsFileBody()
+	case "image":
+		return t.AsFileBody()
+	case "location":
+		return t.AsLocationBody()
+	case "text":
+		return t.AsTextBody()
+	case "video":
+		return t.AsFileBody()
+	default:
+		return nil, errors.New("unknown discriminator value: " + discriminator)
+	}
+}
+
+func (t SendBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *SendBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
 	// Index To the documentation
@@ -648,21 +1703,78 @@ type ServerInterface interface {
 	// AddFriend Make two accounts friends
 	// (GET /Tim/addFriend)
 	AddFriend(ctx echo.Context, params AddFriendParams) error
+	// AddMember Add a member
+	// (POST /Tim/addMember)
+	AddMember(ctx echo.Context, params AddMemberParams) error
+	// ChangePassword Change one's password
+	// (POST /Tim/changePassword)
+	ChangePassword(ctx echo.Context) error
 	// CreateGroup Create a group
 	// (POST /Tim/createGroup)
 	CreateGroup(ctx echo.Context, params CreateGroupParams) error
 	// DeleteFriend End a friendship
 	// (GET /Tim/deleteFriend)
 	DeleteFriend(ctx echo.Context, params DeleteFriendParams) error
+	// DissolveGroup Dissolve a group
+	// (POST /Tim/dissolveGroup)
+	DissolveGroup(ctx echo.Context, params DissolveGroupParams) error
+	// EndOtherSessions End all other sessions
+	// (POST /Tim/endOtherSessions)
+	EndOtherSessions(ctx echo.Context, params EndOtherSessionsParams) error
+	// EndSession End a session
+	// (POST /Tim/endSession)
+	EndSession(ctx echo.Context, params EndSessionParams) error
+	// FindUsers Find users
+	// (GET /Tim/findUsers)
+	FindUsers(ctx echo.Context, params FindUsersParams) error
+	// GetConversations List one's conversations
+	// (GET /Tim/getConversations)
+	GetConversations(ctx echo.Context, params GetConversationsParams) error
 	// GetFriends List friends
 	// (GET /Tim/getFriends)
 	GetFriends(ctx echo.Context, params GetFriendsParams) error
+	// GetGroupMembers List a group's members
+	// (GET /Tim/getGroupMembers)
+	GetGroupMembers(ctx echo.Context, params GetGroupMembersParams) error
+	// GetGroups List one's groups
+	// (GET /Tim/getGroups)
+	GetGroups(ctx echo.Context, params GetGroupsParams) error
+	// GetHistory Messages of a conversation
+	// (GET /Tim/getHistory)
+	GetHistory(ctx echo.Context, params GetHistoryParams) error
+	// GetProfile A user
+	// (GET /Tim/getProfile)
+	GetProfile(ctx echo.Context, params GetProfileParams) error
+	// GetSessions List one's sessions
+	// (GET /Tim/getSessions)
+	GetSessions(ctx echo.Context, params GetSessionsParams) error
 	// JoinGroup Join a group
 	// (POST /Tim/joinGroup)
 	JoinGroup(ctx echo.Context, params JoinGroupParams) error
 	// LeaveGroup Leave a group
 	// (POST /Tim/leaveGroup)
 	LeaveGroup(ctx echo.Context, params LeaveGroupParams) error
+	// MarkRead Mark messages as read
+	// (POST /Tim/markRead)
+	MarkRead(ctx echo.Context, params MarkReadParams) error
+	// MarkReceived Mark messages as received
+	// (POST /Tim/markReceived)
+	MarkReceived(ctx echo.Context, params MarkReceivedParams) error
+	// RemoveMember Remove a member
+	// (POST /Tim/removeMember)
+	RemoveMember(ctx echo.Context, params RemoveMemberParams) error
+	// RenewToken Get a fresh token
+	// (POST /Tim/renewToken)
+	RenewToken(ctx echo.Context) error
+	// SendMessage Send a message
+	// (POST /Tim/sendMessage)
+	SendMessage(ctx echo.Context) error
+	// TransferGroup Hand a group on
+	// (POST /Tim/transferGroup)
+	TransferGroup(ctx echo.Context, params TransferGroupParams) error
+	// UpdateProfile Change one's profile
+	// (POST /Tim/updateProfile)
+	UpdateProfile(ctx echo.Context) error
 	// APIFramesYaml The schemas of the socket frames
 	// (GET /api/frames.yaml)
 	APIFramesYaml(ctx echo.Context) error
@@ -785,6 +1897,47 @@ func (w *ServerInterfaceWrapper) AddFriend(ctx echo.Context) error {
 	return err
 }
 
+// AddMember converts echo context to params.
+func (w *ServerInterfaceWrapper) AddMember(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AddMemberParams
+	// ------------- Required query parameter "UserAccount" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "UserAccount", ctx.QueryParams(), &params.UserAccount, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter UserAccount: %s", err))
+	}
+
+	// ------------- Required query parameter "GroupID" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "GroupID", ctx.QueryParams(), &params.GroupID, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter GroupID: %s", err))
+	}
+
+	// ------------- Required query parameter "MemberAccount" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "MemberAccount", ctx.QueryParams(), &params.MemberAccount, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter MemberAccount: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AddMember(ctx, params)
+	return err
+}
+
+// ChangePassword converts echo context to params.
+func (w *ServerInterfaceWrapper) ChangePassword(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ChangePassword(ctx)
+	return err
+}
+
 // CreateGroup converts echo context to params.
 func (w *ServerInterfaceWrapper) CreateGroup(ctx echo.Context) error {
 	var err error
@@ -835,6 +1988,131 @@ func (w *ServerInterfaceWrapper) DeleteFriend(ctx echo.Context) error {
 	return err
 }
 
+// DissolveGroup converts echo context to params.
+func (w *ServerInterfaceWrapper) DissolveGroup(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DissolveGroupParams
+	// ------------- Required query parameter "UserAccount" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "UserAccount", ctx.QueryParams(), &params.UserAccount, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter UserAccount: %s", err))
+	}
+
+	// ------------- Required query parameter "GroupID" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "GroupID", ctx.QueryParams(), &params.GroupID, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter GroupID: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DissolveGroup(ctx, params)
+	return err
+}
+
+// EndOtherSessions converts echo context to params.
+func (w *ServerInterfaceWrapper) EndOtherSessions(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params EndOtherSessionsParams
+	// ------------- Required query parameter "UserAccount" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "UserAccount", ctx.QueryParams(), &params.UserAccount, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter UserAccount: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.EndOtherSessions(ctx, params)
+	return err
+}
+
+// EndSession converts echo context to params.
+func (w *ServerInterfaceWrapper) EndSession(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params EndSessionParams
+	// ------------- Required query parameter "UserAccount" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "UserAccount", ctx.QueryParams(), &params.UserAccount, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter UserAccount: %s", err))
+	}
+
+	// ------------- Required query parameter "session" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "session", ctx.QueryParams(), &params.Session, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter session: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.EndSession(ctx, params)
+	return err
+}
+
+// FindUsers converts echo context to params.
+func (w *ServerInterfaceWrapper) FindUsers(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FindUsersParams
+	// ------------- Required query parameter "keyword" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "keyword", ctx.QueryParams(), &params.Keyword, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter keyword: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.FindUsers(ctx, params)
+	return err
+}
+
+// GetConversations converts echo context to params.
+func (w *ServerInterfaceWrapper) GetConversations(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetConversationsParams
+	// ------------- Required query parameter "account" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "account", ctx.QueryParams(), &params.Account, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter account: %s", err))
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", ctx.QueryParams(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter after: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetConversations(ctx, params)
+	return err
+}
+
 // GetFriends converts echo context to params.
 func (w *ServerInterfaceWrapper) GetFriends(ctx echo.Context) error {
 	var err error
@@ -850,6 +2128,166 @@ func (w *ServerInterfaceWrapper) GetFriends(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetFriends(ctx, params)
+	return err
+}
+
+// GetGroupMembers converts echo context to params.
+func (w *ServerInterfaceWrapper) GetGroupMembers(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetGroupMembersParams
+	// ------------- Required query parameter "account" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "account", ctx.QueryParams(), &params.Account, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter account: %s", err))
+	}
+
+	// ------------- Required query parameter "GroupID" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "GroupID", ctx.QueryParams(), &params.GroupID, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter GroupID: %s", err))
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", ctx.QueryParams(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter after: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetGroupMembers(ctx, params)
+	return err
+}
+
+// GetGroups converts echo context to params.
+func (w *ServerInterfaceWrapper) GetGroups(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetGroupsParams
+	// ------------- Required query parameter "account" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "account", ctx.QueryParams(), &params.Account, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter account: %s", err))
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", ctx.QueryParams(), &params.After, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter after: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetGroups(ctx, params)
+	return err
+}
+
+// GetHistory converts echo context to params.
+func (w *ServerInterfaceWrapper) GetHistory(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetHistoryParams
+	// ------------- Required query parameter "account" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "account", ctx.QueryParams(), &params.Account, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter account: %s", err))
+	}
+
+	// ------------- Optional query parameter "FriendAccount" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "FriendAccount", ctx.QueryParams(), &params.FriendAccount, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter FriendAccount: %s", err))
+	}
+
+	// ------------- Optional query parameter "GroupID" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "GroupID", ctx.QueryParams(), &params.GroupID, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter GroupID: %s", err))
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", ctx.QueryParams(), &params.After, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter after: %s", err))
+	}
+
+	// ------------- Optional query parameter "before" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "before", ctx.QueryParams(), &params.Before, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter before: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetHistory(ctx, params)
+	return err
+}
+
+// GetProfile converts echo context to params.
+func (w *ServerInterfaceWrapper) GetProfile(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetProfileParams
+	// ------------- Required query parameter "account" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "account", ctx.QueryParams(), &params.Account, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter account: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetProfile(ctx, params)
+	return err
+}
+
+// GetSessions converts echo context to params.
+func (w *ServerInterfaceWrapper) GetSessions(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetSessionsParams
+	// ------------- Required query parameter "account" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "account", ctx.QueryParams(), &params.Account, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter account: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetSessions(ctx, params)
 	return err
 }
 
@@ -900,6 +2338,175 @@ func (w *ServerInterfaceWrapper) LeaveGroup(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.LeaveGroup(ctx, params)
+	return err
+}
+
+// MarkRead converts echo context to params.
+func (w *ServerInterfaceWrapper) MarkRead(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params MarkReadParams
+	// ------------- Required query parameter "UserAccount" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "UserAccount", ctx.QueryParams(), &params.UserAccount, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter UserAccount: %s", err))
+	}
+
+	// ------------- Optional query parameter "FriendAccount" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "FriendAccount", ctx.QueryParams(), &params.FriendAccount, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter FriendAccount: %s", err))
+	}
+
+	// ------------- Optional query parameter "GroupID" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "GroupID", ctx.QueryParams(), &params.GroupID, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter GroupID: %s", err))
+	}
+
+	// ------------- Required query parameter "seq" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "seq", ctx.QueryParams(), &params.Seq, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter seq: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.MarkRead(ctx, params)
+	return err
+}
+
+// MarkReceived converts echo context to params.
+func (w *ServerInterfaceWrapper) MarkReceived(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params MarkReceivedParams
+	// ------------- Required query parameter "UserAccount" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "UserAccount", ctx.QueryParams(), &params.UserAccount, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter UserAccount: %s", err))
+	}
+
+	// ------------- Optional query parameter "FriendAccount" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "FriendAccount", ctx.QueryParams(), &params.FriendAccount, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter FriendAccount: %s", err))
+	}
+
+	// ------------- Optional query parameter "GroupID" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "GroupID", ctx.QueryParams(), &params.GroupID, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter GroupID: %s", err))
+	}
+
+	// ------------- Required query parameter "seq" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "seq", ctx.QueryParams(), &params.Seq, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter seq: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.MarkReceived(ctx, params)
+	return err
+}
+
+// RemoveMember converts echo context to params.
+func (w *ServerInterfaceWrapper) RemoveMember(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RemoveMemberParams
+	// ------------- Required query parameter "UserAccount" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "UserAccount", ctx.QueryParams(), &params.UserAccount, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter UserAccount: %s", err))
+	}
+
+	// ------------- Required query parameter "GroupID" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "GroupID", ctx.QueryParams(), &params.GroupID, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter GroupID: %s", err))
+	}
+
+	// ------------- Required query parameter "MemberAccount" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "MemberAccount", ctx.QueryParams(), &params.MemberAccount, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter MemberAccount: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RemoveMember(ctx, params)
+	return err
+}
+
+// RenewToken converts echo context to params.
+func (w *ServerInterfaceWrapper) RenewToken(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RenewToken(ctx)
+	return err
+}
+
+// SendMessage converts echo context to params.
+func (w *ServerInterfaceWrapper) SendMessage(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SendMessage(ctx)
+	return err
+}
+
+// TransferGroup converts echo context to params.
+func (w *ServerInterfaceWrapper) TransferGroup(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params TransferGroupParams
+	// ------------- Required query parameter "UserAccount" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "UserAccount", ctx.QueryParams(), &params.UserAccount, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter UserAccount: %s", err))
+	}
+
+	// ------------- Required query parameter "GroupID" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "GroupID", ctx.QueryParams(), &params.GroupID, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter GroupID: %s", err))
+	}
+
+	// ------------- Required query parameter "MemberAccount" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "MemberAccount", ctx.QueryParams(), &params.MemberAccount, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter MemberAccount: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.TransferGroup(ctx, params)
+	return err
+}
+
+// UpdateProfile converts echo context to params.
+func (w *ServerInterfaceWrapper) UpdateProfile(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UpdateProfile(ctx)
 	return err
 }
 
@@ -1258,12 +2865,31 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/Tim/UserRegister", wrapper.UserRegister, options.OperationMiddlewares["userRegister"]...)
 	router.POST(options.BaseURL+"/Tim/UserLogin", wrapper.UserLogin, options.OperationMiddlewares["userLogin"]...)
 	router.GET(options.BaseURL+"/Tim/UserLogout", wrapper.UserLogout, options.OperationMiddlewares["userLogout"]...)
+	router.GET(options.BaseURL+"/Tim/getProfile", wrapper.GetProfile, options.OperationMiddlewares["getProfile"]...)
+	router.GET(options.BaseURL+"/Tim/findUsers", wrapper.FindUsers, options.OperationMiddlewares["findUsers"]...)
+	router.POST(options.BaseURL+"/Tim/updateProfile", wrapper.UpdateProfile, options.OperationMiddlewares["updateProfile"]...)
+	router.POST(options.BaseURL+"/Tim/changePassword", wrapper.ChangePassword, options.OperationMiddlewares["changePassword"]...)
+	router.POST(options.BaseURL+"/Tim/renewToken", wrapper.RenewToken, options.OperationMiddlewares["renewToken"]...)
+	router.GET(options.BaseURL+"/Tim/getSessions", wrapper.GetSessions, options.OperationMiddlewares["getSessions"]...)
+	router.POST(options.BaseURL+"/Tim/endSession", wrapper.EndSession, options.OperationMiddlewares["endSession"]...)
+	router.POST(options.BaseURL+"/Tim/endOtherSessions", wrapper.EndOtherSessions, options.OperationMiddlewares["endOtherSessions"]...)
 	router.GET(options.BaseURL+"/Tim/addFriend", wrapper.AddFriend, options.OperationMiddlewares["addFriend"]...)
 	router.GET(options.BaseURL+"/Tim/deleteFriend", wrapper.DeleteFriend, options.OperationMiddlewares["deleteFriend"]...)
 	router.GET(options.BaseURL+"/Tim/getFriends", wrapper.GetFriends, options.OperationMiddlewares["getFriends"]...)
 	router.POST(options.BaseURL+"/Tim/createGroup", wrapper.CreateGroup, options.OperationMiddlewares["createGroup"]...)
 	router.POST(options.BaseURL+"/Tim/joinGroup", wrapper.JoinGroup, options.OperationMiddlewares["joinGroup"]...)
 	router.POST(options.BaseURL+"/Tim/leaveGroup", wrapper.LeaveGroup, options.OperationMiddlewares["leaveGroup"]...)
+	router.GET(options.BaseURL+"/Tim/getGroups", wrapper.GetGroups, options.OperationMiddlewares["getGroups"]...)
+	router.GET(options.BaseURL+"/Tim/getGroupMembers", wrapper.GetGroupMembers, options.OperationMiddlewares["getGroupMembers"]...)
+	router.POST(options.BaseURL+"/Tim/addMember", wrapper.AddMember, options.OperationMiddlewares["addMember"]...)
+	router.POST(options.BaseURL+"/Tim/removeMember", wrapper.RemoveMember, options.OperationMiddlewares["removeMember"]...)
+	router.POST(options.BaseURL+"/Tim/transferGroup", wrapper.TransferGroup, options.OperationMiddlewares["transferGroup"]...)
+	router.POST(options.BaseURL+"/Tim/dissolveGroup", wrapper.DissolveGroup, options.OperationMiddlewares["dissolveGroup"]...)
+	router.POST(options.BaseURL+"/Tim/sendMessage", wrapper.SendMessage, options.OperationMiddlewares["sendMessage"]...)
+	router.GET(options.BaseURL+"/Tim/getHistory", wrapper.GetHistory, options.OperationMiddlewares["getHistory"]...)
+	router.GET(options.BaseURL+"/Tim/getConversations", wrapper.GetConversations, options.OperationMiddlewares["getConversations"]...)
+	router.POST(options.BaseURL+"/Tim/markRead", wrapper.MarkRead, options.OperationMiddlewares["markRead"]...)
+	router.POST(options.BaseURL+"/Tim/markReceived", wrapper.MarkReceived, options.OperationMiddlewares["markReceived"]...)
 	router.POST(options.BaseURL+"/uploadheadpic", wrapper.UploadHeadPic, options.OperationMiddlewares["uploadHeadPic"]...)
 	router.GET(options.BaseURL+"/headpicurl", wrapper.HeadPicURL, options.OperationMiddlewares["headPicUrl"]...)
 	router.GET(options.BaseURL+"/avatar/:account", wrapper.Avatar, options.OperationMiddlewares["avatar"]...)
@@ -1287,6 +2913,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 }
 
 type BadRequestJSONResponse Failure
+
+type ConflictJSONResponse Failure
 
 type DownloadFailedResponseHeaders struct {
 	TimReason *Reason
@@ -1840,6 +3468,257 @@ func (response AddFriend503JSONResponse) VisitAddFriendResponse(w http.ResponseW
 	return err
 }
 
+type AddMemberRequestObject struct {
+	Params AddMemberParams
+}
+
+type AddMemberResponseObject interface {
+	VisitAddMemberResponse(w http.ResponseWriter) error
+}
+
+type AddMember200JSONResponse Done
+
+func (response AddMember200JSONResponse) VisitAddMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddMember400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response AddMember400JSONResponse) VisitAddMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddMember401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response AddMember401JSONResponse) VisitAddMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddMember403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response AddMember403JSONResponse) VisitAddMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddMember404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response AddMember404JSONResponse) VisitAddMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddMember500JSONResponse struct{ InternalJSONResponse }
+
+func (response AddMember500JSONResponse) VisitAddMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddMember503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response AddMember503JSONResponse) VisitAddMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangePasswordRequestObject struct {
+	Body *ChangePasswordJSONRequestBody
+}
+
+type ChangePasswordResponseObject interface {
+	VisitChangePasswordResponse(w http.ResponseWriter) error
+}
+
+type ChangePassword200JSONResponse Done
+
+func (response ChangePassword200JSONResponse) VisitChangePasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangePassword400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response ChangePassword400JSONResponse) VisitChangePasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangePassword401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ChangePassword401JSONResponse) VisitChangePasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangePassword413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response ChangePassword413JSONResponse) VisitChangePasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangePassword415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response ChangePassword415JSONResponse) VisitChangePasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangePassword422JSONResponse struct{ UnprocessableJSONResponse }
+
+func (response ChangePassword422JSONResponse) VisitChangePasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangePassword429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response ChangePassword429JSONResponse) VisitChangePasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangePassword500JSONResponse struct{ InternalJSONResponse }
+
+func (response ChangePassword500JSONResponse) VisitChangePasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangePassword503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ChangePassword503JSONResponse) VisitChangePasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CreateGroupRequestObject struct {
 	Params CreateGroupParams
 }
@@ -2058,6 +3937,481 @@ func (response DeleteFriend503JSONResponse) VisitDeleteFriendResponse(w http.Res
 	return err
 }
 
+type DissolveGroupRequestObject struct {
+	Params DissolveGroupParams
+}
+
+type DissolveGroupResponseObject interface {
+	VisitDissolveGroupResponse(w http.ResponseWriter) error
+}
+
+type DissolveGroup200JSONResponse Done
+
+func (response DissolveGroup200JSONResponse) VisitDissolveGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DissolveGroup400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response DissolveGroup400JSONResponse) VisitDissolveGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DissolveGroup401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response DissolveGroup401JSONResponse) VisitDissolveGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DissolveGroup403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response DissolveGroup403JSONResponse) VisitDissolveGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DissolveGroup404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response DissolveGroup404JSONResponse) VisitDissolveGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DissolveGroup500JSONResponse struct{ InternalJSONResponse }
+
+func (response DissolveGroup500JSONResponse) VisitDissolveGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DissolveGroup503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DissolveGroup503JSONResponse) VisitDissolveGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOtherSessionsRequestObject struct {
+	Params EndOtherSessionsParams
+}
+
+type EndOtherSessionsResponseObject interface {
+	VisitEndOtherSessionsResponse(w http.ResponseWriter) error
+}
+
+type EndOtherSessions200JSONResponse Done
+
+func (response EndOtherSessions200JSONResponse) VisitEndOtherSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOtherSessions400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response EndOtherSessions400JSONResponse) VisitEndOtherSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOtherSessions401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response EndOtherSessions401JSONResponse) VisitEndOtherSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOtherSessions403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response EndOtherSessions403JSONResponse) VisitEndOtherSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOtherSessions500JSONResponse struct{ InternalJSONResponse }
+
+func (response EndOtherSessions500JSONResponse) VisitEndOtherSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOtherSessions503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response EndOtherSessions503JSONResponse) VisitEndOtherSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndSessionRequestObject struct {
+	Params EndSessionParams
+}
+
+type EndSessionResponseObject interface {
+	VisitEndSessionResponse(w http.ResponseWriter) error
+}
+
+type EndSession200JSONResponse Done
+
+func (response EndSession200JSONResponse) VisitEndSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndSession400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response EndSession400JSONResponse) VisitEndSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndSession401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response EndSession401JSONResponse) VisitEndSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndSession403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response EndSession403JSONResponse) VisitEndSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndSession500JSONResponse struct{ InternalJSONResponse }
+
+func (response EndSession500JSONResponse) VisitEndSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndSession503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response EndSession503JSONResponse) VisitEndSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FindUsersRequestObject struct {
+	Params FindUsersParams
+}
+
+type FindUsersResponseObject interface {
+	VisitFindUsersResponse(w http.ResponseWriter) error
+}
+
+type FindUsers200JSONResponse UsersDone
+
+func (response FindUsers200JSONResponse) VisitFindUsersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FindUsers400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response FindUsers400JSONResponse) VisitFindUsersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FindUsers401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response FindUsers401JSONResponse) VisitFindUsersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FindUsers500JSONResponse struct{ InternalJSONResponse }
+
+func (response FindUsers500JSONResponse) VisitFindUsersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FindUsers503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response FindUsers503JSONResponse) VisitFindUsersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConversationsRequestObject struct {
+	Params GetConversationsParams
+}
+
+type GetConversationsResponseObject interface {
+	VisitGetConversationsResponse(w http.ResponseWriter) error
+}
+
+type GetConversations200JSONResponse ConversationsDone
+
+func (response GetConversations200JSONResponse) VisitGetConversationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConversations400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response GetConversations400JSONResponse) VisitGetConversationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConversations401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetConversations401JSONResponse) VisitGetConversationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConversations403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetConversations403JSONResponse) VisitGetConversationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConversations500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetConversations500JSONResponse) VisitGetConversationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConversations503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetConversations503JSONResponse) VisitGetConversationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetFriendsRequestObject struct {
 	Params GetFriendsParams
 }
@@ -2139,6 +4493,509 @@ func (response GetFriends500JSONResponse) VisitGetFriendsResponse(w http.Respons
 type GetFriends503JSONResponse struct{ UnavailableJSONResponse }
 
 func (response GetFriends503JSONResponse) VisitGetFriendsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGroupMembersRequestObject struct {
+	Params GetGroupMembersParams
+}
+
+type GetGroupMembersResponseObject interface {
+	VisitGetGroupMembersResponse(w http.ResponseWriter) error
+}
+
+type GetGroupMembers200JSONResponse UsersDone
+
+func (response GetGroupMembers200JSONResponse) VisitGetGroupMembersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGroupMembers400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response GetGroupMembers400JSONResponse) VisitGetGroupMembersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGroupMembers401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetGroupMembers401JSONResponse) VisitGetGroupMembersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGroupMembers403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetGroupMembers403JSONResponse) VisitGetGroupMembersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGroupMembers404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetGroupMembers404JSONResponse) VisitGetGroupMembersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGroupMembers500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetGroupMembers500JSONResponse) VisitGetGroupMembersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGroupMembers503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetGroupMembers503JSONResponse) VisitGetGroupMembersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGroupsRequestObject struct {
+	Params GetGroupsParams
+}
+
+type GetGroupsResponseObject interface {
+	VisitGetGroupsResponse(w http.ResponseWriter) error
+}
+
+type GetGroups200JSONResponse GroupsDone
+
+func (response GetGroups200JSONResponse) VisitGetGroupsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGroups400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response GetGroups400JSONResponse) VisitGetGroupsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGroups401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetGroups401JSONResponse) VisitGetGroupsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGroups403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetGroups403JSONResponse) VisitGetGroupsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGroups500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetGroups500JSONResponse) VisitGetGroupsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGroups503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetGroups503JSONResponse) VisitGetGroupsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetHistoryRequestObject struct {
+	Params GetHistoryParams
+}
+
+type GetHistoryResponseObject interface {
+	VisitGetHistoryResponse(w http.ResponseWriter) error
+}
+
+type GetHistory200JSONResponse HistoryDone
+
+func (response GetHistory200JSONResponse) VisitGetHistoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetHistory400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response GetHistory400JSONResponse) VisitGetHistoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetHistory401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetHistory401JSONResponse) VisitGetHistoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetHistory403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetHistory403JSONResponse) VisitGetHistoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetHistory404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetHistory404JSONResponse) VisitGetHistoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetHistory500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetHistory500JSONResponse) VisitGetHistoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetHistory503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetHistory503JSONResponse) VisitGetHistoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProfileRequestObject struct {
+	Params GetProfileParams
+}
+
+type GetProfileResponseObject interface {
+	VisitGetProfileResponse(w http.ResponseWriter) error
+}
+
+type GetProfile200JSONResponse UserDone
+
+func (response GetProfile200JSONResponse) VisitGetProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProfile400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response GetProfile400JSONResponse) VisitGetProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProfile401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetProfile401JSONResponse) VisitGetProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProfile404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetProfile404JSONResponse) VisitGetProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProfile500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetProfile500JSONResponse) VisitGetProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProfile503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetProfile503JSONResponse) VisitGetProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSessionsRequestObject struct {
+	Params GetSessionsParams
+}
+
+type GetSessionsResponseObject interface {
+	VisitGetSessionsResponse(w http.ResponseWriter) error
+}
+
+type GetSessions200JSONResponse SessionsDone
+
+func (response GetSessions200JSONResponse) VisitGetSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSessions400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response GetSessions400JSONResponse) VisitGetSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSessions401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetSessions401JSONResponse) VisitGetSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSessions403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetSessions403JSONResponse) VisitGetSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSessions500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetSessions500JSONResponse) VisitGetSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSessions503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetSessions503JSONResponse) VisitGetSessionsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2357,6 +5214,800 @@ func (response LeaveGroup500JSONResponse) VisitLeaveGroupResponse(w http.Respons
 type LeaveGroup503JSONResponse struct{ UnavailableJSONResponse }
 
 func (response LeaveGroup503JSONResponse) VisitLeaveGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MarkReadRequestObject struct {
+	Params MarkReadParams
+}
+
+type MarkReadResponseObject interface {
+	VisitMarkReadResponse(w http.ResponseWriter) error
+}
+
+type MarkRead200JSONResponse MarksDone
+
+func (response MarkRead200JSONResponse) VisitMarkReadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MarkRead400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response MarkRead400JSONResponse) VisitMarkReadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MarkRead401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response MarkRead401JSONResponse) VisitMarkReadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MarkRead403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response MarkRead403JSONResponse) VisitMarkReadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MarkRead404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response MarkRead404JSONResponse) VisitMarkReadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MarkRead500JSONResponse struct{ InternalJSONResponse }
+
+func (response MarkRead500JSONResponse) VisitMarkReadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MarkRead503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response MarkRead503JSONResponse) VisitMarkReadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MarkReceivedRequestObject struct {
+	Params MarkReceivedParams
+}
+
+type MarkReceivedResponseObject interface {
+	VisitMarkReceivedResponse(w http.ResponseWriter) error
+}
+
+type MarkReceived200JSONResponse MarksDone
+
+func (response MarkReceived200JSONResponse) VisitMarkReceivedResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MarkReceived400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response MarkReceived400JSONResponse) VisitMarkReceivedResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MarkReceived401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response MarkReceived401JSONResponse) VisitMarkReceivedResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MarkReceived403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response MarkReceived403JSONResponse) VisitMarkReceivedResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MarkReceived404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response MarkReceived404JSONResponse) VisitMarkReceivedResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MarkReceived500JSONResponse struct{ InternalJSONResponse }
+
+func (response MarkReceived500JSONResponse) VisitMarkReceivedResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MarkReceived503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response MarkReceived503JSONResponse) VisitMarkReceivedResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveMemberRequestObject struct {
+	Params RemoveMemberParams
+}
+
+type RemoveMemberResponseObject interface {
+	VisitRemoveMemberResponse(w http.ResponseWriter) error
+}
+
+type RemoveMember200JSONResponse Done
+
+func (response RemoveMember200JSONResponse) VisitRemoveMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveMember400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response RemoveMember400JSONResponse) VisitRemoveMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveMember401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response RemoveMember401JSONResponse) VisitRemoveMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveMember403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response RemoveMember403JSONResponse) VisitRemoveMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveMember404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response RemoveMember404JSONResponse) VisitRemoveMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveMember500JSONResponse struct{ InternalJSONResponse }
+
+func (response RemoveMember500JSONResponse) VisitRemoveMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveMember503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response RemoveMember503JSONResponse) VisitRemoveMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RenewTokenRequestObject struct {
+}
+
+type RenewTokenResponseObject interface {
+	VisitRenewTokenResponse(w http.ResponseWriter) error
+}
+
+type RenewToken200JSONResponse TokenDone
+
+func (response RenewToken200JSONResponse) VisitRenewTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RenewToken401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response RenewToken401JSONResponse) VisitRenewTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RenewToken500JSONResponse struct{ InternalJSONResponse }
+
+func (response RenewToken500JSONResponse) VisitRenewTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RenewToken503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response RenewToken503JSONResponse) VisitRenewTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendMessageRequestObject struct {
+	Body *SendMessageJSONRequestBody
+}
+
+type SendMessageResponseObject interface {
+	VisitSendMessageResponse(w http.ResponseWriter) error
+}
+
+type SendMessage200JSONResponse SentDone
+
+func (response SendMessage200JSONResponse) VisitSendMessageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendMessage400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response SendMessage400JSONResponse) VisitSendMessageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendMessage401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response SendMessage401JSONResponse) VisitSendMessageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendMessage403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response SendMessage403JSONResponse) VisitSendMessageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendMessage404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response SendMessage404JSONResponse) VisitSendMessageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendMessage409JSONResponse struct{ ConflictJSONResponse }
+
+func (response SendMessage409JSONResponse) VisitSendMessageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendMessage413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response SendMessage413JSONResponse) VisitSendMessageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendMessage415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response SendMessage415JSONResponse) VisitSendMessageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendMessage422JSONResponse struct{ UnprocessableJSONResponse }
+
+func (response SendMessage422JSONResponse) VisitSendMessageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendMessage500JSONResponse struct{ InternalJSONResponse }
+
+func (response SendMessage500JSONResponse) VisitSendMessageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendMessage503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response SendMessage503JSONResponse) VisitSendMessageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TransferGroupRequestObject struct {
+	Params TransferGroupParams
+}
+
+type TransferGroupResponseObject interface {
+	VisitTransferGroupResponse(w http.ResponseWriter) error
+}
+
+type TransferGroup200JSONResponse Done
+
+func (response TransferGroup200JSONResponse) VisitTransferGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TransferGroup400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response TransferGroup400JSONResponse) VisitTransferGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TransferGroup401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response TransferGroup401JSONResponse) VisitTransferGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TransferGroup403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response TransferGroup403JSONResponse) VisitTransferGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TransferGroup404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response TransferGroup404JSONResponse) VisitTransferGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TransferGroup500JSONResponse struct{ InternalJSONResponse }
+
+func (response TransferGroup500JSONResponse) VisitTransferGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TransferGroup503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response TransferGroup503JSONResponse) VisitTransferGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateProfileRequestObject struct {
+	Body *UpdateProfileJSONRequestBody
+}
+
+type UpdateProfileResponseObject interface {
+	VisitUpdateProfileResponse(w http.ResponseWriter) error
+}
+
+type UpdateProfile200JSONResponse UserDone
+
+func (response UpdateProfile200JSONResponse) VisitUpdateProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateProfile400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response UpdateProfile400JSONResponse) VisitUpdateProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateProfile401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response UpdateProfile401JSONResponse) VisitUpdateProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateProfile413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response UpdateProfile413JSONResponse) VisitUpdateProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateProfile415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response UpdateProfile415JSONResponse) VisitUpdateProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateProfile422JSONResponse struct{ UnprocessableJSONResponse }
+
+func (response UpdateProfile422JSONResponse) VisitUpdateProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateProfile500JSONResponse struct{ InternalJSONResponse }
+
+func (response UpdateProfile500JSONResponse) VisitUpdateProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateProfile503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response UpdateProfile503JSONResponse) VisitUpdateProfileResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -4177,21 +7828,78 @@ type StrictServerInterface interface {
 	// AddFriend Make two accounts friends
 	// (GET /Tim/addFriend)
 	AddFriend(ctx context.Context, request AddFriendRequestObject) (AddFriendResponseObject, error)
+	// AddMember Add a member
+	// (POST /Tim/addMember)
+	AddMember(ctx context.Context, request AddMemberRequestObject) (AddMemberResponseObject, error)
+	// ChangePassword Change one's password
+	// (POST /Tim/changePassword)
+	ChangePassword(ctx context.Context, request ChangePasswordRequestObject) (ChangePasswordResponseObject, error)
 	// CreateGroup Create a group
 	// (POST /Tim/createGroup)
 	CreateGroup(ctx context.Context, request CreateGroupRequestObject) (CreateGroupResponseObject, error)
 	// DeleteFriend End a friendship
 	// (GET /Tim/deleteFriend)
 	DeleteFriend(ctx context.Context, request DeleteFriendRequestObject) (DeleteFriendResponseObject, error)
+	// DissolveGroup Dissolve a group
+	// (POST /Tim/dissolveGroup)
+	DissolveGroup(ctx context.Context, request DissolveGroupRequestObject) (DissolveGroupResponseObject, error)
+	// EndOtherSessions End all other sessions
+	// (POST /Tim/endOtherSessions)
+	EndOtherSessions(ctx context.Context, request EndOtherSessionsRequestObject) (EndOtherSessionsResponseObject, error)
+	// EndSession End a session
+	// (POST /Tim/endSession)
+	EndSession(ctx context.Context, request EndSessionRequestObject) (EndSessionResponseObject, error)
+	// FindUsers Find users
+	// (GET /Tim/findUsers)
+	FindUsers(ctx context.Context, request FindUsersRequestObject) (FindUsersResponseObject, error)
+	// GetConversations List one's conversations
+	// (GET /Tim/getConversations)
+	GetConversations(ctx context.Context, request GetConversationsRequestObject) (GetConversationsResponseObject, error)
 	// GetFriends List friends
 	// (GET /Tim/getFriends)
 	GetFriends(ctx context.Context, request GetFriendsRequestObject) (GetFriendsResponseObject, error)
+	// GetGroupMembers List a group's members
+	// (GET /Tim/getGroupMembers)
+	GetGroupMembers(ctx context.Context, request GetGroupMembersRequestObject) (GetGroupMembersResponseObject, error)
+	// GetGroups List one's groups
+	// (GET /Tim/getGroups)
+	GetGroups(ctx context.Context, request GetGroupsRequestObject) (GetGroupsResponseObject, error)
+	// GetHistory Messages of a conversation
+	// (GET /Tim/getHistory)
+	GetHistory(ctx context.Context, request GetHistoryRequestObject) (GetHistoryResponseObject, error)
+	// GetProfile A user
+	// (GET /Tim/getProfile)
+	GetProfile(ctx context.Context, request GetProfileRequestObject) (GetProfileResponseObject, error)
+	// GetSessions List one's sessions
+	// (GET /Tim/getSessions)
+	GetSessions(ctx context.Context, request GetSessionsRequestObject) (GetSessionsResponseObject, error)
 	// JoinGroup Join a group
 	// (POST /Tim/joinGroup)
 	JoinGroup(ctx context.Context, request JoinGroupRequestObject) (JoinGroupResponseObject, error)
 	// LeaveGroup Leave a group
 	// (POST /Tim/leaveGroup)
 	LeaveGroup(ctx context.Context, request LeaveGroupRequestObject) (LeaveGroupResponseObject, error)
+	// MarkRead Mark messages as read
+	// (POST /Tim/markRead)
+	MarkRead(ctx context.Context, request MarkReadRequestObject) (MarkReadResponseObject, error)
+	// MarkReceived Mark messages as received
+	// (POST /Tim/markReceived)
+	MarkReceived(ctx context.Context, request MarkReceivedRequestObject) (MarkReceivedResponseObject, error)
+	// RemoveMember Remove a member
+	// (POST /Tim/removeMember)
+	RemoveMember(ctx context.Context, request RemoveMemberRequestObject) (RemoveMemberResponseObject, error)
+	// RenewToken Get a fresh token
+	// (POST /Tim/renewToken)
+	RenewToken(ctx context.Context, request RenewTokenRequestObject) (RenewTokenResponseObject, error)
+	// SendMessage Send a message
+	// (POST /Tim/sendMessage)
+	SendMessage(ctx context.Context, request SendMessageRequestObject) (SendMessageResponseObject, error)
+	// TransferGroup Hand a group on
+	// (POST /Tim/transferGroup)
+	TransferGroup(ctx context.Context, request TransferGroupRequestObject) (TransferGroupResponseObject, error)
+	// UpdateProfile Change one's profile
+	// (POST /Tim/updateProfile)
+	UpdateProfile(ctx context.Context, request UpdateProfileRequestObject) (UpdateProfileResponseObject, error)
 	// APIFramesYaml The schemas of the socket frames
 	// (GET /api/frames.yaml)
 	APIFramesYaml(ctx context.Context, request APIFramesYamlRequestObject) (APIFramesYamlResponseObject, error)
@@ -4423,6 +8131,77 @@ func (sh *strictHandler) AddFriend(ctx echo.Context, params AddFriendParams) err
 	return nil
 }
 
+// AddMember operation middleware
+func (sh *strictHandler) AddMember(ctx echo.Context, params AddMemberParams) error {
+	var request AddMemberRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AddMember(ctx.Request().Context(), request.(AddMemberRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AddMember")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AddMemberResponseObject); ok {
+		return validResponse.VisitAddMemberResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ChangePassword operation middleware
+func (sh *strictHandler) ChangePassword(ctx echo.Context) error {
+	var request ChangePasswordRequestObject
+
+	var body ChangePasswordJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ChangePassword(ctx.Request().Context(), request.(ChangePasswordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ChangePassword")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ChangePasswordResponseObject); ok {
+		return validResponse.VisitChangePasswordResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // CreateGroup operation middleware
 func (sh *strictHandler) CreateGroup(ctx echo.Context, params CreateGroupParams) error {
 	var request CreateGroupRequestObject
@@ -4473,6 +8252,131 @@ func (sh *strictHandler) DeleteFriend(ctx echo.Context, params DeleteFriendParam
 	return nil
 }
 
+// DissolveGroup operation middleware
+func (sh *strictHandler) DissolveGroup(ctx echo.Context, params DissolveGroupParams) error {
+	var request DissolveGroupRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DissolveGroup(ctx.Request().Context(), request.(DissolveGroupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DissolveGroup")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DissolveGroupResponseObject); ok {
+		return validResponse.VisitDissolveGroupResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// EndOtherSessions operation middleware
+func (sh *strictHandler) EndOtherSessions(ctx echo.Context, params EndOtherSessionsParams) error {
+	var request EndOtherSessionsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.EndOtherSessions(ctx.Request().Context(), request.(EndOtherSessionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EndOtherSessions")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(EndOtherSessionsResponseObject); ok {
+		return validResponse.VisitEndOtherSessionsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// EndSession operation middleware
+func (sh *strictHandler) EndSession(ctx echo.Context, params EndSessionParams) error {
+	var request EndSessionRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.EndSession(ctx.Request().Context(), request.(EndSessionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EndSession")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(EndSessionResponseObject); ok {
+		return validResponse.VisitEndSessionResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// FindUsers operation middleware
+func (sh *strictHandler) FindUsers(ctx echo.Context, params FindUsersParams) error {
+	var request FindUsersRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.FindUsers(ctx.Request().Context(), request.(FindUsersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FindUsers")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(FindUsersResponseObject); ok {
+		return validResponse.VisitFindUsersResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetConversations operation middleware
+func (sh *strictHandler) GetConversations(ctx echo.Context, params GetConversationsParams) error {
+	var request GetConversationsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetConversations(ctx.Request().Context(), request.(GetConversationsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetConversations")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetConversationsResponseObject); ok {
+		return validResponse.VisitGetConversationsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // GetFriends operation middleware
 func (sh *strictHandler) GetFriends(ctx echo.Context, params GetFriendsParams) error {
 	var request GetFriendsRequestObject
@@ -4492,6 +8396,131 @@ func (sh *strictHandler) GetFriends(ctx echo.Context, params GetFriendsParams) e
 		return err
 	} else if validResponse, ok := response.(GetFriendsResponseObject); ok {
 		return validResponse.VisitGetFriendsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetGroupMembers operation middleware
+func (sh *strictHandler) GetGroupMembers(ctx echo.Context, params GetGroupMembersParams) error {
+	var request GetGroupMembersRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetGroupMembers(ctx.Request().Context(), request.(GetGroupMembersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetGroupMembers")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetGroupMembersResponseObject); ok {
+		return validResponse.VisitGetGroupMembersResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetGroups operation middleware
+func (sh *strictHandler) GetGroups(ctx echo.Context, params GetGroupsParams) error {
+	var request GetGroupsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetGroups(ctx.Request().Context(), request.(GetGroupsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetGroups")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetGroupsResponseObject); ok {
+		return validResponse.VisitGetGroupsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetHistory operation middleware
+func (sh *strictHandler) GetHistory(ctx echo.Context, params GetHistoryParams) error {
+	var request GetHistoryRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetHistory(ctx.Request().Context(), request.(GetHistoryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetHistory")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetHistoryResponseObject); ok {
+		return validResponse.VisitGetHistoryResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetProfile operation middleware
+func (sh *strictHandler) GetProfile(ctx echo.Context, params GetProfileParams) error {
+	var request GetProfileRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetProfile(ctx.Request().Context(), request.(GetProfileRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetProfile")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetProfileResponseObject); ok {
+		return validResponse.VisitGetProfileResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetSessions operation middleware
+func (sh *strictHandler) GetSessions(ctx echo.Context, params GetSessionsParams) error {
+	var request GetSessionsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetSessions(ctx.Request().Context(), request.(GetSessionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSessions")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetSessionsResponseObject); ok {
+		return validResponse.VisitGetSessionsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -4542,6 +8571,221 @@ func (sh *strictHandler) LeaveGroup(ctx echo.Context, params LeaveGroupParams) e
 		return err
 	} else if validResponse, ok := response.(LeaveGroupResponseObject); ok {
 		return validResponse.VisitLeaveGroupResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// MarkRead operation middleware
+func (sh *strictHandler) MarkRead(ctx echo.Context, params MarkReadParams) error {
+	var request MarkReadRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.MarkRead(ctx.Request().Context(), request.(MarkReadRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "MarkRead")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(MarkReadResponseObject); ok {
+		return validResponse.VisitMarkReadResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// MarkReceived operation middleware
+func (sh *strictHandler) MarkReceived(ctx echo.Context, params MarkReceivedParams) error {
+	var request MarkReceivedRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.MarkReceived(ctx.Request().Context(), request.(MarkReceivedRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "MarkReceived")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(MarkReceivedResponseObject); ok {
+		return validResponse.VisitMarkReceivedResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RemoveMember operation middleware
+func (sh *strictHandler) RemoveMember(ctx echo.Context, params RemoveMemberParams) error {
+	var request RemoveMemberRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveMember(ctx.Request().Context(), request.(RemoveMemberRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveMember")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RemoveMemberResponseObject); ok {
+		return validResponse.VisitRemoveMemberResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RenewToken operation middleware
+func (sh *strictHandler) RenewToken(ctx echo.Context) error {
+	var request RenewTokenRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RenewToken(ctx.Request().Context(), request.(RenewTokenRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RenewToken")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RenewTokenResponseObject); ok {
+		return validResponse.VisitRenewTokenResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SendMessage operation middleware
+func (sh *strictHandler) SendMessage(ctx echo.Context) error {
+	var request SendMessageRequestObject
+
+	var body SendMessageJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SendMessage(ctx.Request().Context(), request.(SendMessageRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SendMessage")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SendMessageResponseObject); ok {
+		return validResponse.VisitSendMessageResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// TransferGroup operation middleware
+func (sh *strictHandler) TransferGroup(ctx echo.Context, params TransferGroupParams) error {
+	var request TransferGroupRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.TransferGroup(ctx.Request().Context(), request.(TransferGroupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TransferGroup")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(TransferGroupResponseObject); ok {
+		return validResponse.VisitTransferGroupResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// UpdateProfile operation middleware
+func (sh *strictHandler) UpdateProfile(ctx echo.Context) error {
+	var request UpdateProfileRequestObject
+
+	var body UpdateProfileJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateProfile(ctx.Request().Context(), request.(UpdateProfileRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateProfile")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(UpdateProfileResponseObject); ok {
+		return validResponse.VisitUpdateProfileResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -5006,112 +9250,175 @@ func (sh *strictHandler) UploadMp4(ctx echo.Context) error {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H39cxzFmf+/0jXfVBH4jla7kiyDVKmLsBHYkY3Pkst3Zyna3plndxvNdE+6eyRvXKoKcIADOFB1kAuE",
-	"XMgFONdVEoU7KuYC5P4Zryx+4l+46pd5251drdYr2yT6xdbszPTL08/zeV6754bjsTBiFKgUzsINpw3Y",
-	"B67/vAySd6aWmhK4uvRBeJxEkjDqLDir4DHqCyQZ2sFEVhzXEV4bQqweDQklYRw6CzXXkZ0InAWHUAkt",
-	"4M7uruuskXDqMmChGuptd60NiOt7iDURRk1MgpgDkm0sEREIU7EDHHyEBZJwvafj73BoOgvO/5vOJjVt",
-	"7opp2+OuGkGEOQ5BJhPFtAX9Q7mEuRRqFLINqEkCcNHl5TPoqVqtigR46ilUm1MDgOs4jAI1zUZHgvhe",
-	"dapWnZl1XIeodgxJHdehOFTPmO7yw7Y0EpIT2jIj5CAiRgXoAT6N/cvwoxiEVFceoxKo/hNHUUA8rIYy",
-	"/YKlZzoY9aQPzsKpatV1fCx1V00Cge8sOM9yFkfnzjquE3HWCCB0FpwwFhI1AGFE47ChFst1QhACK+o4",
-	"3bde2n/3j/sf/PRgb++bL9+3DSygvrfU4M3iOoRu44D4mym9VZOjLdeyWXhDjeLCXMBBk/EQfHR+9fmL",
-	"LmIcYRQSIQhtqYswvZ/2W1Edn2U7NGDYV02D30NKxUzTUYBJkYjO3c/fOPjqq+5Hnx589vFhi1Yc5kUm",
-	"22pEkiHf9qyYJSdhRUEoo4Z9eDr3pO5pmfEG8X2gYzNEtrD7//rh/q9e3v+XW3e/+qD7yp/ufvHzg88+",
-	"6b51J7+QlMnNDov5JvY8FlM5kXVUsm7bU6ItWAgN5ncQBAKEXdaA0C11kzKJBGlR8FGjg2RbPQ98267s",
-	"OSqBUxxMghof3Oq+/pvue7e7r77y9cu3v37nvYO9vSJP274mQYIl1MRxIBOUMVNa1H9zI/GI+IhQVDcc",
-	"oH+aOufXUZMo+CVS3VSPB6ylSXGRyWUWU38SpPjZx923fnv381vd3/+i+8HtPBFiukXZDt3kLJYwKWbg",
-	"YFYaidhrIy08yZQuMJ80iRHafibyAgJUPiaQx6KOasOLOQcq9dsKxgkOEuEfQpcm4x5M+bkHs1kpQMFS",
-	"ITyhmHcct0/+XSeMA0kizOW0UgNcwbw4aislHKJazKuhHhA5YyYzlWqxIRClyMG15iaq+QwIe/tMH0k6",
-	"TrjRZ2CEsc0CX9NX93uRyVUsiWgS3Eg46r5472Dvzv6nLx28+XL3l58pgHr3Zp79NG03FSiJXK+TwiTd",
-	"OgoICMRiKYgPOdor+4WxFcxbk5tm99VXun/4n4P/fa370X/kp6nQcFMythno7iY1Pw2yRCC2DRwRKVBA",
-	"QiKTqV3AtGOBRkxght0//upg79393/1m/90/6hm+/82Xbx7s3bl3+1b37Z91X711sPdufs5quiGmnU0s",
-	"JYSRFJOZNmNItartSWU92sYXkQBAOUu3R7h6bOBhKjr/qB7BFYpj2Wac/BjGQuO5ai1PyHvv3N6/eefg",
-	"Dx8d7L1ozBHFPL/++GDv3++990X3q3fLDC/JtoBOhIIXGdKNab3MaGaRp9aWi5qMt9T/cD0iykZnHHHY",
-	"ZltgkOIKxduYBBNCCKOo999/SSmot/buvXN7OGPFud4no7p9iID6QD0tTXgHdzRxMkWuhYxqEdvBHQUm",
-	"i0jyDsItTOhEOS3izFOUuR/S9roIWHspmXtgzPvM3pcoZEKi2qlqj6Og0ezu57fu/e6T7ts3Dz55cf/T",
-	"l7758n3cggU0pJES9lVINZHFugpBMJVzGgz36pXSLyMOzViAsHwq4ihiXIJ/AXyC17QavW+Gvfv5rf13",
-	"9vbffPHe+/9saHTv0y+6//ZGkUnTrjdD1fem1uGTRn6lwDUZGh3NnYkNoWZqSBCN4Si9fvfLD8dxlNTI",
-	"Yt2hhedFNUDtO+1ggYRkHCblOqWU1K0sWW+m3wKiiWfymEDKb19EF5fPTFFlvwVEKJBTXWFu/BFFQ+36",
-	"F6MBOCCekqEQX18B2pJtZ6GmeYLQ9Np1IqWMuOr1h9d+uL5+vVqdWl+/XlteX79+ennj/3+n30p0naVt",
-	"LDE3q6RGH3EWAZfEGJzKUhnJ3HSdWChnJoQBhjUOAuCPidRNYxz5REQB7liqhLiDhMTUT/yQH8XAO4hQ",
-	"IcH4u72T77eblW2p9IWzcM0MfSN9ijVeAE97m2c4+ECVJS/6J4yzdRwmHUuZ8xphIXYY94s8XJuZnTs1",
-	"Xxz0qUmsWM8sk/HmxlE257OG1BcHro9aA8RkG7hyh2ERUQBfS3cDUEzJj2IocuTSsXHkWUahf2EMEA5f",
-	"ldXYU7rrjHo0r0huHEJE3Xb2fBkBEzgca1z25WRciXoc9solqyyL0yiu2zLjKAIWBbCIzrQJBQHabHiG",
-	"tgIi2miHyLZx91cwbcW4BfVKGcH5UPTri3oOpV3a2hAinrEkAxqHzsI1ZZ2eqlY3+iO8rrNMArhvbBoV",
-	"GHQgcmLcl6xysaEkWnpIW8ljvWNPfi8b/rjsboc6kCJmtKnk19yM4oTK2RkDAiZMP1ObOz335Oz83Gl3",
-	"aOzeNp3gUQYrXkCUWSd6kXMSwLLCWoROfH1LLBAB3FUqzOgx7ewowSMSQqNkaOf5prNwbXh/V4Sm1PCH",
-	"1oxbtrGr6XXO9DCjqZVdWEpgznHnmDjlIuwMNIFqSDI0P4cCUGsmkNLxPmkRkxNRvrR5Wt+ob6IKmkLf",
-	"r7s2VMKFRNi+a6yGFpHarkN1HAR1F+20iddG2Pc5CAECwTbwDqNwqAk1P9fLVpTJHDI5OAicjd0it62v",
-	"RzdWdtW/F3c3clcX7G+ble9PbTxRyoCXcqZCkUTzyGtjjj1NH8nQ6RljBSoCXVlbnnqyOJcy6+L0TGEy",
-	"8+PJSKJ3+kZ4VRM5H0FMw8rC+jy+q1dwp92pGHevANbaFbxRFpM0iZXU442wbJuUnXIyHhNIv1uquaJs",
-	"tIdhvuo+e6GMhS8D9pUSFYPhwfLFTLU6UGMlsIB9E/bEwaVCU31zKBLkGey1c+EAF9XZVl1RZidJW4ZE",
-	"iBwxRsH/Sav4gSgwKBd7td1BOGUY5YpZjllUJn8jABeF2AfUVBYNZy2OQ+MAJXJooGVTYoV2bm84U4mG",
-	"jhNtBoRu5S5N0MrVKr/wfJMToP4mEZsCgqbjOi2ljjaVFZx2kqZn3GIUIbu0vfXnJt2esJkSVBvb2tRO",
-	"fv4H47BqAss283UwGgcB2wH9o8lGpg1Rtom1y6b/lpt4MwSbLFWXZmLCXhG6qSdmLwt5N9dhnLQI7emv",
-	"PCDuOgKEIIxuKsZUz/VHV91CYMxNMztZh8kv2gLLLpMhFlNBbiGEYVZQ8Zs7KLThOnHU4tiHzZR5XWeH",
-	"M9ra9HIu30YJjlyGFhGSY8OuY/qEORW46zpWElPMnqkOs5tq1sIxV1XXoXFgw5uSx1AGNHm/c6gnkTy3",
-	"qxbxel69hVivQxPMH6rPjbyaSW4MGk258z9sMHk/dARXNtdwGdzkLbICOpciszGV+lZXJj/3aqbzV9dc",
-	"9NzqzKn5RaWSG4AE0DRLaoJCqK5fL/OremZnuimbhbbzSvpXU0dY5LxypA0fZd4Y3w6jhFL9CjfHtH2r",
-	"ZXmzjx37aUb83gfn50ofZDQgFFYllrEoswB32iQwya8kANTGQmflt0HZPhIJ5m2BzKF+1a1tuKMM0nJ1",
-	"sUvFuUpvGh7WmsX2LIyuaQOHRcTZjrVCEQt8pDRbAwtAmNvQu681r6a5bEPHZiuPKBLDWYMUGN3NCYKa",
-	"mWvD5wUKD+KjiXs3Izgok3cn9Jp6MSeys6r6GiqoyuM6f3XNxOHrl55fXUPTayTUo9MeX92WemmLorSO",
-	"KtGtiZ8UkR9Ax8SXCW2y0qAui4Aaxm1gbwsB9RdSBnORVcMu0rpN/UACEMY+1i/pjOlVaKwarl+n6/SJ",
-	"J9RUgG5DwCKoPPGECazbwWuOrN9QJHSRpaCr+dW1ZW679Qqqq/t1ZSfOVKvou8Is6uMuOqUubQnc40ou",
-	"5qq1dfpd5UXhWLmqknhYgv+4KRl5bm3tkjLNZCyQhCAQxjLn4BEBiMXSYyGY6dRN77pTY8zpn/vtuXVa",
-	"t+PWz9qI1WLeMOwLWC0goHXUAimSqJYl1VI2aMKoItYKaylsHsQErkJvP3PIB+D4Ol2y9xUyKV8VtVnM",
-	"F3Vg3tpAarGFHeyzzxR7YrGs2yGapRVqbGph08VWr0eMKCBSa2o4qwE67n0Niw71cEQqHRwGG9+dLlw/",
-	"rn1iwlFTGZoCEbpOr+GITJvr9J3iL49X1hVzK/eXCi2llu0vnFtTwMMDJRJSRmJhelqxtWAx96DCeGva",
-	"vjQdEg0xkkhtGKyR0HGdbeDC4nulWtG5O/U6joiz4MxWqpVZrctlW4vvtPqnBVojKXDSC3fOdxacc9TX",
-	"OFeoVJytzpTLus+8OAQq9fvaI5Jo2mee6MnrrDAvteeGFbLkwMZZuLbhOiIOQ8w7OtevWaTQo4IJ3BIK",
-	"zkxq1tlQTRS5TUMwE+XpIGvmpopQSQtG2lBN9bnmjKxCNSBb4GqOhevmBfU3CaGClotlCPpFXYUBPoqA",
-	"F3rR1yZMoohVXIVs8Aa0QcinlbszcrrSmB06yrJww9nGQQwFQySNwGSWaxLIUBRssMaA99Sd8rdGzmbm",
-	"cz67RbWk1HdvmexMtTpOmnYmS35fK5u4VpLKEVBmVa3XaKpaSyYzuzMTwqZbdt1UDTrQOd9uPOuR58n5",
-	"c1d+fK52kZx/qgKz1Yo3E9BGuFz1/+F84OxuFCo/dHnH/s23u6//evRUcBY3LUm5ntWBtl3XmTM0K2so",
-	"pe10rv5Yv1KbWDlL9+1b+zd/3t179d6HL/aXWva7gZNIhF/pkWTGe8TYEKY2ezhh0kow/cKpw18oLS1Q",
-	"L8/MjPJyvsxDv/XUSGMslHTtus6pURb9XK7O9VR1dpTh5QpshuCzUfk5RE4MsH5MZrHM6Z9+rWJtgp5Q",
-	"plb6Ro1rYPUCpu8p3a9sDSR0CSRSNsE28A6izIeB0KrGMEGgySTg65/8pPvan48q1iNIdG2ktcpq0x4c",
-	"R6Q88Iw26khqnB3ODSbYY3zuciWdLyfXiXEieoo2jCE/qG6jf/XTPo9bt6Yqpl9djqBeRlDDpoPasA76",
-	"m3+aNY6irQvhuAeiro9JW+eLDP/7dvfVN48qo6lPP3HN+9QkCid//5HZ4NG981/9lf3FoP2kt3nAdSKk",
-	"+NYo2IerKM9wwFI5FCiLLQ1BSez7yzqAMVBlPs1kG/mEm81r2gdj1INFxCECLAltISKR19Y7F5IavH5o",
-	"XEo7Ku6kuza4hEygnMVVnuHVMR5dPZaFeJQgLaVzL8LJqJyZRveVGT6YM3Ws2ASAerb0aQAtG50hwuTG",
-	"t3EsZsb+nS+6r3/Y/fir7ltvHIOxMa77cDT7ZG4Uuco2xek35iaBlZp41lfRpa3ffPnm/q8/vvfBG7Ye",
-	"XyPp/i/2um9/sv/73977zR/KtklNctfcRbs/KhWmDN3uv0D54OWvzJQPXvvP7p1P737+Z8M4+Un1ZGEn",
-	"M6ekMtlEyhRYJLL4EKzTC3gLkNxhWe4hS9AmAJz8kuGvp+FaV0gNN1L1g0zvDtDVNDsUuDZNTdmMyQz3",
-	"w+6ZXPvHDbymr2OG3yVjpusUAGUmY2ZC76iNe0qpcxVmZePN6tLGHWfWwmSBOLFU06K8WnGzxM1fdr84",
-	"shOY1Tx+W8F5EoasoV264yAFqL6qkElZsYlXqVt9KMiUmIQoqb5I4MhkrHJo5EMAEsY1CHEgtJrxAHyB",
-	"dmxRZAftAAclqxb9KmjN4DWFKcmmGIWSwEs/kp3Nj+2vwIa01Cgf27fdfuze/PDr9z46sR/HhChFvEfe",
-	"fnwY4T+ciE2bREPtqhbIZfvjIBxbQg2deuMcd1x9NEwbkK4EbGIvSwXq6hVzWE0RkJ7NujhuOMKPirhf",
-	"GxIlJL6uQC/GzmqHRAo38lNIq+ZHKUUpVrqX6960NqPRKbo+jyyCPGihWiFCjuSovMAIPcRNuXykgND5",
-	"tMG/AmWuLanCiGpDfA59hNJ9eBx6t9AxKe7XP+y+8vG9v3x08OLrJ4r7qIo7R7z+xHSxBnqSWtly30OA",
-	"DyXEozgWAeDtw6IcV5NdVCa2oV8RZmsQC3xIgxyI0DZwIo0jkYVbEidC71khwgYFhrkUK9moTjDo0cEg",
-	"k+M+waCxMChPvH4MKuwUmTgE6X1dus40jUc+DJNGSfVhoNRTODmwYHHp0rll/dg/qqeOxO5Ju0c81CLx",
-	"OypD03xr6Skk6WmTBv9sweig2kU1b1u5eejEnzfPPXIzJyJ91EUNyM7aMqWyOjTMoQkcSYaIHEiKfL3t",
-	"YDrYpx7F9TcKb+D89N6x6RtWV+0OdIRXCN0ysTddyd3ooLo+CCUiXsyDekkuN9mV1qMzB6jCCMv20XzZ",
-	"4SdN9O08GHTOrCDUA1R76nS1qBZPz5+emTk1r1ou049mS6EYOsJD98n0j+q5C0tnplafW5o5NW/2BOTr",
-	"dXWfHRc1sID5uZgHPZmMfKFn+agFaVEsFUyPSNn+LdElhC0D4WzVp835gSPYASTELZhuhNHRT0g0r74Q",
-	"QWvcdyPauu8jFZXARcRTBNZabaY6/y2f4gM5ezJPsllj4AzX6/lzO8c118a0vA4dmDkjVVcVjVAYVHJo",
-	"pn51/vBXy47HfOiVRUsUGZWiNIQ9Vtdui07DRiSAxMLymScGatWz6uahoKFPDWvLsdRohFswXIWu7uBW",
-	"Czi6cm6QBlVTmL6BhYCC9uyfypJ6ZJg+FKavqZhUPCEGKEbbyKTU4hGdM7yNDQ2HE3sg4PQ/qJfPE2Kk",
-	"50btvzzOm5yyOhZcHEn4hwmIHodCvlFYyxwY7LWxjIg3OElBEZYSe21j7QrJAYfgLyINEbY2mSbnTyTb",
-	"64w112aUxbw0l2p7P9PG8hLxRol+mAP1dDY7TZbY8/fSzUukJyAyU52Zn6rWpmZrC7XZhercQvXU1D9d",
-	"n93++6fCH8xEK/zJNfr0nHfVPz0oaqLoSQ8r0DhGq2VyBz0PYdvCVrYlz4PInst8qOAkJzCeJSJigiRb",
-	"4Iod5dlHb2SUxdU0OzsrL0StemX4EYyZ1XOI4us5PPtBqv6xIjUjjK3nMwCPuA3QP9qRLIHe1wphleQm",
-	"wolRN1DxmwfDaPYhwdqFaPYE0k4gLYxmTyDtBNJGgLQwFtoKGg5ncw8NzuZO4OwEzsJo7gTOTuBsJAtt",
-	"m/jABgBaFtofuk06+YiSjfSkQWoQi4hItMP4ltCnsFBUX4+r1VmPhC39B9Q1G7NYImwPXekHt+cA+5eI",
-	"d+XyymHYlh2rbj/vlD9M3GR74Dr2ZNDRn5jQZ2n1bQUYlpvPncf04GIvg07Eb0sZLUxPB8zDQZsJufBk",
-	"9claksvRs/g7uwzfy/IYiuwz82kG4Hs96YIjRFMUsRuCBbEEdOXySuUhiPlAIpUuRtUd5aNqJkltTusV",
-	"sA0cByZCjaVVmDpzbQOc5mCkZHcRhJHsTOwjbA++wI9uIcn0htAkbTcAFQLZ/vHAMOdz9v6xVHywrYlV",
-	"eAyJz51LjrbS23URDsg2DIrPJTnyZAalNLEJ8vOrz18cjy59gpkeizapBLkyBO34hs5zaA78W1EIsKO/",
-	"BScZCwQKGNvSJ5INzv5zwH5nMLtfNrePYU9XIxaG481PDSwguTbymIjDeOKRHW1cQlw9K4UGmhSVHLzc",
-	"18d/zJRiygF7bXsk7Khz6/8i031/f2koCQpfYEo/TGccpEO/xDScIc+y5ETyfB+m6UFsaBy0XBZg8A5Q",
-	"c0q4D15S76JkydXDl+lnPXjupLsKWk0dUYwaXJ97Yz1CU12ZfjKnAW1CS1xQ80GGLE0w+ESTLJesXK2p",
-	"hDVGLDDLvv0w1hkgg4ypI7m3RwSpnIM2upVU+ETS2HbSKIdg9PVkDsIY/ZtMv/zLvZ++Zj429ULUmo5o",
-	"S9c2uOPk5rQkNRGmZruuYVzLq7mz5SlDJWz0YE2vXrqNZn5FA52yK9FIQXMjltY1e1RxwPpsoxdLH+kj",
-	"UGrBk29AuagBTcb1RHBTmhN502jMIU7cYKet1E07FkQrfGtrophmxNPWRR9JGlftN9EeLFgdvRrnBN6+",
-	"PfC2ChIxCmK4c2nAxiYEH0VkMxnDE+vmb8W62f/5a3e/+JMR/1Cv/YnYj2HVDMubJTI/9+jK/NyJzP/N",
-	"yvzcicyP68kMTC4VYyPp+dXXNvQ2fx32KPMX7JmuOiqSHFI/rZO/tof+jebZoaEuCliLmP90hKZ3o4lw",
-	"+rdiLKeHSKAWA4EaTLbRDu6kh9nkmkm2wve3ovdB2p1uui3lzOjNq+oq14TdeVZymJU2moSbOIfCNZCq",
-	"W9JkriD7tY7kkxLaDzL78UT2QeqSYytU3+odDuu0nklGXblbOqTFuC9yCWcTc+v9VkLGefVFE9sy0AqB",
-	"AHv0WvYdC/3xgVxhQNmUz+ZP2HeRiMAznwk0CYhFJTrmhGYK4JuyiGSHi2GR3Y3d/wsAAP//",
+	"7H17cxvHneBX6ZrbKsW+IQmApGSRtXVLSaYlR5K1IlW6i8QlGzMNoM1B92i6QRBRsSp2LrbXtmJvnZ2L",
+	"He/GudiO7yqx4r1U7I3t3e9yJVD0X/kKV/3rnhcwM3gQkCgb/sMigJl+/Lp/79ddy+FNnzPCpLBW7loN",
+	"gl0SwJ/XiQw6c2s1SQL10SXCCagvKWfWirVBHM5cgSRHbUzlvGVbwmmQJlaPNimjzVbTWinbluz4xFqx",
+	"KJOkTgLr4MC2Nmlz7jrBQg3UO+5mg6AAfkO8hjCqYeq1AoJkA0tEBcJMtElAXIQFkmS/Z+K/CUjNWrH+",
+	"00K8qQX9q1gwMx6oFfg4wE0iw41iVif9S7mGAynUKmSDoBr1iI2ur59HZ8vlEhLEUU+h8pJaANnHTd9T",
+	"26x2JBF/W5orlyqLlm1RNY4GqWVbDDfVM3q65LINjIQMKKvrFQZE+JwJAgs8h93r5E6LCKk+OZxJwuBP",
+	"7PsedbBaysKLBp7RYtSTLrFWlksl23KxhKlqlHiutWI9F/CWf+mCZVt+wKseaVorVrMlJKoShBFrNavq",
+	"sGyrSYTACjpW962XD9/94+EH/3h0//5fv37fDLCC+t5Si9eHa1G2hz3qbkfwVkMOd1zr+uA1NNIHcwV7",
+	"NR40iYue33jhqo14gDBqUiEoq6sPzej3aN55NfF5zmoedcYHYgyMwz+/dvjS/cMPXz26/0r3i399+M6n",
+	"D/7y8+7P/vzgq190X/lZ97N/S0LB8Shhcpu62wFpCeJOBAgKUfTAiLqojQVSQ6OaAgbjskECZJYLe7/A",
+	"28zj2FUjErcHAgqRFnwP0/TerQdfvnH0zTfdjz4/+tPHgy5senVXuWyo05AcuWZmhSgJ6pImAllAMA8v",
+	"JJ6EmdZ5UKWuS9gkzvF/fnj4zz89/B/3HnzzgT6+oz990n3ri+TxMS63O7wVbGPH4S0mJ3Z8ZjxF1gRv",
+	"kip3O4h4gghzpT3KdtWPjEskaJ0RF1U7SDbU8yTYM7f6EpMkYNibBDQ+uNd9/Tfd9z7tvvKzb3/66bfv",
+	"vHd0/34an81ckwDBGqrhlidDCqu3tAp/B5raqZtNGdrRNwC+mrvk7qAaVayHSvWjetzjdQDFVS7XeYu5",
+	"kwDFzz/uvvXbB1/e6/7hl90PPk0CocV2GW+z7YC3JJnUZQiIPmkkWk4DAfKEW7rCXVqjGmnzaMApgRzu",
+	"d9QYTisICJPwtmJhFHsh8hfApcYDh8y5iQfjXSliiqXibpThoGPZffhvW82WJ6mPA7mgWGCgWJwYdZSM",
+	"G6JGTLLgHiJyXm9mLuLgBSRKgSMAqYWq4WNC2Dtn9Eg4cXgbXU40Mja45wJ8Yd6rXG5gSUWN4mp4o451",
+	"947uf3H4+ctHb/60+6s/KQL17mvJ6wew3VZESSRmnRRNgtGRR4lAvCUFdUkC9kp24/wyDuqT26Zml0f/",
+	"8Wr3o98lt6mo4bbkfNuD6Sa1PyCyVCC+RwJEpUAebVIZbu0KZh1DaMQEdtj94z8f3X/38Pe/OXz3j7DD",
+	"9//69ZtH9794+Om97ts/775y7+j+u8k9q+02MetsYylJ05diMtvmHKlRQZZWkrMZfBUJQlBCyu9Brh75",
+	"v4hFJx+FFdxguCUbPKA/JmNR46VSOQnIh+98evjaF0effXR0/yUtjqjL8+uPj+7/r4fvfdX95t0soVPy",
+	"XcImAsGrHMFgwJc5i7WRSNK0leBVV/+SfZ8q/YQHKCB7fJdoSnGD4T1MvQlRCM2oD99/WTGot+4/fOfT",
+	"4ovVSsw+GdbtEp8wlzAHsAm3cQeAEzNyQDIGKNbGHUVMVpEMOgjXMWUTvWl+wB0FmeOAtlc9wqChxaqR",
+	"Vm1iXUeiJhcSlZdLPUoSULMHX957+PtPum+/dvTJS4efv/zXr9/HdbKCCgbJuL6KUk3ksG4Sz5tLKEz6",
+	"9sJJwcsoILWWIMLcU9HyfR5I4l4hLsWbwEaPfWEffHnv8J37h2++9PD9/65h9PDzr7r/8kb6kkZTbzfV",
+	"3NvAwydN+RUDBzBUO3A7QxlC7VSDwB9DUXr9wdcfjqMoqZW1YEJDnlfVAkF3UjqdkDwgk1KdIkjCKGtG",
+	"m+mXgFiomZwSiOEmWUVX18/PMSW/eVQoIqemwoHWRxQMweyRtoRgjzoKh5p4/zJhddmwVspwJyiLPtuW",
+	"r5hRoGb9h1v/cPv2fqk0d/v2fnn99u39M+tb//lv+qVE21rbwxIH+pTU6v2A+ySQVAucSlIZSty0rZZQ",
+	"ykyT5AjW2PNIcEpEahoPkEuF7+GOgUoTd5CQmLmhHnKnRYIOokxIovXd3s33y81KtlT8wlq5pZe+FT3F",
+	"qy8SB7TN8zhwzylykCGtqk1odbEe8JZvIyXjNpuKOLupE7lr7VKlGlkODlwFDiVXwfGrIUDiqsKS0vDU",
+	"L921CGs11SLh7a0MaMbjFSHppn6qd+swSzRGJgxAz7l0IfuwhNqvOizeZkprBNuhIT82ajF6p0UQbnJW",
+	"R7LBBVHKo3oHDJjq6BzO9kgggKqlL/JyreKcxenDPL1UdJFv396vlNU9PvNszhU+n5it/wo7Pb8OA0/b",
+	"8rCQecC5E6oyjLSVJhNZhuwYTyiTp5csOzbelvqNtwmSXrysK+YxdZ0ICa4TnKFqvaAkKa4EKhsWB1ar",
+	"U0qqCnbHWJqeyCF0j0x/siBvR+YOjj1swfqPN3SLZa/5Im9r9cAcrUA4IMAl1fOrgCaKHalPArWV7ODg",
+	"JkFVUuPB6FeoB/FTd91c4gQYDKCj1WdShsQQohib4AsqSVMMusApDD2IZsVBgEEqY2Q/A9t2sBJMd8AK",
+	"q9FtXyIf18kq8khNKilYCcVgs8ICnBfFLCG9+IG7v8AZyYKAOxBhN1qOEqLPq0cPYnl4WBCJHtowaFcu",
+	"iAbmeTNd5u4C4hImKfYyThbHEkzROtdis62PhWjzwE1Lb+XK4tLy6TSFX56ErNKz7XC9iXVk7rklJG9m",
+	"8/ubDSyJ0q4wqgWcSUSYi5p4l4CjSvvhEhw/PEYhqbMLTL6N9+CAQ1kA5rL6uH74Ina1KQx71xK/y6BF",
+	"MhbeJyrowbcGwcUw/9xLcEFLXVdzRTUljmmCLpAgZBUxQlwgYVVimH+ap69NTTidGAaOi0xZAAw1o7HW",
+	"ZV4ehTJcM3pzehvpc1vnAfIJ9z2yis43KCOCgAXhWVb3qGigNpUNbfm/jFm9hetkZz4L4EGhItTn/B1A",
+	"iMxoBUA8b0BmLvlSqWwvl0pbWRx3nXokT2xXsr5WxMF1B8qM0qeAqa6iHfX7jlJXQU8HLRCueQ+Ca23H",
+	"qpQqp+dK5bnF8kp5caW0tFJanvvR/uLe359t/rDiXw6e2WTnlpyb7hm1R4P6tBkKaGnMbwWR4JledFOM",
+	"IXWE6lgC0yrLy72Y1neqDULrjQwGe43uE69vHYuVgevopU1697aFWy7llm3tUZeof3t0sHhF2YriTTCl",
+	"cFAWlU7RbhAGjimBBN4jvUogbL1vaEF/nDH0uVCnHhHibeqqqSYEuWxSnaupqit/bM18WLV4PSCisQlW",
+	"3r7JtBlWZN1iJChzCCqfPVPKBG8/SGU4R/FC9WN2NHfWmiFson+5YTjGADIWPhYOFLLEvivF2ywraic2",
+	"7awi0vRlR8cLaNMBkFwtoZLBkmkcQBKvJJw3d+MTl0+PB8WcLWUtfwqybWK1EUUvZ6En3tfoWSkvnVl6",
+	"ZvH00hm7MMSq53LEYo/j0WaVBKJX1J2E4ANTTl4BGUpZ00iVoaVN4dQuUsWNO/2bHMr+ktTnTomJmWOG",
+	"12sThpk0sHoAYhTxaPwCUDxSpTME/3QO9zLXfo1Qaus3nnrmCbBVSCpbapeL5fnKYmnJtjzO6ua7cqU8",
+	"v3Rm8YxtSSoB+zYamNUbmFoDbazRJFmCSDxtgpW6vFX1SJJYnC0l7s7c2fj2xLF9idUWDlV+JjUWfOwb",
+	"zOzy7iBxJ1ugiDaVXFX2CdUpm/iNy/DJCBKAoVBba4C1K/yMkAyzzgs1a+VW8Xw3BEBngA1XO6q3DgDm",
+	"l/QMFQB5/OERkDaA7QYRItsqHRAssyyT40hUJkgpC/ZUhAE32t6ZEEWqnHsEgz3OJXtKhc88OwX0ubU6",
+	"YRIZR6endpapPlI3U36CMM3indqh66DBW8FQ2+45GApGD70POwKvmTsGUdZJXcHBboZBLDTwHsPofBxb",
+	"bq/VNnflj5RjaFhNB2OuEBaZlXPjO0XscDdDIuy6ARFC63dD8e2EETOmEUmfYkQYrsTbTMO3apjaEOLB",
+	"ORN7MJ4nqpmASvFkLLIdB8T3Opt84PmTO6Axg7uvSL/JRHZB7gw5gaTZ2r7W7mPPvI1Gp37FHhC1xmiD",
+	"ZiG2PrvsGxgfWLZ1IvKDIoE7wkbVDlJMVy3VperpJmVY8kDzbt9XsFL8DQwjeTbB0LJla39wnocg9Fvb",
+	"oS0478HY5B2ajAZOrC04g5+LhKmcR1Myn20xLoGxZD98FX41j0rwAeVgA9mX5jFtWhq00FgoNIZuLRop",
+	"XZ6RISSNaMJB0kZixuIHU4AZ9HB01AMfjI960KMJYINwdJW0c4NWyoobn15CHlGqq0CYucildaozeDDr",
+	"IP00/LCzjebRHPq7HdsEtwZC4Yl+V8d51KmESBy0gz1vx0btBnUaMd1GZI8EHWMoKQx66Q8VYFwmhX3s",
+	"edbWQW8EgX/38oH6/9WDrcSnK+a77fm/m9t6OlMPTwAtmx40sO8TRlwFsChopB1QKRVxY5JDRE9D61k6",
+	"4YBE+QYp43Pkf4PQEdvCDpCRCApkD0Q860VOGUgFRocyKNanBuG8w73Z4M2Q7roQf8kz6btZQAEvRu0G",
+	"Ry51jausbwSz5Ph0orV7pCYjAxeQTsE9Jexk6Wi9Cp3Z8bCeML2KcD9ZZP9awpGZ3uxp5DRwgB3AAsnR",
+	"mYqOzlJocGNzfe6Z9I3N8n2eqaSu7OnxDELhEs83wuD89Gkz0k7uotCfFD6nqKHnJl+bsss2OZudWnLm",
+	"qYTxov0XWFGPZDJDlOEiTPilawNpajc685bdZzmHqNS7WekROr8tCr71sWzo6CclMpwSCN7NvOt+vNpB",
+	"Bng1ffxCztYV39aHneWrr5Ne9SJt3CwvlwbpKYLsJ5GqicFMUSPwx9aAAL+i+5V0MB8cZOzuOsEuZUSI",
+	"fK3FrKpSKuX6A4ud6hlaaPq4n8VOIxF3baMdvrujzr0d5sY2qRCJox7Gej1pB2quqpSX8Huz0UE4QgdF",
+	"4Q0+rCIhcdUjNmpil4Cjwg94PcDaDxmxT03YtyXWzpeevBG7P/sydNC42x5lu4mPof9GXeTUELWAEuZu",
+	"U7EtiFezbAu45ra6WtG8UWqcnY7gjj+a2fpzYu2elAWFFSavYBsCrJNfaFcxwFw2uAuJQNjzeBt2ZrJg",
+	"o4EY38YQLqsl22283SQmSVd91BsT5hNl27Ax81E2yHbI7vpyIG2LB7ROWc/82clJCnXBqrQNYanqhvZl",
+	"utipJAU7yrKLJwy/Af0g/hguOZ2WZ6fCyfWJqitp54WZ21bLrwfYJdvR/batdsBZfdtJBCFlkZnrpE6F",
+	"DHKiOYeMUkoIt0qSqaddN5WSPQrtZC3PpJqkQnWSwZJjsN5C+murObeSokX4Q95qjk+nBwRXJQbOokgb",
+	"hLmFerNJr4Ywb8Lcmeo8QHWe6cPH1Ie3zK1MFHsY3YQXXeuDkPddGojlUXD9I7HeST5mloDkVmJPBVax",
+	"DaPFTSKu/skxGsL8eeB4pDZ3gP90TO4b+jh6NSHz5ikRZtlRnXuYBNQqKtuoYqNF9P9+8kkU7VLH/oAw",
+	"q8wQC+Mne0wRDylX3aMJfEguN6XvZOo6m1E2ULa2U8OeIHZW7n10XDYEPLqoFvCm0ZmxTvIR1CWriFCo",
+	"ciIT1h3u+1xQSUJtGGTDHqtVMtsJZKjksspw7D3fpI+2HkZwDRmopecb0ruTpXxGnCwzIAGYbsR7G8Tz",
+	"+OAAA3g6M4nLpDUMZabqGSWx4uyYvCiMrvfUn7+5aaOLG5Xl06tIclSFfK6ouodOZkQ78PrO4Mg0PU3u",
+	"uh4pIUyEKE4HK2+ITD+YTgvEIhEVj8CiDckDEFuNUSgo9xucEjpLv5E1x5LTTwNotke5/0HOPMrIhsSy",
+	"JbJM++2GjpaOEb2BBRTI2SPIUcK64M4ukQm7QMkub9nDLNIoNT2OfuwBDdEqjA6SDJ25YI1okICsooC3",
+	"jXsBcc9F6pCqWBBIoAKLuQu2GYC5bJCOKRwyokZUfFVoSs+xE3qQ2pltMtlTEM67R48UM0xkzLRw4jHx",
+	"5XBXU+fHcHOdVkBlZ0PNXUhhNxtE0Vgdh7Bz7YWNTbSwSZuwWpAkdkxdPR2PkFW0LjQohRvz6Q9JRye0",
+	"U1bjma547hOm0bOKnV1EmLsSoZGNjO3J1kxafUE9IrQVHF6CEi03SXVD4/Ztdps9/bTaCmF7xOM+mX/6",
+	"aZ3JbxYPeLdzV4HQjpN/FQBtU1PwYGce7ajfIbWiUiqhHwh92k/ZaFl9NPUGn1LYv1Qq32Y/YFwi3JIN",
+	"pe44WBL3KV2j6uLm5jUkAKOQJJ6nUzX8gDhUEMRb0uFNorezo2eHSbVRE77ut2veZjtm3fCsyYtZTRpI",
+	"+9JiVhBhO6hOpAhzZwyo1uJFU84UsC7zumKqeZfABjNHHO+Ww4BvszXzu6K/QlG/Bm8FqyBvG0Mfgtxq",
+	"vdjnnk3PxFtyxyxRH61Qa1MHGx22et3nVJFbdab6ZlUJJNrfwqLDHOzT+Q5uels/WEh9fgpcujRAtQA3",
+	"iUCU3Wa3sE8X9OfonfQ3T83fhohO6hAmAEvNtb9yaVOR18BTKCGlL1YWFtS1FrwVOGSeB/UF89JCk8pE",
+	"HKS1SZuWbSlh1nCx+dI8FAtRr2OfWivW4nxpfhEMVrIB6LsA8qUWmxXVgoNT2rt1iblAzVNlIRdLlWxc",
+	"d7nTUmo8vA+eAYkWXO6InkISlyP7TnHlrASxsVZubdmWaDWbOOhAcSG4IqkZIZG/LhQ5035ja0sNkb5t",
+	"QJu5yK4/YWy5EbtX2IIRWGMjqQVuRlwO1KO7xIYbS/b1C+pv2iTzaD1d9whehLJPxEU+CVKzwGft5VfA",
+	"Sp9CvHhNtImIBPPh6qNo4cozkYt72Gv1ONJD13lsng09tAqCSmfJfk874LPeGrp8SjLV9iDNlpSQ0luT",
+	"tFIqjVMXphJX27mVtXFgkpWSFh7LvaJhychrsW05FpRMUueBHbFBi3Seb1Sfc+gL9PlLN358qXyVPn92",
+	"niyW5p2Kx6rN9ZL7X5/3rIOtVKkpqCd1+Nrb3dd/PXztmTgsOaPGywWIEzmwrSUNs6yBItguJIq9wivl",
+	"idXP6r597/C1X3Tvv/Lww5f6azv2+zomUXnnRg8m86AHjTVgyouDAROVnoMXlge/kFnLSL1cqQzzcrKu",
+	"FLx1dqg1pmrIHdjW8jCHfilRWHO5tDjM8hIVvQros2b5CYocCmD9NJm3ZIL/9HMVIxP0BCwA09dsHAir",
+	"43H4TfF+JWsgATUXkZIJ9kjQQYy7JJe0qjVMkNDEGPDtT37SffUvo6L1EBhdHuqs4mJ4j+5GRHfgWRDq",
+	"aCScDb4N2qOpLQvZTDoZUwXp91T0VInSgnxeoaj+04/mnDZvjVhMP7scgr0MwYb1BOWiCfqHPwfVlw6G",
+	"r2ae8Dk/EnY9JW6drGr4fz/tvvLmqDgaWS4mznnPTqJS4x8+0hWlu1/8a38p4XTwyqTrSpN9KqR4Yhjs",
+	"42WU5yH/RimzsQWtgEpi110HA0YuyzzHZQO5NNCdAkAH48whqyggPsGSsjqiEjk6YC4s+tdPGteiidJt",
+	"C27l16zTZaISiRD9Acpg44FydbGJRyHSWrT3NDkZ9mYmHBlFHAOM/NoA1NM/AQho1uo0ECa3vq2piBmH",
+	"X3zVff3D7sffdN96YwrCxrjqw2jyydIweBVX4Yc3liZBKwF4RleBWpp//frNw19//PCDN0wBYKCkh7+8",
+	"3337k8M//Pbhbz7Lqss+yTL9V01B9giZYup2/IqoRz/9Rm/56NX/0/3i8wdf/kVfnOSmekIPJ7OnsBSq",
+	"tpQpYhHi4mOQTq/gXYJkm8celjgqMSTA4Tcp+ntFRzLm25HMQGHINcQy2mFGA3yaR9dHJcZXwvjJIYnx",
+	"qZNLjfu94+XstcS1PsZbR6LgRtY6dEjqsIxAH8CTwQgUC/inX37/GEHxG1GbjsdAbdZcFzIiDRKHBEb7",
+	"oBL0RZOCZKZJNpF5FmrIhvVEQw07ahuVQPs0JTmfHn9Mnbcvj8Y6vby0WClbPXkykTl42CvYk7wzZQUz",
+	"wRX/47PDd/7tyUWYmR1zYpiqrx7iUPc2EdNdoJTpGgpxia1cyxU8yKFHAWSIKlkA7FU6FTRmSD1Imxh/",
+	"2tqYnmvKUsCatt1BXADjhobpYmAN3FPQPVE8KldGMFXAjiElmNj+rSmYr6J6W+V0y4bXftX9amTLcFzO",
+	"7Ell1JOwbmnYRX0PIq2lLz9qUqat0NQMoz4WdSW0E6Ew7yhXhHCJRyQZ10qEPQG6p0MIlN3WhYg6qE2g",
+	"OneoJM2jTa3EMTIn+RxnJMMb00/JLiTX9h0wLBloZK/tSTcqdV/78Nv3PpoZlcYkUQp4J96o9Dh8gjhE",
+	"mwb1C40tYbGDAZLVuZRl5VKOY1gJXCEZrwWExB2hekhUatKZvWUse8t0CNLR7357+O5vH/77R0cvvT4z",
+	"bpwc40aIMsNIJ4S5LyhxP8xjKjBx7JGg04YWpdWWhND3fmx9tne4Jwxht56sqJOTiiKPhY15Xo/1rdhK",
+	"QJibLHKZeecV8+qNdyoIdxo12unZeAlPOmOD0ja2TtKrExnif3p912/6Ne/cM3f43Fxj4/zzVUeW1ytr",
+	"OQuOo5TyF5so+7NYKar6szb3Izz349Lc2e257Ho/M8R/chF/uIC2GmUupATlKuHwK2pDY7icbn+oSuqU",
+	"mZQGJeXukk6YO5fG7fVougGofZG308mrOmc1Y9ZedTYHccySxsbynvIama46LsISVs35nGVAaH2qC6ZL",
+	"oNP7wDImpVJx1vUUzIK3CsL3qAuVl9NBbeUBIXypYHK+O1ocmzgxFOBR47PCGkhaHcC860T29XvLxOk1",
+	"6LsW3lUbEeyYpkKggKYK79vQU08XjdSN5lCO2+653umnzr7x9Fj3DiP7cid0VQK44qZ+mWup6fjcDMy2",
+	"0iUEFVPOY8NPZ5bdmwK1AXpS0E7jMZCbvnaEt/rLkqQLFOi2EuVUCmlYBqa4BEDxuGEJ5ejyQZ2TcljF",
+	"pHzm9JlKZfl0Sf2X6uJZ6u20WQq7YZaTpcTLccfJki5tPxZV7G9vOJOPhqGnl6mQxnfq9BCskLrGvT2S",
+	"1HXdWP/y6WoVEu+CAHdshHXwAxS/q2EnTgSEDH2aTUHXo/iu6fod8EmxDkxDyIi3cIzE9GwnW5SZXe2k",
+	"Ax9n2JXErmHCFOtEgjFWB60NL60kII/WeWAiEkQmOqUmeJLlkZMUk6jYbqyZTUFCAuGkuD7xSRGUlh+3",
+	"XjZculF5iHSj74h29h30XQBJNX6LUyIkeEUejJC2jkRVdXW4fDr65FNQoFyGuk2GcpVG7hn6vaFRcUxZ",
+	"quliMljOtOI0V2J8CpRosDhTgUZUgeohahcRk0Rnx5wceLAPKzwB0/OdqOg+oBxnRBgcU3+jH0goVeTa",
+	"OniLmXKFVKA63SPsqVVEGeKBS4J5tGboHRKECF3P3cHNcDIqkW5DkUm2wmU/yXTrBejpocBmZ9ZznEfP",
+	"hsUeqVBQN3g3bpzXBEXV3pWlppq3BgmvE0qg0Zq8uS8m1//O8KR+xK5vuWwnWojBg0Er0Y9NeinH5DTL",
+	"J9Bq2GsF1Bj+yO2A49vxkr1iZxL0dBIpQ+SD9i89FaKLjX6me0th+RdfPxO208rNbHouHm4AS7oJDNWM",
+	"Oywpxycy5Ke/RMYkzHzHUVZPEKad9JRA8DsOdDsmA+UykUQJMT4JdLNZLccoORBCh4A7QnJRJsI8uqi5",
+	"k4w+txJNhlN8J9EvWK817P6rvvcWnplfni9ZGsfyQ410S98efjYuhqWqv8/UsRHVseHi9JTOMyDifLTs",
+	"/eejAb8DGS/fmWDy7usfdn/28fc1mPy42S0J4PWXdEy3yJpk6oq5fY+BjCgkHia+3SN4YMLKzbC9v04A",
+	"hleE4dyeS6JMYERZgwRU6my7uFBJGAgMuiY1ZqbCvLvL8apmNOjk0CAdrjujQWPRoCTw+mlQqrHgxEkQ",
+	"mGChQnuUtP84RBuF1cMQpSYOdnUUVR5JuuHrvsyC3JlHVyAqkTOvA9kEavx2P025Eg76pKcSzKzAY1uB",
+	"1fmjFtwdWILBzhRkFvPSLe4UHuZoBtlpGFV0FOFiMrpwcWzbCODUzAw5zXpuwW7CIyGgbVexBVKTxfBs",
+	"J04azcAz8vg9Jo/6DnzHSWR5RiKfVBIZ0agCMhmQJt8jg8pepqswxPUVT/Xoq6RPXR01i/V6cj2zAg2z",
+	"gphFKvbD33317XsfzQpinjRapJF4qJqYAWGkHff2zKY+YeAHmNDAAUb2fRoQobumhf3BdOswzuZR6EpB",
+	"hLlosYRc3IkDWQgNtO+sJTIJULSgKfBUs+7QZ3S2YnxRI3YXGpcLx81Kn/gGJM8RCcWGiGigqJFgvuNH",
+	"EOZeibPd8rqEmc5fbdNfm4bttTXTE7hJwg7+1A2rPsO3OuQl7G6nH0xES5jK2PqHKEO0xgNghivQjE8G",
+	"Hd1yT/e8u5NXxGgjsZVj1HgdMtAn6vZuLdcqzllshb3WkyE/I/g44070j6jDyKBQpaIMxYRT5K1/+vYn",
+	"L43KZKIm6d8TRmMqQBa/cJ6zmkd1W9VZD5F+yqZwBHhniOIF4rsMMBM1EoxQRc3WFo+8erSbqRFnEvhM",
+	"Ai+s2vbN748++9+zqm0nTQK/qLubam08FazZJ4G3fBdLkojWzPNrY5CHPFKTiLckEhKEaqHlpIz+a6lx",
+	"jyGoRPGOval36PL8CNXn9UJ0BXDxuNublcfONzSbPm55+5MVzjmTAgaUqo+wKEfF6ek9ndvzee3apXV4",
+	"7L+pp0a68OG4BU2d7YK+0fOFndJAu9JXM7QkasOi6bmd1/5Z7ds0vx648Rf0cydu51REj9qoSgR1ta3D",
+	"dBuHQvoBqZFACW5U5oIi2bI8Hw7mqZN4/tqSnLu/PSxxsHDX3PyD3Jjpy5Tt6kKK0Ay/2kE7Cw2CXZ86",
+	"rcDbyejABCP3y7o5EqyPZWO04OfeFP10acGB2fgbYDkXSFDmEFQ+e6aUlmYjpTVbkgxtTiN5mwZnRV28",
+	"snZ+buPiWmX5NOJ7PS3PYc6OjapYkNNLrcDr6fuQtGbl+MdonWHZCsiwkD29NARgs6hxfOoL13VnmsGy",
+	"Mm3iOlmoNv00RkRgrFKGYTd9azCvvuiT+rjv+mzkVzNR06eOAjCw+krp9BO+RdtqtjxJfRzIhWpHkkAL",
+	"escF1BpSI0ZJ7wmQLQ6pBFzhLq3RUNUYQ6KavtmmPIREdC0AMkQVXNYx9ULR7fTgVwGtrnK5gSUVNXoy",
+	"mrOuMaRZiuIQitoQF3mU7SZr71Avsra43BG5XPWC+nEg0ZBkXy405Fhs1IewgqL9bLRxvU4CdONSHgdV",
+	"W1i4i4UgKe7Zv5U19UgRPxR6rrkWnXeEyGGMZpBJscURDRh4D2sYFgM7l+D0PwjHp7Y7zHPDzp9dLAty",
+	"F8clFyMhfxGCoDA3c5ir1WYex67TwNKnTn71FIawlNhpaGlXyIDgJnFXEZAI097dEBnsIWMz0NJcgzPe",
+	"CjI7z5jZzzewvEadYayW2q0DBXGjinMtXw2CcOgFoj12zEqpcnquVJ5bLK+UF1dKSyul5bkf7S/u/f3Z",
+	"5g8r/uXgmU12bsm56Z7JM3YqeLJB7aymKLUkEaTGA4fMhec2EXkiTLlVwrYpTLbmOMSXc9czeHE/4pzX",
+	"K527QAVEnxmHTXqi5PWJCicnThPu0M78i34dJP0CzIulngGMDweSYi+8ZI+U9U8rNzbcTJKRn1wZoH+1",
+	"Q0kCva+l+1qYHxEOhbpcxq8fbPqLj4msXfEXZyRtRtKa/uKMpM1I2hAkrdkSIAUVk7Olx0bOlmbkbEbO",
+	"mv7SjJzNyNlQEtoedQnPIWixab+w1JBH2S7E82lLT2SkJmIVUYnaPNgViDKEGdq53SqVFh3arMMfZAeu",
+	"MW9JhJHGnH7idpFg9xp1bly/PIi2rUVRMpBoitPNWcDbQ/axI71OWOol6G+cXBRSE3mMH6XtBYwevodp",
+	"2iluNaT0VxYWPO5gr8GFXHmm9Ew59OXALv6LOYa/jf0YCuyV05EH4G973AUjWFMUsKuCey1J0I3rlx9H",
+	"kaJcIGUeRmkISh5mK6uDtpEgeyTAnrZQY2kYJqQwGwOnjpKucrejEIA0fdnpYQKbtDl33WRXZ2/TPLyQ",
+	"eBJW9ugrvrBdCGALrbf5VMGTjR/nmjkvmt+nEhU1Skj2gCCMAvvcJS0TmTgFhD26R/Lsc6GPPNxBJkyM",
+	"g/z5jReujgeXPsTk1ReJIyfoIFeCoFlf4T4LfeBPRCCAbo4pOfcE8jjfhWDxfO9/QLDbyb/u1/XPU4hw",
+	"qraEvvH6qyoWJPys8TFEh/HQQy2cMiJEFnBhV4oaACjmE+RlrPIT6S1BpxmnATRo+L0dfnCv+/pvDt9/",
+	"+cGX97pv3X/4zqfp4jkJujYREKwhl/iEuYQ5HeRyXarKKEhRLWF9UxTx5wyyC9q4g3hrwIW8oEbTuXqJ",
+	"OfTQeddQK2gJL0B2MKHCimpHEoFc4oTxLgqXbFi+DLvym/UboQttRIooRtUAWmkajVCX2QnLdKEqaVDm",
+	"ZsUkpt0E+TGJsS9ZqVpz4dUYstII9Yiearw4wzxhaiT1dkQilVDQhpeS9CYTesbUov/6ZtIRgEMA7cGX",
+	"rz/4+sPur/794T+++vDzr7r/8saLfn3BZ3WIbbDH8c0BJtUQZrpFrL645q6aK6UeYRxlXKNHK3r1wm04",
+	"8cvPVcpu+EMZzTVaGtXspNIBo7ONlOSQ08pzFTVxBwkJ7Xx1Dpg6cESZkAS7dlTEPYjTECNrzAAlLl9p",
+	"y1TTpkLRdIjcNGiaRk8TvjwSNm7ozLxHTKxGj8aZkbcnh7xtENN0oVC51MTGOARPImXTHsOZdPN9kW4O",
+	"f/Hqg6/+rNG/CWc/Q/sxpJoiv1mI80snF+eXZjj/vcX5pRnOj6vJ5DqX0raRu2GRjltb0CsVzB5Z+oJp",
+	"UANWEdsCv5S1AM5fM0N/JbE6FVIjtB2W+vd4HSw0vYkmwupPxTDNbxvUR3VOBKpy2UBtSM9U4oxDEsOE",
+	"/UT7R4H05bBJnhpLKTOQMq4+JYYwKaTZWc7JCheQHspZIp1L6KIXuqqEiPxqYOuOxo/y3Ptn0HqIsEP1",
+	"U9iaaMNa4SDn0UbLcYgQ6jf1LWhauvSrSabK6S6sZlfvBOQ224lxb0cpdGA044ErEi5tbdUL1T19t9FO",
+	"fLd3VrX1TBNv4gkSVgEhbI943Cfzt1k69CBryxfM+sz1ED5xdFd57eJYVcgJNxMxQlwdeBHVmINLeLB1",
+	"8P8DAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -156,3 +156,112 @@ func (q *Queries) SetPassword(ctx context.Context, password sql.NullString, acco
 	}
 	return result.RowsAffected()
 }
+
+const updateProfile = `-- name: UpdateProfile :execrows
+UPDATE ` + "`" + `user` + "`" + ` SET username = ?, age = ?, sex = ? WHERE account = ?
+`
+
+type UpdateProfileParams struct {
+	Username string
+	Age      sql.NullInt32
+	Sex      sql.NullString
+	Account  string
+}
+
+func (q *Queries) UpdateProfile(ctx context.Context, arg UpdateProfileParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, updateProfile,
+		arg.Username,
+		arg.Age,
+		arg.Sex,
+		arg.Account,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const usersByAccountPrefix = `-- name: UsersByAccountPrefix :many
+SELECT id, account, username, age, sex FROM ` + "`" + `user` + "`" + `
+WHERE account >= ? AND account < ? ORDER BY account LIMIT ?
+`
+
+type UsersByAccountPrefixRow struct {
+	ID       int32
+	Account  string
+	Username string
+	Age      sql.NullInt32
+	Sex      sql.NullString
+}
+
+// By the beginning of the account or the display name: from the keyword to the first text that doesn't begin so.
+func (q *Queries) UsersByAccountPrefix(ctx context.Context, keyword string, beyond string, limit int32) ([]UsersByAccountPrefixRow, error) {
+	rows, err := q.db.QueryContext(ctx, usersByAccountPrefix, keyword, beyond, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []UsersByAccountPrefixRow
+	for rows.Next() {
+		var i UsersByAccountPrefixRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Account,
+			&i.Username,
+			&i.Age,
+			&i.Sex,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const usersByUsernamePrefix = `-- name: UsersByUsernamePrefix :many
+SELECT id, account, username, age, sex FROM ` + "`" + `user` + "`" + `
+WHERE username >= ? AND username < ? ORDER BY username LIMIT ?
+`
+
+type UsersByUsernamePrefixRow struct {
+	ID       int32
+	Account  string
+	Username string
+	Age      sql.NullInt32
+	Sex      sql.NullString
+}
+
+func (q *Queries) UsersByUsernamePrefix(ctx context.Context, keyword string, beyond string, limit int32) ([]UsersByUsernamePrefixRow, error) {
+	rows, err := q.db.QueryContext(ctx, usersByUsernamePrefix, keyword, beyond, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []UsersByUsernamePrefixRow
+	for rows.Next() {
+		var i UsersByUsernamePrefixRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Account,
+			&i.Username,
+			&i.Age,
+			&i.Sex,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}

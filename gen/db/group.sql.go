@@ -31,6 +31,27 @@ func (q *Queries) CreateGroup(ctx context.Context, groupname string, creator sql
 	return result.LastInsertId()
 }
 
+const deleteGroup = `-- name: DeleteGroup :execrows
+DELETE FROM ` + "`" + `group` + "`" + ` WHERE GroupID = ?
+`
+
+func (q *Queries) DeleteGroup(ctx context.Context, groupid int32) (int64, error) {
+	result, err := q.db.ExecContext(ctx, deleteGroup, groupid)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const deleteMembers = `-- name: DeleteMembers :exec
+DELETE FROM userofgroup WHERE GroupID = ?
+`
+
+func (q *Queries) DeleteMembers(ctx context.Context, groupid int32) error {
+	_, err := q.db.ExecContext(ctx, deleteMembers, groupid)
+	return err
+}
+
 const getGroup = `-- name: GetGroup :one
 SELECT GroupID, GroupName, creator FROM ` + "`" + `group` + "`" + ` WHERE GroupID = ?
 `
@@ -78,6 +99,42 @@ func (q *Queries) GroupMates(ctx context.Context, account string, limit int32) (
 	return items, nil
 }
 
+const groups = `-- name: Groups :many
+SELECT g.GroupID, g.GroupName, g.creator
+FROM userofgroup mine JOIN ` + "`" + `group` + "`" + ` g ON g.GroupID = mine.GroupID
+WHERE mine.account = ? AND mine.GroupID > ? ORDER BY mine.GroupID LIMIT ?
+`
+
+type GroupsRow struct {
+	Groupid   int32
+	Groupname string
+	Creator   sql.NullString
+}
+
+// An account's groups, a page of them.
+func (q *Queries) Groups(ctx context.Context, account string, after int32, limit int32) ([]GroupsRow, error) {
+	rows, err := q.db.QueryContext(ctx, groups, account, after, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []GroupsRow
+	for rows.Next() {
+		var i GroupsRow
+		if err := rows.Scan(&i.Groupid, &i.Groupname, &i.Creator); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const isMember = `-- name: IsMember :one
 SELECT COUNT(*) FROM userofgroup WHERE GroupID = ? AND account = BINARY ?
 `
@@ -87,6 +144,50 @@ func (q *Queries) IsMember(ctx context.Context, groupid int32, account string) (
 	var count int64
 	err := row.Scan(&count)
 	return count, err
+}
+
+const memberUsers = `-- name: MemberUsers :many
+SELECT u.id, u.account, u.username, u.age, u.sex
+FROM userofgroup m JOIN ` + "`" + `user` + "`" + ` u ON u.account = m.account
+WHERE m.GroupID = ? AND m.account > ? ORDER BY m.account LIMIT ?
+`
+
+type MemberUsersRow struct {
+	ID       int32
+	Account  string
+	Username string
+	Age      sql.NullInt32
+	Sex      sql.NullString
+}
+
+// A group's members, a page of them; orphan rows of an old database have no user.
+func (q *Queries) MemberUsers(ctx context.Context, groupID int32, after string, limit int32) ([]MemberUsersRow, error) {
+	rows, err := q.db.QueryContext(ctx, memberUsers, groupID, after, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []MemberUsersRow
+	for rows.Next() {
+		var i MemberUsersRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Account,
+			&i.Username,
+			&i.Age,
+			&i.Sex,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const members = `-- name: Members :many

@@ -8,6 +8,7 @@ package db
 import (
 	"context"
 	"database/sql"
+	"strings"
 )
 
 const addParticipant = `-- name: AddParticipant :exec
@@ -38,6 +39,89 @@ func (q *Queries) AddParticipant(ctx context.Context, arg AddParticipantParams) 
 	return err
 }
 
+const conversations = `-- name: Conversations :many
+SELECT p.conversation, p.peer, p.group_id, p.joined_seq, p.received_seq, p.read_seq, c.last_seq,
+  m.sender, m.body, m.sent_at, other.received_seq AS peer_received, other.read_seq AS peer_read
+FROM participant p
+JOIN conversation c ON c.id = p.conversation
+LEFT JOIN message m ON m.conversation = p.conversation AND m.seq = c.last_seq
+LEFT JOIN participant other ON other.account = p.peer AND other.conversation = p.conversation
+WHERE p.account = ? AND p.conversation > ?
+ORDER BY p.conversation LIMIT ?
+`
+
+type ConversationsRow struct {
+	Conversation string
+	Peer         sql.NullString
+	GroupID      sql.NullInt32
+	JoinedSeq    int64
+	ReceivedSeq  int64
+	ReadSeq      int64
+	LastSeq      int64
+	Sender       sql.NullString
+	Body         sql.NullString
+	SentAt       sql.NullInt64
+	PeerReceived sql.NullInt64
+	PeerRead     sql.NullInt64
+}
+
+// An account's conversations, a page of them, each with its newest message and, one to one, the friend's marks.
+func (q *Queries) Conversations(ctx context.Context, account string, after string, limit int32) ([]ConversationsRow, error) {
+	rows, err := q.db.QueryContext(ctx, conversations, account, after, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ConversationsRow
+	for rows.Next() {
+		var i ConversationsRow
+		if err := rows.Scan(
+			&i.Conversation,
+			&i.Peer,
+			&i.GroupID,
+			&i.JoinedSeq,
+			&i.ReceivedSeq,
+			&i.ReadSeq,
+			&i.LastSeq,
+			&i.Sender,
+			&i.Body,
+			&i.SentAt,
+			&i.PeerReceived,
+			&i.PeerRead,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const deleteParticipants = `-- name: DeleteParticipants :exec
+DELETE FROM participant WHERE conversation = ? AND account IN (/*SLICE:accounts*/?)
+`
+
+func (q *Queries) DeleteParticipants(ctx context.Context, conversation string, accounts []string) error {
+	query := deleteParticipants
+	var queryParams []interface{}
+	queryParams = append(queryParams, conversation)
+	if len(accounts) > 0 {
+		for _, v := range accounts {
+			queryParams = append(queryParams, v)
+		}
+		query = strings.Replace(query, "/*SLICE:accounts*/?", strings.Repeat(",?", len(accounts))[1:], 1)
+	} else {
+		query = strings.Replace(query, "/*SLICE:accounts*/?", "NULL", 1)
+	}
+	_, err := q.db.ExecContext(ctx, query, queryParams...)
+	return err
+}
+
 const delivered = `-- name: Delivered :one
 SELECT delivered_seq FROM participant WHERE account = ? AND conversation = ?
 `
@@ -56,6 +140,30 @@ INSERT INTO conversation (id, last_seq, created_at) VALUES (?, 0, ?) ON DUPLICAT
 func (q *Queries) EnsureConversation(ctx context.Context, conversation string, createdAt int64) error {
 	_, err := q.db.ExecContext(ctx, ensureConversation, conversation, createdAt)
 	return err
+}
+
+const getParticipant = `-- name: GetParticipant :one
+SELECT joined_seq, delivered_seq, received_seq, read_seq FROM participant WHERE account = ? AND conversation = ?
+`
+
+type GetParticipantRow struct {
+	JoinedSeq    int64
+	DeliveredSeq int64
+	ReceivedSeq  int64
+	ReadSeq      int64
+}
+
+// Where an account stands in a conversation; no row for one who takes no part, or not yet.
+func (q *Queries) GetParticipant(ctx context.Context, account string, conversation string) (GetParticipantRow, error) {
+	row := q.db.QueryRowContext(ctx, getParticipant, account, conversation)
+	var i GetParticipantRow
+	err := row.Scan(
+		&i.JoinedSeq,
+		&i.DeliveredSeq,
+		&i.ReceivedSeq,
+		&i.ReadSeq,
+	)
+	return i, err
 }
 
 const insertMessage = `-- name: InsertMessage :exec
@@ -163,6 +271,58 @@ func (q *Queries) MessagesAfter(ctx context.Context, conversation string, seq in
 	return items, nil
 }
 
+const messagesBefore = `-- name: MessagesBefore :many
+SELECT seq, sender, body, sent_at FROM message
+WHERE conversation = ? AND seq < ? AND seq > ? ORDER BY seq DESC LIMIT ?
+`
+
+type MessagesBeforeParams struct {
+	Conversation string
+	Before       int64
+	After        int64
+	Limit        int32
+}
+
+type MessagesBeforeRow struct {
+	Seq    int64
+	Sender string
+	Body   string
+	SentAt int64
+}
+
+func (q *Queries) MessagesBefore(ctx context.Context, arg MessagesBeforeParams) ([]MessagesBeforeRow, error) {
+	rows, err := q.db.QueryContext(ctx, messagesBefore,
+		arg.Conversation,
+		arg.Before,
+		arg.After,
+		arg.Limit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []MessagesBeforeRow
+	for rows.Next() {
+		var i MessagesBeforeRow
+		if err := rows.Scan(
+			&i.Seq,
+			&i.Sender,
+			&i.Body,
+			&i.SentAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const moveDelivered = `-- name: MoveDelivered :execrows
 UPDATE participant SET delivered_seq = ? WHERE account = ? AND conversation = ? AND delivered_seq < ?
 `
@@ -181,6 +341,36 @@ func (q *Queries) MoveDelivered(ctx context.Context, arg MoveDeliveredParams) (i
 		arg.Account,
 		arg.Conversation,
 		arg.Below,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const moveMarks = `-- name: MoveMarks :execrows
+UPDATE participant
+SET received_seq = GREATEST(received_seq, ?), read_seq = GREATEST(read_seq, ?)
+WHERE account = ? AND conversation = ?
+  AND (received_seq < ? OR read_seq < ?)
+`
+
+type MoveMarksParams struct {
+	Received     int64
+	Seen         int64
+	Account      string
+	Conversation string
+}
+
+// Marks only ever grow. GREATEST is MAX on the embedded engine.
+func (q *Queries) MoveMarks(ctx context.Context, arg MoveMarksParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, moveMarks,
+		arg.Received,
+		arg.Seen,
+		arg.Account,
+		arg.Conversation,
+		arg.Received,
+		arg.Seen,
 	)
 	if err != nil {
 		return 0, err

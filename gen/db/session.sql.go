@@ -43,6 +43,15 @@ func (q *Queries) DeleteExpiredSessions(ctx context.Context, account string, exp
 	return err
 }
 
+const deleteOtherSessions = `-- name: DeleteOtherSessions :exec
+DELETE FROM ` + "`" + `session` + "`" + ` WHERE account = ? AND id <> ?
+`
+
+func (q *Queries) DeleteOtherSessions(ctx context.Context, account string, session string) error {
+	_, err := q.db.ExecContext(ctx, deleteOtherSessions, account, session)
+	return err
+}
+
 const deleteSession = `-- name: DeleteSession :execrows
 DELETE FROM ` + "`" + `session` + "`" + ` WHERE account = ? AND id = ?
 `
@@ -80,6 +89,33 @@ func (q *Queries) GetSession(ctx context.Context, account string, session string
 	return i, err
 }
 
+const otherSessionIDs = `-- name: OtherSessionIDs :many
+SELECT id FROM ` + "`" + `session` + "`" + ` WHERE account = ? AND id <> ?
+`
+
+func (q *Queries) OtherSessionIDs(ctx context.Context, account string, session string) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, otherSessionIDs, account, session)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const sessionIDs = `-- name: SessionIDs :many
 SELECT id FROM ` + "`" + `session` + "`" + ` WHERE account = ?
 `
@@ -97,6 +133,47 @@ func (q *Queries) SessionIDs(ctx context.Context, account string) ([]string, err
 			return nil, err
 		}
 		items = append(items, id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const sessions = `-- name: Sessions :many
+SELECT id, device, created_at, used_at, expires_at FROM ` + "`" + `session` + "`" + ` WHERE account = ? ORDER BY used_at DESC, id
+`
+
+type SessionsRow struct {
+	ID        string
+	Device    string
+	CreatedAt int64
+	UsedAt    int64
+	ExpiresAt int64
+}
+
+func (q *Queries) Sessions(ctx context.Context, account string) ([]SessionsRow, error) {
+	rows, err := q.db.QueryContext(ctx, sessions, account)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []SessionsRow
+	for rows.Next() {
+		var i SessionsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Device,
+			&i.CreatedAt,
+			&i.UsedAt,
+			&i.ExpiresAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
 	}
 	if err := rows.Close(); err != nil {
 		return nil, err

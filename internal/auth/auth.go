@@ -84,28 +84,32 @@ func New(o Options) *Auth {
 // told apart neither by the answer nor by its time. address is the client's, device its User-Agent.
 func (a *Auth) Login(ctx context.Context, account, password, address, device string) (string, error) {
 	account = norm.NFC.String(account)
+	if err := a.checkCredentials(ctx, account, password, address); err != nil {
+		return "", err
+	}
+	return a.begin(ctx, account, device)
+}
+
+// checkCredentials refuses a wrong password, and an account that has failed too often.
+func (a *Auth) checkCredentials(ctx context.Context, account, password, address string) error {
 	now := time.Now()
 	if wait := max(a.perAccount.wait(account, now), a.perAddress.wait(address, now)); wait > 0 {
-		return "", fault.Retry(fault.TooManyAttempts, wait)
+		return fault.Retry(fault.TooManyAttempts, wait)
 	}
 	user, err := a.DB.Read().GetUser(ctx, account)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return "", fmt.Errorf("login: %w", err)
+		return fmt.Errorf("check credentials: %w", err)
 	}
-	hash := user.Password.String
-	if user.Account != account { // a column may ignore trailing spaces; accounts don't
-		hash = ""
-	}
-	ok, err := a.Passwords.Match(ctx, hash, password)
+	ok, err := a.Passwords.Match(ctx, user.Password.String, password)
 	if err != nil {
-		return "", fmt.Errorf("login: %w", err)
+		return fmt.Errorf("check credentials: %w", err)
 	}
 	if !ok {
 		a.perAccount.fail(account, now)
 		a.perAddress.fail(address, now)
-		return "", fault.New(fault.WrongCredentials)
+		return fault.New(fault.WrongCredentials)
 	}
-	return a.begin(ctx, account, device)
+	return nil
 }
 
 // begin stores a new session, drops the account's expired ones, and returns the new one's token.
@@ -199,6 +203,105 @@ func (a *Auth) Logout(ctx context.Context, s Session) error {
 		return fmt.Errorf("logout: %w", err)
 	}
 	a.tell(ctx, s.Account, s.ID)
+	return nil
+}
+
+// Renew returns a fresh token for a session that lives, so that a client stays logged in as long as it comes back.
+func (a *Auth) Renew(ctx context.Context, s Session) (token string, expires time.Time, err error) {
+	if err := a.Check(ctx, s); err != nil {
+		return "", time.Time{}, err
+	}
+	now := time.Now()
+	err = a.DB.Write().TouchSession(ctx, db.TouchSessionParams{
+		UsedAt: now.UnixMilli(), ExpiresAt: now.Add(SessionLife).UnixMilli(), Account: s.Account, Session: s.ID,
+	})
+	if err != nil {
+		return "", time.Time{}, fmt.Errorf("renew: %w", err)
+	}
+	token, err = a.sign(s.Account, s.ID, now)
+	return token, now.Add(TokenLife), err
+}
+
+// Login is a session as its account sees it.
+type Login struct {
+	ID      string
+	Device  string
+	Created time.Time
+	Used    time.Time
+}
+
+// Sessions lists an account's sessions, the one used last first.
+func (a *Auth) Sessions(ctx context.Context, account string) ([]Login, error) {
+	rows, err := a.DB.Read().Sessions(ctx, account)
+	if err != nil {
+		return nil, fmt.Errorf("sessions: %w", err)
+	}
+	now := time.Now().UnixMilli()
+	var logins []Login
+	for _, row := range rows {
+		if row.ExpiresAt > now {
+			logins = append(logins, Login{row.ID, row.Device, time.UnixMilli(row.CreatedAt), time.UnixMilli(row.UsedAt)})
+		}
+	}
+	return logins, nil
+}
+
+// End ends one of an account's sessions; one that is not there has ended already.
+func (a *Auth) End(ctx context.Context, account, id string) error {
+	return a.Logout(ctx, Session{Account: account, ID: id})
+}
+
+// EndOthers ends all sessions of an account but the caller's.
+func (a *Auth) EndOthers(ctx context.Context, s Session) error {
+	var others []string
+	err := a.DB.Tx(ctx, func(tx *store.Tx) (err error) {
+		others, err = a.dropOthers(ctx, tx, s)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("end other sessions: %w", err)
+	}
+	for _, id := range others {
+		a.tell(ctx, s.Account, id)
+	}
+	return nil
+}
+
+func (a *Auth) dropOthers(ctx context.Context, tx *store.Tx, s Session) ([]string, error) {
+	others, err := tx.OtherSessionIDs(ctx, s.Account, s.ID)
+	if err != nil {
+		return nil, err
+	}
+	return others, tx.DeleteOtherSessions(ctx, s.Account, s.ID)
+}
+
+// ChangePassword changes the caller's password, which it must know, and ends its other sessions. Failures count as
+// failed logins.
+func (a *Auth) ChangePassword(ctx context.Context, s Session, old, changed, address string) error {
+	if err := CheckPassword(changed); err != nil {
+		return err
+	}
+	if err := a.checkCredentials(ctx, s.Account, old, address); err != nil {
+		return err
+	}
+	hash, err := a.Passwords.Hash(ctx, changed)
+	if err != nil {
+		return err
+	}
+	var others []string
+	err = a.DB.Tx(ctx, func(tx *store.Tx) (err error) {
+		if _, err = tx.SetPassword(ctx, sql.NullString{String: hash, Valid: true}, s.Account); err != nil {
+			return err
+		}
+		others, err = a.dropOthers(ctx, tx, s)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("change password: %w", err)
+	}
+	for _, id := range others {
+		a.tell(ctx, s.Account, id)
+	}
 	return nil
 }
 

@@ -35,18 +35,23 @@ type Options struct {
 // Service holds the use cases. Safe for concurrent use.
 type Service struct {
 	Options
-	writer *writer
+	drafts *batches[*draft, Message]
+	marks  *batches[*mark, bool]
 }
 
 // New returns a Service. Close it.
 func New(o Options) *Service {
 	s := &Service{Options: o}
-	s.writer = newWriter(s.commit, max(1, o.Lanes))
+	s.drafts = newBatches(max(1, o.Lanes), s.commit)
+	s.marks = newBatches(max(1, o.Lanes), s.commitMarks)
 	return s
 }
 
-// Close waits until the messages under way are stored and answered. No Send may follow.
-func (s *Service) Close() { s.writer.close() }
+// Close waits until the messages and marks under way are stored and answered. No call may follow.
+func (s *Service) Close() {
+	s.drafts.close()
+	s.marks.close()
+}
 
 // Normal returns an account's one spelling: accounts are NFC-normalised and compared by their bytes.
 func Normal(account string) string { return norm.NFC.String(account) }

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"tim/gen/db"
@@ -142,12 +143,25 @@ func (s *Service) LastSeq(ctx context.Context, conversation string) (int64, erro
 	return last, nil
 }
 
-// ConfirmDelivered moves an account's mark of what its sockets of a conversation have confirmed. It only ever grows;
-// for one who has left meanwhile it does nothing.
+// ConfirmDelivered moves an account's mark of what its sockets of a conversation have confirmed, and with it what it has
+// received. It only ever grows; for one who has left meanwhile it does nothing.
 func (s *Service) ConfirmDelivered(ctx context.Context, account, conversation string, seq int64) error {
-	_, err := s.DB.Write().MoveDelivered(ctx, db.MoveDeliveredParams{Seq: seq, Account: account, Conversation: conversation, Below: seq})
+	_, err := s.marks.submit(ctx, conversation, &mark{account: account, conversation: conversation, marks: Marks{Received: seq}, delivered: seq})
+	return err
+}
+
+// before returns the messages before one seq and after another, the last ones of them, in order.
+func (s *Service) before(ctx context.Context, conversation string, before, after int64, limit int) ([]Message, error) {
+	rows, err := s.DB.Read().MessagesBefore(ctx, db.MessagesBeforeParams{
+		Conversation: conversation, Before: before, After: after, Limit: int32(limit),
+	})
 	if err != nil {
-		return fmt.Errorf("confirm delivered: %w", err)
+		return nil, fmt.Errorf("history: %w", err)
 	}
-	return nil
+	messages := make([]Message, len(rows))
+	for i, row := range rows {
+		messages[i] = Message{Seq: row.Seq, Sender: row.Sender, Body: row.Body, SentAt: row.SentAt}
+	}
+	slices.Reverse(messages)
+	return messages, nil
 }

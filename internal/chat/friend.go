@@ -33,6 +33,7 @@ func (s *Service) AddFriend(ctx context.Context, caller, account, friend string)
 	if err != nil {
 		return fmt.Errorf("add friend: %w", err)
 	}
+	s.tell(ctx, Event{Kind: FriendshipBegan, Accounts: []string{caller, friend}})
 	return nil
 }
 
@@ -61,9 +62,7 @@ func (s *Service) DeleteFriend(ctx context.Context, caller, account, friend stri
 	if err != nil {
 		return fmt.Errorf("delete friend: %w", err)
 	}
-	if !s.AllowStrangers {
-		s.tell(ctx, Event{Kind: FriendshipEnded, Conversation: directID(caller, friend)})
-	}
+	s.tell(ctx, Event{Kind: FriendshipEnded, Conversation: directID(caller, friend), Accounts: []string{caller, friend}})
 	return nil
 }
 

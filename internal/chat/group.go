@@ -12,20 +12,29 @@ import (
 	"tim/internal/store"
 )
 
+// Group is a group as its members see it.
+type Group struct {
+	ID    int32
+	Name  string
+	Owner string // "" for none
+}
+
 // CreateGroup makes a group, whose owner and first member is its creator, and returns its id. For account itself.
 func (s *Service) CreateGroup(ctx context.Context, caller, account, name string) (int32, error) {
 	if err := own(caller, account); err != nil {
 		return 0, err
 	}
-	var group int32
+	var c change
 	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
 		id, err := tx.CreateGroup(ctx, name, nullable(caller))
 		if err != nil {
 			return err
 		}
-		group = int32(id)
-		_, err = s.admit(ctx, tx, group, caller)
-		return err
+		c = change{tx: tx, group: int32(id), actor: caller}
+		if err := c.lock(ctx); err != nil {
+			return err
+		}
+		return c.admit(ctx, caller)
 	})
 	if store.IsDuplicate(err) {
 		return 0, fault.New(fault.GroupNameTaken)
@@ -33,91 +42,291 @@ func (s *Service) CreateGroup(ctx context.Context, caller, account, name string)
 	if err != nil {
 		return 0, fmt.Errorf("create group: %w", err)
 	}
-	return group, nil
+	s.tellChange(ctx, c)
+	return c.group, nil
 }
 
 // JoinGroup makes an account a member. Repeating it changes nothing. For account itself.
 func (s *Service) JoinGroup(ctx context.Context, caller, account string, group int32) error {
-	if err := own(caller, account); err != nil {
-		return err
-	}
-	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
-		if _, err := tx.GetGroup(ctx, group); err != nil {
-			return notFound(err, fault.UnknownGroup)
-		}
-		_, err := s.admit(ctx, tx, group, caller)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("join group: %w", err)
-	}
-	return nil
+	return s.changeGroup(ctx, "join group", caller, account, group, func(c *change) error { return c.admit(ctx, caller) })
 }
 
-// admit makes an account a member whose marks start where the conversation stands, unless it is one already.
-func (s *Service) admit(ctx context.Context, tx *store.Tx, group int32, account string) (joined bool, err error) {
-	conversation := groupID(group)
-	last, err := lock(ctx, tx, conversation)
-	if err != nil {
-		return false, err
-	}
-	members, err := tx.IsMember(ctx, group, account)
-	if err != nil || members > 0 {
-		return false, err
-	}
-	if err := tx.AddMember(ctx, group, account, time.Now().UnixMilli()); err != nil {
-		return false, err
-	}
-	return true, tx.AddParticipant(ctx, db.AddParticipantParams{
-		Account: account, Conversation: conversation, GroupID: sql.NullInt32{Int32: group, Valid: true}, JoinedSeq: last,
+// AddMember makes a friend a member. Repeating it changes nothing. For the owner; account is the owner's.
+func (s *Service) AddMember(ctx context.Context, caller, account string, group int32, member string) error {
+	member = Normal(member)
+	return s.changeGroup(ctx, "add member", caller, account, group, func(c *change) error {
+		if err := c.mustOwn(); err != nil {
+			return err
+		}
+		if _, err := s.account(ctx, c.tx.Queries, member); err != nil {
+			return err
+		}
+		if member != caller && !s.AllowStrangers {
+			if friend, err := s.isFriend(ctx, c.tx.Queries, caller, member); err != nil || !friend {
+				return errors.Join(err, fault.New(fault.NotFriends))
+			}
+		}
+		return c.admit(ctx, member)
 	})
 }
 
 // LeaveGroup ends a membership and closes the account's sockets of the group. When the owner leaves, the oldest member
 // inherits. For account itself.
 func (s *Service) LeaveGroup(ctx context.Context, caller, account string, group int32) error {
-	if err := own(caller, account); err != nil {
+	return s.changeGroup(ctx, "leave group", caller, account, group, func(c *change) error {
+		if err := c.expel(ctx, caller); err != nil {
+			return err
+		}
+		if c.owner != caller {
+			return nil
+		}
+		heir, err := c.tx.OldestMember(ctx, group)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		return c.handTo(ctx, heir)
+	})
+}
+
+// RemoveMember ends somebody else's membership and closes that account's sockets of the group. For the owner; account is
+// the owner's.
+func (s *Service) RemoveMember(ctx context.Context, caller, account string, group int32, member string) error {
+	member = Normal(member)
+	return s.changeGroup(ctx, "remove member", caller, account, group, func(c *change) error {
+		if err := c.mustOwn(); err != nil {
+			return err
+		}
+		if member == caller {
+			return fault.Invalid(fault.InvalidParameter, "MemberAccount", "must be somebody else; to leave, leave")
+		}
+		return c.expel(ctx, member)
+	})
+}
+
+// HandOver makes a member the owner. For the owner; account is the owner's.
+func (s *Service) HandOver(ctx context.Context, caller, account string, group int32, member string) error {
+	member = Normal(member)
+	return s.changeGroup(ctx, "hand over group", caller, account, group, func(c *change) error {
+		if err := c.mustOwn(); err != nil {
+			return err
+		}
+		members, err := c.tx.IsMember(ctx, group, member)
+		if err != nil {
+			return err
+		}
+		if members == 0 {
+			return fault.New(fault.NotInGroup)
+		}
+		return c.handTo(ctx, member)
+	})
+}
+
+// Dissolve ends a group and closes all its sockets. Its name is free again; its history nobody can read any more. For
+// the owner; account is the owner's.
+func (s *Service) Dissolve(ctx context.Context, caller, account string, group int32) error {
+	return s.changeGroup(ctx, "dissolve group", caller, account, group, func(c *change) error {
+		if err := c.mustOwn(); err != nil {
+			return err
+		}
+		members, err := c.tx.Members(ctx, group)
+		if err != nil {
+			return err
+		}
+		if err := c.note(ctx, GroupDissolved, ""); err != nil {
+			return err
+		}
+		if len(members) > 0 {
+			if err := c.tx.DeleteParticipants(ctx, c.conversation(), members); err != nil {
+				return err
+			}
+		}
+		if err := c.tx.DeleteMembers(ctx, group); err != nil {
+			return err
+		}
+		c.gone = members
+		_, err = c.tx.DeleteGroup(ctx, group)
 		return err
-	}
-	conversation := groupID(group)
+	})
+}
+
+// SetOwner names the owner of a group, who must be a member. For operators.
+func (s *Service) SetOwner(ctx context.Context, group int32, account string) error {
+	account = Normal(account)
 	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
 		if _, err := tx.GetGroup(ctx, group); err != nil {
 			return notFound(err, fault.UnknownGroup)
 		}
-		if _, err := lock(ctx, tx, conversation); err != nil {
-			return err
-		}
-		removed, err := tx.RemoveMember(ctx, group, caller)
+		members, err := tx.IsMember(ctx, group, account)
 		if err != nil {
 			return err
 		}
-		if removed == 0 {
-			return fault.New(fault.NotInGroup)
+		if members == 0 {
+			return ErrGroupOwner
 		}
-		if err := tx.RemoveParticipant(ctx, caller, conversation); err != nil {
+		_, err = tx.SetGroupOwner(ctx, nullable(account), group)
+		return err
+	})
+	if err != nil && !errors.Is(err, ErrGroupOwner) {
+		return fmt.Errorf("set owner: %w", err)
+	}
+	return err
+}
+
+// Groups lists a page of an account's groups, by id, after one. For account itself.
+func (s *Service) Groups(ctx context.Context, caller, account string, after int32, limit int) ([]Group, error) {
+	if err := own(caller, account); err != nil {
+		return nil, err
+	}
+	rows, err := s.DB.Read().Groups(ctx, caller, after, int32(limit))
+	if err != nil {
+		return nil, fmt.Errorf("groups: %w", err)
+	}
+	groups := make([]Group, len(rows))
+	for i, row := range rows {
+		groups[i] = Group{ID: row.Groupid, Name: row.Groupname, Owner: row.Creator.String}
+	}
+	return groups, nil
+}
+
+// Members lists a page of a group's members, by account, after one. For members; account is the caller's.
+func (s *Service) Members(ctx context.Context, caller, account string, group int32, after string, limit int) ([]User, error) {
+	if err := own(caller, account); err != nil {
+		return nil, err
+	}
+	if err := s.mayOpen(ctx, caller, ToGroup(group)); err != nil {
+		return nil, err
+	}
+	rows, err := s.DB.Read().MemberUsers(ctx, group, Normal(after), int32(limit))
+	if err != nil {
+		return nil, fmt.Errorf("members: %w", err)
+	}
+	users := make([]User, len(rows))
+	for i, row := range rows {
+		users[i] = User{ID: int64(row.ID), Account: row.Account, Username: row.Username, Sex: sex(row.Sex), Age: row.Age.Int32}
+	}
+	s.markOnline(ctx, users)
+	return users, nil
+}
+
+// change is a change of a group under way in a transaction that holds the group's lock, and afterwards what there is to
+// tell of it.
+type change struct {
+	tx    *store.Tx
+	group int32
+	actor string
+	owner string
+	last  int64 // seq
+	news  []Event
+	gone  []string // accounts whose membership it ended
+}
+
+func (c *change) conversation() string { return groupID(c.group) }
+
+// changeGroup runs one change of a group in one transaction, and tells the sockets of it once it is committed.
+func (s *Service) changeGroup(ctx context.Context, what, caller, account string, group int32, do func(*change) error) error {
+	if err := own(caller, account); err != nil {
+		return err
+	}
+	var c change
+	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
+		c = change{tx: tx, group: group, actor: caller}
+		if err := c.lock(ctx); err != nil {
 			return err
 		}
-		return inherit(ctx, tx, group, caller)
+		row, err := tx.GetGroup(ctx, group)
+		if err != nil {
+			return notFound(err, fault.UnknownGroup)
+		}
+		c.owner = row.Creator.String
+		return do(&c)
 	})
 	if err != nil {
-		return fmt.Errorf("leave group: %w", err)
+		return fmt.Errorf("%s: %w", what, err)
 	}
-	s.tell(ctx, Event{Kind: MemberLeft, Conversation: conversation, Account: caller})
+	s.tellChange(ctx, c)
 	return nil
 }
 
-// inherit hands a group on to its oldest member if the one who left was its owner.
-func inherit(ctx context.Context, tx *store.Tx, group int32, left string) error {
-	row, err := tx.GetGroup(ctx, group)
-	if err != nil || row.Creator.String != left {
-		return err
+func (s *Service) tellChange(ctx context.Context, c change) {
+	for _, e := range c.news {
+		s.tell(ctx, e)
 	}
-	heir, err := tx.OldestMember(ctx, group)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return err
-	}
-	_, err = tx.SetGroupOwner(ctx, nullable(heir), group)
+}
+
+func (c *change) lock(ctx context.Context) (err error) {
+	c.last, err = lock(ctx, c.tx, c.conversation())
 	return err
+}
+
+func (c *change) mustOwn() error {
+	if c.owner != c.actor {
+		return fault.New(fault.NotTheOwner)
+	}
+	return nil
+}
+
+// admit makes an account a member whose marks start where the conversation stands, unless it is one already.
+func (c *change) admit(ctx context.Context, account string) error {
+	members, err := c.tx.IsMember(ctx, c.group, account)
+	if err != nil || members > 0 {
+		return err
+	}
+	if err := c.tx.AddMember(ctx, c.group, account, time.Now().UnixMilli()); err != nil {
+		return err
+	}
+	if err := c.note(ctx, MemberJoined, account); err != nil {
+		return err
+	}
+	return c.tx.AddParticipant(ctx, db.AddParticipantParams{
+		Account: account, Conversation: c.conversation(), GroupID: sql.NullInt32{Int32: c.group, Valid: true}, JoinedSeq: c.last,
+	})
+}
+
+// expel ends a membership, NotInGroup where there is none.
+func (c *change) expel(ctx context.Context, account string) error {
+	removed, err := c.tx.RemoveMember(ctx, c.group, account)
+	if err != nil {
+		return err
+	}
+	if removed == 0 {
+		return fault.New(fault.NotInGroup)
+	}
+	if err := c.note(ctx, MemberLeft, account); err != nil {
+		return err
+	}
+	return c.tx.RemoveParticipant(ctx, account, c.conversation())
+}
+
+// handTo makes an account, or nobody, the owner.
+func (c *change) handTo(ctx context.Context, account string) error {
+	if _, err := c.tx.SetGroupOwner(ctx, nullable(account), c.group); err != nil {
+		return err
+	}
+	if account == "" {
+		return nil
+	}
+	return c.note(ctx, OwnerChanged, account)
+}
+
+// note writes what happened into the group's history, and keeps the news of it for after the commit.
+func (c *change) note(ctx context.Context, kind EventKind, account string) error {
+	c.last++
+	m := Message{
+		Seq: c.last, Sender: c.actor, Body: noticeContent(string(kind), c.actor, account).encode(), SentAt: time.Now().UnixMilli(),
+	}
+	err := c.tx.InsertMessage(ctx, db.InsertMessageParams{
+		Conversation: c.conversation(), Seq: m.Seq, Sender: m.Sender, Body: m.Body, SentAt: m.SentAt,
+	})
+	if err == nil {
+		err = c.tx.SetLastSeq(ctx, c.last, c.conversation())
+	}
+	if err != nil {
+		return fmt.Errorf("note in the history: %w", err)
+	}
+	c.news = append(c.news,
+		Event{Kind: MessageStored, Conversation: c.conversation(), Group: c.group, Message: &m},
+		Event{Kind: kind, Conversation: c.conversation(), Group: c.group, Account: account, Actor: c.actor, Seq: c.last})
+	return nil
 }
 
 // lock takes a conversation's lock until the transaction ends, making the conversation if need be, and returns its

@@ -2,12 +2,15 @@ package chat
 
 import (
 	"context"
-	"encoding/json"
+	"database/sql"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	"tim/gen/db"
+	"tim/internal/fault"
 	"tim/internal/store"
 )
 
@@ -15,38 +18,22 @@ import (
 type Message struct {
 	Seq    int64  `json:"seq"`
 	Sender string `json:"sender"`
-	Body   string `json:"body"`   // JSON, see TextBody
+	Body   string `json:"body"`   // a Content, encoded
 	SentAt int64  `json:"sentAt"` // ms since 1970
 }
 
-type textBody struct {
-	Kind string `json:"kind"`
-	Text string `json:"text"`
-}
-
-// TextBody is the body of a message that is plain text.
-func TextBody(text string) string {
-	body, err := json.Marshal(textBody{Kind: "text", Text: text})
-	if err != nil {
-		panic(err) // two strings always marshal
-	}
-	return string(body)
-}
-
-// Text is the message as plain text: its text, or, for bodies of another kind, their JSON.
-func (m Message) Text() string {
-	var body textBody
-	if err := json.Unmarshal([]byte(m.Body), &body); err != nil || body.Kind != "text" {
-		return m.Body
-	}
-	return body.Text
-}
+// MaxClientID is the most bytes that a client id may have.
+const MaxClientID = 64
 
 // Send stores a message and, once it is committed, tells the sockets. When it returns without an error the message
-// will be read; with one, whether it was stored is not known unless the error is a fault of the request. For members
-// and friends.
-func (s *Service) Send(ctx context.Context, caller string, t Target, body string) (Message, error) {
-	return s.writer.submit(ctx, &draft{sender: caller, target: t, conversation: t.Conversation(caller), body: body})
+// will be read; with one, whether it was stored is not known unless the error is a fault of the request. The same
+// client id by the same sender in the same conversation is the same message, for ever; "" for a sender that knows none.
+// For members and friends.
+func (s *Service) Send(ctx context.Context, caller string, t Target, c Content, clientID string) (Message, error) {
+	d := &draft{
+		sender: caller, target: t, conversation: t.Conversation(caller), clientID: clientID, body: c.normal().encode(), replyTo: c.ReplyTo,
+	}
+	return s.drafts.submit(ctx, d.conversation, d)
 }
 
 // draft is a message on its way into the database.
@@ -54,54 +41,50 @@ type draft struct {
 	sender       string
 	target       Target
 	conversation string
+	clientID     string
 	body         string
+	replyTo      int64
 
 	message Message
-	err     error // refused: the others of its batch are stored nonetheless
-	done    chan struct{}
+	again   bool  // it was stored before
+	refusal error // the others of its batch are stored nonetheless
 }
 
-// commit stores a batch in one transaction: it locks the conversations in one order, checks rights, numbers, and
-// inserts the messages together. On return every draft has its message or its error.
-func (s *Service) commit(ctx context.Context, batch []*draft) {
+type waitingDraft = waiting[*draft, Message]
+
+// commit stores a batch in one transaction: it locks the conversations in one order, checks rights, finds retries,
+// numbers, and inserts the messages together.
+func (s *Service) commit(ctx context.Context, batch []*waitingDraft) {
 	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
 		last, err := lockAll(ctx, tx, batch)
 		if err != nil {
 			return err
 		}
-		var rows []db.InsertMessageParams
-		for _, d := range batch {
-			if d.err = s.mayWrite(ctx, tx.Queries, d.sender, d.target); d.err != nil {
-				continue
-			}
-			if err := begin(ctx, tx, d, last[d.conversation]); err != nil {
+		n := numbering{last: last, own: make(map[ownID]*draft)}
+		for _, w := range batch {
+			if err := s.number(ctx, tx, w.item, &n); err != nil {
 				return err
 			}
-			last[d.conversation]++
-			d.message = Message{Seq: last[d.conversation], Sender: d.sender, Body: d.body, SentAt: time.Now().UnixMilli()}
-			rows = append(rows, db.InsertMessageParams{
-				Conversation: d.conversation, Seq: d.message.Seq, Sender: d.sender, Body: d.body, SentAt: d.message.SentAt,
-			})
 		}
-		return s.insert(ctx, tx, rows, last)
+		return n.insert(ctx, tx)
 	})
-	for _, d := range batch {
-		if err != nil {
-			d.err = fmt.Errorf("store messages: %w", err)
-		}
-		close(d.done)
+	if err != nil {
+		err = fmt.Errorf("store messages: %w", err)
 	}
-	for _, d := range batch {
-		if d.err == nil {
-			s.tell(ctx, Event{Kind: MessageStored, Conversation: d.conversation, Message: &d.message})
+	for _, w := range batch {
+		w.done(w.item.message, errors.Join(err, w.item.refusal))
+	}
+	for _, w := range batch {
+		if d := w.item; err == nil && d.refusal == nil && !d.again {
+			s.tellSides(ctx, d.sender, d.target, Event{Kind: MessageStored, Conversation: d.conversation, Message: &d.message})
 		}
 	}
 }
 
-func lockAll(ctx context.Context, tx *store.Tx, batch []*draft) (map[string]int64, error) {
+func lockAll(ctx context.Context, tx *store.Tx, batch []*waitingDraft) (map[string]int64, error) {
 	conversations := make([]string, len(batch))
-	for i, d := range batch {
-		conversations[i] = d.conversation
+	for i, w := range batch {
+		conversations[i] = w.item.conversation
 	}
 	slices.Sort(conversations)
 	last := make(map[string]int64, len(batch))
@@ -113,6 +96,77 @@ func lockAll(ctx context.Context, tx *store.Tx, batch []*draft) (map[string]int6
 		last[c] = seq
 	}
 	return last, nil
+}
+
+// numbering is what a batch's transaction has numbered so far.
+type numbering struct {
+	last map[string]int64
+	rows []db.InsertMessageParams
+	own  map[ownID]*draft
+}
+
+// ownID is a client id with whose it is.
+type ownID struct{ conversation, sender, clientID string }
+
+// number gives a draft its seq, or that of the message it repeats, or refuses it.
+func (s *Service) number(ctx context.Context, tx *store.Tx, d *draft, n *numbering) error {
+	d.message, d.again, d.refusal = Message{}, false, nil // the transaction may be run again
+	err := s.mayWrite(ctx, tx.Queries, d.sender, d.target)
+	var refused *fault.Fault
+	if errors.As(err, &refused) {
+		d.refusal = err
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if found, err := n.repeats(ctx, tx, d); found || err != nil {
+		return err
+	}
+	if d.replyTo > n.last[d.conversation] {
+		d.refusal = fault.Invalid(fault.InvalidBody, "replyTo", "must be the seq of a message of the conversation")
+		return nil
+	}
+	if err := begin(ctx, tx, d, n.last[d.conversation]); err != nil {
+		return err
+	}
+	n.last[d.conversation]++
+	d.message = Message{Seq: n.last[d.conversation], Sender: d.sender, Body: d.body, SentAt: time.Now().UnixMilli()}
+	n.rows = append(n.rows, db.InsertMessageParams{
+		Conversation: d.conversation, Seq: d.message.Seq, Sender: d.sender, ClientID: nullable(d.clientID), Body: d.body, SentAt: d.message.SentAt,
+	})
+	if d.clientID != "" {
+		n.own[ownID{d.conversation, d.sender, d.clientID}] = d
+	}
+	return nil
+}
+
+// repeats finds the message that a draft repeats, in its own batch or in the database, by its client id. The same id
+// with another content is refused.
+func (n *numbering) repeats(ctx context.Context, tx *store.Tx, d *draft) (bool, error) {
+	if d.clientID == "" {
+		return false, nil
+	}
+	if first, ok := n.own[ownID{d.conversation, d.sender, d.clientID}]; ok {
+		d.repeat(first.message)
+		return true, nil
+	}
+	row, err := tx.MessageByClientID(ctx, d.conversation, d.sender, nullable(d.clientID))
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for the client id: %w", err)
+	}
+	d.repeat(Message{Seq: row.Seq, Sender: d.sender, Body: row.Body, SentAt: row.SentAt})
+	return true, nil
+}
+
+func (d *draft) repeat(stored Message) {
+	d.message, d.again = stored, true
+	if stored.Body != d.body {
+		d.refusal = fault.New(fault.ClientIDReused)
+	}
 }
 
 // begin makes both sides of a one-to-one conversation with its first message.
@@ -128,20 +182,29 @@ func begin(ctx context.Context, tx *store.Tx, d *draft, last int64) error {
 	return nil
 }
 
-func (s *Service) insert(ctx context.Context, tx *store.Tx, rows []db.InsertMessageParams, last map[string]int64) error {
-	if len(rows) == 0 {
+// insert stores what was numbered, and moves the senders' own marks: whoever writes has read what came before.
+func (n *numbering) insert(ctx context.Context, tx *store.Tx) error {
+	if len(n.rows) == 0 {
 		return nil
 	}
-	if err := tx.InsertMessages(ctx, rows); err != nil {
+	if err := tx.InsertMessages(ctx, n.rows); err != nil {
 		return fmt.Errorf("insert messages: %w", err)
 	}
-	written := make(map[string]bool, len(last))
-	for _, row := range rows {
-		written[row.Conversation] = true
+	last := make(map[participantKey]int64)
+	for _, row := range n.rows {
+		last[participantKey{row.Conversation, row.Sender}] = row.Seq
 	}
-	for conversation := range written {
-		if err := tx.SetLastSeq(ctx, last[conversation], conversation); err != nil {
-			return fmt.Errorf("number messages: %w", err)
+	numbered := ""
+	for _, k := range slices.SortedFunc(maps.Keys(last), participantKey.compare) {
+		if k.conversation != numbered {
+			numbered = k.conversation
+			if err := tx.SetLastSeq(ctx, n.last[numbered], numbered); err != nil {
+				return fmt.Errorf("number messages: %w", err)
+			}
+		}
+		_, err := tx.MoveMarks(ctx, db.MoveMarksParams{Received: last[k], Seen: last[k], Account: k.account, Conversation: k.conversation})
+		if err != nil {
+			return fmt.Errorf("move the sender's marks: %w", err)
 		}
 	}
 	return nil

@@ -3,8 +3,8 @@ package chat
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
+	"unicode/utf8"
 
 	"tim/gen/db"
 	"tim/internal/fault"
@@ -62,6 +62,66 @@ func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
 		return User{}, fmt.Errorf("register: %w", err)
 	}
 	return User{ID: id, Account: account, Username: r.Username, Sex: r.Sex, Age: row.Age.Int32}, nil
+}
+
+// Changes are what an account may change of its profile; nil leaves a field as it is.
+type Changes struct {
+	Username *string
+	Age      *int32
+	Sex      *string
+}
+
+// UpdateProfile changes the caller's profile and returns it as it is now.
+func (s *Service) UpdateProfile(ctx context.Context, caller string, c Changes) (User, error) {
+	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
+		row, err := s.account(ctx, tx.Queries, caller)
+		if err != nil {
+			return err
+		}
+		update := db.UpdateProfileParams{Username: row.Username, Age: row.Age, Sex: row.Sex, Account: caller}
+		if c.Username != nil {
+			update.Username = *c.Username
+		}
+		if c.Age != nil {
+			update.Age = sql.NullInt32{Int32: *c.Age, Valid: true}
+		}
+		if c.Sex != nil {
+			update.Sex = sql.NullString{String: *c.Sex, Valid: true}
+		}
+		_, err = tx.UpdateProfile(ctx, update)
+		return err
+	})
+	if err != nil {
+		return User{}, fmt.Errorf("update profile: %w", err)
+	}
+	return s.Profile(ctx, caller)
+}
+
+// FindUsers returns users whose account or display name begins with a keyword, at most limit. For every account.
+func (s *Service) FindUsers(ctx context.Context, keyword string, limit int) ([]User, error) {
+	keyword = Normal(keyword)
+	beyond := keyword + string(utf8.MaxRune)
+	accounts, err := s.DB.Read().UsersByAccountPrefix(ctx, keyword, beyond, int32(limit))
+	if err != nil {
+		return nil, fmt.Errorf("find users by account: %w", err)
+	}
+	names, err := s.DB.Read().UsersByUsernamePrefix(ctx, keyword, beyond, int32(limit))
+	if err != nil {
+		return nil, fmt.Errorf("find users by display name: %w", err)
+	}
+	var users []User
+	found := make(map[string]bool)
+	for _, row := range accounts {
+		found[row.Account] = true
+		users = append(users, User{ID: int64(row.ID), Account: row.Account, Username: row.Username, Sex: sex(row.Sex), Age: row.Age.Int32})
+	}
+	for _, row := range names {
+		if !found[row.Account] && len(users) < limit {
+			users = append(users, User{ID: int64(row.ID), Account: row.Account, Username: row.Username, Sex: sex(row.Sex), Age: row.Age.Int32})
+		}
+	}
+	s.markOnline(ctx, users)
+	return users, nil
 }
 
 // What a new account may have; the spec says the rest.
@@ -167,29 +227,6 @@ func (s *Service) Usernames(ctx context.Context, accounts []string) ([]string, e
 		}
 	}
 	return out, nil
-}
-
-// SetOwner names the owner of a group, who must be a member. For operators.
-func (s *Service) SetOwner(ctx context.Context, group int32, account string) error {
-	account = Normal(account)
-	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
-		if _, err := tx.GetGroup(ctx, group); err != nil {
-			return notFound(err, fault.UnknownGroup)
-		}
-		members, err := tx.IsMember(ctx, group, account)
-		if err != nil {
-			return err
-		}
-		if members == 0 {
-			return ErrGroupOwner
-		}
-		_, err = tx.SetGroupOwner(ctx, nullable(account), group)
-		return err
-	})
-	if err != nil && !errors.Is(err, ErrGroupOwner) {
-		return fmt.Errorf("set owner: %w", err)
-	}
-	return err
 }
 
 func sex(s sql.NullString) *string {

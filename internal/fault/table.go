@@ -10,6 +10,7 @@ import (
 const (
 	AccountTaken         Reason = "account_taken"
 	BodyTooLarge         Reason = "body_too_large"
+	ClientIDReused       Reason = "client_id_reused"
 	ExpiredLink          Reason = "expired_link"
 	ExpiredToken         Reason = "expired_token"
 	FileTooLarge         Reason = "file_too_large"
@@ -28,6 +29,7 @@ const (
 	NotAMember           Reason = "not_a_member"
 	NotFriends           Reason = "not_friends"
 	NotInGroup           Reason = "not_in_group"
+	NotTheOwner          Reason = "not_the_owner"
 	NotYourAccount       Reason = "not_your_account"
 	OriginNotAllowed     Reason = "origin_not_allowed"
 	RangeNotSatisfiable  Reason = "range_not_satisfiable"
@@ -84,6 +86,7 @@ var unauthenticated = Text{"用户认证失败请查询登录", "not authenticat
 var table = map[Reason]row{
 	AccountTaken:        {status: http.StatusConflict, text: Text{"此账号已存在", "this account exists already"}},
 	BodyTooLarge:        {status: http.StatusRequestEntityTooLarge, text: Text{"请求内容过大", "the request body is too large"}},
+	ClientIDReused:      {status: http.StatusConflict, text: Text{"消息标识已用于其他内容", "the client id was used for another message"}},
 	ExpiredLink:         {status: http.StatusForbidden, text: Text{"链接已过期", "the link has expired"}},
 	ExpiredToken:        {status: http.StatusUnauthorized, text: unauthenticated},
 	FileTooLarge:        {status: http.StatusRequestEntityTooLarge, text: Text{"上传失败", "upload failed: the file is too large"}},
@@ -100,6 +103,7 @@ var table = map[Reason]row{
 	MissingToken:        {status: http.StatusUnauthorized, text: unauthenticated},
 	NoAvatar:            {status: http.StatusNotFound, text: Text{"没有头像", "no avatar"}},
 	NotFriends:          {status: http.StatusForbidden, text: Text{"对方不是好友", "not a friend"}},
+	NotTheOwner:         {status: http.StatusForbidden, text: Text{"只有群主可以操作", "only the group's owner may do this"}},
 	NotYourAccount:      {status: http.StatusForbidden, text: Text{"无权操作其他账号", "the account is somebody else's"}},
 	OriginNotAllowed:    {status: http.StatusForbidden, text: Text{"来源不被允许", "origin not allowed"}},
 	RangeNotSatisfiable: {status: http.StatusRequestedRangeNotSatisfiable, text: Text{"请求范围无效", "range not satisfiable"}},

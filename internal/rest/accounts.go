@@ -51,6 +51,52 @@ func (h *handlers) UserLogout(ctx context.Context, _ api.UserLogoutRequestObject
 	return api.UserLogout200JSONResponse(done(ctx, loggedOut)), nil
 }
 
+// GetProfile returns a user.
+func (h *handlers) GetProfile(ctx context.Context, r api.GetProfileRequestObject) (api.GetProfileResponseObject, error) {
+	user, err := h.chat.Profile(ctx, r.Params.Account)
+	if err != nil {
+		return nil, err
+	}
+	return api.GetProfile200JSONResponse{Code: fault.CodeSuccess, Message: "ok", Data: userOf(user)}, nil
+}
+
+// FindUsers returns users by a keyword.
+func (h *handlers) FindUsers(ctx context.Context, r api.FindUsersRequestObject) (api.FindUsersResponseObject, error) {
+	users, err := h.chat.FindUsers(ctx, r.Params.Keyword, int(or(r.Params.Limit, 20)))
+	if err != nil {
+		return nil, err
+	}
+	return api.FindUsers200JSONResponse{Code: fault.CodeSuccess, Message: "ok", Data: usersOf(users)}, nil
+}
+
+// UpdateProfile changes the caller's profile.
+func (h *handlers) UpdateProfile(ctx context.Context, r api.UpdateProfileRequestObject) (api.UpdateProfileResponseObject, error) {
+	user, err := h.chat.UpdateProfile(ctx, requestOf(ctx).session.Account, chat.Changes{
+		Username: r.Body.Username, Age: r.Body.Age, Sex: (*string)(r.Body.Sex),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return api.UpdateProfile200JSONResponse{Code: fault.CodeSuccess, Message: say(ctx, changed), Data: userOf(user)}, nil
+}
+
+// ChangePassword changes the caller's password.
+func (h *handlers) ChangePassword(ctx context.Context, r api.ChangePasswordRequestObject) (api.ChangePasswordResponseObject, error) {
+	req := requestOf(ctx)
+	if err := h.auth.ChangePassword(ctx, req.session, r.Body.OldPassword, r.Body.NewPassword, req.address); err != nil {
+		return nil, err
+	}
+	return api.ChangePassword200JSONResponse(done(ctx, changed)), nil
+}
+
+func usersOf(users []chat.User) []api.User {
+	out := make([]api.User, len(users))
+	for i, u := range users {
+		out[i] = userOf(u)
+	}
+	return out
+}
+
 func userOf(u chat.User) api.User {
 	out := api.User{ID: u.ID, Username: u.Username, Account: u.Account, Age: u.Age, Sex: nullable.NewNullNullable[string]()}
 	if u.Sex != nil {

@@ -35,3 +35,61 @@ func (h *handlers) LeaveGroup(ctx context.Context, r api.LeaveGroupRequestObject
 	}
 	return api.LeaveGroup200JSONResponse(done(ctx, groupLeft)), nil
 }
+
+// AddMember serves addMember.
+func (h *handlers) AddMember(ctx context.Context, r api.AddMemberRequestObject) (api.AddMemberResponseObject, error) {
+	err := h.chat.AddMember(ctx, requestOf(ctx).session.Account, r.Params.UserAccount, r.Params.GroupID, r.Params.MemberAccount)
+	if err != nil {
+		return nil, err
+	}
+	return api.AddMember200JSONResponse(done(ctx, memberAdded)), nil
+}
+
+// RemoveMember serves removeMember.
+func (h *handlers) RemoveMember(ctx context.Context, r api.RemoveMemberRequestObject) (api.RemoveMemberResponseObject, error) {
+	err := h.chat.RemoveMember(ctx, requestOf(ctx).session.Account, r.Params.UserAccount, r.Params.GroupID, r.Params.MemberAccount)
+	if err != nil {
+		return nil, err
+	}
+	return api.RemoveMember200JSONResponse(done(ctx, memberRemoved)), nil
+}
+
+// TransferGroup serves transferGroup.
+func (h *handlers) TransferGroup(ctx context.Context, r api.TransferGroupRequestObject) (api.TransferGroupResponseObject, error) {
+	err := h.chat.HandOver(ctx, requestOf(ctx).session.Account, r.Params.UserAccount, r.Params.GroupID, r.Params.MemberAccount)
+	if err != nil {
+		return nil, err
+	}
+	return api.TransferGroup200JSONResponse(done(ctx, groupHandedOver)), nil
+}
+
+// DissolveGroup ends a group.
+func (h *handlers) DissolveGroup(ctx context.Context, r api.DissolveGroupRequestObject) (api.DissolveGroupResponseObject, error) {
+	err := h.chat.Dissolve(ctx, requestOf(ctx).session.Account, r.Params.UserAccount, r.Params.GroupID)
+	if err != nil {
+		return nil, err
+	}
+	return api.DissolveGroup200JSONResponse(done(ctx, groupDissolved)), nil
+}
+
+// GetGroups lists the caller's groups.
+func (h *handlers) GetGroups(ctx context.Context, r api.GetGroupsRequestObject) (api.GetGroupsResponseObject, error) {
+	groups, err := h.chat.Groups(ctx, requestOf(ctx).session.Account, r.Params.Account, or(r.Params.After, 0), int(or(r.Params.Limit, 100)))
+	if err != nil {
+		return nil, err
+	}
+	out := api.GetGroups200JSONResponse{Code: fault.CodeSuccess, Message: "ok", Data: make([]api.Group, len(groups))}
+	for i, g := range groups {
+		out.Data[i] = api.Group{GroupID: g.ID, GroupName: g.Name, Owner: g.Owner}
+	}
+	return out, nil
+}
+
+// GetGroupMembers lists a group's members.
+func (h *handlers) GetGroupMembers(ctx context.Context, r api.GetGroupMembersRequestObject) (api.GetGroupMembersResponseObject, error) {
+	users, err := h.chat.Members(ctx, requestOf(ctx).session.Account, r.Params.Account, r.Params.GroupID, or(r.Params.After, ""), int(or(r.Params.Limit, 100)))
+	if err != nil {
+		return nil, err
+	}
+	return api.GetGroupMembers200JSONResponse{Code: fault.CodeSuccess, Message: "ok", Data: usersOf(users)}, nil
+}

@@ -15,3 +15,15 @@ SELECT account FROM `user` WHERE username = BINARY sqlc.arg(username) LIMIT 2;
 
 -- name: SetPassword :execrows
 UPDATE `user` SET password = ? WHERE account = ?;
+
+-- name: UpdateProfile :execrows
+UPDATE `user` SET username = ?, age = ?, sex = ? WHERE account = sqlc.arg(account);
+
+-- By the beginning of the account or the display name: from the keyword to the first text that doesn't begin so.
+-- name: UsersByAccountPrefix :many
+SELECT id, account, username, age, sex FROM `user`
+WHERE account >= sqlc.arg(keyword) AND account < sqlc.arg(beyond) ORDER BY account LIMIT ?;
+
+-- name: UsersByUsernamePrefix :many
+SELECT id, account, username, age, sex FROM `user`
+WHERE username >= sqlc.arg(keyword) AND username < sqlc.arg(beyond) ORDER BY username LIMIT ?;

@@ -32,3 +32,21 @@ WHERE mine.account = ? LIMIT ?;
 -- name: SharedGroups :one
 SELECT COUNT(*) FROM userofgroup mine JOIN userofgroup other ON other.GroupID = mine.GroupID
 WHERE mine.account = sqlc.arg(account) AND other.account = sqlc.arg(other);
+
+-- An account's groups, a page of them.
+-- name: Groups :many
+SELECT g.GroupID, g.GroupName, g.creator
+FROM userofgroup mine JOIN `group` g ON g.GroupID = mine.GroupID
+WHERE mine.account = sqlc.arg(account) AND mine.GroupID > sqlc.arg(after) ORDER BY mine.GroupID LIMIT ?;
+
+-- A group's members, a page of them; orphan rows of an old database have no user.
+-- name: MemberUsers :many
+SELECT u.id, u.account, u.username, u.age, u.sex
+FROM userofgroup m JOIN `user` u ON u.account = m.account
+WHERE m.GroupID = sqlc.arg(group_id) AND m.account > sqlc.arg(after) ORDER BY m.account LIMIT ?;
+
+-- name: DeleteGroup :execrows
+DELETE FROM `group` WHERE GroupID = ?;
+
+-- name: DeleteMembers :exec
+DELETE FROM userofgroup WHERE GroupID = ?;

@@ -35,3 +35,32 @@ SELECT delivered_seq FROM participant WHERE account = ? AND conversation = ?;
 -- A mark only ever grows.
 -- name: MoveDelivered :execrows
 UPDATE participant SET delivered_seq = sqlc.arg(seq) WHERE account = ? AND conversation = ? AND delivered_seq < sqlc.arg(below);
+
+-- Where an account stands in a conversation; no row for one who takes no part, or not yet.
+-- name: GetParticipant :one
+SELECT joined_seq, delivered_seq, received_seq, read_seq FROM participant WHERE account = ? AND conversation = ?;
+
+-- Marks only ever grow. GREATEST is MAX on the embedded engine.
+-- name: MoveMarks :execrows
+UPDATE participant
+SET received_seq = GREATEST(received_seq, sqlc.arg(received)), read_seq = GREATEST(read_seq, sqlc.arg(seen))
+WHERE account = sqlc.arg(account) AND conversation = sqlc.arg(conversation)
+  AND (received_seq < sqlc.arg(received) OR read_seq < sqlc.arg(seen));
+
+-- An account's conversations, a page of them, each with its newest message and, one to one, the friend's marks.
+-- name: Conversations :many
+SELECT p.conversation, p.peer, p.group_id, p.joined_seq, p.received_seq, p.read_seq, c.last_seq,
+  m.sender, m.body, m.sent_at, other.received_seq AS peer_received, other.read_seq AS peer_read
+FROM participant p
+JOIN conversation c ON c.id = p.conversation
+LEFT JOIN message m ON m.conversation = p.conversation AND m.seq = c.last_seq
+LEFT JOIN participant other ON other.account = p.peer AND other.conversation = p.conversation
+WHERE p.account = sqlc.arg(account) AND p.conversation > sqlc.arg(after)
+ORDER BY p.conversation LIMIT ?;
+
+-- name: MessagesBefore :many
+SELECT seq, sender, body, sent_at FROM message
+WHERE conversation = sqlc.arg(conversation) AND seq < sqlc.arg(before) AND seq > sqlc.arg(after) ORDER BY seq DESC LIMIT ?;
+
+-- name: DeleteParticipants :exec
+DELETE FROM participant WHERE conversation = sqlc.arg(conversation) AND account IN (sqlc.slice(accounts));

@@ -18,3 +18,12 @@ DELETE FROM `session` WHERE account = ?;
 
 -- name: DeleteExpiredSessions :exec
 DELETE FROM `session` WHERE account = ? AND expires_at <= ?;
+
+-- name: Sessions :many
+SELECT id, device, created_at, used_at, expires_at FROM `session` WHERE account = ? ORDER BY used_at DESC, id;
+
+-- name: OtherSessionIDs :many
+SELECT id FROM `session` WHERE account = ? AND id <> sqlc.arg(session);
+
+-- name: DeleteOtherSessions :exec
+DELETE FROM `session` WHERE account = ? AND id <> sqlc.arg(session);

@@ -1,0 +1,93 @@
+package chat
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"sync"
+	"time"
+)
+
+const (
+	// maxBatch bounds a transaction: how many items are committed together.
+	maxBatch = 256
+	// commitDeadline bounds it in time, retries included.
+	commitDeadline = 30 * time.Second
+)
+
+// batches commits together the items that wait together (group commit). Items of one conversation always go through the
+// same lane, and a lane has one transaction under way; an item that finds its lane idle is committed at once, alone.
+type batches[T, R any] struct {
+	// commit stores a batch in one transaction and answers each of its items by done, exactly once.
+	commit func(ctx context.Context, batch []*waiting[T, R])
+	lanes  []lane[T, R]
+	work   sync.WaitGroup
+}
+
+// waiting is an item on its way into the database.
+type waiting[T, R any] struct {
+	item   T
+	answer chan answer[R]
+}
+
+type answer[R any] struct {
+	result R
+	err    error
+}
+
+type lane[T, R any] struct {
+	mu    sync.Mutex
+	queue []*waiting[T, R]
+	busy  bool
+}
+
+func newBatches[T, R any](lanes int, commit func(ctx context.Context, batch []*waiting[T, R])) *batches[T, R] {
+	return &batches[T, R]{commit: commit, lanes: make([]lane[T, R], lanes)}
+}
+
+// done answers an item.
+func (w *waiting[T, R]) done(result R, err error) { w.answer <- answer[R]{result, err} }
+
+// submit waits until the item is stored or refused. When ctx ends first, it may be stored still. The number of items
+// that wait is bounded by the callers, each of whom has one.
+func (b *batches[T, R]) submit(ctx context.Context, conversation string, item T) (R, error) {
+	w := &waiting[T, R]{item: item, answer: make(chan answer[R], 1)}
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(conversation)) // never fails
+	l := &b.lanes[int(hash.Sum32())%len(b.lanes)]
+	l.mu.Lock()
+	l.queue = append(l.queue, w)
+	if !l.busy {
+		l.busy = true
+		b.work.Go(func() { b.run(l) })
+	}
+	l.mu.Unlock()
+	select {
+	case a := <-w.answer:
+		return a.result, a.err
+	case <-ctx.Done():
+		var none R
+		return none, fmt.Errorf("wait for the commit: %w", ctx.Err())
+	}
+}
+
+// run commits what waits in a lane until nothing does.
+func (b *batches[T, R]) run(l *lane[T, R]) {
+	for {
+		l.mu.Lock()
+		batch := l.queue[:min(len(l.queue), maxBatch)]
+		l.queue = l.queue[len(batch):]
+		if len(batch) == 0 {
+			l.queue, l.busy = nil, false
+			l.mu.Unlock()
+			return
+		}
+		l.mu.Unlock()
+		ctx, cancel := context.WithTimeout(context.Background(), commitDeadline)
+		b.commit(ctx, batch)
+		cancel()
+	}
+}
+
+// close waits until everything is answered.
+func (b *batches[T, R]) close() { b.work.Wait() }

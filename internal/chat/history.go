@@ -1,0 +1,126 @@
+package chat
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"tim/internal/fault"
+)
+
+// Conversation is one of an account's conversations, as its list shows it.
+type Conversation struct {
+	ID           string
+	Target       Target
+	LastSeq      int64
+	ReceivedSeq  int64 // the account's own marks
+	ReadSeq      int64
+	PeerReceived int64 // one to one: the other's
+	PeerRead     int64
+	Last         *Message // nil before the first, and for a member who joined after it
+}
+
+// Unread is how many messages the account has not read. Sending reads what came before.
+func (c Conversation) Unread() int64 { return max(0, c.LastSeq-c.ReadSeq) }
+
+// Conversations lists a page of an account's conversations, by id, after one ("" for the first page). For account
+// itself.
+func (s *Service) Conversations(ctx context.Context, caller, account, after string, limit int) ([]Conversation, error) {
+	if err := own(caller, account); err != nil {
+		return nil, err
+	}
+	rows, err := s.DB.Read().Conversations(ctx, caller, after, int32(limit))
+	if err != nil {
+		return nil, fmt.Errorf("conversations: %w", err)
+	}
+	out := make([]Conversation, len(rows))
+	for i, row := range rows {
+		out[i] = Conversation{
+			ID: row.Conversation, Target: Target{User: row.Peer.String, Group: row.GroupID.Int32}, LastSeq: row.LastSeq,
+			ReceivedSeq: row.ReceivedSeq, ReadSeq: row.ReadSeq, PeerReceived: row.PeerReceived.Int64, PeerRead: row.PeerRead.Int64,
+		}
+		if row.Sender.Valid && row.LastSeq > row.JoinedSeq {
+			out[i].Last = &Message{Seq: row.LastSeq, Sender: row.Sender.String, Body: row.Body.String, SentAt: row.SentAt.Int64}
+		}
+	}
+	return out, nil
+}
+
+// Page says which messages of a conversation are wanted. Either way they come in order.
+type Page struct {
+	Forward bool  // those after From, oldest first; else the last ones before From
+	From    int64 // a seq; not Forward, 0 is the end
+	Limit   int
+}
+
+// History returns a page of a conversation's messages and the seq of its newest. For friends and those who were, and for
+// members, who see what came after they joined.
+func (s *Service) History(ctx context.Context, caller string, t Target, p Page) ([]Message, int64, error) {
+	conversation := t.Conversation(caller)
+	floor, err := s.mayRead(ctx, caller, t)
+	if err != nil {
+		return nil, 0, err
+	}
+	last, err := s.LastSeq(ctx, conversation)
+	if err != nil {
+		return nil, 0, err
+	}
+	if p.Forward {
+		messages, err := s.Missed(ctx, conversation, max(p.From, floor), p.Limit)
+		return messages, last, err
+	}
+	if p.From == 0 {
+		p.From = last + 1
+	}
+	messages, err := s.before(ctx, conversation, p.From, floor, p.Limit)
+	return messages, last, err
+}
+
+// mayRead refuses strangers and former members, and returns the seq after which the caller may read.
+func (s *Service) mayRead(ctx context.Context, caller string, t Target) (floor int64, err error) {
+	row, err := s.DB.Read().GetParticipant(ctx, caller, t.Conversation(caller))
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, s.mayOpen(ctx, caller, t) // a friend to whom nothing was ever written
+	}
+	if err != nil {
+		return 0, fmt.Errorf("look up participant: %w", err)
+	}
+	if t.Group != 0 { // a participant's row ends with the membership; the membership itself is the right
+		members, err := s.DB.Read().IsMember(ctx, t.Group, caller)
+		if err == nil && members == 0 {
+			err = fault.New(fault.NotAMember)
+		}
+		return row.JoinedSeq, err
+	}
+	return row.JoinedSeq, nil
+}
+
+// Marks are where an account stands in a conversation; they only ever grow.
+type Marks struct {
+	Read     int64 `json:"read"`
+	Received int64 `json:"received"`
+}
+
+// Mark moves an account's own marks: received up to a seq, and read, which includes received. What is beyond the newest
+// message counts up to it. For friends and members.
+func (s *Service) Mark(ctx context.Context, caller string, t Target, m Marks) (Marks, error) {
+	if _, err := s.Open(ctx, caller, t); err != nil {
+		return Marks{}, err
+	}
+	conversation := t.Conversation(caller)
+	last, err := s.LastSeq(ctx, conversation)
+	if err != nil {
+		return Marks{}, err
+	}
+	m.Read = min(m.Read, last)
+	m.Received = max(min(m.Received, last), m.Read)
+	moved, err := s.marks.submit(ctx, conversation, &mark{account: caller, conversation: conversation, marks: m})
+	if err != nil {
+		return Marks{}, err
+	}
+	if moved {
+		s.tellSides(ctx, caller, t, Event{Kind: MarksMoved, Conversation: conversation, Account: caller, Marks: &m})
+	}
+	return m, nil
+}

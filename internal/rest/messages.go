@@ -1,0 +1,107 @@
+package rest
+
+import (
+	"context"
+
+	"tim/gen/api"
+	"tim/internal/chat"
+	"tim/internal/fault"
+	"tim/internal/wire"
+)
+
+// SendMessage stores a message.
+func (h *handlers) SendMessage(ctx context.Context, r api.SendMessageRequestObject) (api.SendMessageResponseObject, error) {
+	content, err := wire.Content(r.Body.Body, r.Body.ReplyTo, r.Body.Mentions)
+	if err != nil {
+		return nil, err
+	}
+	target := wire.Target(r.Body.To)
+	message, err := h.chat.Send(ctx, requestOf(ctx).session.Account, target, content, r.Body.ClientID)
+	if err != nil {
+		return nil, err
+	}
+	return api.SendMessage200JSONResponse{Code: fault.CodeSuccess, Message: say(ctx, messageSent), Data: wire.Sent(target, message)}, nil
+}
+
+// GetHistory returns a page of a conversation's messages.
+func (h *handlers) GetHistory(ctx context.Context, r api.GetHistoryRequestObject) (api.GetHistoryResponseObject, error) {
+	account, target, err := side(ctx, r.Params.Account, r.Params.FriendAccount, r.Params.GroupID)
+	if err != nil {
+		return nil, err
+	}
+	page := chat.Page{Limit: int(or(r.Params.Limit, 50)), From: or(r.Params.Before, 0)}
+	if r.Params.After != nil {
+		page.Forward, page.From = true, *r.Params.After
+	}
+	messages, last, err := h.chat.History(ctx, account, target, page)
+	if err != nil {
+		return nil, err
+	}
+	out := api.GetHistory200JSONResponse{Code: fault.CodeSuccess, Message: "ok", Data: api.History{Last: last}}
+	out.Data.Messages, err = wire.Messages(target, messages)
+	return out, err
+}
+
+// GetConversations returns a page of an account's conversations.
+func (h *handlers) GetConversations(ctx context.Context, r api.GetConversationsRequestObject) (api.GetConversationsResponseObject, error) {
+	limit := int(or(r.Params.Limit, 100))
+	list, err := h.chat.Conversations(ctx, requestOf(ctx).session.Account, r.Params.Account, or(r.Params.After, ""), limit)
+	if err != nil {
+		return nil, err
+	}
+	out := api.GetConversations200JSONResponse{Code: fault.CodeSuccess, Message: "ok"}
+	out.Data.Conversations = make([]api.Conversation, len(list))
+	for i, c := range list {
+		if out.Data.Conversations[i], err = wire.Conversation(c); err != nil {
+			return nil, err
+		}
+	}
+	if len(list) == limit {
+		out.Data.Next = &list[limit-1].ID
+	}
+	return out, nil
+}
+
+// MarkRead moves the caller's marks.
+func (h *handlers) MarkRead(ctx context.Context, r api.MarkReadRequestObject) (api.MarkReadResponseObject, error) {
+	account, target, err := side(ctx, r.Params.UserAccount, r.Params.FriendAccount, r.Params.GroupID)
+	if err != nil {
+		return nil, err
+	}
+	marks, err := h.chat.Mark(ctx, account, target, chat.Marks{Read: r.Params.Seq})
+	if err != nil {
+		return nil, err
+	}
+	return api.MarkRead200JSONResponse{Code: fault.CodeSuccess, Message: "ok", Data: api.Marks(marks)}, nil
+}
+
+// MarkReceived moves the caller's mark of what it has received.
+func (h *handlers) MarkReceived(ctx context.Context, r api.MarkReceivedRequestObject) (api.MarkReceivedResponseObject, error) {
+	account, target, err := side(ctx, r.Params.UserAccount, r.Params.FriendAccount, r.Params.GroupID)
+	if err != nil {
+		return nil, err
+	}
+	marks, err := h.chat.Mark(ctx, account, target, chat.Marks{Received: r.Params.Seq})
+	if err != nil {
+		return nil, err
+	}
+	return api.MarkReceived200JSONResponse{Code: fault.CodeSuccess, Message: "ok", Data: api.Marks(marks)}, nil
+}
+
+// side reads a conversation from one account's side, which must be the caller's.
+func side(ctx context.Context, account string, friend *api.Account, group *api.GroupID) (string, chat.Target, error) {
+	caller := requestOf(ctx).session.Account
+	if chat.Normal(account) != caller {
+		return "", chat.Target{}, fault.New(fault.NotYourAccount)
+	}
+	target, err := wire.ParamTarget(friend, group)
+	return caller, target, err
+}
+
+// or is what a parameter says, or its default.
+func or[T any](parameter *T, otherwise T) T {
+	if parameter == nil {
+		return otherwise
+	}
+	return *parameter
+}
