@@ -8,6 +8,7 @@ import (
 	"compress/flate"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"path"
@@ -19,6 +20,21 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for ByeType.
+const (
+	ByeTypeBye ByeType = "bye"
+)
+
+// Valid indicates whether the value is a known member of the ByeType enum.
+func (e ByeType) Valid() bool {
+	switch e {
+	case ByeTypeBye:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ConnectedMessage.
 const (
 	ConnectedMessageEmpty ConnectedMessage = "连接成功"
@@ -28,6 +44,96 @@ const (
 func (e ConnectedMessage) Valid() bool {
 	switch e {
 	case ConnectedMessageEmpty:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DoneType.
+const (
+	DoneTypeDone DoneType = "done"
+)
+
+// Valid indicates whether the value is a known member of the DoneType enum.
+func (e DoneType) Valid() bool {
+	switch e {
+	case DoneTypeDone:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ErrorType.
+const (
+	ErrorTypeError ErrorType = "error"
+)
+
+// Valid indicates whether the value is a known member of the ErrorType enum.
+func (e ErrorType) Valid() bool {
+	switch e {
+	case ErrorTypeError:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for HelloType.
+const (
+	HelloTypeHello HelloType = "hello"
+)
+
+// Valid indicates whether the value is a known member of the HelloType enum.
+func (e HelloType) Valid() bool {
+	switch e {
+	case HelloTypeHello:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for HistoryType.
+const (
+	HistoryTypeHistory HistoryType = "history"
+)
+
+// Valid indicates whether the value is a known member of the HistoryType enum.
+func (e HistoryType) Valid() bool {
+	switch e {
+	case HistoryTypeHistory:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for MarkedType.
+const (
+	MarkedTypeMarked MarkedType = "marked"
+)
+
+// Valid indicates whether the value is a known member of the MarkedType enum.
+func (e MarkedType) Valid() bool {
+	switch e {
+	case MarkedTypeMarked:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for MarksFrameType.
+const (
+	MarksFrameTypeMarks MarksFrameType = "marks"
+)
+
+// Valid indicates whether the value is a known member of the MarksFrameType enum.
+func (e MarksFrameType) Valid() bool {
+	switch e {
+	case MarksFrameTypeMarks:
 		return true
 	default:
 		return false
@@ -49,6 +155,323 @@ func (e MemberNotOnline) Valid() bool {
 	}
 }
 
+// Defines values for MessageFrameType.
+const (
+	MessageFrameTypeMessage MessageFrameType = "message"
+)
+
+// Valid indicates whether the value is a known member of the MessageFrameType enum.
+func (e MessageFrameType) Valid() bool {
+	switch e {
+	case MessageFrameTypeMessage:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for NoticeEvent.
+const (
+	NoticeEventBefriended NoticeEvent = "befriended"
+	NoticeEventDissolved  NoticeEvent = "dissolved"
+	NoticeEventJoined     NoticeEvent = "joined"
+	NoticeEventLeft       NoticeEvent = "left"
+	NoticeEventOwner      NoticeEvent = "owner"
+	NoticeEventUnfriended NoticeEvent = "unfriended"
+)
+
+// Valid indicates whether the value is a known member of the NoticeEvent enum.
+func (e NoticeEvent) Valid() bool {
+	switch e {
+	case NoticeEventBefriended:
+		return true
+	case NoticeEventDissolved:
+		return true
+	case NoticeEventJoined:
+		return true
+	case NoticeEventLeft:
+		return true
+	case NoticeEventOwner:
+		return true
+	case NoticeEventUnfriended:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for NoticeType.
+const (
+	NoticeTypeNotice NoticeType = "notice"
+)
+
+// Valid indicates whether the value is a known member of the NoticeType enum.
+func (e NoticeType) Valid() bool {
+	switch e {
+	case NoticeTypeNotice:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PageType.
+const (
+	PageTypePage PageType = "page"
+)
+
+// Valid indicates whether the value is a known member of the PageType enum.
+func (e PageType) Valid() bool {
+	switch e {
+	case PageTypePage:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PingType.
+const (
+	PingTypePing PingType = "ping"
+)
+
+// Valid indicates whether the value is a known member of the PingType enum.
+func (e PingType) Valid() bool {
+	switch e {
+	case PingTypePing:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PongType.
+const (
+	PongTypePong PongType = "pong"
+)
+
+// Valid indicates whether the value is a known member of the PongType enum.
+func (e PongType) Valid() bool {
+	switch e {
+	case PongTypePong:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PresenceType.
+const (
+	PresenceTypePresence PresenceType = "presence"
+)
+
+// Valid indicates whether the value is a known member of the PresenceType enum.
+func (e PresenceType) Valid() bool {
+	switch e {
+	case PresenceTypePresence:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReadType.
+const (
+	ReadTypeRead ReadType = "read"
+)
+
+// Valid indicates whether the value is a known member of the ReadType enum.
+func (e ReadType) Valid() bool {
+	switch e {
+	case ReadTypeRead:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReceivedType.
+const (
+	ReceivedTypeReceived ReceivedType = "received"
+)
+
+// Valid indicates whether the value is a known member of the ReceivedType enum.
+func (e ReceivedType) Valid() bool {
+	switch e {
+	case ReceivedTypeReceived:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RenewType.
+const (
+	RenewTypeRenew RenewType = "renew"
+)
+
+// Valid indicates whether the value is a known member of the RenewType enum.
+func (e RenewType) Valid() bool {
+	switch e {
+	case RenewTypeRenew:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RenewedType.
+const (
+	RenewedTypeRenewed RenewedType = "renewed"
+)
+
+// Valid indicates whether the value is a known member of the RenewedType enum.
+func (e RenewedType) Valid() bool {
+	switch e {
+	case RenewedTypeRenewed:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SendType.
+const (
+	SendTypeSend SendType = "send"
+)
+
+// Valid indicates whether the value is a known member of the SendType enum.
+func (e SendType) Valid() bool {
+	switch e {
+	case SendTypeSend:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SentType.
+const (
+	SentTypeSent SentType = "sent"
+)
+
+// Valid indicates whether the value is a known member of the SentType enum.
+func (e SentType) Valid() bool {
+	switch e {
+	case SentTypeSent:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SubscribeType.
+const (
+	SubscribeTypeSubscribe SubscribeType = "subscribe"
+)
+
+// Valid indicates whether the value is a known member of the SubscribeType enum.
+func (e SubscribeType) Valid() bool {
+	switch e {
+	case SubscribeTypeSubscribe:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SubscribedType.
+const (
+	SubscribedTypeSubscribed SubscribedType = "subscribed"
+)
+
+// Valid indicates whether the value is a known member of the SubscribedType enum.
+func (e SubscribedType) Valid() bool {
+	switch e {
+	case SubscribedTypeSubscribed:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SyncType.
+const (
+	SyncTypeSync SyncType = "sync"
+)
+
+// Valid indicates whether the value is a known member of the SyncType enum.
+func (e SyncType) Valid() bool {
+	switch e {
+	case SyncTypeSync:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SyncedType.
+const (
+	SyncedTypeSynced SyncedType = "synced"
+)
+
+// Valid indicates whether the value is a known member of the SyncedType enum.
+func (e SyncedType) Valid() bool {
+	switch e {
+	case SyncedTypeSynced:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TypingType.
+const (
+	TypingTypeTyping TypingType = "typing"
+)
+
+// Valid indicates whether the value is a known member of the TypingType enum.
+func (e TypingType) Valid() bool {
+	switch e {
+	case TypingTypeTyping:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TypingFrameType.
+const (
+	TypingFrameTypeTyping TypingFrameType = "typing"
+)
+
+// Valid indicates whether the value is a known member of the TypingFrameType enum.
+func (e TypingFrameType) Valid() bool {
+	switch e {
+	case TypingFrameTypeTyping:
+		return true
+	default:
+		return false
+	}
+}
+
+// Bye Before the server closes.
+type Bye struct {
+	// After ms to wait before; jitter included.
+	After *int64 `json:"after,omitempty"`
+
+	// Code The close code that follows.
+	Code   int32  `json:"code"`
+	Reason string `json:"reason"`
+
+	// Reconnect Whether to come back.
+	Reconnect bool    `json:"reconnect"`
+	Type      ByeType `json:"type"`
+}
+
+// ByeType defines model for Bye.Type.
+type ByeType string
+
 // ChatMessage A message as its readers get it.
 //
 // Example: {"fromUser":"alice","message":"hello","time":"2026-01-31T13:04:05.123"}
@@ -61,6 +484,11 @@ type ChatMessage struct {
 
 	// Time When it was stored, in the server's zone, without an offset, always with three decimals.
 	Time string `json:"time"`
+}
+
+// ClientFrame Every frame that a client of tim.v1 sends.
+type ClientFrame struct {
+	union json.RawMessage
 }
 
 // Connected The first frame on the chat socket.
@@ -113,6 +541,40 @@ type DirectTextFrom struct {
 	From externalRef0.Account `json:"from"`
 }
 
+// Done The answer to a request that has no other.
+type Done struct {
+	// ID The client's own id of a request, which its one answer carries.
+	//
+	// Example: r1
+	ID   RequestID `json:"id"`
+	Type DoneType  `json:"type"`
+}
+
+// DoneType defines model for Done.Type.
+type DoneType string
+
+// Error The answer to a request that is refused; the connection stays open.
+type Error struct {
+	Field *string `json:"field,omitempty"`
+
+	// ID The client's own id of a request, which its one answer carries.
+	//
+	// Example: r1
+	ID      *RequestID `json:"id,omitempty"`
+	Message string     `json:"message"`
+	Problem *string    `json:"problem,omitempty"`
+
+	// Reason Why a request was refused; stable, made for programs.
+	Reason externalRef0.Reason `json:"reason"`
+
+	// RetryAfter ms.
+	RetryAfter *int64    `json:"retryAfter,omitempty"`
+	Type       ErrorType `json:"type"`
+}
+
+// ErrorType defines model for Error.Type.
+type ErrorType string
+
 // GroupOnlineCount Stands for either list in a group with more members online than the configured number.
 //
 // Example: 当前群在线人数：201
@@ -128,6 +590,94 @@ type GroupOnlineList = string
 // Example: 当前群聊在线用户[Bob]
 type GroupRemainingList = string
 
+// Have defines model for Have.
+type Have struct {
+	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
+	//
+	// Example: {"user":"bob"}
+	Conversation externalRef0.Target `json:"conversation"`
+
+	// Seq The last message that the client has.
+	Seq int64 `json:"seq"`
+}
+
+// Hello The first frame.
+type Hello struct {
+	// Account An account's name; NFC-normalised, compared by its bytes.
+	//
+	// Example: alice
+	Account externalRef0.Account `json:"account"`
+
+	// Expires When the token expires, ms since 1970.
+	Expires int64 `json:"expires"`
+
+	// Heartbeat How often the server pings; ms.
+	Heartbeat int32        `json:"heartbeat"`
+	Limits    SocketLimits `json:"limits"`
+	Session   string       `json:"session"`
+
+	// Time ms since 1970.
+	Time int64     `json:"time"`
+	Type HelloType `json:"type"`
+}
+
+// HelloType defines model for Hello.Type.
+type HelloType string
+
+// History Older or newer messages of a conversation, in order; answered by `page`.
+type History struct {
+	After  *int64 `json:"after,omitempty"`
+	Before *int64 `json:"before,omitempty"`
+
+	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
+	//
+	// Example: {"user":"bob"}
+	Conversation externalRef0.Target `json:"conversation"`
+
+	// ID The client's own id of a request, which its one answer carries.
+	//
+	// Example: r1
+	ID    RequestID   `json:"id"`
+	Limit *int32      `json:"limit,omitempty"`
+	Type  HistoryType `json:"type"`
+}
+
+// HistoryType defines model for History.Type.
+type HistoryType string
+
+// Marked The answer to `received` and `read`: one's marks as they are now.
+type Marked struct {
+	// ID The client's own id of a request, which its one answer carries.
+	//
+	// Example: r1
+	ID       RequestID  `json:"id"`
+	Read     int64      `json:"read"`
+	Received int64      `json:"received"`
+	Type     MarkedType `json:"type"`
+}
+
+// MarkedType defines model for Marked.Type.
+type MarkedType string
+
+// MarksFrame Somebody's marks moved.
+type MarksFrame struct {
+	// Account An account's name; NFC-normalised, compared by its bytes.
+	//
+	// Example: alice
+	Account externalRef0.Account `json:"account"`
+
+	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
+	//
+	// Example: {"user":"bob"}
+	Conversation externalRef0.Target `json:"conversation"`
+	Read         int64               `json:"read"`
+	Received     int64               `json:"received"`
+	Type         MarksFrameType      `json:"type"`
+}
+
+// MarksFrameType defines model for MarksFrame.Type.
+type MarksFrameType string
+
 // MemberClosed A member closed its last socket of this group; by display name.
 //
 // Example: 用户Alice下线
@@ -142,6 +692,37 @@ type MemberNotOnline string
 //
 // Example: 用户Alice上线
 type MemberOpened = string
+
+// MessageFrame A message, new or missed; in order, each once. Also to the sender's other connections.
+type MessageFrame struct {
+	Message externalRef0.Message `json:"message"`
+	Type    MessageFrameType     `json:"type"`
+}
+
+// MessageFrameType defines model for MessageFrame.Type.
+type MessageFrameType string
+
+// Notice Contacts or groups changed.
+type Notice struct {
+	// Account Whom it is about.
+	Account *string `json:"account,omitempty"`
+
+	// Actor Who did it.
+	Actor *string `json:"actor,omitempty"`
+
+	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
+	//
+	// Example: {"user":"bob"}
+	Conversation externalRef0.Target `json:"conversation"`
+	Event        NoticeEvent         `json:"event"`
+	Type         NoticeType          `json:"type"`
+}
+
+// NoticeEvent defines model for Notice.Event.
+type NoticeEvent string
+
+// NoticeType defines model for Notice.Type.
+type NoticeType string
 
 // OnlineUser defines model for OnlineUser.
 type OnlineUser struct {
@@ -164,10 +745,653 @@ type OnlineUsers struct {
 // Example: hello
 type OutgoingText = string
 
+// Page The answer to `history`.
+type Page struct {
+	// ID The client's own id of a request, which its one answer carries.
+	//
+	// Example: r1
+	ID       RequestID              `json:"id"`
+	Last     int64                  `json:"last"`
+	Messages []externalRef0.Message `json:"messages"`
+	Type     PageType               `json:"type"`
+}
+
+// PageType defines model for Page.Type.
+type PageType string
+
 // PeerNotOnline The account has no live chat socket, which a one-to-one socket needs; the server closes after it.
 //
 // Example: alice用户未上线
 type PeerNotOnline = string
+
+// Ping For browsers, which cannot send WebSocket pings; answered by `pong`.
+type Ping struct {
+	// ID The client's own id of a request, which its one answer carries.
+	//
+	// Example: r1
+	ID   RequestID `json:"id"`
+	Type PingType  `json:"type"`
+}
+
+// PingType defines model for Ping.Type.
+type PingType string
+
+// Pong The answer to `ping`.
+type Pong struct {
+	// ID The client's own id of a request, which its one answer carries.
+	//
+	// Example: r1
+	ID RequestID `json:"id"`
+
+	// Time ms since 1970.
+	Time int64    `json:"time"`
+	Type PongType `json:"type"`
+}
+
+// PongType defines model for Pong.Type.
+type PongType string
+
+// Presence An account that this connection follows came or went.
+type Presence struct {
+	// Account An account's name; NFC-normalised, compared by its bytes.
+	//
+	// Example: alice
+	Account externalRef0.Account `json:"account"`
+	Online  bool                 `json:"online"`
+	Type    PresenceType         `json:"type"`
+}
+
+// PresenceType defines model for Presence.Type.
+type PresenceType string
+
+// Read Read up to a seq; answered by `marked`. Marks only ever grow.
+type Read struct {
+	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
+	//
+	// Example: {"user":"bob"}
+	Conversation externalRef0.Target `json:"conversation"`
+
+	// ID The client's own id of a request, which its one answer carries.
+	//
+	// Example: r1
+	ID RequestID `json:"id"`
+
+	// Seq A message's number in its conversation; 1, 2, 3 … without gaps.
+	Seq  externalRef0.Seq `json:"seq"`
+	Type ReadType         `json:"type"`
+}
+
+// ReadType defines model for Read.Type.
+type ReadType string
+
+// Received Received up to a seq; answered by `marked`. Marks only ever grow.
+type Received struct {
+	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
+	//
+	// Example: {"user":"bob"}
+	Conversation externalRef0.Target `json:"conversation"`
+
+	// ID The client's own id of a request, which its one answer carries.
+	//
+	// Example: r1
+	ID RequestID `json:"id"`
+
+	// Seq A message's number in its conversation; 1, 2, 3 … without gaps.
+	Seq  externalRef0.Seq `json:"seq"`
+	Type ReceivedType     `json:"type"`
+}
+
+// ReceivedType defines model for Received.Type.
+type ReceivedType string
+
+// Renew A fresh token, before the old one expires; answered by `renewed`.
+type Renew struct {
+	// ID The client's own id of a request, which its one answer carries.
+	//
+	// Example: r1
+	ID   RequestID `json:"id"`
+	Type RenewType `json:"type"`
+}
+
+// RenewType defines model for Renew.Type.
+type RenewType string
+
+// Renewed The answer to `renew`; this connection goes on with it.
+type Renewed struct {
+	// Expires ms since 1970.
+	Expires int64 `json:"expires"`
+
+	// ID The client's own id of a request, which its one answer carries.
+	//
+	// Example: r1
+	ID    RequestID   `json:"id"`
+	Token string      `json:"token"`
+	Type  RenewedType `json:"type"`
+}
+
+// RenewedType defines model for Renewed.Type.
+type RenewedType string
+
+// RequestID The client's own id of a request, which its one answer carries.
+//
+// Example: r1
+type RequestID = string
+
+// Send A message; answered by `sent` when it is stored. The same client id is the same message, for ever.
+type Send struct {
+	// Body What a client may send, by kind.
+	Body externalRef0.SendBody `json:"body"`
+
+	// ClientID The sender's own id of a message, unique among those it sends to the conversation.
+	//
+	// Example: 5f2c9a
+	ClientID externalRef0.ClientID `json:"clientId"`
+
+	// ID The client's own id of a request, which its one answer carries.
+	//
+	// Example: r1
+	ID RequestID `json:"id"`
+
+	// Mentions The accounts that the message addresses.
+	Mentions *externalRef0.Mentions `json:"mentions,omitempty"`
+
+	// ReplyTo A message's number in its conversation; 1, 2, 3 … without gaps.
+	ReplyTo *externalRef0.Seq `json:"replyTo,omitempty"`
+
+	// To A conversation, named from the reader's side; either the account opposite or the group.
+	//
+	// Example: {"user":"bob"}
+	To   externalRef0.Target `json:"to"`
+	Type SendType            `json:"type"`
+}
+
+// SendType defines model for Send.Type.
+type SendType string
+
+// Sent The answer to `send`; the message is stored.
+type Sent struct {
+	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
+	//
+	// Example: {"user":"bob"}
+	Conversation externalRef0.Target `json:"conversation"`
+
+	// ID The client's own id of a request, which its one answer carries.
+	//
+	// Example: r1
+	ID RequestID `json:"id"`
+
+	// Seq A message's number in its conversation; 1, 2, 3 … without gaps.
+	Seq externalRef0.Seq `json:"seq"`
+
+	// Time ms since 1970.
+	Time int64    `json:"time"`
+	Type SentType `json:"type"`
+}
+
+// SentType defines model for Sent.Type.
+type SentType string
+
+// ServerFrame Every frame that the server sends on tim.v1.
+type ServerFrame struct {
+	union json.RawMessage
+}
+
+// SocketLimits defines model for SocketLimits.
+type SocketLimits struct {
+	// FrameBytes 0 for none.
+	FrameBytes int64 `json:"frameBytes"`
+	SendBurst  int32 `json:"sendBurst"`
+
+	// SendRate Frames a second on average; 0 for no limit.
+	SendRate float64 `json:"sendRate"`
+}
+
+// Subscribe Whose presence this connection follows from now on, instead of those before; answered by `subscribed`. Accounts that the caller may not see are shown offline.
+type Subscribe struct {
+	Accounts []externalRef0.Account `json:"accounts"`
+
+	// ID The client's own id of a request, which its one answer carries.
+	//
+	// Example: r1
+	ID   RequestID     `json:"id"`
+	Type SubscribeType `json:"type"`
+}
+
+// SubscribeType defines model for Subscribe.Type.
+type SubscribeType string
+
+// Subscribed The answer to `subscribe`.
+type Subscribed struct {
+	// ID The client's own id of a request, which its one answer carries.
+	//
+	// Example: r1
+	ID     RequestID              `json:"id"`
+	Online []externalRef0.Account `json:"online"`
+	Type   SubscribedType         `json:"type"`
+}
+
+// SubscribedType defines model for Subscribed.Type.
+type SubscribedType string
+
+// Sync What changed since; answered by `synced`, a page of the conversations. The first one makes this connection live: from then on it gets `message`, `marks` and `notice` frames, and for each conversation in `have` what came after its seq first. A client that has nothing sends no `have` and reads `history`.
+type Sync struct {
+	// After `next` of the page before.
+	After *string `json:"after,omitempty"`
+	Have  *[]Have `json:"have,omitempty"`
+
+	// ID The client's own id of a request, which its one answer carries.
+	//
+	// Example: r1
+	ID   RequestID `json:"id"`
+	Type SyncType  `json:"type"`
+}
+
+// SyncType defines model for Sync.Type.
+type SyncType string
+
+// Synced The answer to `sync`.
+type Synced struct {
+	Conversations []externalRef0.Conversation `json:"conversations"`
+
+	// ID The client's own id of a request, which its one answer carries.
+	//
+	// Example: r1
+	ID RequestID `json:"id"`
+
+	// Next `after` for the next page; left out on the last.
+	Next *string    `json:"next,omitempty"`
+	Type SyncedType `json:"type"`
+}
+
+// SyncedType defines model for Synced.Type.
+type SyncedType string
+
+// Typing Shown to the others for some seconds, never stored; answered by `done`.
+type Typing struct {
+	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
+	//
+	// Example: {"user":"bob"}
+	Conversation externalRef0.Target `json:"conversation"`
+
+	// ID The client's own id of a request, which its one answer carries.
+	//
+	// Example: r1
+	ID   RequestID  `json:"id"`
+	Type TypingType `json:"type"`
+}
+
+// TypingType defines model for Typing.Type.
+type TypingType string
+
+// TypingFrame Somebody is typing.
+type TypingFrame struct {
+	// Account An account's name; NFC-normalised, compared by its bytes.
+	//
+	// Example: alice
+	Account externalRef0.Account `json:"account"`
+
+	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
+	//
+	// Example: {"user":"bob"}
+	Conversation externalRef0.Target `json:"conversation"`
+	Type         TypingFrameType     `json:"type"`
+}
+
+// TypingFrameType defines model for TypingFrame.Type.
+type TypingFrameType string
+
+// AsSend returns the union data inside the ClientFrame as a Send
+func (t ClientFrame) AsSend() (Send, error) {
+	var body Send
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromSend overwrites any union data inside the ClientFrame as the provided Send
+func (t *ClientFrame) FromSend(v Send) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"send"}`))
+	t.union = b
+	return err
+}
+
+// MergeSend performs a merge with any union data inside the ClientFrame, using the provided Send
+func (t *ClientFrame) MergeSend(v Send) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"send"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsSync returns the union data inside the ClientFrame as a Sync
+func (t ClientFrame) AsSync() (Sync, error) {
+	var body Sync
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromSync overwrites any union data inside the ClientFrame as the provided Sync
+func (t *ClientFrame) FromSync(v Sync) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"sync"}`))
+	t.union = b
+	return err
+}
+
+// MergeSync performs a merge with any union data inside the ClientFrame, using the provided Sync
+func (t *ClientFrame) MergeSync(v Sync) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"sync"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsHistory returns the union data inside the ClientFrame as a History
+func (t ClientFrame) AsHistory() (History, error) {
+	var body History
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromHistory overwrites any union data inside the ClientFrame as the provided History
+func (t *ClientFrame) FromHistory(v History) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"history"}`))
+	t.union = b
+	return err
+}
+
+// MergeHistory performs a merge with any union data inside the ClientFrame, using the provided History
+func (t *ClientFrame) MergeHistory(v History) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"history"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsReceived returns the union data inside the ClientFrame as a Received
+func (t ClientFrame) AsReceived() (Received, error) {
+	var body Received
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromReceived overwrites any union data inside the ClientFrame as the provided Received
+func (t *ClientFrame) FromReceived(v Received) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"received"}`))
+	t.union = b
+	return err
+}
+
+// MergeReceived performs a merge with any union data inside the ClientFrame, using the provided Received
+func (t *ClientFrame) MergeReceived(v Received) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"received"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsRead returns the union data inside the ClientFrame as a Read
+func (t ClientFrame) AsRead() (Read, error) {
+	var body Read
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromRead overwrites any union data inside the ClientFrame as the provided Read
+func (t *ClientFrame) FromRead(v Read) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"read"}`))
+	t.union = b
+	return err
+}
+
+// MergeRead performs a merge with any union data inside the ClientFrame, using the provided Read
+func (t *ClientFrame) MergeRead(v Read) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"read"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsTyping returns the union data inside the ClientFrame as a Typing
+func (t ClientFrame) AsTyping() (Typing, error) {
+	var body Typing
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromTyping overwrites any union data inside the ClientFrame as the provided Typing
+func (t *ClientFrame) FromTyping(v Typing) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"typing"}`))
+	t.union = b
+	return err
+}
+
+// MergeTyping performs a merge with any union data inside the ClientFrame, using the provided Typing
+func (t *ClientFrame) MergeTyping(v Typing) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"typing"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsSubscribe returns the union data inside the ClientFrame as a Subscribe
+func (t ClientFrame) AsSubscribe() (Subscribe, error) {
+	var body Subscribe
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromSubscribe overwrites any union data inside the ClientFrame as the provided Subscribe
+func (t *ClientFrame) FromSubscribe(v Subscribe) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"subscribe"}`))
+	t.union = b
+	return err
+}
+
+// MergeSubscribe performs a merge with any union data inside the ClientFrame, using the provided Subscribe
+func (t *ClientFrame) MergeSubscribe(v Subscribe) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"subscribe"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsRenew returns the union data inside the ClientFrame as a Renew
+func (t ClientFrame) AsRenew() (Renew, error) {
+	var body Renew
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromRenew overwrites any union data inside the ClientFrame as the provided Renew
+func (t *ClientFrame) FromRenew(v Renew) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"renew"}`))
+	t.union = b
+	return err
+}
+
+// MergeRenew performs a merge with any union data inside the ClientFrame, using the provided Renew
+func (t *ClientFrame) MergeRenew(v Renew) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"renew"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsPing returns the union data inside the ClientFrame as a Ping
+func (t ClientFrame) AsPing() (Ping, error) {
+	var body Ping
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromPing overwrites any union data inside the ClientFrame as the provided Ping
+func (t *ClientFrame) FromPing(v Ping) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"ping"}`))
+	t.union = b
+	return err
+}
+
+// MergePing performs a merge with any union data inside the ClientFrame, using the provided Ping
+func (t *ClientFrame) MergePing(v Ping) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"ping"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ClientFrame) Discriminator() (string, error) {
+	var discriminator struct {
+		Discriminator string `json:"type"`
+	}
+	err := json.Unmarshal(t.union, &discriminator)
+	return discriminator.Discriminator, err
+}
+
+func (t ClientFrame) ValueByDiscriminator() (interface{}, error) {
+	discriminator, err := t.Discriminator()
+	if err != nil {
+		return nil, err
+	}
+	switch discriminator {
+	case "history":
+		return t.AsHistory()
+	case "ping":
+		return t.AsPing()
+	case "read":
+		return t.AsRead()
+	case "received":
+		return t.AsReceived()
+	case "renew":
+		return t.AsRenew()
+	case "send":
+		return t.AsSend()
+	case "subscribe":
+		return t.AsSubscribe()
+	case "sync":
+		return t.AsSync()
+	case "typing":
+		return t.AsTyping()
+	default:
+		return nil, errors.New("unknown discriminator value: " + discriminator)
+	}
+}
+
+func (t ClientFrame) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ClientFrame) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
 
 // AsDirectTextFrom returns the union data inside the DirectTextDelivery_Item as a DirectTextFrom
 func (t DirectTextDelivery_Item) AsDirectTextFrom() (DirectTextFrom, error) {
@@ -231,40 +1455,706 @@ func (t *DirectTextDelivery_Item) UnmarshalJSON(b []byte) error {
 	return err
 }
 
+// AsHello returns the union data inside the ServerFrame as a Hello
+func (t ServerFrame) AsHello() (Hello, error) {
+	var body Hello
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromHello overwrites any union data inside the ServerFrame as the provided Hello
+func (t *ServerFrame) FromHello(v Hello) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"hello"}`))
+	t.union = b
+	return err
+}
+
+// MergeHello performs a merge with any union data inside the ServerFrame, using the provided Hello
+func (t *ServerFrame) MergeHello(v Hello) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"hello"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsSent returns the union data inside the ServerFrame as a Sent
+func (t ServerFrame) AsSent() (Sent, error) {
+	var body Sent
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromSent overwrites any union data inside the ServerFrame as the provided Sent
+func (t *ServerFrame) FromSent(v Sent) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"sent"}`))
+	t.union = b
+	return err
+}
+
+// MergeSent performs a merge with any union data inside the ServerFrame, using the provided Sent
+func (t *ServerFrame) MergeSent(v Sent) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"sent"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsSynced returns the union data inside the ServerFrame as a Synced
+func (t ServerFrame) AsSynced() (Synced, error) {
+	var body Synced
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromSynced overwrites any union data inside the ServerFrame as the provided Synced
+func (t *ServerFrame) FromSynced(v Synced) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"synced"}`))
+	t.union = b
+	return err
+}
+
+// MergeSynced performs a merge with any union data inside the ServerFrame, using the provided Synced
+func (t *ServerFrame) MergeSynced(v Synced) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"synced"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsPage returns the union data inside the ServerFrame as a Page
+func (t ServerFrame) AsPage() (Page, error) {
+	var body Page
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromPage overwrites any union data inside the ServerFrame as the provided Page
+func (t *ServerFrame) FromPage(v Page) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"page"}`))
+	t.union = b
+	return err
+}
+
+// MergePage performs a merge with any union data inside the ServerFrame, using the provided Page
+func (t *ServerFrame) MergePage(v Page) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"page"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMarked returns the union data inside the ServerFrame as a Marked
+func (t ServerFrame) AsMarked() (Marked, error) {
+	var body Marked
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMarked overwrites any union data inside the ServerFrame as the provided Marked
+func (t *ServerFrame) FromMarked(v Marked) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"marked"}`))
+	t.union = b
+	return err
+}
+
+// MergeMarked performs a merge with any union data inside the ServerFrame, using the provided Marked
+func (t *ServerFrame) MergeMarked(v Marked) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"marked"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsDone returns the union data inside the ServerFrame as a Done
+func (t ServerFrame) AsDone() (Done, error) {
+	var body Done
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromDone overwrites any union data inside the ServerFrame as the provided Done
+func (t *ServerFrame) FromDone(v Done) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"done"}`))
+	t.union = b
+	return err
+}
+
+// MergeDone performs a merge with any union data inside the ServerFrame, using the provided Done
+func (t *ServerFrame) MergeDone(v Done) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"done"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsSubscribed returns the union data inside the ServerFrame as a Subscribed
+func (t ServerFrame) AsSubscribed() (Subscribed, error) {
+	var body Subscribed
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromSubscribed overwrites any union data inside the ServerFrame as the provided Subscribed
+func (t *ServerFrame) FromSubscribed(v Subscribed) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"subscribed"}`))
+	t.union = b
+	return err
+}
+
+// MergeSubscribed performs a merge with any union data inside the ServerFrame, using the provided Subscribed
+func (t *ServerFrame) MergeSubscribed(v Subscribed) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"subscribed"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsRenewed returns the union data inside the ServerFrame as a Renewed
+func (t ServerFrame) AsRenewed() (Renewed, error) {
+	var body Renewed
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromRenewed overwrites any union data inside the ServerFrame as the provided Renewed
+func (t *ServerFrame) FromRenewed(v Renewed) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"renewed"}`))
+	t.union = b
+	return err
+}
+
+// MergeRenewed performs a merge with any union data inside the ServerFrame, using the provided Renewed
+func (t *ServerFrame) MergeRenewed(v Renewed) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"renewed"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsPong returns the union data inside the ServerFrame as a Pong
+func (t ServerFrame) AsPong() (Pong, error) {
+	var body Pong
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromPong overwrites any union data inside the ServerFrame as the provided Pong
+func (t *ServerFrame) FromPong(v Pong) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"pong"}`))
+	t.union = b
+	return err
+}
+
+// MergePong performs a merge with any union data inside the ServerFrame, using the provided Pong
+func (t *ServerFrame) MergePong(v Pong) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"pong"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageFrame returns the union data inside the ServerFrame as a MessageFrame
+func (t ServerFrame) AsMessageFrame() (MessageFrame, error) {
+	var body MessageFrame
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageFrame overwrites any union data inside the ServerFrame as the provided MessageFrame
+func (t *ServerFrame) FromMessageFrame(v MessageFrame) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"message"}`))
+	t.union = b
+	return err
+}
+
+// MergeMessageFrame performs a merge with any union data inside the ServerFrame, using the provided MessageFrame
+func (t *ServerFrame) MergeMessageFrame(v MessageFrame) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"message"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMarksFrame returns the union data inside the ServerFrame as a MarksFrame
+func (t ServerFrame) AsMarksFrame() (MarksFrame, error) {
+	var body MarksFrame
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMarksFrame overwrites any union data inside the ServerFrame as the provided MarksFrame
+func (t *ServerFrame) FromMarksFrame(v MarksFrame) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"marks"}`))
+	t.union = b
+	return err
+}
+
+// MergeMarksFrame performs a merge with any union data inside the ServerFrame, using the provided MarksFrame
+func (t *ServerFrame) MergeMarksFrame(v MarksFrame) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"marks"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsPresence returns the union data inside the ServerFrame as a Presence
+func (t ServerFrame) AsPresence() (Presence, error) {
+	var body Presence
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromPresence overwrites any union data inside the ServerFrame as the provided Presence
+func (t *ServerFrame) FromPresence(v Presence) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"presence"}`))
+	t.union = b
+	return err
+}
+
+// MergePresence performs a merge with any union data inside the ServerFrame, using the provided Presence
+func (t *ServerFrame) MergePresence(v Presence) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"presence"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsTypingFrame returns the union data inside the ServerFrame as a TypingFrame
+func (t ServerFrame) AsTypingFrame() (TypingFrame, error) {
+	var body TypingFrame
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromTypingFrame overwrites any union data inside the ServerFrame as the provided TypingFrame
+func (t *ServerFrame) FromTypingFrame(v TypingFrame) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"typing"}`))
+	t.union = b
+	return err
+}
+
+// MergeTypingFrame performs a merge with any union data inside the ServerFrame, using the provided TypingFrame
+func (t *ServerFrame) MergeTypingFrame(v TypingFrame) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"typing"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsNotice returns the union data inside the ServerFrame as a Notice
+func (t ServerFrame) AsNotice() (Notice, error) {
+	var body Notice
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromNotice overwrites any union data inside the ServerFrame as the provided Notice
+func (t *ServerFrame) FromNotice(v Notice) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"notice"}`))
+	t.union = b
+	return err
+}
+
+// MergeNotice performs a merge with any union data inside the ServerFrame, using the provided Notice
+func (t *ServerFrame) MergeNotice(v Notice) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"notice"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsError returns the union data inside the ServerFrame as a Error
+func (t ServerFrame) AsError() (Error, error) {
+	var body Error
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromError overwrites any union data inside the ServerFrame as the provided Error
+func (t *ServerFrame) FromError(v Error) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"error"}`))
+	t.union = b
+	return err
+}
+
+// MergeError performs a merge with any union data inside the ServerFrame, using the provided Error
+func (t *ServerFrame) MergeError(v Error) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"error"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsBye returns the union data inside the ServerFrame as a Bye
+func (t ServerFrame) AsBye() (Bye, error) {
+	var body Bye
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromBye overwrites any union data inside the ServerFrame as the provided Bye
+func (t *ServerFrame) FromBye(v Bye) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"bye"}`))
+	t.union = b
+	return err
+}
+
+// MergeBye performs a merge with any union data inside the ServerFrame, using the provided Bye
+func (t *ServerFrame) MergeBye(v Bye) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"bye"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ServerFrame) Discriminator() (string, error) {
+	var discriminator struct {
+		Discriminator string `json:"type"`
+	}
+	err := json.Unmarshal(t.union, &discriminator)
+	return discriminator.Discriminator, err
+}
+
+func (t ServerFrame) ValueByDiscriminator() (interface{}, error) {
+	discriminator, err := t.Discriminator()
+	if err != nil {
+		return nil, err
+	}
+	switch discriminator {
+	case "bye":
+		return t.AsBye()
+	case "done":
+		return t.AsDone()
+	case "error":
+		return t.AsError()
+	case "hello":
+		return t.AsHello()
+	case "marked":
+		return t.AsMarked()
+	case "marks":
+		return t.AsMarksFrame()
+	case "message":
+		return t.AsMessageFrame()
+	case "notice":
+		return t.AsNotice()
+	case "page":
+		return t.AsPage()
+	case "pong":
+		return t.AsPong()
+	case "presence":
+		return t.AsPresence()
+	case "renewed":
+		return t.AsRenewed()
+	case "sent":
+		return t.AsSent()
+	case "subscribed":
+		return t.AsSubscribed()
+	case "synced":
+		return t.AsSynced()
+	case "typing":
+		return t.AsTypingFrame()
+	default:
+		return nil, errors.New("unknown discriminator value: " + discriminator)
+	}
+}
+
+func (t ServerFrame) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ServerFrame) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
 // Base64 encoded, compressed with deflate, json marshaled OpenAPI spec.
 // Stored as a slice of fixed-width chunks rather than one concatenated
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"rFhdj9xIFf0rV8VKAeLx9MwsIPU8oOzsBi3aJIgM2odxL1NtX7cL7CpTVc6MiVoKb2EQCIkvKVqBFoEU",
-	"gWB52xAF8mfmIzztX0C3yt1td7s7E+0+9dhV5brn3FvnnpqHLFZFqSRKa9jwITNxhgV3fx5k3N5BY/gE",
-	"6TFBE2tRWqEkG7JbUPgh4AaENaCRJ6gNTNCCsCELGJ7yoszd2lSr4gcGNRsynosYWcCK2ZdZhnmuWMCs",
-	"KOhxd7D7za3BztbezuHO3nDw9nDwjXBnd49NA1ZqVaK2Ak33ow/ZWxpTNmRf2V6g2W6gbKsSJS/FD2/F",
-	"saqkpQ8VC1i2LmlXY7WQExrzYSzj/TBDCcLCCTdgrNKYBCAk2AzBoH6A+oaBnyqJAZwIm6nKApeg0tSg",
-	"DYDnJ7w2bgRsphEhwVgUPDfEU8mtRU2bfBRFycO3p1v0szv7OfQ/w85PFIX0x970LSKuC2EaMI0/qYTG",
-	"hA2PFjQ10BboR/OlavwjjB0zB0pKjC0tXabgMENIhTYWUs0LBOXhxxm3YFT8Y1zOeqwSZMPdwaCd7Vcv",
-	"/3j5q79ePv71xdmfVnPql1wvn/erOEZjDmhJN6coq4Kgd/YavY4ot/dmdt4VGmP7nkzW8cN9jd0wkHNj",
-	"29xAnCtDVcNlAkZBotCAzYQBJXHLqi0lcTaVpxa1H3RUd3j1J+jin3++fPzZ1d8/PX/2i6vnL4PzZ48u",
-	"Pv33+bNH/3v05PzlJw3y3//j4sWjbomFN99gaU91zUg4xFPbJwtWc2kESgsWTy1YRfhmvASgNL065nl+",
-	"DJbYcSibYSh4DQZxCCeZwgeowdGTC4mkKyQ0AUg1VkkNmBuMpJtEVIZA9Lstj1VljwPa5iRTBc0I6CO1",
-	"z4DxZ9bXayS7FWsdKMY1Qq0qmqnx28SBYkM2VuPVgrUNDasyonrYkR0iHAsh3EVMMIFK5mh8dA6GMB4J",
-	"Jb/gpx+gnNiMDXfccRJy/vy6snYRri9myuM7Kqkp2mtBe/PPv4u5eIC6vka5cE8ATxKNxmAr7V5pZYLa",
-	"i5B7I+d0dY7IkW8O824zDdaldjoKmLBYOMBc1vdSt3qT/Cxw3aY96NvXm+5Yno6mLp3v+013XS4XDw2L",
-	"XGted0l0m63kKG3evlH/62kQvRn8jlZVec8dvwO3ciV/9y2XiYFUaUBBlEIujKXGyGFCq33PK5RGKLAY",
-	"k0FozrPNeNM/lEzFpNKYgKxoSlftLv7zm4uf//Lqv3+5+Pjp1fOX58+fX/7uX5+/eLI72OkK27qJUZTc",
-	"7NWxFrwPhLH9gp4IU+a8BskLNKBSF/IMigNHfb5EOdNuN0UYD3/uEZROnKJjDfGKoC9FfvXbp5ePP7t4",
-	"/IdXnzz9/MWTo3fUOIBbVMijjYiX1kXRUfj1KBqtx/59LLiQQk7eCL4ySMIK2q1uehVvOGm6nHOErgP2",
-	"sbIG/aufnbWBEO51gJemboR6xwV24OLq97HXDnwfxnWHki4SH4zLlG+t3ej9cHjTj22I9a6yviw3egzI",
-	"uAGpgLS1bTQCOMlEnM1PYANEIiZmv2VYZ+3QJ7Cx7I1x8qFefvy382dnhGO0CnMxuBbHvRLlRs6Vm+A4",
-	"98byi5J+toH0s3Wke65nN4muvlYGNe35RTV2/p0+nV0EYPozbjBWMllru4fNqWyUVaqT9dYqILYxTwPP",
-	"uhZIAk6etBG1SKrUjTnyTQBVSVaK9+g0HM9gHZNbsVnL59GtcCZ9YiIkz1fMVuUBH7VZbjXs1kvnvEYr",
-	"3quaMTbv4JtS1ErzdLnR9mTL9KeqshMl5GSd+20uD3QGufUO1hpnUPabayOMMaV2yGVNxjhDrp2wLt2Z",
-	"F7fi5XL9Hn55CrF69bieTHTvIquC0LlvLA33nsHl87PBOt8wTgX24e7tgy2pdMFz4S5WlHPuGK4d6+Pa",
-	"oukJ97V+uhX90UdRdDoYbEXR6c7tKDr91u3RzY0A2pfSxU10dzBYVJOQFidUhVR2QqZqzaF3dUulQXVU",
-	"z06/dyAf4vi+TxjKpFRCWrPfZHX2AmKutUDjX/t7p5CuMCFxtlIoGUTSeA8nJBxxU8uYlyKseZGPvrrd",
-	"ef5aCO+1AiFpaYXh3HtT/SHcakVPqOHYM3UcSQ903NzDxuTH3VqVAvefpiueBQ7fvX/vLvh1XjsoedI4",
-	"XhthuPP+IQtYpXM6MNaWZrjtpNioSscYKj3ZbhZtF8L6/+5YVwmHorhhZkXvtjUsYA9QG5+BnXAQDlqJ",
-	"ZUO2Fw7CPV/cGanNNGD+iHgR62bQaa8fnke4TSL2/wAAAP//",
+	"7HxbjxtHdvBfKfS3gL6seyhyRrasmYdAkq3YiS0p0gQGVpwli92HZFndVVRVcTj0YADnzXGQIEBugLFI",
+	"sEESGAmSzds6hhP/l0AX52n/QlCnqpt9qWY3NePdDbJPM+yurjrn1KlzP3UeRCJdCA5cq+DwPFDRHFKK",
+	"/95Zg/kTg4okW2gmeHAY3IGpkED0HIgCeQqSRIlQoHpBGCykWIDUDPBzOtUg6xOkimhBVpRpMsG5jsjH",
+	"TGuQhPEoWcYQm6mmQqZUB4cB4/qtG0EY6PUC7E+YgQwuwiASsQe+4zlYiIh5T/ScajIVSSJWqjrvwb53",
+	"XglUmanOs3dKS8Zn9lUkOIdI19f9aA56DtLgFokUyIRGT3ub+SdCJEC5mcQ+OQ+AL9Pg8EkwWUNwElYX",
+	"w9WeLZmE2AzCtw7nHMQiQJsZxORj8+AiDO7Oqf4QlKIzD6Fuk9S+IlQRphWRQGOQisxAE6YN7HBG00WC",
+	"306lSP9Amf0MaMIiA0SazRzMIUmEwZWl5ud+f/+tvf5g72BwPDg47N847L/ZG+wfGIjKHLKZ9Dz4gYRp",
+	"cBj8v+sbdrzuePG6WACnCza6HUViyRG1dINWbZcsGJ4N4oRpsqKKKC0kxCFhvMDI1xT5RHAIyYrpuVhq",
+	"QjkR06kCHRKarOha4Rui5xKAxBCxlCaW76nhX7PIj4fD+PzGxZ75s5/9ObZ/Dkt/hsOe+efg4gdB297n",
+	"ZHKobbD3bnrCgOt7kvqI8O4pyDWZmpf2aFAS4XgipkSztHc6IAp4jGjFzHyaMk61wD1K6WJhADw8D+bM",
+	"0HDdtGPvuddhYD/wj3po3iE3x01DHpl3yOfATmHLMPfeDOWwah5nXoaBwbFpzGPzLgzUcmLQn0DjuHxA",
+	"GKg1jxrHmXe4UVtIcWzfbo7I+j5uoN3fizAQHB5Mg8Mn208Kwn4RtgwyALUNynawbVxO+faBtH1QToYW",
+	"DHLSt69qNrxtFDLixYk5PVacGk7zaZYpk0q78yOs8IjMMVIiegpVmWkV1H6/X5SV3337Ny//9B9efvZn",
+	"Lz7/27pEzHRaF2n4eBlFoNRd80lZImaapbRWq4pxumWbbHmHSYj0uzxuog+1EvqaIglVukgbq5TjkFAe",
+	"EyVILEARPWeKCA57WuwJDtlQtBzsSyR1ia5W/7z41797+dnPX/3zz55/9cevvv42fP7Vpy9+9u/Pv/r0",
+	"vz/94vm3P3WY/9W/vPjm07KA7r2xw6ce2ZwR4RjOtE+pakm5Qomq4Uwbc8Ag5ugSEoEWwpgmydgKYMTS",
+	"vSYpXRMFcEhWcwHGtkLyJIyD0cpGTYeEi4mI1wQSBUOOgwwpe8SQH5cci6Ueh2hkzUVqRoRmkrUz1KzG",
+	"s/w65GWO1YhUQCWQtViakRJ+29BAoAkzqTOsdmSoK2HhoQ4vEQKp0CP3AWKIyZInoCx0iAZTFhOz+Sk9",
+	"+wD4TM+DwwEeJ8bz362Wk4GwmZnNPt4R8dpA2wm13ad/BxJm9G4HdqGWADSOJSgFhW23dgqPQVohhE94",
+	"Tq7SEXliTavcVjPiz7+1FydhwDSk1mDn6w4qZoPXPbNGm2itUBmFbErP3reL7uNebn44KlIp6bpMRFys",
+	"tkdT93Qn69FjXvl3UPAGB4NytbK2PiVmKlDanuY5VYQLIgx56x4Ri9tgfWQne/8dn6MQG3i6egos9uL0",
+	"rpRC7ogUM77BdKkgPrIaz+pIJjhR2pjFhsJ1bKcMktgrG3akwzZbfyHFJIG0wVvLHLku7PHIjsbvtFzf",
+	"bvJeO3qn1c0DJHzX3csdvG3a+HekWC4eoHq4i5xdg/axpjxWZCokAYbuacKUNm4PJTPztfVoUuPRp5BO",
+	"jPvn9I2eU57t9pTNlhJiwpdmSFkbv/iPP3/xR3/y6j///sVPvnz19bfPv/765V/+2y+++WK/Pygr3qaB",
+	"w2H8hlfPFtD7gCntZ9qYqUVC14TTFBQ6MfMNKoic8eIWwDPbAocwZdHPPUAhY7Q4YE2imsFRgfzVX3z5",
+	"8rOfv/jsr7/76Ze/+OaLJ3fEJCS3jaA92Ypx5bvh8Envh8PhSTPujyCljDM+2wl9ocAofiLxa2dLUUcT",
+	"Z4Whv48Wmo8qDdh/94efFxExeDchXBm6FdX36CnUBXsk+ClIRS2u3U7wMZUzwJOh4JmfXohzFvdw9hdk",
+	"LvCc+g93yjhLzSnu1w96zYYugG3h8J3c9zBg0uZheEJqToXtHi+BswWTdhJPWAStCPEUOHHjQpIqohiP",
+	"gAxu3ex3lHlzoFJPgHqY9T2xImKqoRhwIcbXU0ck7RqZS1jKbJRyq3OILP2BHYvMoBRrCOj5Q0Wvg3tV",
+	"3tuYWFd5n23sBto81pPtXJG8OSm8zJWFZqpoPUiMkBOScDCK3h0DFBuUFDkXxSKKxCNnFUBMJmsyXtAZ",
+	"jLdEenc6OmFg47+v8eHlpMOO5geSugokcmhKzyyQ+84psb8GnfjD7dIO9lwFb9/ef0jl00bfPLfvxlk4",
+	"bYze+FgCjceHxlG9pkhK5VPlHJE1Mf4CF6tL27I2xrfzRm/ifjt/WiV4akmzE71lMaxI40aSq4Zw62OR",
+	"gvHWc7Km4tTmN65Krl/uJPx67IraIf1RUq8bqdlpo9ACuosGkD8d0tlCOjLSsGh7lU0ma/WgSWhjTGUz",
+	"yb7uvWHfeY0iC+t9oa39uzXYljmdCTstRSNDspqzaJ6b+g4RDhCro3oCz1mKLvPjtseC+vIn//T8q88N",
+	"Hid1NDcvG/F4sAC+leYCByDNrf1zWaJ/voXonzcTHRViw1nO82Wh0Z9GjaZMoU+cKcuQAI3mRPAIeuR2",
+	"ooSRtZu4zTVl4wIF/9mTNS04u13Ocpbe8x2tmuu4/XBtczXvC80iD1HuCq5ppJUhB26SMhzIZy1CrmqC",
+	"ipQwjDPQiVjqnm9zaKR9gYuP5oLELHZsW/vqcuIRTsHCm6dqYSoZYPg7DJa88ONjwTj+k8DUCCSx4piw",
+	"i5lSIjn1Kp76lnFL5q47ZuHrYBZYKZKlWsvbslQgueP4y4TR8nm2A6D8skxBJHjcmFk5dI6tC05wsWqO",
+	"nodGjkAyDa08wT1SaOi4uMCQiym+sxwbkuXCRr3qoQ4yztAaG/bU80Ion6pN9IDNGKdJLZ6+tAg/KVK5",
+	"EJMtPMTg+kktvL7MKJYHabdtUWGbL6qxVM9u+d2HB0s9E4zPmhIcuRRczam2SQqtMAZ95PLqrq6DUL4W",
+	"HIhxW9DJqBQVbMoGqsfiobdgoWLDOgN6fGnT1Gj517BkMvep8+40iuxNuLsqDxa7yG+0WBGZAnC+HX4I",
+	"V2da1JN33eyLcjavbkmUMnaV117l/dAVJpRxuSckmUixMtyeAR1RzoVGpUw+gokNF2SxiLK7K/hsfOVh",
+	"fMxwXzKM/1D4sK2cELPQFYD/vYVIDHl3426ExUsPCQq4z0LZ5BwLGqOQwXC1YRj2NVbMCri+SgdN5Kes",
+	"vRJskWGxe9jILeOjzSPn5JXpYp7mik/BswrrW2953CPo3tr8MQr7mfRFA36pARkX3e1UIwHPfISu+Ii7",
+	"Rl6aA7uPCp5xld72zf9hmjvSfD90x6KvurUylaDmNrYdZnYJmmxJjIUZLrpa2QmsITNbcdWy3xanXVL4",
+	"P7LQdYjycViNj2oibybAcJdNjzGPtGtMFryO1N+VYmar/LF6Hy135Sc7/Saq7qdvBk9DdTEDLHESK05Y",
+	"bMPnLmGe2RjGJMa6H7sbEZWS2RrpjeUjB+XKlrduVAtbCkbQk+HwbH+wNxye3Xz3xJ8vxdq/ZoO9wuIK",
+	"uB6TlSuKZVlNrK0jUkYZuqyYca5d0ZB5mpv/mFQ+9ZU5TFw5TTdhwWNbGBIGdsH3467f2kpXyzY7lxRw",
+	"jL90t9ndeGStRbI+FruKQ7G7jK5yPFat7sjuQYGuod0aH88/Bq5bBYpZf3zkUuw2h7phnP91+ul7s2vN",
+	"0bq0ltti7D5Gt6prhXfBEcPKboyuYKV3W433ZN1Y+3xnbWDHgqSmui/zLnRlLw1jbDFS6AIBTYXILkrg",
+	"8jcNo1ziK3QJhS2jXK6mWJPrH1uMBodZaK5hsIuPhtZjb6oyNu9C6/Y0DRFYEZ87Ak3DsvdhrgW31T8j",
+	"YZArm8vGdbHkPW4tvI5d0fuWofZtt8J3S+XLVr9bVmktHgf0zNpr5DsUtT+0gZztgxxvtlZKmhPTufI9",
+	"7lb63gUH0aHivnQauiCsug3NOblbZ0C3Sd1pbBtmxU/bKCPqMDJbqivxVKLSFO6stc9s7qOxxAWHjhrF",
+	"COo7S6n8ZQf+8Y+o9qgDJJhCdxMD7IITegoS7cEMLIIVDiXQYrGcJLBZy4bDPaWzOdIFIIrwe/XXprPG",
+	"k85RQDLx1xismUqRYhLA1qooDTTeVL9lbYVlezc/OOMecfEZVSgBo0kCElMINjgIWPqg5sbIF9Npwnhz",
+	"PdbuMeBiJ1teDP1mv18PCV/S4dx0Me1kkOSIbd2/dhc0X/7yrvQmkPa6lG6LthfU307E2hJ7w1YrD5dT",
+	"neVJrblZZVbUPuOQUGIMiqyutWgmuo4Pmy43rmZKn2YdNYUTk7BTOLTnBfsFBLp72FUwdgbQOLShJ+Wq",
+	"gaylM7Y2pLINO+js0WheAoEwTsZzegpjzAXZEGoW5VdEwTMLXo/czpzJQpG8njM+cyYpF9lEZjEJNFbb",
+	"EjwNncVjDmd6nBELCWdFQaWF5GC/7Frf3vsR3fukv3drtHfyQ69rPXc1qp04DwtaSwd70P8+TrZhrUtG",
+	"kpyV03qK1zwab3fwdheBd4s+z8WlycO96coxssoY+dcwhRmFnHFEEphqIpY6yzYnVPlrCHyEv0wY0y9U",
+	"XedjvYQMNZArJMH6EVvPr0SaZc1VSGwjmPXEK7LEOGnjX7F3XiWhcwmutvaxaCE2VuJhLAsH/vpU4V2S",
+	"Og1FcT4SVUHfki27prDG6ojcv3d3jxu7MGHYv2lQoo65jJifGPPPk9NtbdsriuAfD4dn/f7ecHg2uDcc",
+	"nt281xDjzIUHlXHWtVeNdy6VrXKmWY+HhEikKVbqVDp0nzJsA4+oREfV7ogru8iKMmo1GfajzXbh197q",
+	"nny+Xfihssm4Wj7Xtk3Nw6ENBTZZDVohap0Hc5ecPVsCoangM2dFM+2Us5M9RTYrb/eb0/3oFr3aYLZX",
+	"S1xxl0hW+OEj1rPMjDA+9KZnZOf+kPASBX0LAOlP3j7g4DqLw41ecEXGrwGiXagpc3nFi8kmjBxvvva0",
+	"W+C/3NRL7of5PbEiKeXrTSeFrZbXaMEe4fExNq61Zzcm8sYovcJWI1f4Uy2EzqHfKjmWSovUL08/yqq8",
+	"qPEiuCbAY+dr1Eu6zoOYaorXCGkWPUUhunLmcCZrca16I3n2IY1jZpamycPCey2X4EGgJort5K2a0wlV",
+	"XHMbYe6xBJrUzJQlLsK+ooosF4mgcV77dkTG5n1eNOgK42pVy+eBGVa6M+cwuzNn70dnB6e/fyv9vf3F",
+	"B/LtY37nRvRRfNPoVUdKlmaCokzJpcwFYqfm1e3cbwE8Lwr3/TffbOnBD4M5sNncI14fsjNI/A1f2+Go",
+	"7rXFPgzoMmYiCINTFoP5i/D61DGn/muBKN7SENEkweuBChlR6po1qqjXplbsE99VWZlltCPFVyw2S10R",
+	"5fysX6FSnfWxA9UaEzm3DsJtPVCDGzdvvH3w1o2bba1Q2RIfiAgZNTthdcMscSNQvmmmlzEEhweD3v5B",
+	"/0YYJILP3LPB/qB34+bBzTDQTOOBejynfDanLGi13/JFfEyzWfbcEx3Nkb9V7P/au9WvBU5L0G6davB2",
+	"aS78WZvMYXnexpr+zc+RKkK1jRk+LKTLG4tFC9HU/GYxd48Fcu3lA6QDXxilajjVjMRdyhHcJHlFwqXs",
+	"y19+kYE18re5dd4Ix1Ulz31XrO2eUG9vqc4RzZtkG+safBvr1wG5N0QUXavQuLfmuLQlya36aaFabkeE",
+	"1ltsC41l3m2YWTRtH2wMuExhdwbI6tHu43Nx2fJJSbq35c+zj2zmzn3irqzZftqyi2UyA6ArIvVcMwrH",
+	"zrnmGgBteUQPBN0+KBGy60c5C3X+YMNCXT8pbBYmSD3P/UdtThe24Q8LYV2UZiWZ1kZ+cC0wsOTi/+Yg",
+	"bmpYKtZzHrLDWE3eJZZHoFwH16Y9yxkWPMsQ79qjZkRbLNAj3qVNrdhTsdreslZrOnu91rKqldO1tcyZ",
+	"CFlrmcVnm2R9lN+yU6XYunCRkKFbfomQ0nSSQEhSGgMGsxdSzCS17kkGsCPXSFNbsWlE/EgLMUqMgs3L",
+	"2kYsHkkw8+ZVnfEoYfxp4WdW9GkkY2kK2xw2YmqkIJkGYYC8ODKeQr6u0UuS0wT/PaUJi0cTJzndT7da",
+	"9nNBJU1B4x5lzzIIUpoY/Qfx6GN3v0/+wHqQWJek5yIecaFHNEmErd5JmVKMz/KJuBjRU6qptKJ1REe2",
+	"uc39dF1v7hfjI0TM/dRzGGVMZH6vxVKOCq0E2M1WWV9SPgN8ZjSxmjJqzVZ3XcUo64M01E0pX4+o1pAu",
+	"tMIIBD2lLHFfLPlTLla8sGD2BBXX5mcGcvZbiqW279VysRBSQzyyO2rj4MXnKcSM5i8WM0ljGOVsHgYr",
+	"KfhsFEmIjc1FE+U9Q7Ui1SbLwWU3bQMij39jPFyx8fAbS+BXZAmclE7Bsy3l5deU65kljKP6LtrtR2QQ",
+	"kv2QHJD/+vQf8/uVZ3TREh7ZGj4o3n+6UXT7/f7Jtq+O86SMP9I4pYmCsIZl+XocoyDivKrC3Zx9zXg6",
+	"MRxlV60VmoWJWCyEYho7zMzz+j1b5aQTer1FsAZIlcqTsu1i5WVHPy4L71yEbt3dm78bLYLilZr1mA6e",
+	"5fxIz13JZkuMpnLLZiHH1umSziyJ5r+r04xmfNpwIZclARFT7HbISqtddmjTPwo8XgjGtTpyLSDZg6z5",
+	"wz625TSM23RAjNdbGpYacmXv6mOcPKFqzSO6YL01TZOT/3+99Pu3eqRY480UoQUw8BbRLFlFbhegN0iT",
+	"sSXQeMgtohN3H+yESnftKuYFceoQUxmU/O7jB/eJ/c42uBvbmivcU9e9/uH7x0bPysTsqNYLdXgdWUaJ",
+	"pYygJ+Tsuvvoesp0IYAVHLPUnBsLvK04MgIcpL2yKxj0+r1+gbmCw+Cg1+8d2BbhuWEWDGAY38B22pd3",
+	"EOuh7OscwutGrv1PAAAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
