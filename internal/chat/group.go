@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"tim/gen/db"
@@ -23,9 +24,11 @@ func (s *Service) CreateGroup(ctx context.Context, caller, account, name string)
 		if err != nil {
 			return err
 		}
+		if id < 1 || id > math.MaxInt32 {
+			return fmt.Errorf("the database gave the group the number %d, which is none of 32 bits", id)
+		}
 		group = int32(id)
-		_, err = s.admit(ctx, tx, group, caller)
-		return err
+		return admit(ctx, tx, group, caller)
 	})
 	if store.IsDuplicate(err) {
 		return 0, fault.New(fault.GroupNameTaken)
@@ -45,8 +48,7 @@ func (s *Service) JoinGroup(ctx context.Context, caller, account string, group i
 		if _, err := tx.GetGroup(ctx, group); err != nil {
 			return notFound(err, fault.UnknownGroup)
 		}
-		_, err := s.admit(ctx, tx, group, caller)
-		return err
+		return admit(ctx, tx, group, caller)
 	})
 	if err != nil {
 		return fmt.Errorf("join group: %w", err)
@@ -55,20 +57,20 @@ func (s *Service) JoinGroup(ctx context.Context, caller, account string, group i
 }
 
 // admit makes an account a member whose marks start where the conversation stands, unless it is one already.
-func (s *Service) admit(ctx context.Context, tx *store.Tx, group int32, account string) (joined bool, err error) {
+func admit(ctx context.Context, tx *store.Tx, group int32, account string) error {
 	conversation := groupID(group)
 	last, err := lock(ctx, tx, conversation)
 	if err != nil {
-		return false, err
+		return err
 	}
 	members, err := tx.IsMember(ctx, group, account)
 	if err != nil || members > 0 {
-		return false, err
+		return err
 	}
 	if err := tx.AddMember(ctx, group, account, time.Now().UnixMilli()); err != nil {
-		return false, err
+		return err
 	}
-	return true, tx.AddParticipant(ctx, db.AddParticipantParams{
+	return tx.AddParticipant(ctx, db.AddParticipantParams{
 		Account: account, Conversation: conversation, GroupID: sql.NullInt32{Int32: group, Valid: true}, JoinedSeq: last,
 	})
 }

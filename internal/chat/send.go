@@ -3,11 +3,13 @@ package chat
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"tim/gen/db"
+	"tim/internal/fault"
 	"tim/internal/store"
 )
 
@@ -71,7 +73,11 @@ func (s *Service) commit(ctx context.Context, batch []*draft) {
 		}
 		var rows []db.InsertMessageParams
 		for _, d := range batch {
-			if d.err = s.mayWrite(ctx, tx.Queries, d.sender, d.target); d.err != nil {
+			refused, err := s.refusal(ctx, tx, d)
+			if err != nil {
+				return err
+			}
+			if d.err = refused; refused != nil {
 				continue
 			}
 			if err := begin(ctx, tx, d, last[d.conversation]); err != nil {
@@ -96,6 +102,15 @@ func (s *Service) commit(ctx context.Context, batch []*draft) {
 			s.tell(ctx, Event{Kind: MessageStored, Conversation: d.conversation, Message: &d.message})
 		}
 	}
+}
+
+// refusal is the fault for which a draft alone isn't stored, nil if it may be; an error concerns the whole batch.
+func (s *Service) refusal(ctx context.Context, tx *store.Tx, d *draft) (refused, err error) {
+	err = s.mayWrite(ctx, tx.Queries, d.sender, d.target)
+	if _, ok := errors.AsType[*fault.Fault](err); ok {
+		return err, nil
+	}
+	return nil, err
 }
 
 func lockAll(ctx context.Context, tx *store.Tx, batch []*draft) (map[string]int64, error) {

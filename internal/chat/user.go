@@ -169,12 +169,15 @@ func (s *Service) Usernames(ctx context.Context, accounts []string) ([]string, e
 	return out, nil
 }
 
-// SetOwner names the owner of a group, who must be a member. For operators.
+// SetOwner names the owner of a group, who must be a member: else ErrGroupOwner. For operators.
 func (s *Service) SetOwner(ctx context.Context, group int32, account string) error {
 	account = Normal(account)
 	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
 		if _, err := tx.GetGroup(ctx, group); err != nil {
 			return notFound(err, fault.UnknownGroup)
+		}
+		if _, err := lock(ctx, tx, groupID(group)); err != nil { // or the new owner might leave meanwhile
+			return err
 		}
 		members, err := tx.IsMember(ctx, group, account)
 		if err != nil {
@@ -204,7 +207,8 @@ func (s *Service) markOnline(ctx context.Context, users []User) {
 	for i, u := range users {
 		accounts[i] = u.Account
 	}
-	for i, online := range s.Online(ctx, accounts) {
-		users[i].Online = online
+	online := s.Online(ctx, accounts)
+	for i := range users {
+		users[i].Online = online[i]
 	}
 }

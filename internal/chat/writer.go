@@ -37,9 +37,7 @@ func newWriter(commit func(ctx context.Context, batch []*draft), lanes int) *wri
 // drafts that wait is bounded by the callers, each of whom has one.
 func (w *writer) submit(ctx context.Context, d *draft) (Message, error) {
 	d.done = make(chan struct{})
-	hash := fnv.New32a()
-	_, _ = hash.Write([]byte(d.conversation)) // never fails
-	l := &w.lanes[hash.Sum32()%uint32(len(w.lanes))]
+	l := w.lane(d.conversation)
 	l.mu.Lock()
 	l.waiting = append(l.waiting, d)
 	if !l.busy {
@@ -53,6 +51,13 @@ func (w *writer) submit(ctx context.Context, d *draft) (Message, error) {
 	case <-ctx.Done():
 		return Message{}, fmt.Errorf("wait for the commit: %w", ctx.Err())
 	}
+}
+
+// lane is the one through which a conversation's messages go.
+func (w *writer) lane(conversation string) *lane {
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(conversation)) // never fails
+	return &w.lanes[int64(hash.Sum32())%int64(len(w.lanes))]
 }
 
 // run commits what waits in a lane until nothing does.
