@@ -65,7 +65,7 @@ func run(ctx context.Context, command string, c *cli) error {
 	case "owner <group> <account>":
 		return app.SetOwner(ctx, c.Settings, c.Owner.Group, c.Owner.Account)
 	default:
-		fmt.Println(app.Version())
-		return nil
+		_, err := fmt.Fprintln(os.Stdout, app.Version())
+		return err
 	}
 }

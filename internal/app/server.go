@@ -10,6 +10,7 @@ import (
 	"net/http/pprof"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -101,8 +102,8 @@ func (s *Server) Wait(ctx context.Context) error {
 func (s *Server) Stop(ctx context.Context) error {
 	s.draining.Store(true)
 	var errs []error
-	for i := len(s.closers) - 1; i >= 0; i-- {
-		errs = append(errs, s.closers[i](ctx))
+	for _, closer := range slices.Backward(s.closers) {
+		errs = append(errs, closer(ctx))
 	}
 	s.closers = nil
 	return errors.Join(errs...)

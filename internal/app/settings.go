@@ -16,6 +16,8 @@ import (
 )
 
 // Settings of the server, by environment and flag alike. Validate checks what their types can't.
+//
+//nolint:tagalign // the tags read as sentences; as columns they would be wider than any screen
 type Settings struct {
 	Listen         string        `help:"Address of the server." env:"TIM_LISTEN" default:":8081" placeholder:"HOST:PORT"`
 	AdminListen    string        `help:"Address of metrics (/metrics) and profiles (/debug/pprof/); empty for none." env:"TIM_ADMIN_LISTEN" default:"${admin_listen}" placeholder:"HOST:PORT"`
@@ -41,7 +43,9 @@ type Settings struct {
 	Limit          Limits        `embed:"" prefix:"limit-" envprefix:"TIM_LIMIT_" group:"Limits (0 for none)"`
 }
 
-// Limits, each 0 for none.
+// Limits of one node, each 0 for none; sizes are in bytes.
+//
+//nolint:tagalign // as Settings
 type Limits struct {
 	FrameBytes           int64   `help:"A client's frame on a socket." env:"FRAME_BYTES" default:"65536" placeholder:"N"`
 	BodyBytes            int64   `help:"A JSON body." env:"BODY_BYTES" default:"65536" placeholder:"N"`

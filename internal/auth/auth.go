@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -76,7 +77,7 @@ func New(o Options) *Auth {
 		perAddress: newAttempts(o.FailuresPerAddress, addressRefill),
 		seen:       newSeen(),
 		parser: jwt.NewParser(jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithIssuer(issuer),
-			jwt.WithExpirationRequired(), jwt.WithIssuedAt()),
+			jwt.WithExpirationRequired()), // iat isn't compared: the clock of the node that signed may be ahead
 	}
 }
 
@@ -90,21 +91,41 @@ func (a *Auth) Login(ctx context.Context, account, password, address, device str
 	return a.begin(ctx, account, device)
 }
 
-// checkCredentials refuses a wrong password, and an account that has failed too often.
+// checkCredentials refuses a wrong password, and an account or address that has failed too often.
 func (a *Auth) checkCredentials(ctx context.Context, account, password, address string) error {
-	now := time.Now()
-	if wait := max(a.perAccount.wait(account, now), a.perAddress.wait(address, now)); wait > 0 {
-		return fault.Retry(fault.TooManyAttempts, wait)
+	if err := a.mayTry(account, address, time.Now()); err != nil {
+		return err
 	}
 	user, err := a.DB.Read().GetUser(ctx, account)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("check credentials: %w", err)
 	}
-	ok, err := a.Passwords.Match(ctx, user.Password.String, password)
-	if err != nil {
+	if err := a.try(ctx, account, address, user.Password.String, password); err != nil {
 		return fmt.Errorf("check credentials: %w", err)
 	}
-	if !ok {
+	return nil
+}
+
+// mayTry refuses an attempt of an account or an address with too many failures.
+func (a *Auth) mayTry(account, address string, now time.Time) error {
+	if wait := max(a.perAccount.wait(account, now), a.perAddress.wait(address, now)); wait > 0 {
+		return fault.Retry(fault.TooManyAttempts, wait)
+	}
+	return nil
+}
+
+// try is one attempt at a password. Failures are asked for and counted while it has a processor: of many attempts at
+// once, those that wait find out what became of those before them.
+func (a *Auth) try(ctx context.Context, account, address, hash, password string) error {
+	if err := a.Passwords.enter(ctx); err != nil {
+		return err
+	}
+	defer a.Passwords.leave()
+	now := time.Now()
+	if err := a.mayTry(account, address, now); err != nil {
+		return err
+	}
+	if !a.Passwords.match(hash, password) {
 		a.perAccount.fail(account, now)
 		a.perAddress.fail(address, now)
 		return fault.New(fault.WrongCredentials)
@@ -119,6 +140,7 @@ func (a *Auth) begin(ctx context.Context, account, device string) (string, error
 		return "", fmt.Errorf("begin session: %w", err)
 	}
 	id, now := base64.RawURLEncoding.EncodeToString(random), time.Now()
+	device = strings.ToValidUTF8(device, "\uFFFD") // a header may hold any bytes, a column may not
 	if runes := []rune(device); len(runes) > maxDevice {
 		device = string(runes[:maxDevice])
 	}

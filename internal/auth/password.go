@@ -22,6 +22,9 @@ type Passwords struct {
 
 // NewPasswords returns Passwords that hash at cost (4 to 31). Hashes of any cost can be compared.
 func NewPasswords(cost int) (*Passwords, error) {
+	if cost < bcrypt.MinCost {
+		return nil, fmt.Errorf("bcrypt cost %d: must be at least %d", cost, bcrypt.MinCost)
+	}
 	decoy, err := bcrypt.GenerateFromPassword([]byte("nobody's password"), cost)
 	if err != nil {
 		return nil, fmt.Errorf("bcrypt cost %d: %w", cost, err)
@@ -29,7 +32,8 @@ func NewPasswords(cost int) (*Passwords, error) {
 	return &Passwords{cost: cost, decoy: decoy, slots: make(chan struct{}, runtime.GOMAXPROCS(0))}, nil
 }
 
-// Hash returns the bcrypt hash of a password of at most MaxPasswordBytes.
+// Hash returns the bcrypt hash of a password of at most MaxPasswordBytes; a longer one is an error. It waits for a
+// processor until ctx ends.
 func (p *Passwords) Hash(ctx context.Context, password string) (string, error) {
 	if err := p.enter(ctx); err != nil {
 		return "", err
@@ -42,28 +46,19 @@ func (p *Passwords) Hash(ctx context.Context, password string) (string, error) {
 	return string(hash), nil
 }
 
-// Match reports whether hash is password's. An empty hash (unknown account, no password set) matches nothing and takes
-// as long as one that exists, so that time tells nobody which accounts there are.
-func (p *Passwords) Match(ctx context.Context, hash, password string) (bool, error) {
-	if err := p.enter(ctx); err != nil {
-		return false, err
+// match reports whether hash is password's. What is no hash (unknown account, no password set) matches nothing and
+// takes as long as one that is, so that time tells nobody which accounts there are. For whoever is between enter and
+// leave.
+func (p *Passwords) match(hash, password string) bool {
+	offered := []byte(password[:min(len(password), MaxPasswordBytes)])
+	err := bcrypt.CompareHashAndPassword([]byte(hash), offered)
+	if err != nil && !errors.Is(err, bcrypt.ErrMismatchedHashAndPassword) {
+		_ = bcrypt.CompareHashAndPassword(p.decoy, offered) // for its time alone
 	}
-	defer p.leave()
-	against := []byte(hash)
-	if hash == "" {
-		against = p.decoy
-	}
-	err := bcrypt.CompareHashAndPassword(against, []byte(password[:min(len(password), MaxPasswordBytes)]))
-	switch {
-	case err == nil:
-		return hash != "" && len(password) <= MaxPasswordBytes, nil
-	case errors.Is(err, bcrypt.ErrMismatchedHashAndPassword):
-		return false, nil
-	default:
-		return false, fmt.Errorf("compare password: %w", err)
-	}
+	return err == nil && len(password) <= MaxPasswordBytes
 }
 
+// enter waits for a processor until ctx ends; leave gives it back.
 func (p *Passwords) enter(ctx context.Context) error {
 	select {
 	case p.slots <- struct{}{}:

@@ -61,6 +61,7 @@ func (s *seen) ended(id string, now time.Time) {
 	s.put(id, sighting{ended, now.Add(time.Minute)}, now)
 }
 
+// clear forgets who is alive, not who has ended.
 func (s *seen) clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -72,18 +73,27 @@ func (s *seen) clear() {
 }
 
 func (s *seen) put(id string, what sighting, now time.Time) {
-	if len(s.sessions) >= maxSeen {
-		for other, was := range s.sessions {
-			if now.After(was.until) {
-				delete(s.sessions, other)
+	if _, known := s.sessions[id]; !known && len(s.sessions) >= maxSeen {
+		s.makeRoom(now)
+	}
+	s.sessions[id] = what
+}
+
+// makeRoom forgets what is too old, or, if nothing is, an eighth: those alive first, which the database can tell again.
+func (s *seen) makeRoom(now time.Time) {
+	for id, was := range s.sessions {
+		if !now.Before(was.until) {
+			delete(s.sessions, id)
+		}
+	}
+	for _, state := range []state{alive, ended} {
+		for id, was := range s.sessions {
+			if len(s.sessions) < maxSeen*7/8 {
+				return
+			}
+			if was.state == state {
+				delete(s.sessions, id)
 			}
 		}
 	}
-	for other := range s.sessions {
-		if len(s.sessions) < maxSeen {
-			break
-		}
-		delete(s.sessions, other)
-	}
-	s.sessions[id] = what
 }

@@ -64,7 +64,7 @@ func own(caller, account string) error {
 	return nil
 }
 
-// ErrGroupOwner: tells an operator that an account can't own a group that it isn't a member of.
+// ErrGroupOwner tells an operator that an account can't own a group that it isn't a member of.
 var ErrGroupOwner = errors.New("the account is no member of the group")
 
 func nullable(s string) sql.NullString { return sql.NullString{String: s, Valid: s != ""} }

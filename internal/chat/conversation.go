@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 
@@ -64,7 +65,17 @@ func (s *Service) Open(ctx context.Context, caller string, t Target) (Opening, e
 	var err error
 	o.Delivered, err = s.DB.Read().Delivered(ctx, caller, o.Conversation)
 	if errors.Is(err, sql.ErrNoRows) {
-		err = s.DB.Tx(ctx, func(tx *store.Tx) error { return participate(ctx, tx, caller, o.Conversation, t) })
+		err = s.DB.Tx(ctx, func(tx *store.Tx) error {
+			if _, err := lock(ctx, tx, o.Conversation); err != nil {
+				return err
+			}
+			// Asked again under the lock: whoever has left meanwhile must leave no side behind, for its marks would
+			// be there when the account joins again.
+			if err := s.mayWrite(ctx, tx.Queries, caller, t); err != nil {
+				return err
+			}
+			return participate(ctx, tx, caller, o.Conversation, t)
+		})
 	}
 	if err != nil {
 		return Opening{}, fmt.Errorf("open conversation: %w", err)
@@ -92,10 +103,13 @@ func (s *Service) MayWrite(ctx context.Context, caller string, t Target) error {
 func (s *Service) mayWrite(ctx context.Context, q *db.Queries, caller string, t Target) error {
 	if t.Group != 0 {
 		members, err := q.IsMember(ctx, t.Group, caller)
-		if err == nil && members == 0 {
+		if err != nil {
+			return fmt.Errorf("membership: %w", err)
+		}
+		if members == 0 {
 			return fault.New(fault.NotAMember)
 		}
-		return err
+		return nil
 	}
 	if t.User == caller {
 		return fault.New(fault.NotFriends)
@@ -123,7 +137,7 @@ func participate(ctx context.Context, tx *store.Tx, account, conversation string
 // Missed returns the messages after a seq, in order, at most limit. Only for an account's socket that Open has
 // admitted and no event has ended since.
 func (s *Service) Missed(ctx context.Context, conversation string, after int64, limit int) ([]Message, error) {
-	rows, err := s.DB.Read().MessagesAfter(ctx, conversation, after, int32(limit))
+	rows, err := s.DB.Read().MessagesAfter(ctx, conversation, after, int32(min(max(limit, 0), math.MaxInt32)))
 	if err != nil {
 		return nil, fmt.Errorf("missed messages: %w", err)
 	}
@@ -153,7 +167,7 @@ func (s *Service) ConfirmDelivered(ctx context.Context, account, conversation st
 // before returns the messages before one seq and after another, the last ones of them, in order.
 func (s *Service) before(ctx context.Context, conversation string, before, after int64, limit int) ([]Message, error) {
 	rows, err := s.DB.Read().MessagesBefore(ctx, db.MessagesBeforeParams{
-		Conversation: conversation, Before: before, After: after, Limit: int32(limit),
+		Conversation: conversation, Before: before, After: after, Limit: int32(min(max(limit, 0), math.MaxInt32)),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("history: %w", err)

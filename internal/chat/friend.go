@@ -92,8 +92,12 @@ func (s *Service) Friends(ctx context.Context, caller, account string) ([]User, 
 	return users, nil
 }
 
-// groupMatesPerVisible bounds how many members of groups are looked at for each that may be shown as online.
-const groupMatesPerVisible = 10
+const (
+	// groupMatesPerVisible bounds how many members of groups are looked at for each that may be shown as online.
+	groupMatesPerVisible = 10
+	// mostGroupMates bounds them where no limit is set.
+	mostGroupMates = 1 << 20
+)
 
 // VisibleOnline lists the accounts online now that caller may see: its friends, and members of its groups up to
 // VisibleLimit. Caller itself is not among them.
@@ -102,11 +106,12 @@ func (s *Service) VisibleOnline(ctx context.Context, caller string) ([]string, e
 	if err != nil {
 		return nil, fmt.Errorf("friends: %w", err)
 	}
-	limit := s.VisibleLimit
+	friends = slices.DeleteFunc(friends, func(a string) bool { return a == caller }) // an old database may hold it
+	limit := min(s.VisibleLimit, mostGroupMates)
 	if limit == 0 {
-		limit = 1 << 20
+		limit = mostGroupMates
 	}
-	mates, err := s.DB.Read().GroupMates(ctx, caller, int32(min(limit*groupMatesPerVisible, 1<<20)))
+	mates, err := s.DB.Read().GroupMates(ctx, caller, int32(min(limit*groupMatesPerVisible, mostGroupMates)))
 	if err != nil {
 		return nil, fmt.Errorf("members of groups: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"tim/gen/db"
@@ -29,6 +30,9 @@ func (s *Service) CreateGroup(ctx context.Context, caller, account, name string)
 		id, err := tx.CreateGroup(ctx, name, nullable(caller))
 		if err != nil {
 			return err
+		}
+		if id < 1 || id > math.MaxInt32 {
+			return fmt.Errorf("the database gave the group the number %d, which is none of 32 bits", id)
 		}
 		c = change{tx: tx, group: int32(id), actor: caller}
 		if err := c.lock(ctx); err != nil {
@@ -149,12 +153,15 @@ func (s *Service) Dissolve(ctx context.Context, caller, account string, group in
 	})
 }
 
-// SetOwner names the owner of a group, who must be a member. For operators.
+// SetOwner names the owner of a group, who must be a member: else ErrGroupOwner. For operators.
 func (s *Service) SetOwner(ctx context.Context, group int32, account string) error {
 	account = Normal(account)
 	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
 		if _, err := tx.GetGroup(ctx, group); err != nil {
 			return notFound(err, fault.UnknownGroup)
+		}
+		if _, err := lock(ctx, tx, groupID(group)); err != nil { // or the new owner might leave meanwhile
+			return err
 		}
 		members, err := tx.IsMember(ctx, group, account)
 		if err != nil {

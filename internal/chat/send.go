@@ -112,8 +112,7 @@ type ownID struct{ conversation, sender, clientID string }
 func (s *Service) number(ctx context.Context, tx *store.Tx, d *draft, n *numbering) error {
 	d.message, d.again, d.refusal = Message{}, false, nil // the transaction may be run again
 	err := s.mayWrite(ctx, tx.Queries, d.sender, d.target)
-	var refused *fault.Fault
-	if errors.As(err, &refused) {
+	if _, refused := errors.AsType[*fault.Fault](err); refused {
 		d.refusal = err
 		return nil
 	}

@@ -241,7 +241,8 @@ func (s *Service) markOnline(ctx context.Context, users []User) {
 	for i, u := range users {
 		accounts[i] = u.Account
 	}
-	for i, online := range s.Online(ctx, accounts) {
-		users[i].Online = online
+	online := s.Online(ctx, accounts)
+	for i := range users {
+		users[i].Online = online[i]
 	}
 }

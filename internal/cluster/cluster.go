@@ -44,14 +44,15 @@ type Bus interface {
 	// that one goroutine publishes to one topic arrive in that order, and all subscribers of a node see the same
 	// order. The caller must not change payload afterwards.
 	//
-	// An error doesn't mean that nobody gets the payload: with [ErrAway] and its like it was delivered on this
-	// node, the others are told of a loss as soon as they can be, and it may even come twice where it couldn't be
-	// known whether Redis took it. It is for the log. After [ErrClosed] nothing is delivered. A ctx that ends
-	// stops the waiting, not the publishing.
+	// An error doesn't mean that nobody gets the payload, it is for the log: with [ErrAway] it is delivered on this
+	// node alone, and the others are told of a loss as soon as they can be. Where it couldn't be known whether
+	// Redis took it, it may come twice. The first that are delivered so may overtake those still on their way
+	// through Redis; OnLost is then called here, too. After [ErrClosed] nothing is delivered. A ctx that ends stops
+	// the waiting, not the publishing.
 	Publish(ctx context.Context, topic string, payload []byte) error
 
 	// Subscribe calls h with every payload published to topic from now on: when it returns, a message published
-	// by any node is delivered. It waits for that until ctx ends, two seconds at most. When Redis is away or the
+	// by any node is delivered. It waits for that until ctx ends, Options.Timeout at most. When Redis is away or the
 	// time is over, it returns without an error all the same; the subscription comes into force by itself, and
 	// OnLost follows. The only errors are [ErrClosed] and a cancelled ctx, and then nothing is subscribed.
 	//
@@ -103,7 +104,7 @@ type Node interface {
 var (
 	// ErrAway says that Redis can't be reached, or doesn't answer in time.
 	ErrAway = errors.New("redis is away")
-	// ErrFull says that a queue was full. The message is lost for the other nodes, or for all, and they are told.
+	// ErrFull says that a queue was full: the message is lost, for the other nodes or for all, and they are told.
 	ErrFull = errors.New("the bus's queue is full")
 	// ErrClosed says that the node was closed.
 	ErrClosed = errors.New("the cluster node is closed")

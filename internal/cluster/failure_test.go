@@ -139,6 +139,7 @@ func TestRedisEchoOfAKeptMessage(t *testing.T) {
 	subscribe(t, b, "room", there.handler)
 	healthy(t, a, b)
 	publish(t, a, "room", "0") // on a connection that will be there
+	here.awaits(t, "0")
 
 	server.Pause()
 	if err := a.Publish(t.Context(), "room", []byte("1")); !errors.Is(err, cluster.ErrAway) {

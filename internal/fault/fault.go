@@ -53,8 +53,7 @@ func (f *Fault) Unwrap() error { return f.cause }
 
 // From returns the fault in err's chain. Any other error becomes Internal, which shows a client nothing of it.
 func From(err error) *Fault {
-	var f *Fault
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*Fault](err); ok {
 		return f
 	}
 	return Wrap(Internal, err)
@@ -62,6 +61,6 @@ func From(err error) *Fault {
 
 // Is reports whether err is the refusal for reason.
 func Is(err error, reason Reason) bool {
-	var f *Fault
-	return errors.As(err, &f) && f.Reason == reason
+	f, ok := errors.AsType[*Fault](err)
+	return ok && f.Reason == reason
 }

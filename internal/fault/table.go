@@ -80,15 +80,21 @@ type row struct {
 	on map[string]Text
 }
 
-// unauthenticated is the original's one text for every fault of a token.
-var unauthenticated = Text{"用户认证失败请查询登录", "not authenticated; please log in"}
+// What the interface document says in one text for several reasons.
+const (
+	unauthenticatedChinese = "用户认证失败请查询登录"
+	unauthenticatedEnglish = "not authenticated; please log in"
+)
 
+// table is only ever read.
+//
+//nolint:gochecknoglobals // a constant in all but name: Go has no constant maps
 var table = map[Reason]row{
 	AccountTaken:        {status: http.StatusConflict, text: Text{"此账号已存在", "this account exists already"}},
 	BodyTooLarge:        {status: http.StatusRequestEntityTooLarge, text: Text{"请求内容过大", "the request body is too large"}},
 	ClientIDReused:      {status: http.StatusConflict, text: Text{"消息标识已用于其他内容", "the client id was used for another message"}},
 	ExpiredLink:         {status: http.StatusForbidden, text: Text{"链接已过期", "the link has expired"}},
-	ExpiredToken:        {status: http.StatusUnauthorized, text: unauthenticated},
+	ExpiredToken:        {status: http.StatusUnauthorized, text: Text{unauthenticatedChinese, unauthenticatedEnglish}},
 	FileTooLarge:        {status: http.StatusRequestEntityTooLarge, text: Text{"上传失败", "upload failed: the file is too large"}},
 	FriendIsSelf:        {status: http.StatusUnprocessableEntity, text: Text{"不能添加自己为好友", "nobody is their own friend"}},
 	GroupNameTaken:      {status: http.StatusConflict, text: Text{"创建失败", "not created: the name is taken"}},
@@ -96,18 +102,18 @@ var table = map[Reason]row{
 	InvalidBody:         {status: http.StatusUnprocessableEntity, text: Text{"内容不符合要求", "the body is not as it should be"}},
 	InvalidLink:         {status: http.StatusForbidden, text: Text{"链接无效", "the link is not valid"}},
 	InvalidParameter:    {status: http.StatusBadRequest, text: Text{"参数有误", "a parameter is not as it should be"}},
-	InvalidToken:        {status: http.StatusUnauthorized, text: unauthenticated},
+	InvalidToken:        {status: http.StatusUnauthorized, text: Text{unauthenticatedChinese, unauthenticatedEnglish}},
 	MalformedJSON:       {status: http.StatusBadRequest, text: Text{"JSON格式错误", "malformed JSON"}},
 	MalformedUpload:     {status: http.StatusBadRequest, text: Text{"上传失败", "upload failed: malformed form"}},
 	MethodNotAllowed:    {status: http.StatusMethodNotAllowed, text: Text{"请求方法不支持", "method not allowed"}},
-	MissingToken:        {status: http.StatusUnauthorized, text: unauthenticated},
+	MissingToken:        {status: http.StatusUnauthorized, text: Text{unauthenticatedChinese, unauthenticatedEnglish}},
 	NoAvatar:            {status: http.StatusNotFound, text: Text{"没有头像", "no avatar"}},
 	NotFriends:          {status: http.StatusForbidden, text: Text{"对方不是好友", "not a friend"}},
 	NotTheOwner:         {status: http.StatusForbidden, text: Text{"只有群主可以操作", "only the group's owner may do this"}},
 	NotYourAccount:      {status: http.StatusForbidden, text: Text{"无权操作其他账号", "the account is somebody else's"}},
 	OriginNotAllowed:    {status: http.StatusForbidden, text: Text{"来源不被允许", "origin not allowed"}},
 	RangeNotSatisfiable: {status: http.StatusRequestedRangeNotSatisfiable, text: Text{"请求范围无效", "range not satisfiable"}},
-	SessionEnded:        {status: http.StatusUnauthorized, text: unauthenticated},
+	SessionEnded:        {status: http.StatusUnauthorized, text: Text{unauthenticatedChinese, unauthenticatedEnglish}},
 	TooManyAttempts:     {status: http.StatusTooManyRequests, text: Text{"尝试次数过多，请稍后再试", "too many attempts; try again later"}},
 	Unavailable:         {status: http.StatusServiceUnavailable, text: Text{"服务暂不可用，请稍后再试", "unavailable; try again later"}},
 	UnknownFile:         {status: http.StatusNotFound, text: Text{"下载失败", "download failed: no such file"}},

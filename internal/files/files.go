@@ -31,11 +31,17 @@ type Kind struct {
 	Extension string   // that downloads get
 }
 
-// The kinds there are.
-func Avatar() Kind  { return Kind{blob.Avatar, pictures(), "jpg"} }
+// Avatar is the kind of an account's picture; jpg, png or bmp. SaveAvatar stores it, OpenAvatar finds it.
+func Avatar() Kind { return Kind{blob.Avatar, pictures(), "jpg"} }
+
+// Picture is the kind of pictures in chats; jpg, png or bmp.
 func Picture() Kind { return Kind{blob.Picture, pictures(), "jpg"} }
-func Audio() Kind   { return Kind{blob.Audio, []string{"audio/mpeg"}, "mp3"} }
-func Video() Kind   { return Kind{blob.Video, []string{"video/mp4", "video/x-m4v"}, "mp4"} }
+
+// Audio is the kind of music; mp3.
+func Audio() Kind { return Kind{blob.Audio, []string{"audio/mpeg"}, "mp3"} }
+
+// Video is the kind of videos; mp4.
+func Video() Kind { return Kind{blob.Video, []string{"video/mp4", "video/x-m4v"}, "mp4"} }
 
 func pictures() []string { return []string{"image/jpeg", "image/png", "image/bmp"} }
 
@@ -61,7 +67,10 @@ const sniffed = 3072
 // whose reader fails, leaves nothing behind.
 func (f *Files) Save(ctx context.Context, k Kind, r io.Reader) (string, error) {
 	name := time.Now().In(f.Zone).Format(nameTime) + "-" + rand.Text()
-	return name, f.put(ctx, k, k.prefix+"/"+name, r)
+	if err := f.put(ctx, k, k.prefix+"/"+name, r); err != nil {
+		return "", err
+	}
+	return name, nil
 }
 
 // SaveAvatar stores an account's avatar in the place of the one before. Everything else as Save.
@@ -72,15 +81,16 @@ func (f *Files) SaveAvatar(ctx context.Context, account string, r io.Reader) err
 func (f *Files) put(ctx context.Context, k Kind, key string, r io.Reader) error {
 	source := &limited{r: r, limit: f.limit(k)}
 	head := make([]byte, sniffed)
-	n, err := io.ReadFull(source, head)
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) || source.err != nil {
-		return errors.Join(source.err, err)
+	n, _ := io.ReadFull(source, head) // its error is source's, or says that the file is shorter than head
+	if source.err != nil {
+		return source.err
 	}
 	head = head[:n]
 	if !slices.ContainsFunc(k.types, mimetype.Detect(head).Is) {
 		return fault.New(fault.UnsupportedFileType)
 	}
-	if _, err = f.Store.Put(ctx, key, io.MultiReader(bytes.NewReader(head), source)); err == nil {
+	_, err := f.Store.Put(ctx, key, io.MultiReader(bytes.NewReader(head), source))
+	if err == nil {
 		return nil
 	}
 	if source.err != nil { // the reader's fault, not the store's

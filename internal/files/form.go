@@ -1,10 +1,10 @@
 package files
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"mime/multipart"
+	"strings"
 
 	"tim/internal/fault"
 )
@@ -17,21 +17,31 @@ const (
 )
 
 // Form reads the file out of an upload's form as it streams by. The form is good only as a whole, and what matters may
-// stand behind the file: so Read ends with io.EOF only after the whole form was read and Check has accepted it. It is
-// for one goroutine.
+// stand behind the file: so Read ends with io.EOF only after the whole form was read and the check has accepted it. It
+// is for one goroutine.
 type Form struct {
-	// Check accepts or refuses the form's other fields once all are read; nil accepts.
-	Check func(fields map[string]string) error
-
 	parts  *multipart.Reader
+	check  func(fields map[string]string) error
 	file   *multipart.Part
 	fields map[string]string
+	kept   int // how many parts went into fields
 	err    error
 }
 
-// NewForm returns a Form over a request's parts.
+// Whole returns a form's body to be put under the multipart.Reader, which without it would take a body that ends within
+// a part's header for one that ends where it should. What is added here lies behind the end of a whole form, and leaves
+// a broken one with a part that doesn't end.
+func Whole(body io.ReadCloser) io.ReadCloser {
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(body, strings.NewReader("\r\n\r\n")), body}
+}
+
+// NewForm returns a Form over the parts of a body that went through Whole. check accepts or refuses the form's other fields once all are read;
+// nil accepts.
 func NewForm(parts *multipart.Reader, check func(fields map[string]string) error) *Form {
-	return &Form{Check: check, parts: parts, fields: make(map[string]string)}
+	return &Form{parts: parts, check: check, fields: make(map[string]string)}
 }
 
 // Read yields the bytes of the part called file.
@@ -47,7 +57,7 @@ func (f *Form) Read(p []byte) (int, error) {
 	n, err := f.file.Read(p)
 	switch {
 	case err == nil:
-	case errors.Is(err, io.EOF):
+	case isEOF(err):
 		f.err = f.finish()
 	default:
 		f.err = malformed(err)
@@ -55,65 +65,67 @@ func (f *Form) Read(p []byte) (int, error) {
 	return n, f.err
 }
 
+// seekFile reads up to the file.
 func (f *Form) seekFile() error {
-	for {
-		part, err := f.next()
-		switch {
-		case errors.Is(err, io.EOF):
-			return fault.Invalid(fault.MalformedUpload, "file", "is missing")
-		case err != nil:
-			return err
-		case part != nil:
-			f.file = part
-			return nil
-		}
+	file, err := f.nextFile()
+	if isEOF(err) {
+		return fault.Invalid(fault.MalformedUpload, "file", "is missing")
 	}
+	f.file = file
+	return err
 }
 
 // finish reads what stands behind the file and has the form checked. It returns io.EOF for a good one.
 func (f *Form) finish() error {
-	for {
-		part, err := f.next()
-		switch {
-		case errors.Is(err, io.EOF):
-			if f.Check != nil {
-				if err := f.Check(f.fields); err != nil {
-					return err
-				}
-			}
-			return io.EOF
-		case err != nil:
+	_, err := f.nextFile()
+	switch {
+	case err == nil:
+		return fault.Invalid(fault.MalformedUpload, "file", "must be one")
+	case isEOF(err) && f.check != nil:
+		if err := f.check(f.fields); err != nil {
 			return err
-		case part != nil:
-			return fault.Invalid(fault.MalformedUpload, "file", "must be one")
+		}
+	}
+	return err
+}
+
+// nextFile keeps the fields before the next part called file and returns that part; io.EOF when the form ends before
+// one.
+func (f *Form) nextFile() (*multipart.Part, error) {
+	for {
+		part, err := f.parts.NextRawPart()
+		switch {
+		case isEOF(err):
+			return nil, io.EOF
+		case err != nil:
+			return nil, malformed(err)
+		case part.FormName() == "file":
+			return part, nil
+		}
+		if err := f.keep(part); err != nil {
+			return nil, err
 		}
 	}
 }
 
-// next reads one part: it returns the file, or keeps a field and returns nil.
-func (f *Form) next() (*multipart.Part, error) {
-	part, err := f.parts.NextRawPart()
-	if errors.Is(err, io.EOF) {
-		return nil, io.EOF
-	}
-	if err != nil {
-		return nil, malformed(err)
-	}
-	if part.FormName() == "file" {
-		return part, nil
-	}
-	if len(f.fields) == maxFields {
-		return nil, fault.Invalid(fault.MalformedUpload, "", fmt.Sprintf("has more than %d fields", maxFields))
+func (f *Form) keep(part *multipart.Part) error {
+	if f.kept++; f.kept > maxFields {
+		return fault.Invalid(fault.MalformedUpload, "form", fmt.Sprintf("must have at most %d fields", maxFields))
 	}
 	value, err := io.ReadAll(io.LimitReader(part, maxField+1))
 	if err != nil {
-		return nil, malformed(err)
+		return malformed(err)
 	}
 	if len(value) > maxField {
-		return nil, fault.Invalid(fault.MalformedUpload, "", fmt.Sprintf("has a field of more than %d bytes", maxField))
+		return fault.Invalid(fault.MalformedUpload, "form", fmt.Sprintf("must have fields of at most %d bytes", maxField))
 	}
 	f.fields[part.FormName()] = string(value)
-	return nil, nil
+	return nil
+}
+
+// isEOF tells a good end from a break: readers wrap io.EOF to say that more should have come.
+func isEOF(err error) bool {
+	return err == io.EOF //nolint:errorlint // see above
 }
 
 func malformed(cause error) error { return fault.Wrap(fault.MalformedUpload, cause) }
@@ -131,7 +143,7 @@ func (l *limited) Read(p []byte) (int, error) {
 	if l.total += int64(n); l.limit > 0 && l.total > l.limit {
 		err = fault.New(fault.FileTooLarge)
 	}
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil && !isEOF(err) {
 		l.err = err
 	}
 	return n, err

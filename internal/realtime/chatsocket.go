@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
-	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
 
 	"tim/gen/frames"
+	"tim/internal/auth"
 	"tim/internal/chat"
 )
 
@@ -20,68 +20,43 @@ const everyone = "all"
 // leaveText only closes the socket.
 const leaveText = "out"
 
-// frameTimeout bounds what a client's frame may take; it covers a group commit and its retries.
-const frameTimeout = 35 * time.Second
+// maxProblem bounds what a close frame, which holds 123 bytes, says of a bad frame.
+const maxProblem = 100
 
 func accountRoom(account string) string { return "u:" + account }
 
 // openChat opens the chat socket, which makes its account online. Everything that the client may rely on is in place
 // before it hears of success.
 func (h *Hub) openChat(c echo.Context) error {
-	session, err := h.admit(c)
-	if err != nil {
-		return err
-	}
-	ctx := c.Request().Context()
-	conn := h.newConnection(kindChat, newID(), session)
-	if err := h.register(ctx, conn); err != nil {
-		return err
-	}
-	h.goOnline(ctx, conn)
-	err = h.greet(ctx, conn)
-	if err == nil {
-		err = h.topics.join(ctx, accountTopic(conn.account), conn)
-	}
-	if err != nil {
-		h.closeChat(conn)
-		return err
-	}
-	socket, err := h.upgrade(c)
-	if err != nil {
-		h.closeChat(conn)
-		return err
-	}
-	conn.attach(socket)
-	// A goroutine of its own, so that the handler's, with the stack that the handshake has grown, can end.
-	go func() {
-		defer h.closeChat(conn)
-		conn.run(context.Background(), func(ctx context.Context, frame []byte) { h.receiveText(ctx, conn, frame) })
-	}()
-	return nil
+	return h.accept(c, func(session auth.Session) (*connection, face, error) {
+		conn := h.newConnection(kindChat, newID(), session)
+		return conn, face{
+			prepare: func(ctx context.Context) error { return h.prepareChat(ctx, conn) },
+			receive: func(ctx context.Context, frame []byte) { h.receiveText(ctx, conn, frame) },
+			release: func() { h.closeChat(conn) },
+		}, nil
+	})
 }
 
-func (h *Hub) goOnline(ctx context.Context, conn *connection) {
+// prepareChat makes the account online and queues the first two frames.
+func (h *Hub) prepareChat(ctx context.Context, conn *connection) error {
 	if _, err := h.Presence.Join(ctx, accountRoom(conn.account), conn.account, conn.id); err != nil {
 		h.Log.Warn("presence will be told later", "account", conn.account, "err", err)
 	}
-}
-
-// greet queues the first two frames.
-func (h *Hub) greet(ctx context.Context, conn *connection) error {
 	visible, err := h.chat.VisibleOnline(ctx, conn.account)
 	if err != nil {
 		return err
 	}
 	conn.enqueue(connected())
 	conn.enqueue(onlineUsers(append([]string{conn.account}, visible...)))
-	return nil
+	return h.topics.join(ctx, accountTopic(conn.account), conn)
 }
 
-// closeChat takes back what openChat began. With an account's last chat socket go its one-to-one sockets, on every node.
+// closeChat takes back what prepareChat did. With an account's last chat socket go its one-to-one sockets, on every
+// node.
 func (h *Hub) closeChat(conn *connection) {
-	defer h.unregister(conn)
 	h.topics.leave(accountTopic(conn.account), conn)
-	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	ctx, cancel := h.within(h.Timing.StoreTimeout)
 	defer cancel()
 	last, err := h.Presence.Leave(ctx, accountRoom(conn.account), conn.account, conn.id)
 	if err != nil {
@@ -96,13 +71,13 @@ func (h *Hub) closeChat(conn *connection) {
 // receiveText takes a transient text: to one account or to all that the sender may see. Who is not online, or not to be
 // seen, doesn't get it, and the sender isn't told, as in the original.
 func (h *Hub) receiveText(ctx context.Context, conn *connection, frame []byte) {
-	ctx, cancel := context.WithTimeout(ctx, frameTimeout)
+	ctx, cancel := context.WithTimeout(ctx, h.Timing.FrameTimeout)
 	defer cancel()
 	if err := h.auth.Check(ctx, conn.session); err != nil {
 		conn.refuse(err)
 		return
 	}
-	text, problem := h.decodeText(frame)
+	text, problem := decodeText(h.directText, frame)
 	switch {
 	case problem != "":
 		conn.shut(closeInvalid, problem, true)
@@ -137,23 +112,22 @@ func (h *Hub) readers(ctx context.Context, from, to string) ([]string, error) {
 	return []string{chat.Normal(to)}, nil
 }
 
-// decodeText checks a frame against its schema and decodes it. The problem says what is wrong, in few words: a close
-// frame holds 123 bytes.
-func (h *Hub) decodeText(frame []byte) (text frames.DirectText, problem string) {
+// decodeText checks a frame against its schema and decodes it. The problem says what is wrong, in few words.
+func decodeText(schema *openapi3.Schema, frame []byte) (text frames.DirectText, problem string) {
+	const mismatch = "not as the schema has it"
 	var value any
 	if err := json.Unmarshal(frame, &value); err != nil {
 		return text, "not JSON"
 	}
-	if err := h.directText.VisitJSON(value); err != nil {
-		var schema *openapi3.SchemaError
-		if errors.As(err, &schema) {
-			problem = strings.Join(append(schema.JSONPointer(), schema.Reason), " ")
-			return text, problem[:min(len(problem), 100)]
+	if err := schema.VisitJSON(value); err != nil {
+		if wrong, ok := errors.AsType[*openapi3.SchemaError](err); ok {
+			problem = strings.Join(append(wrong.JSONPointer(), wrong.Reason), " ")
+			return text, strings.ToValidUTF8(problem[:min(len(problem), maxProblem)], "")
 		}
-		return text, "not as the schema has it"
+		return text, mismatch
 	}
 	if err := json.Unmarshal(frame, &text); err != nil {
-		return text, "not as the schema has it"
+		return text, mismatch
 	}
 	return text, ""
 }

@@ -1,13 +1,11 @@
 package realtime
 
 import (
-	"context"
 	"errors"
-	"io"
-	"net"
+	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
 	"golang.org/x/time/rate"
@@ -21,24 +19,16 @@ import (
 const (
 	closeNormal      = websocket.CloseNormalClosure
 	closeGoingAway   = websocket.CloseGoingAway
+	closeProtocol    = websocket.CloseProtocolError
 	closeUnsupported = websocket.CloseUnsupportedData
 	closeInvalid     = websocket.CloseInvalidFramePayloadData
 	closePolicy      = websocket.ClosePolicyViolation
+	closeTooLarge    = websocket.CloseMessageTooBig
 	closeInternal    = websocket.CloseInternalServerErr
 	closeTryLater    = websocket.CloseTryAgainLater
 )
 
 const (
-	// peerTimeout is how long a peer may leave pings unanswered.
-	peerTimeout = 45 * time.Second
-	// heartbeat is how often a peer is pinged.
-	heartbeat = 15 * time.Second
-	// slowAfter is how long one write may stand still before its reader is called too slow; it is noticed at the next
-	// heartbeat, and the write given up after writeTimeout.
-	slowAfter    = 10 * time.Second
-	writeTimeout = 30 * time.Second
-	// closeTimeout is how long a peer may take to answer a close frame.
-	closeTimeout = 5 * time.Second
 	// queueLimit bounds what waits to be written on one connection, in bytes. Messages beyond it stay in the database
 	// until there is room; other frames beyond it end the connection.
 	queueLimit = 256 << 10
@@ -77,10 +67,13 @@ type connection struct {
 	since    time.Time // when the write under way began; zero for none
 	closing  *websocket.CloseError
 	held     bool       // the close frame waits until the peer's mark is stored
-	sealed   bool       // the close frame is written, or can't be
+	sealed   bool       // nothing can be written any more: the close frame is out, or the socket broken
 	idle     *sync.Cond // the writer has stopped, or a mark is stored
+	ended    chan struct{}
 	stream   stream
-	beat     *time.Timer
+	mark     mark
+	beat     *time.Timer // of the heartbeat
+	late     *time.Timer // see startWithin; may be nil
 }
 
 // outgoing is a frame on its way to the client.
@@ -91,7 +84,7 @@ type outgoing struct {
 }
 
 func (h *Hub) newConnection(k kind, id string, session auth.Session) *connection {
-	c := &connection{hub: h, id: id, kind: k, account: session.Account, session: session}
+	c := &connection{hub: h, id: id, kind: k, account: session.Account, session: session, ended: make(chan struct{})}
 	c.idle = sync.NewCond(&c.mu)
 	if h.SendRate > 0 {
 		c.limiter = rate.NewLimiter(rate.Limit(h.SendRate), max(1, h.SendBurst))
@@ -101,7 +94,6 @@ func (h *Hub) newConnection(k kind, id string, session auth.Session) *connection
 
 // attach gives the connection its socket; what has been queued goes out. Called once.
 func (c *connection) attach(socket *websocket.Conn) {
-	socket.SetReadLimit(c.hub.FrameLimit)
 	socket.SetPingHandler(func(data string) error {
 		c.heard()
 		c.put(outgoing{kind: websocket.PongMessage, data: []byte(data)})
@@ -111,43 +103,36 @@ func (c *connection) attach(socket *websocket.Conn) {
 	socket.SetPongHandler(func(data string) error {
 		c.heard()
 		c.confirmPing(data)
+		c.pause()
 		return nil
 	})
 	socket.SetCloseHandler(func(code int, _ string) error {
 		c.peerCloses(code)
 		return nil
 	})
-	c.socket = socket
-	c.heard()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.attached = true
-	c.beat = time.AfterFunc(heartbeat, c.tick)
+	c.socket, c.attached = socket, true
+	if c.sealed { // cut during the handshake
+		_ = socket.Close()
+		return
+	}
+	c.extend()
+	c.beat = time.AfterFunc(c.hub.Timing.Heartbeat, func() { c.guardLocked(c.tick) })
 	c.wake()
 }
 
-// heard says that the peer lives. Once the close frame is out it no longer buys time.
-func (c *connection) heard() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.sealed {
-		_ = c.socket.SetReadDeadline(time.Now().Add(peerTimeout)) // fails only on a closed socket, which the reader notices
-	}
-}
-
-// tick pings, and looks whether the peer reads what it is sent.
+// tick pings, and looks whether the peer reads what it is sent. c.mu is held.
 func (c *connection) tick() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.sealed {
 		return
 	}
-	if !c.since.IsZero() && time.Since(c.since) > slowAfter {
+	if !c.since.IsZero() && time.Since(c.since) > c.hub.Timing.SlowAfter {
 		c.seal(closeTryLater, "too slow a reader", true)
 	} else {
 		c.push(outgoing{kind: websocket.PingMessage})
 	}
-	c.beat.Reset(heartbeat)
+	c.beat.Reset(c.hub.Timing.Heartbeat)
 }
 
 // enqueue sends a text frame that is not part of the conversation's messages. It never blocks: whoever doesn't keep up
@@ -197,17 +182,7 @@ func (c *connection) write() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for c.pending() && !c.sealed {
-		switch {
-		case len(c.queue) > 0:
-			next := c.queue[0]
-			c.queue = c.queue[1:]
-			c.queued -= len(next.data) + frameOverhead
-			c.writeOne(next)
-		case c.closing != nil:
-			c.writeClose()
-		default:
-			c.fetch()
-		}
+		c.step()
 	}
 	if len(c.queue) == 0 {
 		c.queue = nil
@@ -216,19 +191,35 @@ func (c *connection) write() {
 	c.idle.Broadcast()
 }
 
+// step does one thing that the writer has to do. c.mu is held.
+func (c *connection) step() {
+	defer c.recovered()
+	switch {
+	case len(c.queue) > 0:
+		next := c.queue[0]
+		c.queue[0] = outgoing{}
+		c.queue = c.queue[1:]
+		c.queued -= len(next.data) + frameOverhead
+		c.writeOne(next)
+	case c.closing != nil:
+		c.writeClose()
+	default:
+		c.fetch()
+	}
+}
+
 // writeOne writes one frame. c.mu is held, but not while writing.
 func (c *connection) writeOne(o outgoing) {
 	if o.data != nil || o.kind != websocket.TextMessage {
 		if o.kind == websocket.PingMessage {
-			o.data = c.stream.ping()
+			o.data = c.mark.ping()
 		}
 		c.since = time.Now()
-		c.mu.Unlock()
-		err := c.send(o)
-		c.mu.Lock()
+		var err error
+		c.unlocked(func() { err = c.send(o) })
 		c.since = time.Time{}
 		if err != nil {
-			c.broken()
+			c.broken(err)
 			return
 		}
 	}
@@ -238,7 +229,7 @@ func (c *connection) writeOne(o outgoing) {
 }
 
 func (c *connection) send(o outgoing) error {
-	deadline := time.Now().Add(writeTimeout)
+	deadline := time.Now().Add(c.hub.Timing.WriteTimeout)
 	if o.kind != websocket.TextMessage {
 		return c.socket.WriteControl(o.kind, o.data, deadline)
 	}
@@ -248,22 +239,24 @@ func (c *connection) send(o outgoing) error {
 	return c.socket.WriteMessage(websocket.TextMessage, o.data)
 }
 
-// broken ends a connection that can't be written to any more. c.mu is held.
-func (c *connection) broken() {
-	c.sealed = true
-	_ = c.socket.Close() // makes the reader end; there is nobody to tell
-}
-
 // writeClose writes the close frame and gives the peer some time to answer it. c.mu is held, but not while writing.
 func (c *connection) writeClose() {
 	payload := websocket.FormatCloseMessage(c.closing.Code, c.closing.Text)
-	c.mu.Unlock()
-	err := c.socket.WriteControl(websocket.CloseMessage, payload, time.Now().Add(closeTimeout))
-	c.mu.Lock()
+	timeout := c.hub.Timing.CloseTimeout
+	var err error
+	c.unlocked(func() { err = c.socket.WriteControl(websocket.CloseMessage, payload, time.Now().Add(timeout)) })
 	c.sealed = true
-	_ = c.socket.SetReadDeadline(time.Now().Add(closeTimeout)) // see heard
+	_ = c.socket.SetReadDeadline(time.Now().Add(timeout)) // see extend
 	if err != nil {
-		c.broken()
+		c.broken(err)
+	}
+}
+
+// broken ends a connection that can't be written to any more. c.mu is held.
+func (c *connection) broken(err error) {
+	c.sealed = true
+	if !errors.Is(err, websocket.ErrCloseSent) { // else gorilla has told the peer of a violation, and the reader ends it
+		_ = c.socket.Close() // makes the reader end; there is nobody to tell
 	}
 }
 
@@ -309,109 +302,50 @@ func (c *connection) cut() {
 	}
 }
 
-// peerCloses takes the peer's close frame, be it the first or the answer to ours: what was written before it counts as
-// read, and is stored as read before our answer goes out, so that whoever comes back after it gets nothing twice. For
-// the reader.
-func (c *connection) peerCloses(code int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	first := c.closing == nil
-	if first {
-		c.closing, c.held = &websocket.CloseError{Code: code}, true
-		c.queue, c.queued = nil, 0
-	}
-	for first && c.writing {
-		c.idle.Wait() // the frame under way counts
-	}
-	if !first || code == closeNormal || code == closeGoingAway || code == websocket.CloseNoStatusReceived {
-		c.confirm(c.stream.written)
-	}
-	c.store()
-	c.held = false
-	c.wake()
+// unlocked does something with c.mu, which is held before and after, released.
+func (c *connection) unlocked(f func()) {
+	c.mu.Unlock()
+	defer c.mu.Lock()
+	f()
 }
 
-// run reads frames until the connection ends, and hands each to receive. It returns when nothing writes any more.
-func (c *connection) run(ctx context.Context, receive func(ctx context.Context, frame []byte)) {
-	for {
-		kind, frame, err := c.socket.ReadMessage()
-		if err != nil {
-			c.finish(err)
-			return
+// guard runs f; a panic in it ends this connection alone, with a code that owns up to it.
+func (c *connection) guard(f func()) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.panicked(p)
 		}
-		c.heard()
-		switch {
-		case c.shutting():
-			continue
-		case kind != websocket.TextMessage:
-			c.shut(closeUnsupported, "frames must be text", true)
-		case !utf8.Valid(frame):
-			c.shut(closeInvalid, "frames must be UTF-8", true)
-		default:
-			receive(ctx, frame)
-			c.pause()
-		}
-	}
+	}()
+	f()
 }
 
-// shutting tells whether the connection is ending; what the peer sends from then on counts no more.
-func (c *connection) shutting() bool {
+// guardLocked runs f likewise, with c.mu held.
+func (c *connection) guardLocked(f func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.closing != nil
+	defer c.recovered()
+	f()
 }
 
-// pause keeps a peer that sends too fast waiting: nothing is read from it meanwhile, and nothing dropped. For the
-// reader.
-func (c *connection) pause() {
-	if c.limiter == nil {
-		return
-	}
-	if delay := c.limiter.Reserve().Delay(); delay > 0 {
-		time.Sleep(delay) // the delay is the purpose; a socket that closes meanwhile is noticed at the next read
-		c.heard()
+// recovered is deferred by what runs with c.mu held.
+func (c *connection) recovered() {
+	if p := recover(); p != nil {
+		c.panicked(p)
 	}
 }
 
-// finish ends the writer and the socket once the reader has failed.
-func (c *connection) finish(err error) {
-	var closed *websocket.CloseError
-	var timeout net.Error
-	switch {
-	case errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure:
-	case errors.As(err, &timeout) && timeout.Timeout():
-		c.hub.Log.Debug("peer vanished", "socket", c.id, "account", c.account)
-	case !errors.Is(err, net.ErrClosed):
-		c.linger()
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// panicked ends a connection whose code has panicked. c.mu is held.
+func (c *connection) panicked(p any) {
+	c.hub.Log.Error("panic", "where", "a socket", "socket", c.id, "account", c.account, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 	if c.closing == nil {
-		c.closing, c.sealed = &websocket.CloseError{Code: websocket.CloseAbnormalClosure}, true
-	}
-	c.queue, c.queued = nil, 0
-	c.beat.Stop()
-	c.stream.disarm()
-	giveUp := time.AfterFunc(closeTimeout, c.cut)
-	for c.writing || c.stream.storing {
-		c.idle.Wait()
-	}
-	giveUp.Stop()
-	c.sealed = true
-	c.store()
-	_ = c.socket.Close() // the end either way
-}
-
-// maxLinger is how much of what a peer still sends is read and thrown away, in bytes.
-const maxLinger = 16 << 20
-
-// linger lets a peer that has sent what it may not (gorilla has written the close frame by now) read our close frame: a
-// socket closed with unread bytes would be reset, and the frame lost on the way.
-func (c *connection) linger() {
-	network := c.socket.NetConn()
-	half, ok := network.(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil || network.SetReadDeadline(time.Now().Add(closeTimeout)) != nil {
+		c.held = false
+		c.seal(closeInternal, "internal error", true)
 		return
 	}
-	_, _ = io.CopyN(io.Discard, network, maxLinger) // whatever ends it, the socket is closed next
+	c.sealed = true // for the second time, or while closing
+	if c.attached {
+		_ = c.socket.Close()
+	}
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"tim/gen/api"
 	"tim/gen/frames"
 	"tim/internal/chat"
 	"tim/internal/fault"
@@ -48,21 +47,13 @@ func connected() []byte {
 func onlineUsers(accounts []string) []byte {
 	users := make([]frames.OnlineUser, len(accounts))
 	for i, account := range accounts {
-		users[i] = frames.OnlineUser{Username: api.Account(account)}
+		users[i] = frames.OnlineUser{Username: account}
 	}
 	return encode(frames.OnlineUsers{Users: users})
 }
 
 func directText(from, text string) []byte {
-	delivery := make(frames.DirectTextDelivery, 2)
-	err := delivery[0].FromDirectTextFrom(frames.DirectTextFrom{From: from})
-	if err == nil {
-		err = delivery[1].FromDirectTextBody(frames.DirectTextBody{Text: text})
-	}
-	if err != nil {
-		panic(err) // strings always marshal
-	}
-	return encode(delivery)
+	return encode([]any{frames.DirectTextFrom{From: from}, frames.DirectTextBody{Text: text}})
 }
 
 // encode is json.Marshal for frames, which always marshal, without its escapes for HTML.

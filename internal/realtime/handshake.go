@@ -3,6 +3,7 @@ package realtime
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -24,36 +25,37 @@ const subprotocol = "tim.v1"
 
 const tokenProtocol = "token."
 
+// wireVersion is the version of RFC 6455.
+const wireVersion = "13"
+
 // admit checks what every socket's handshake needs: origin, token, the account in the path, and that it is one.
-func (h *Hub) admit(c echo.Context) (auth.Session, error) {
+func (h *Hub) admit(ctx context.Context, c echo.Context) (auth.Session, error) {
 	r := c.Request()
 	if !h.AllowOrigin(r) {
 		return auth.Session{}, fault.New(fault.OriginNotAllowed)
 	}
-	session, err := h.auth.Authenticate(r.Context(), token(r))
+	session, err := h.auth.Authenticate(ctx, token(r))
 	if err != nil {
 		return session, err
 	}
-	account, err := accountParam(c, "useraccount")
+	account, err := accountParam(c.Param("useraccount"), "useraccount")
 	if err != nil {
 		return session, err
 	}
 	if account != session.Account {
 		return session, fault.New(fault.NotYourAccount)
 	}
-	if !websocket.IsWebSocketUpgrade(r) {
-		c.Response().Header().Set("Upgrade", "websocket")
-		return session, fault.New(fault.UpgradeRequired)
-	}
-	return session, checkHandshake(r)
+	return session, checkHandshake(r, c.Response().Header())
 }
 
-// checkHandshake refuses what gorilla would refuse, before anything depends on the upgrade; RFC 6455 section 4.2.1.
-func checkHandshake(r *http.Request) error {
-	if r.Header.Get("Sec-Websocket-Version") != "13" {
-		return fault.Invalid(fault.InvalidParameter, "Sec-WebSocket-Version", "must be 13")
+// checkHandshake refuses what gorilla would refuse, before anything depends on the upgrade; RFC 6455 section 4.2.
+func checkHandshake(r *http.Request, answer http.Header) error {
+	if !websocket.IsWebSocketUpgrade(r) || r.Header.Get("Sec-Websocket-Version") != wireVersion {
+		answer.Set("Upgrade", "websocket")
+		answer.Set("Sec-Websocket-Version", wireVersion)
+		return fault.New(fault.UpgradeRequired)
 	}
-	if len(r.Header.Get("Sec-Websocket-Key")) != 24 {
+	if key, err := base64.StdEncoding.DecodeString(r.Header.Get("Sec-Websocket-Key")); err != nil || len(key) != 16 {
 		return fault.Invalid(fault.InvalidParameter, "Sec-WebSocket-Key", "must be 16 bytes in base64")
 	}
 	return nil
@@ -73,20 +75,78 @@ func token(r *http.Request) string {
 }
 
 // accountParam decodes an account in the path, once.
-func accountParam(c echo.Context, name string) (string, error) {
-	account, err := url.PathUnescape(c.Param(name))
+func accountParam(escaped, name string) (string, error) {
+	account, err := url.PathUnescape(escaped)
 	if err != nil || account == "" || !utf8.ValidString(account) || strings.ContainsFunc(account, unicode.IsControl) {
 		return "", fault.Invalid(fault.InvalidParameter, name, "must be an account, percent-encoded UTF-8")
 	}
 	return chat.Normal(account), nil
 }
 
-func groupParam(c echo.Context, name string) (int32, error) {
-	group, err := strconv.ParseInt(c.Param(name), 10, 32)
+func groupParam(text, name string) (int32, error) {
+	group, err := strconv.ParseUint(text, 10, 31)
 	if err != nil || group < 1 {
 		return 0, fault.Invalid(fault.InvalidParameter, name, "must be a positive integer")
 	}
 	return int32(group), nil
+}
+
+// face is what one kind of socket does at each stage of its life.
+type face struct {
+	// prepare puts everything in place that the client may rely on once it hears of success. An error refuses the
+	// handshake.
+	prepare func(ctx context.Context) error
+	// begin runs once there is a socket, in the connection's own goroutine. May be nil.
+	begin func()
+	// receive takes a text frame of the client.
+	receive func(ctx context.Context, frame []byte)
+	// release takes back what prepare and begin have done, however far they came.
+	release func()
+}
+
+// accept turns a handshake into a running connection. describe makes the connection and its face of an admitted session.
+func (h *Hub) accept(c echo.Context, describe func(auth.Session) (*connection, face, error)) error {
+	ctx, cancel := context.WithTimeout(c.Request().Context(), h.Timing.Handshake)
+	defer cancel()
+	defer context.AfterFunc(h.life, cancel)()
+	session, err := h.admit(ctx, c)
+	if err != nil {
+		return err
+	}
+	conn, f, err := describe(session)
+	if err != nil {
+		return err
+	}
+	if err := h.register(ctx, conn); err != nil {
+		return err
+	}
+	running := false
+	defer func() {
+		if !running {
+			h.release(conn, f)
+		}
+	}()
+	if err := f.prepare(ctx); err != nil {
+		return err
+	}
+	if socket := h.upgrade(c); socket != nil {
+		conn.attach(socket)
+		running = true
+		// A goroutine of its own, so that the handler's, with the stack that the handshake has grown, can end. Close
+		// waits for it.
+		go h.live(conn, f)
+	}
+	return nil
+}
+
+// live is a connection's life from the upgrade to its end.
+func (h *Hub) live(conn *connection, f face) {
+	defer h.survive("a socket")
+	defer h.release(conn, f)
+	if f.begin != nil {
+		conn.guard(f.begin)
+	}
+	conn.run(h.life, f.receive)
 }
 
 // register makes a connection one of this node's, which Close waits for, and makes its session's end reach it.
@@ -109,7 +169,14 @@ func (h *Hub) register(ctx context.Context, c *connection) error {
 	return nil
 }
 
+func (h *Hub) release(c *connection, f face) {
+	defer h.unregister(c)
+	defer h.survive("the end of a socket")
+	f.release()
+}
+
 func (h *Hub) unregister(c *connection) {
+	c.bury()
 	h.sockets.WithLabelValues(string(c.kind)).Dec()
 	h.sessions.remove(c)
 	h.mu.Lock()
@@ -118,21 +185,23 @@ func (h *Hub) unregister(c *connection) {
 	h.running.Done()
 }
 
-// upgrade turns the request into a socket. gorilla has answered when it fails.
-func (h *Hub) upgrade(c echo.Context) (*websocket.Conn, error) {
+// upgrade turns the request into a socket; nil when gorilla couldn't, which has answered then, or there is nobody left
+// to answer.
+func (h *Hub) upgrade(c echo.Context) *websocket.Conn {
 	upgrader := websocket.Upgrader{
 		ReadBufferSize: 512, WriteBufferSize: 2048, WriteBufferPool: &h.buffers,
-		Subprotocols: []string{subprotocol},
-		CheckOrigin:  func(*http.Request) bool { return true }, // admit has
+		HandshakeTimeout: h.Timing.Handshake,
+		Subprotocols:     []string{subprotocol},
+		CheckOrigin:      func(*http.Request) bool { return true }, // admit has
 	}
 	socket, err := upgrader.Upgrade(c.Response(), c.Request(), nil)
-	if err != nil {
-		h.Log.Debug("handshake failed", "err", err)
-		return nil, err
-	}
-	c.Response().Status = http.StatusSwitchingProtocols // for the log
 	c.Response().Committed = true
-	return socket, nil
+	c.Response().Status = http.StatusSwitchingProtocols // for the log
+	if err != nil {
+		c.Response().Status = http.StatusBadRequest
+		h.Log.Debug("handshake failed", "err", err)
+	}
+	return socket
 }
 
 // newID names a socket, uniquely among all nodes.

@@ -3,6 +3,7 @@ package realtime
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"tim/internal/cluster"
@@ -21,8 +22,10 @@ type topics struct {
 // topic is what some connections listen to.
 type topic struct {
 	name        string
-	subscribed  chan struct{} // closed when cancel is set
+	roster      sync.Mutex    // see rosterLock
+	subscribed  chan struct{} // closed when cancel and err are set
 	cancel      func()
+	err         error // why nobody hears anything here
 	mu          sync.Mutex
 	connections map[*connection]struct{}
 }
@@ -34,36 +37,41 @@ func newTopics(bus cluster.Bus, handle func(*topic, []byte)) *topics {
 // join makes a connection hear of a topic. When it returns, nothing published from now on is missed, except what the
 // bus loses.
 func (ts *topics) join(ctx context.Context, name string, c *connection) error {
+	t, first := ts.enter(name, c)
+	if first {
+		t.cancel, t.err = ts.bus.Subscribe(context.WithoutCancel(ctx), name, func(payload []byte) { ts.handle(t, payload) })
+		if t.err != nil {
+			t.cancel = func() {}
+		}
+		close(t.subscribed)
+	}
+	var err error
+	select {
+	case <-t.subscribed:
+		err = t.err
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil {
+		ts.leave(name, c)
+		return fmt.Errorf("subscribe: %w", err)
+	}
+	return nil
+}
+
+// enter adds a connection to a topic; the first one of a topic has to subscribe to it.
+func (ts *topics) enter(name string, c *connection) (t *topic, first bool) {
 	ts.mu.Lock()
+	defer ts.mu.Unlock()
 	t, known := ts.open[name]
 	if !known {
 		t = &topic{name: name, subscribed: make(chan struct{}), connections: make(map[*connection]struct{})}
 		ts.open[name] = t
 	}
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.connections[c] = struct{}{}
-	t.mu.Unlock()
-	ts.mu.Unlock()
-	if known {
-		select {
-		case <-t.subscribed:
-			return nil
-		case <-ctx.Done():
-			ts.leave(name, c)
-			return fmt.Errorf("subscribe: %w", ctx.Err())
-		}
-	}
-	cancel, err := ts.bus.Subscribe(context.WithoutCancel(ctx), name, func(payload []byte) { ts.handle(t, payload) })
-	if err != nil {
-		cancel = func() {}
-	}
-	t.cancel = cancel
-	close(t.subscribed)
-	if err != nil {
-		ts.leave(name, c)
-		return fmt.Errorf("subscribe: %w", err)
-	}
-	return nil
+	return t, !known
 }
 
 // leave ends what join began. Leaving a topic that one has not joined does nothing.
@@ -85,15 +93,24 @@ func (ts *topics) leave(name string, c *connection) {
 	}
 }
 
-// has tells whether a connection of a kind listens to a topic.
-func (ts *topics) has(name string, k kind) (found bool) {
+// get returns a topic, nil if no connection listens to it.
+func (ts *topics) get(name string) *topic {
 	ts.mu.Lock()
-	t := ts.open[name]
-	ts.mu.Unlock()
-	if t != nil {
-		t.each(func(c *connection) { found = found || c.kind == k })
+	defer ts.mu.Unlock()
+	return ts.open[name]
+}
+
+// of lists the connections that listen to a topic.
+func (ts *topics) of(name string) (connections []*connection) {
+	if t := ts.get(name); t != nil {
+		t.each(func(c *connection) { connections = append(connections, c) })
 	}
-	return found
+	return connections
+}
+
+// has tells whether a connection of a kind listens to a topic.
+func (ts *topics) has(name string, k kind) bool {
+	return slices.ContainsFunc(ts.of(name), func(c *connection) bool { return c.kind == k })
 }
 
 // each calls f with every connection of the topic. f must not block, nor join or leave.

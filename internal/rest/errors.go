@@ -49,16 +49,15 @@ const reasonKey = "tim.reason"
 
 // faultOf maps what echo, net/http and the stores say to the table of faults.
 func (s *server) faultOf(err error) *fault.Fault {
-	var known *fault.Fault
-	if errors.As(err, &known) {
+	if known, ok := errors.AsType[*fault.Fault](err); ok {
 		return known
 	}
-	var http400 *echo.HTTPError
+	var said *echo.HTTPError
 	switch {
 	case errors.Is(err, http.ErrNotMultipart), errors.Is(err, http.ErrMissingBoundary):
 		return fault.Invalid(fault.UnsupportedMediaType, "Content-Type", "must be multipart/form-data with a boundary")
-	case errors.As(err, &http400):
-		switch http400.Code {
+	case errors.As(err, &said):
+		switch said.Code {
 		case http.StatusNotFound:
 			return fault.New(fault.UnknownRoute)
 		case http.StatusMethodNotAllowed:
@@ -80,7 +79,8 @@ func envelope(r *request, f *fault.Fault) api.Failure {
 	}
 	if f.Field != "" {
 		out.Data = &api.Problem{Field: f.Field, Problem: f.Problem}
-		out.Message += "：" + f.Field + " " + f.Problem
+		colon := fault.Text{Chinese: "：", English: ": "}.In(r.language)
+		out.Message += colon + f.Field + " " + f.Problem
 	}
 	return out
 }

@@ -21,6 +21,7 @@ import (
 
 	"tim/internal/auth"
 	"tim/internal/fault"
+	"tim/internal/files"
 )
 
 // gate lets through what the spec allows: it finds the operation by its route, authenticates, and validates parameters
@@ -36,6 +37,7 @@ type operation struct {
 	open       bool // needs no token
 	parameters openapi3.Parameters
 	body       *openapi3.Schema // of a JSON body, nil for none
+	upload     bool             // the body is a form with a file
 }
 
 // bodyDeadline is how long a JSON body may take to arrive.
@@ -50,6 +52,7 @@ func newGate(spec *openapi3.T, authenticate func(context.Context, string) (auth.
 				if media := o.RequestBody.Value.Content.Get("application/json"); media != nil {
 					op.body = media.Schema.Value
 				}
+				op.upload = o.RequestBody.Value.Content.Get("multipart/form-data") != nil
 			}
 			g.operations[method+" "+echoRoute(path)] = op
 		}
@@ -64,6 +67,11 @@ func echoRoute(path string) string {
 
 func (g *gate) middleware(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
+		for _, value := range c.ParamValues() {
+			if strings.Contains(value, "/") { // echo's last parameter takes all that is left of a path
+				return fault.New(fault.UnknownRoute)
+			}
+		}
 		op, ok := g.operations[c.Request().Method+" "+c.Path()]
 		if !ok {
 			return next(c) // a socket's handshake, which checks for itself, or no route at all
@@ -79,6 +87,9 @@ func (g *gate) middleware(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		if err := checkParameters(c, op.parameters); err != nil {
 			return err
+		}
+		if op.upload {
+			c.Request().Body = files.Whole(c.Request().Body)
 		}
 		if op.body != nil {
 			if err := g.checkBody(c, op.body); err != nil {
@@ -156,9 +167,21 @@ func schemaProblem(err *openapi3.SchemaError) string {
 	case err.SchemaField == "pattern" || err.SchemaField == "not":
 		return "must be " + strings.TrimSuffix(err.Schema.Description, ".")
 	case err.SchemaField == "enum":
-		return fmt.Sprintf("must be one of %v", err.Schema.Enum)
+		return "must be one of " + alternatives(err.Schema.Enum)
 	}
 	return err.Reason
+}
+
+// alternatives lists values as they stand in JSON, separated by commas.
+func alternatives(values []any) string {
+	texts := make([]string, len(values))
+	for i, value := range values {
+		if value == nil {
+			value = "null"
+		}
+		texts[i] = fmt.Sprint(value)
+	}
+	return strings.Join(texts, ", ")
 }
 
 // checkBody reads a JSON body within its limit, validates it, and puts it back for the handler.
@@ -174,8 +197,7 @@ func (g *gate) checkBody(c echo.Context, schema *openapi3.Schema) error {
 		body = http.MaxBytesReader(c.Response(), body, g.bodyLimit)
 	}
 	text, err := io.ReadAll(body)
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return fault.Invalid(fault.BodyTooLarge, "body", fmt.Sprintf("must have at most %d bytes", tooLarge.Limit))
 	}
 	if err != nil {
@@ -188,10 +210,11 @@ func (g *gate) checkBody(c echo.Context, schema *openapi3.Schema) error {
 	if err := schema.VisitJSON(value, openapi3.VisitAsRequest()); err != nil {
 		return bodyFault(err)
 	}
-	if text, err = json.Marshal(integral(value)); err != nil {
+	if text, err = json.Marshal(tidy(value, schema)); err != nil {
 		return fmt.Errorf("put the body back: %w", err)
 	}
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))
+	r.Header.Set("Content-Type", "application/json") // echo compares it letter by letter
 	return nil
 }
 
@@ -229,14 +252,19 @@ func bodyFault(err error) error {
 	return fault.Invalid(fault.InvalidBody, field, schemaProblem(schema))
 }
 
-// integral rewrites the object's numbers that are integers but not written so: JSON Schema takes 20.0 and 2e1 for 20,
-// Go's decoder doesn't.
-func integral(value any) any {
+// tidy makes of an object that the schema accepts one that Go's decoder takes for the same. It drops the fields that
+// the schema doesn't know: the decoder overlooks case (and takes "ſ" for "s"), so they could slip by unseen into one that
+// it does know. And it rewrites integers that are not written as such: the schema takes 20.0 and 2e1 for 20.
+func tidy(value any, schema *openapi3.Schema) any {
 	object, ok := value.(map[string]any)
 	if !ok {
 		return value
 	}
 	for name, field := range object {
+		if _, known := schema.Properties[name]; !known {
+			delete(object, name)
+			continue
+		}
 		number, ok := field.(json.Number)
 		if !ok || !strings.ContainsAny(number.String(), ".eE") {
 			continue

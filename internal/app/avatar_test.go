@@ -1,0 +1,213 @@
+package app_test
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"tim/internal/apptest"
+	"tim/internal/fault"
+)
+
+// The name may stand in the query or in the form, before or after the file; it is the caller's account or display name.
+func TestAvatarUpload(t *testing.T) {
+	t.Parallel()
+	inModes(t, func(t *testing.T, s *site) {
+		s.registerAs(t, "av.a", "阿凡达")
+		s.register(t, "av.b")
+		token := s.login(t, "av.a")
+		foreign := want{http.StatusForbidden, fault.NotYourAccount, "无权操作其他账号", "the account is somebody else's"}
+		n := 0
+		picture := func() []byte { // each another, so that one can tell which was stored last
+			n++
+			return append(jpgBytes(t), byte(n))
+		}
+		name := func(name string) []part { return []part{field("username", name)} }
+		for what, upload := range map[string]func(data []byte, name string) ask{
+			"in the query": func(data []byte, name string) ask {
+				return ask{path: query("/uploadheadpic", "username", name), form: fileForm(data)}
+			},
+			"before the file": func(data []byte, n string) ask {
+				return ask{path: "/uploadheadpic", form: fileForm(data).around(name(n), nil)}
+			},
+			"after the file": func(data []byte, n string) ask {
+				return ask{path: "/uploadheadpic", form: fileForm(data).around(nil, name(n))}
+			},
+		} {
+			var last []byte
+			for _, own := range []string{"av.a", "阿凡达"} {
+				last = picture()
+				a := upload(last, own)
+				a.token = token
+				if got := s.do(t, a); got.status != http.StatusOK || got.body != "上传成功" {
+					t.Errorf("%s %s: %d %s", what, own, got.status, got.body)
+				}
+			}
+			a := upload(last, "av.a")
+			a.token, a.header = token, map[string]string{"Tim-Language": "en"}
+			if got := s.do(t, a); got.body != "uploaded" {
+				t.Errorf("in English: %s", got.body)
+			}
+			for _, other := range []string{"av.b", "AV.B", "nobody", "av.a ", "AV.A", ""} {
+				a := upload(picture(), other)
+				a.token = token
+				s.refused(t, a, foreign)
+			}
+			if got := s.avatar(t, token, "av.a"); got != string(last) {
+				t.Errorf("%s: the avatar is not the last that was stored", what)
+			}
+		}
+		s.refusedText(t, ask{path: "/uploadheadpic", token: token, form: fileForm(picture())},
+			want{http.StatusBadRequest, fault.MalformedUpload, "上传失败", "upload failed"})
+	})
+}
+
+// avatar follows the link to an avatar, without a token.
+func (s *site) avatar(t testing.TB, token, name string) string {
+	t.Helper()
+	link := s.do(t, ask{path: query("/headpicurl", "username", name), token: token})
+	path, ok := strings.CutPrefix(link.body, s.URL)
+	if link.status != http.StatusOK || !ok {
+		t.Fatalf("link to %s: %d %q", name, link.status, link.body)
+	}
+	got := s.do(t, ask{path: path})
+	if got.status != http.StatusOK || got.header.Get("X-Content-Type-Options") != "nosniff" {
+		t.Fatalf("%s: %d %v", path, got.status, got.header)
+	}
+	return got.body
+}
+
+// setAvatar stores a picture for an account.
+func (s *site) setAvatar(t testing.TB, token, account string, data []byte) {
+	t.Helper()
+	got := s.do(t, ask{path: query("/uploadheadpic", "username", account), token: token, form: fileForm(data)})
+	if got.status != http.StatusOK {
+		t.Fatalf("avatar of %s: %d %s", account, got.status, got.body)
+	}
+}
+
+// Whose avatar a name means.
+func TestAvatarNames(t *testing.T) {
+	t.Parallel()
+	inModes(t, func(t *testing.T, s *site) {
+		for account, username := range map[string]string{"an.a": "唯一", "an.b": "重名", "an.c": "重名", "an.d": "an.a", "an.e": "无图", "é.f": "f"} {
+			s.registerAs(t, account, username)
+		}
+		tokens := map[string]string{}
+		for _, account := range []string{"an.a", "an.b", "an.c", "an.d", "é.f"} {
+			tokens[account] = s.login(t, account)
+			s.setAvatar(t, tokens[account], account, append(jpgBytes(t), account...))
+		}
+		for name, account := range map[string]string{
+			"an.a": "an.a", // an account goes before the display name of another
+			"唯一":   "an.a", "an.b": "an.b", "an.c": "an.c", "an.d": "an.d", "é.f": "é.f", "e\u0301.f": "é.f", "f": "é.f",
+		} {
+			if got := s.avatar(t, tokens["an.b"], name); !strings.HasSuffix(got, account) {
+				t.Errorf("%s is not the avatar of %s", name, account)
+			}
+		}
+		for name, reason := range map[string]fault.Reason{"重名": fault.UnknownAccount, "nobody": fault.UnknownAccount, "an.e": fault.NoAvatar, "无图": fault.NoAvatar} {
+			s.refusedText(t, ask{path: query("/headpicurl", "username", name), token: tokens["an.a"]}, want{http.StatusNotFound, reason, "", ""})
+		}
+		// What the original stored under the display name, and what somebody copied in that is no picture.
+		s.plant(t, "avatar/无图", pngBytes(t))
+		if got := s.avatar(t, tokens["an.a"], "an.e"); got != string(pngBytes(t)) {
+			t.Error("the original's avatar is not found")
+		}
+		s.plant(t, "avatar/无图", []byte("<script>alert(1)</script>"))
+		s.refusedText(t, ask{path: query("/headpicurl", "username", "an.e"), token: tokens["an.a"]}, want{http.StatusNotFound, fault.NoAvatar, "", ""})
+	})
+}
+
+func TestAvatarLinks(t *testing.T) {
+	t.Parallel()
+	inModes(t, func(t *testing.T, s *site) {
+		a, b := s.enter(t, "al.a"), s.enter(t, "al.b")
+		s.setAvatar(t, a, "al.a", pngBytes(t))
+		s.setAvatar(t, b, "al.b", jpgBytes(t))
+		link, err := url.Parse(s.do(t, ask{path: query("/headpicurl", "username", "al.a"), token: b}).body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := s.do(t, ask{path: link.RequestURI()})
+		if got.status != http.StatusOK || got.header.Get("Content-Type") != "image/png" || got.body != string(pngBytes(t)) {
+			t.Errorf("the link: %d %v", got.status, got.header)
+		}
+		part := s.do(t, ask{path: link.RequestURI(), header: map[string]string{"Range": "bytes=0-3"}})
+		if part.status != http.StatusPartialContent || part.body != string(pngBytes(t)[:4]) {
+			t.Errorf("a part: %d", part.status)
+		}
+		invalid := want{http.StatusForbidden, fault.InvalidLink, "链接无效", "the link is not valid"}
+		good := link.Query()
+		tampered := func(name, value string) string {
+			q := link.Query()
+			q.Set(name, value)
+			return link.Path + "?" + q.Encode()
+		}
+		later := strconv.FormatInt(time.Now().Add(time.Hour*1000).Unix(), 10)
+		for _, path := range []string{
+			tampered("expires", later), tampered("expires", "0"), tampered("signature", flip(good.Get("signature"))), tampered("signature", "x"),
+			strings.Replace(link.RequestURI(), "al.a", "al.b", 1), strings.Replace(link.RequestURI(), "al.a", "AL.A", 1), strings.Replace(link.RequestURI(), "al.a", "nobody", 1),
+		} {
+			s.refused(t, ask{path: path}, invalid)
+		}
+		for _, path := range []string{link.Path, tampered("expires", "x"), tampered("expires", ""), tampered("signature", ""), tampered("signature", strings.Repeat("x", 65))} {
+			s.refused(t, ask{path: path}, invalidParameter())
+		}
+		// A new picture is shown by links made before it.
+		s.setAvatar(t, a, "al.a", bmpBytes())
+		if again := s.do(t, ask{path: link.RequestURI()}); again.header.Get("Content-Type") != "image/bmp" {
+			t.Errorf("after a new picture: %d %v", again.status, again.header)
+		}
+	})
+}
+
+// A link that the server itself signed a while ago.
+func TestExpiredAvatarLink(t *testing.T) {
+	t.Parallel()
+	s := start(t, apptest.Embedded, "--jwt-key="+signingKey)
+	token := s.enter(t, "ex.a")
+	s.setAvatar(t, token, "ex.a", jpgBytes(t))
+	expires, signature := signLink(t, "ex.a", time.Now().Add(-time.Second))
+	s.refused(t, ask{path: query("/avatar/ex.a", "expires", expires, "signature", signature)},
+		want{http.StatusForbidden, fault.ExpiredLink, "链接已过期", "the link has expired"})
+	// The same way makes a good link, so that it is the time alone that was refused.
+	expires, signature = signLink(t, "ex.a", time.Now().Add(time.Minute))
+	if got := s.do(t, ask{path: query("/avatar/ex.a", "expires", expires, "signature", signature)}); got.status != http.StatusOK {
+		t.Errorf("a good link: %d %s", got.status, got.body)
+	}
+}
+
+// Links are absolute: by the setting, else by the request's Host, and by what a proxy says only if it is trusted.
+func TestAvatarLinkBase(t *testing.T) {
+	t.Parallel()
+	forwarded := map[string]string{"Host": "inner:1", "X-Forwarded-Host": "chat.example.org", "X-Forwarded-Proto": "https"}
+	for name, tt := range map[string]struct {
+		flags  []string
+		header map[string]string
+		want   string
+	}{
+		"host":              {nil, map[string]string{"Host": "tim.example:1234"}, "http://tim.example:1234"},
+		"a stranger's word": {nil, forwarded, "http://inner:1"},
+		"another proxy":     {[]string{"--trusted-proxies=10.0.0.0/8"}, forwarded, "http://inner:1"},
+		"a trusted proxy":   {[]string{"--trusted-proxies=127.0.0.1"}, forwarded, "https://chat.example.org"},
+		"a range, IPv6 too": {[]string{"--trusted-proxies=::1,127.0.0.0/8"}, forwarded, "https://chat.example.org"},
+		"two proxies":       {[]string{"--trusted-proxies=127.0.0.1"}, map[string]string{"X-Forwarded-Host": "a.example, b.example", "X-Forwarded-Proto": "https, http"}, "https://a.example"},
+		"a strange scheme":  {[]string{"--trusted-proxies=127.0.0.1"}, map[string]string{"Host": "h", "X-Forwarded-Proto": "javascript"}, "http://h"},
+		"the setting":       {[]string{"--public-url=https://public.example/tim/", "--trusted-proxies=127.0.0.1"}, forwarded, "https://public.example/tim"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := start(t, apptest.Embedded, tt.flags...)
+			token := s.enter(t, "lb.a")
+			s.setAvatar(t, token, "lb.a", jpgBytes(t))
+			got := s.do(t, ask{path: query("/headpicurl", "username", "lb.a"), token: token, header: tt.header})
+			if !strings.HasPrefix(got.body, tt.want+"/avatar/lb.a?") {
+				t.Errorf("%s, want %s", got.body, tt.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,132 @@
+package app_test
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"tim/internal/apptest"
+)
+
+// preflight is what a browser asks before a page of an origin may send a token.
+func preflight(path, origin string) ask {
+	return ask{method: http.MethodOptions, path: path, plain: true, header: map[string]string{
+		"Origin": origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type,token",
+	}}
+}
+
+// listed splits a header's list.
+func listed(header string) []string {
+	var out []string
+	for entry := range strings.SplitSeq(header, ",") {
+		out = append(out, strings.ToLower(strings.TrimSpace(entry)))
+	}
+	return out
+}
+
+func TestCORS(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		flags          []string
+		allowed, other []string
+	}{
+		"by default": {
+			nil, []string{"http://localhost", "http://localhost:5173", "https://localhost:8443", "http://127.0.0.1:3000", "http://[::1]:80"},
+			[]string{"https://evil.example", "http://localhost.evil.example", "http://evil.example?localhost", "null", "file://", "localhost", "http://127.0.0.1.evil.example"},
+		},
+		"a list": {
+			[]string{"--allowed-origins=https://chat.example.org,http://b.example:81"},
+			[]string{"https://chat.example.org", "https://CHAT.example.org", "http://b.example:81"},
+			[]string{"http://chat.example.org", "https://chat.example.org:444", "https://example.org", "http://localhost:5173", "http://b.example", "https://chat.example.org.evil"},
+		},
+		"all": {[]string{"--allowed-origins=*"}, []string{"https://evil.example", "http://localhost:1"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := start(t, apptest.Embedded, tt.flags...)
+			token := s.enter(t, "co.a")
+			for _, origin := range tt.allowed {
+				s.allowsOrigin(t, origin, token)
+			}
+			for _, origin := range tt.other {
+				s.ignoresOrigin(t, origin, token)
+			}
+			none := s.do(t, ask{path: query("/Tim/getFriends", "account", "co.a"), token: token})
+			if none.status != http.StatusOK || none.header.Get("Access-Control-Allow-Origin") != "" {
+				t.Errorf("without an Origin: %d %v", none.status, none.header)
+			}
+			own := s.do(t, ask{path: "/websocket/co.a", token: token, header: with(upgrade(), "Origin", s.URL), plain: true})
+			if own.status == http.StatusForbidden {
+				t.Errorf("a page of the server itself: %d", own.status)
+			}
+		})
+	}
+}
+
+func (s *site) allowsOrigin(t *testing.T, origin, token string) {
+	t.Helper()
+	allows := func(got answer) bool {
+		allowed := got.header.Get("Access-Control-Allow-Origin")
+		return allowed == origin || allowed == "*"
+	}
+	for _, path := range []string{"/Tim/UserLogin", "/uploadmp4", "/downloadmp4"} {
+		got := s.do(t, preflight(path, origin)) // without a token
+		if got.status != http.StatusNoContent || !allows(got) {
+			t.Errorf("preflight of %s from %s: %d %v", path, origin, got.status, got.header)
+		}
+		for name, wants := range map[string][]string{
+			"Access-Control-Allow-Methods": {"get", "post", "put", "delete"}, "Access-Control-Allow-Headers": {"content-type", "token"},
+		} {
+			for _, want := range wants {
+				if !slices.Contains(listed(got.header.Get(name)), want) && got.header.Get(name) != "*" {
+					t.Errorf("preflight of %s: %s is %q, without %s", path, name, got.header.Get(name), want)
+				}
+			}
+		}
+	}
+	for what, a := range map[string]ask{
+		"success": {path: query("/Tim/getFriends", "account", "co.a"), token: token}, "no token": {path: "/Tim/UserLogout"},
+		"unknown route": {path: "/nothing"}, "wrong method": {path: "/Tim/UserLogin"}, "a text": {path: "/downloadmp4?filename=x", token: token},
+	} {
+		a.header = map[string]string{"Origin": origin}
+		got := s.do(t, a)
+		exposed := listed(got.header.Get("Access-Control-Expose-Headers"))
+		if !allows(got) {
+			t.Errorf("%s from %s: %v", what, origin, got.header)
+		}
+		for _, name := range []string{"tim-reason", "content-disposition", "content-range", "retry-after"} {
+			if !slices.Contains(exposed, name) {
+				t.Errorf("%s from %s: %s is not exposed: %v", what, origin, name, exposed)
+			}
+		}
+	}
+}
+
+// ignoresOrigin checks that a page of a foreign origin gets no leave; the request itself is served, as for those who
+// are no browsers.
+func (s *site) ignoresOrigin(t *testing.T, origin, token string) {
+	t.Helper()
+	a := ask{path: query("/Tim/getFriends", "account", "co.a"), token: token, header: map[string]string{"Origin": origin}}
+	for what, got := range map[string]answer{"preflight": s.do(t, preflight("/Tim/UserLogin", origin)), "request": s.do(t, a)} {
+		if allowed := got.header.Get("Access-Control-Allow-Origin"); allowed != "" {
+			t.Errorf("%s from %s: allowed as %q", what, origin, allowed)
+		}
+	}
+	handshake := s.do(t, ask{path: "/websocket/co.a", token: token, header: with(upgrade(), "Origin", origin)})
+	if handshake.status != http.StatusForbidden || handshake.Reason != "origin_not_allowed" {
+		t.Errorf("handshake from %s: %d %s", origin, handshake.status, handshake.body)
+	}
+}
+
+// OPTIONS that is no preflight is a method like another.
+func TestPlainOptions(t *testing.T) {
+	t.Parallel()
+	s := start(t, apptest.Embedded)
+	for _, header := range []map[string]string{{}, {"Origin": "http://localhost:1"}} {
+		got := s.do(t, ask{method: http.MethodOptions, path: "/Tim/UserLogin", header: header})
+		if got.status != http.StatusMethodNotAllowed || !strings.Contains(got.header.Get("Allow"), "POST") {
+			t.Errorf("OPTIONS %v: %d %v", header, got.status, got.header)
+		}
+	}
+}

@@ -1,0 +1,118 @@
+package app_test
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+
+	"tim/internal/apptest"
+	"tim/internal/fault"
+)
+
+// tooMany is the refusal of whoever has failed too often.
+func tooMany() want {
+	return want{http.StatusTooManyRequests, fault.TooManyAttempts, "尝试次数过多，请稍后再试", "too many attempts; try again later"}
+}
+
+// refusesLogin checks the refusal, and that it says when to come back.
+func (s *site) refusesLogin(t *testing.T, account, password string, within int, header map[string]string) {
+	t.Helper()
+	a := ask{path: "/Tim/UserLogin", json: encodeJSON(t, map[string]string{"account": account, "password": password}), header: header}
+	s.refused(t, a, tooMany())
+	after, err := strconv.Atoi(s.do(t, a).header.Get("Retry-After"))
+	if err != nil || after < 1 || after > within {
+		t.Errorf("Retry-After: %v %d, want 1 to %d", err, after, within)
+	}
+}
+
+// Failures count per account, also for accounts that aren't there, and however they are spelled.
+func TestLoginLimitPerAccount(t *testing.T) {
+	t.Parallel()
+	inModes(t, func(t *testing.T, s *site) {
+		s.register(t, "la.é")
+		s.register(t, "la.b")
+		spellings := []string{"la.\u00e9", "la.e\u0301"}
+		for i := range 4 {
+			if got := s.tryLogin(t, spellings[i%2], "wrong!"); got.status != http.StatusUnauthorized {
+				t.Fatalf("failure %d: %d %s", i, got.status, got.body)
+			}
+			if got := s.tryLogin(t, "la.nobody", "wrong!"); got.status != http.StatusUnauthorized {
+				t.Fatalf("failure %d of nobody: %d %s", i, got.status, got.body)
+			}
+		}
+		for _, account := range append(spellings, "la.nobody") {
+			s.refusesLogin(t, account, "wrong!", 30, nil)
+			s.refusesLogin(t, account, apptest.Password, 30, nil) // the right password, too
+		}
+		s.login(t, "la.b") // others from the same address are not concerned
+		if got := s.tryLogin(t, "la.b", "wrong!"); got.status != http.StatusUnauthorized {
+			t.Errorf("another account: %d %s", got.status, got.body)
+		}
+	}, "--limit-login-failures=4", "--limit-address-login-failures=0")
+}
+
+// Failures count per address; a right password costs nothing, and a proxy's word is taken only from a proxy.
+func TestLoginLimitPerAddress(t *testing.T) {
+	t.Parallel()
+	s := start(t, apptest.Embedded, "--limit-login-failures=0", "--limit-address-login-failures=5", "--trusted-proxies=127.0.0.1")
+	s.register(t, "ad.a")
+	from := func(address string) map[string]string { return map[string]string{"X-Forwarded-For": address} }
+	for range 20 { // successes are free
+		s.login(t, "ad.a")
+	}
+	for i := range 5 {
+		got := s.do(t, ask{path: "/Tim/UserLogin", json: fmt.Sprintf(`{"account":"ad.%d","password":"wrong!"}`, i), header: from("192.0.2.1")})
+		if got.status != http.StatusUnauthorized {
+			t.Fatalf("failure %d: %d %s", i, got.status, got.body)
+		}
+	}
+	s.refusesLogin(t, "ad.a", apptest.Password, 1, from("192.0.2.1"))
+	s.refusesLogin(t, "ad.new", "wrong!", 1, from("198.51.100.9, 192.0.2.1")) // what a client claims before the proxy counts not
+	s.login(t, "ad.a")
+	if got := s.do(t, ask{path: "/Tim/UserLogin", json: `{"account":"ad.a","password":"123456"}`, header: from("192.0.2.2")}); got.status != http.StatusOK {
+		t.Errorf("another address: %d %s", got.status, got.body)
+	}
+	open := start(t, apptest.Embedded, "--limit-login-failures=0", "--limit-address-login-failures=2")
+	for i := range 2 {
+		open.do(t, ask{path: "/Tim/UserLogin", json: `{"account":"x","password":"wrong!"}`, header: from("192.0.2." + strconv.Itoa(i))})
+	}
+	open.refusesLogin(t, "x", "wrong!", 1, from("192.0.2.77")) // nobody is trusted: all came from one address
+}
+
+// Nothing but the account itself may tell whether it exists: the answers are the same to the byte and the header.
+func TestLoginTellsNothing(t *testing.T) {
+	t.Parallel()
+	inModes(t, func(t *testing.T, s *site) {
+		s.register(t, "tn.a")
+		known, unknown := s.tryLogin(t, "tn.a", "wrong!"), s.tryLogin(t, "tn.nobody", "wrong!")
+		for _, header := range []string{"Date", "Tim-Request-Id"} {
+			known.header.Del(header)
+			unknown.header.Del(header)
+		}
+		diff(t, "status", known.status, unknown.status)
+		diff(t, "body", known.body, unknown.body)
+		diff(t, "header", known.header, unknown.header)
+		for _, password := range []string{"x", strings.Repeat("a", 73), strings.Repeat("密", 100), strings.Repeat("x", 500)} {
+			for _, account := range []string{"tn.a", "tn.nobody", "all", "tn.a "} {
+				if got := s.tryLogin(t, account, password); got.status != http.StatusUnauthorized {
+					t.Errorf("%s with %d bytes: %d %s", account, len(password), got.status, got.body)
+				}
+			}
+		}
+	}, "--limit-login-failures=0", "--limit-address-login-failures=0")
+}
+
+// What bcrypt would not look at is no part of a password.
+func TestLongPasswords(t *testing.T) {
+	t.Parallel()
+	s := start(t, apptest.Embedded, "--limit-login-failures=0")
+	long := strings.Repeat("a", 72)
+	s.do(t, ask{path: "/Tim/UserRegister", json: registration(t, "lp.a", map[string]any{"password": long})})
+	for password, status := range map[string]int{long: http.StatusOK, long + "b": http.StatusUnauthorized, long[:71]: http.StatusUnauthorized, long[:71] + "A": http.StatusUnauthorized} {
+		if got := s.tryLogin(t, "lp.a", password); got.status != status {
+			t.Errorf("%d bytes: %d, want %d", len(password), got.status, status)
+		}
+	}
+}

@@ -1,0 +1,95 @@
+package app_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"tim/internal/fault"
+	"tim/internal/testserver"
+)
+
+// shared is what all tests of this binary have in common.
+//
+//nolint:gochecknoglobals // the reasons seen are those of the whole binary, and one build of the server serves all tests
+var shared = &struct {
+	mu    sync.Mutex
+	seen  map[fault.Reason]bool
+	build sync.Once
+	tim   string // the real binary
+	err   error
+	dir   string
+}{seen: make(map[fault.Reason]bool)}
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+// run also fails when all tests ran and some reason of the table never came over the wire: each is a promise of the
+// spec.
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "tim-binary-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	shared.dir = dir
+	code := testserver.Main(m)
+	if code != 0 || !allTests() {
+		return code
+	}
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	missing := slices.DeleteFunc(fault.Reasons(), func(r fault.Reason) bool { return shared.seen[r] })
+	unknown := slices.DeleteFunc(slices.Collect(maps.Keys(shared.seen)), func(r fault.Reason) bool {
+		return slices.Contains(fault.Reasons(), r)
+	})
+	if len(missing) > 0 || len(unknown) > 0 {
+		fmt.Fprintf(os.Stderr, "FAIL: reasons that no answer had: %v; that no table has: %v\n", missing, unknown)
+		return 1
+	}
+	return 0
+}
+
+// allTests reports whether none was left out on the command line.
+func allTests() bool {
+	for _, name := range []string{"test.run", "test.skip", "test.list", "test.fuzz"} {
+		if f := flag.Lookup(name); f != nil && f.Value.String() != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// saw notes a reason that came over the wire.
+func saw(reason fault.Reason) {
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	shared.seen[reason] = true
+}
+
+// timBinary builds cmd/tim, once, as `make build` does.
+func timBinary(t testing.TB) string {
+	t.Helper()
+	shared.build.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+		defer cancel()
+		shared.tim = filepath.Join(shared.dir, "tim")
+		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", shared.tim, "tim/cmd/tim")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			shared.err = fmt.Errorf("go build: %w\n%s", err, out)
+		}
+	})
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	return shared.tim
+}

@@ -1,0 +1,140 @@
+package app_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// socket is a client's end of one of the server's sockets.
+type socket struct{ *websocket.Conn }
+
+// patience is how long a test waits for a frame.
+const patience = 20 * time.Second
+
+// dial opens a socket of a server at an URL.
+func dial(t testing.TB, base, path, token string) *socket {
+	t.Helper()
+	c, response, err := websocket.DefaultDialer.DialContext(t.Context(), "ws"+strings.TrimPrefix(base, "http")+path, http.Header{"token": {token}})
+	if err != nil {
+		t.Fatalf("open %s: %v (%v)", path, err, response)
+	}
+	t.Cleanup(func() { _ = c.Close() }) // a test may have closed it
+	return &socket{c}
+}
+
+// openChat opens the socket that makes an account online, and reads its greeting.
+func (s *site) openChat(t testing.TB, account, token string) *socket {
+	t.Helper()
+	return openChat(t, s.URL, account, token)
+}
+
+func openChat(t testing.TB, base, account, token string) *socket {
+	t.Helper()
+	c := dial(t, base, "/websocket/"+url.PathEscape(account), token)
+	if hello := c.read(t); hello != `{"code":200,"message":"连接成功"}` {
+		t.Fatalf("greeting of %s: %s", account, hello)
+	}
+	if users := c.read(t); !strings.HasPrefix(users, `{"users":[`) {
+		t.Fatalf("second frame of %s: %s", account, users)
+	}
+	return c
+}
+
+func openDirect(t testing.TB, base, account, friend, token string) *socket {
+	t.Helper()
+	return dial(t, base, "/websocket/OneToOne/"+url.PathEscape(account)+"/"+url.PathEscape(friend), token)
+}
+
+// openGroup opens a group's socket and reads up to the list that ends its greeting.
+func openGroup(t testing.TB, base string, group int32, account, token string) *socket {
+	t.Helper()
+	c := dial(t, base, fmt.Sprintf("/websocket/%d/%s", group, url.PathEscape(account)), token)
+	for {
+		text := c.read(t)
+		if strings.HasPrefix(text, "当前群在线用户列表：") {
+			return c
+		}
+		if !strings.HasPrefix(text, "用户") || strings.HasSuffix(text, "未上线") {
+			t.Fatalf("greeting of group %d: %s", group, text)
+		}
+	}
+}
+
+// read returns the next frame.
+func (c *socket) read(t testing.TB) string {
+	t.Helper()
+	frame, err := c.next()
+	if err != nil {
+		t.Fatalf("read: %v", err)
+	}
+	return frame
+}
+
+func (c *socket) next() (string, error) {
+	if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		return "", err
+	}
+	_, frame, err := c.ReadMessage()
+	return string(frame), err
+}
+
+// message is a message as the contract's sockets have it.
+type message struct {
+	FromUser string `json:"fromUser"`
+	Time     string `json:"time"`
+	Message  string `json:"message"`
+}
+
+// nextMessage returns the next frame that is a message, passing over notices.
+func (c *socket) nextMessage() (message, error) {
+	for {
+		frame, err := c.next()
+		if err != nil {
+			return message{}, err
+		}
+		var m message
+		if json.Unmarshal([]byte(frame), &m) == nil && m.FromUser != "" {
+			return m, nil
+		}
+	}
+}
+
+func (c *socket) readMessage(t testing.TB) message {
+	t.Helper()
+	m, err := c.nextMessage()
+	if err != nil {
+		t.Fatalf("read a message: %v", err)
+	}
+	return m
+}
+
+func (c *socket) write(t testing.TB, text string) {
+	t.Helper()
+	if err := c.WriteMessage(websocket.TextMessage, []byte(text)); err != nil {
+		t.Fatalf("write: %v", err)
+	}
+}
+
+// close closes cleanly: on return the server has stored that everything before was read.
+func (c *socket) close(t testing.TB) {
+	t.Helper()
+	err := c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(patience))
+	if err != nil {
+		t.Fatalf("close: %v", err)
+	}
+	for {
+		if _, err := c.next(); err != nil {
+			if !websocket.IsCloseError(err, websocket.CloseNormalClosure) {
+				t.Fatalf("close: %v", err)
+			}
+			return
+		}
+	}
+}

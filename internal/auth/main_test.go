@@ -1,0 +1,156 @@
+package auth
+
+import (
+	"context"
+	"database/sql"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"tim/gen/db"
+	"tim/internal/fault"
+	"tim/internal/store"
+	"tim/internal/testserver"
+)
+
+// keyFileEnv makes a process of this test print the key of a file, see TestTwoProcessesMakeOneKey.
+const keyFileEnv = "TIM_TEST_KEY_FILE"
+
+func TestMain(m *testing.M) {
+	if file := os.Getenv(keyFileEnv); file != "" {
+		key, err := Key("", file)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		fmt.Print(base64.StdEncoding.EncodeToString(key))
+		os.Exit(0)
+	}
+	os.Exit(testserver.Main(m))
+}
+
+const (
+	testKey  = "a key for tests, of more than 32 bytes"
+	password = "123456"
+)
+
+// node is an Auth with its database, and what it told the others.
+type node struct {
+	*Auth
+
+	raw *sql.DB // the same database, for what no statement of the server does
+
+	mu   sync.Mutex
+	told []string // ids of ended sessions
+	fail error    // what telling ends in
+}
+
+// onBoth runs a test on the embedded engine and on MariaDB.
+func onBoth(t *testing.T, test func(t *testing.T, n *node)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		test(t, onSQLite(t))
+	})
+	t.Run("mariadb", func(t *testing.T) {
+		t.Parallel()
+		dsn := testserver.MariaDB(t)
+		d, err := store.OpenMySQL(t.Context(), dsn, 8)
+		test(t, newNode(t, d, err, "mysql", dsn))
+	})
+}
+
+func onSQLite(t testing.TB) *node {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "tim.db")
+	d, err := store.OpenSQLite(t.Context(), path)
+	return newNode(t, d, err, "sqlite", path+"?_pragma=busy_timeout(5000)")
+}
+
+func newNode(t testing.TB, d *store.DB, err error, driver, source string) *node {
+	t.Helper()
+	must(t, err)
+	t.Cleanup(func() { must(t, d.Close()) })
+	_, err = d.Migrate(t.Context())
+	must(t, err)
+	n := &node{}
+	n.raw, err = sql.Open(driver, source)
+	must(t, err)
+	t.Cleanup(func() { must(t, n.raw.Close()) })
+	passwords, err := NewPasswords(4)
+	must(t, err)
+	n.Auth = New(Options{DB: d, Passwords: passwords, Key: []byte(testKey), Ended: n.ended, Log: slog.New(slog.DiscardHandler)})
+	return n
+}
+
+// beside returns another node on the same database.
+func (n *node) beside() *Auth {
+	options := n.Options
+	options.Ended = func(context.Context, string, string) error { return nil }
+	return New(options)
+}
+
+func (n *node) ended(_ context.Context, _, session string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.told = append(n.told, session)
+	return n.fail
+}
+
+func (n *node) toldOf() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Sorted(slices.Values(n.told))
+}
+
+func (n *node) register(t testing.TB, account string) {
+	t.Helper()
+	hash, err := n.Passwords.Hash(t.Context(), password)
+	must(t, err)
+	_, err = n.DB.Write().CreateUser(t.Context(), db.CreateUserParams{
+		Account: account, Username: account, Password: sql.NullString{String: hash, Valid: true},
+	})
+	must(t, err)
+}
+
+// login begins a session and returns its token with what it holds.
+func (n *node) login(t testing.TB, account string) (string, Session) {
+	t.Helper()
+	token, err := n.Login(t.Context(), account, password, "192.0.2.1", "a test")
+	must(t, err)
+	s, err := n.Authenticate(t.Context(), token)
+	must(t, err)
+	return token, s
+}
+
+func (n *node) exec(t testing.TB, statement string, args ...any) {
+	t.Helper()
+	_, err := n.raw.ExecContext(t.Context(), statement, args...)
+	must(t, err)
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// refused fails the test unless err is the refusal for a reason.
+func refused(t testing.TB, err error, reason fault.Reason) {
+	t.Helper()
+	if !fault.Is(err, reason) {
+		t.Errorf("got %v, want %s", err, reason)
+	}
+}
+
+func ms(t time.Time) int64 { return t.UnixMilli() }
+
+var errBus = errors.New("the bus is away")

@@ -1,0 +1,136 @@
+package files
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"image"
+	"image/color"
+	"image/gif"
+	"image/jpeg"
+	"image/png"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tim/internal/blob"
+	"tim/internal/fault"
+)
+
+// shelf is a Files over a folder.
+type shelf struct {
+	*Files
+
+	folder string
+}
+
+func newShelf(t testing.TB, change ...func(*Options)) *shelf {
+	t.Helper()
+	folder := t.TempDir()
+	dir, err := blob.NewDir(folder)
+	must(t, err)
+	t.Cleanup(func() { must(t, dir.Close()) })
+	o := Options{Store: dir, Zone: time.FixedZone("east", 8*3600), LinkKey: []byte("a key for links, of more than 32 bytes")}
+	for _, c := range change {
+		c(&o)
+	}
+	return &shelf{New(o), folder}
+}
+
+// stored lists every file in the folder, also half ones.
+func (s *shelf) stored(t testing.TB) []string {
+	t.Helper()
+	var paths []string
+	must(t, filepath.WalkDir(s.folder, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			path, err = filepath.Rel(s.folder, path)
+			paths = append(paths, path)
+		}
+		return err
+	}))
+	return paths
+}
+
+// copyIn puts a file where the original's files are copied to.
+func (s *shelf) copyIn(t testing.TB, key string, content []byte) {
+	t.Helper()
+	_, err := s.Store.Put(context.Background(), key, bytes.NewReader(content))
+	must(t, err)
+}
+
+func contentOf(t testing.TB, o *blob.Object) []byte {
+	t.Helper()
+	content, err := io.ReadAll(o)
+	must(t, errors.Join(err, o.Close()))
+	return content
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func refused(t testing.TB, err error, reason fault.Reason) {
+	t.Helper()
+	if !fault.Is(err, reason) {
+		t.Errorf("got %v, want %s", err, reason)
+	}
+}
+
+func same[T any](t testing.TB, what string, want, got T) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", what, diff)
+	}
+}
+
+func drawn() *image.Paletted {
+	return image.NewPaletted(image.Rect(0, 0, 8, 8), color.Palette{color.Black, color.White})
+}
+
+func encoded(t testing.TB, encode func(io.Writer, image.Image) error) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	must(t, encode(&b, drawn()))
+	return b.Bytes()
+}
+
+func pngFile(t testing.TB) []byte { return encoded(t, png.Encode) }
+
+func jpegFile(t testing.TB) []byte {
+	return encoded(t, func(w io.Writer, i image.Image) error { return jpeg.Encode(w, i, nil) })
+}
+
+func gifFile(t testing.TB) []byte {
+	return encoded(t, func(w io.Writer, i image.Image) error { return gif.Encode(w, i, nil) })
+}
+
+// bmpFile is one white pixel.
+func bmpFile() []byte {
+	b := append([]byte("BM"), binary.LittleEndian.AppendUint32(nil, 58)...)
+	for _, field := range []uint32{0, 54, 40, 1, 1, 1 | 24<<16, 0, 4, 0, 0, 0, 0, 0x00ffffff} {
+		b = binary.LittleEndian.AppendUint32(b, field)
+	}
+	return b
+}
+
+// mp4File is the head of a file of a brand.
+func mp4File(brand string) []byte {
+	return []byte("\x00\x00\x00\x18ftyp" + brand + "\x00\x00\x02\x00" + brand + "mp41" + "\x00\x00\x00\x08free")
+}
+
+// mp3File is silence, with or without a tag before it.
+func mp3File(tag string) []byte {
+	return []byte(tag + strings.Repeat("\xff\xfb\x90\x00"+strings.Repeat("\x00", 413), 3))
+}
+
+const id3 = "ID3\x03\x00\x00\x00\x00\x00\x00"
+

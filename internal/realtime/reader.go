@@ -1,0 +1,200 @@
+package realtime
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gorilla/websocket"
+)
+
+// run reads frames until the connection ends, and hands each to receive. It returns when nothing writes any more. For
+// the connection's own goroutine.
+func (c *connection) run(ctx context.Context, receive func(ctx context.Context, frame []byte)) {
+	var err error
+	for err == nil {
+		c.guard(func() { err = c.readOne(ctx, receive) })
+	}
+	c.finish(err)
+}
+
+// readOne reads a frame and sees to it. What comes once the connection is ending counts no more, but is read, so that
+// the close frame reaches a peer that is still sending.
+func (c *connection) readOne(ctx context.Context, receive func(ctx context.Context, frame []byte)) error {
+	kind, r, err := c.socket.NextReader() // which passes over what is left of the frame before
+	if err != nil {
+		return err
+	}
+	c.heard()
+	if c.shutting() {
+		return nil
+	}
+	if kind != websocket.TextMessage {
+		c.shut(closeUnsupported, "frames must be text", true)
+		return nil
+	}
+	frame, tooLarge, err := readAll(r, c.hub.FrameLimit)
+	if err != nil {
+		return err
+	}
+	switch {
+	case tooLarge:
+		c.shut(closeTooLarge, "the frame is too large", true)
+	case !utf8.Valid(frame):
+		c.shut(closeInvalid, "frames must be UTF-8", true)
+	default:
+		receive(ctx, frame)
+		c.pause()
+		c.heard()
+	}
+	return nil
+}
+
+// readAll reads a frame of at most limit bytes, 0 for any number; of a larger one the rest is left unread.
+func readAll(r io.Reader, limit int64) (frame []byte, tooLarge bool, err error) {
+	if limit <= 0 {
+		frame, err = io.ReadAll(r)
+		return frame, false, err
+	}
+	frame, err = io.ReadAll(io.LimitReader(r, limit+1))
+	return frame, int64(len(frame)) > limit, err
+}
+
+// shutting tells whether the connection is ending.
+func (c *connection) shutting() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closing != nil
+}
+
+// heard says that the peer lives.
+func (c *connection) heard() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.extend()
+}
+
+// extend gives the peer its time anew, unless the close frame is out, which it must answer whatever else it sends. c.mu
+// is held.
+func (c *connection) extend() {
+	if !c.sealed {
+		_ = c.socket.SetReadDeadline(time.Now().Add(c.hub.Timing.PeerTimeout)) // fails only on a closed socket, which the reader notices
+	}
+}
+
+// pause keeps a peer that sends too fast waiting: nothing is read from it meanwhile, and nothing dropped. For the
+// reader.
+func (c *connection) pause() {
+	if c.limiter == nil {
+		return
+	}
+	delay := c.limiter.Reserve().Delay()
+	if delay == 0 {
+		return
+	}
+	for end := time.Now().Add(delay); !c.shutting() && c.hub.life.Err() == nil; {
+		left := time.Until(end)
+		if left <= 0 {
+			break
+		}
+		time.Sleep(min(left, longestPause)) // the delay is the purpose
+	}
+	c.heard()
+}
+
+// longestPause is how long a peer that is kept waiting may overlook that its connection ends.
+const longestPause = 100 * time.Millisecond
+
+// peerCloses takes the peer's close frame, be it the first or the answer to ours: what was written before it counts as
+// read, and is stored as read before our answer goes out, so that whoever comes back after it gets nothing twice. For
+// the reader.
+func (c *connection) peerCloses(code int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer c.recovered()
+	defer func() {
+		c.held = false
+		c.wake()
+	}()
+	clean := code == closeNormal || code == closeGoingAway || code == websocket.CloseNoStatusReceived
+	if c.closing == nil {
+		c.closing = &websocket.CloseError{Code: code}
+	}
+	c.held = true
+	c.queue, c.queued = nil, 0
+	for c.writing && !c.sealed {
+		c.idle.Wait() // the frame under way counts
+	}
+	if clean || code == c.closing.Code && c.sealed { // an answer has our code
+		c.confirm(c.mark.written)
+	}
+	c.store()
+}
+
+// finish ends the writer and the socket once the reader has failed. For the reader.
+func (c *connection) finish(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer c.recovered()
+	violated := isViolation(err)
+	switch {
+	case violated:
+		c.seal(closeProtocol, "", true) // gorilla has told the peer already, in most cases
+	case c.closing == nil:
+		c.closing, c.sealed = &websocket.CloseError{Code: websocket.CloseAbnormalClosure}, true
+	}
+	c.queue, c.queued, c.held = nil, 0, false
+	c.stopTimers()
+	giveUp := time.AfterFunc(c.hub.Timing.CloseTimeout, c.cut)
+	for c.writing || c.mark.storing {
+		c.idle.Wait()
+	}
+	giveUp.Stop()
+	c.sealed = true
+	c.store()
+	if violated {
+		c.unlocked(c.linger)
+	}
+	_ = c.socket.Close() // the end either way
+}
+
+// isViolation tells whether a read failed because the peer broke the protocol, and not the connection.
+func isViolation(err error) bool {
+	if closed, ok := errors.AsType[*websocket.CloseError](err); ok {
+		return closed.Code == 0
+	}
+	if _, ok := errors.AsType[net.Error](err); ok {
+		return false
+	}
+	return !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, net.ErrClosed)
+}
+
+// stopTimers stops what would be done later. c.mu is held.
+func (c *connection) stopTimers() {
+	c.mark.over = true
+	for _, timer := range []*time.Timer{c.beat, c.late, c.mark.timer, c.stream.timer} {
+		if timer != nil {
+			timer.Stop()
+		}
+	}
+}
+
+// bury says that the connection has ended, whether or not it ever had a socket. Called once, after everything else.
+func (c *connection) bury() { close(c.ended) }
+
+// maxLinger is how much of what a peer still sends is read and thrown away, in bytes.
+const maxLinger = 16 << 20
+
+// linger lets a peer that has broken the protocol read our close frame: a socket closed with unread bytes would be
+// reset, and the frame lost on the way.
+func (c *connection) linger() {
+	network := c.socket.NetConn()
+	half, ok := network.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil || network.SetReadDeadline(time.Now().Add(c.hub.Timing.CloseTimeout)) != nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, network, maxLinger) // whatever ends it, the socket is closed next
+}

@@ -1,0 +1,14 @@
+package rest
+import ("testing";"strings";"net/url")
+func TestProbe(t *testing.T){
+ s:=newSite(t); tok:=s.login(t,"alice")
+ long:=strings.Repeat("x",101)
+ for _,q:=range []string{"UserAccount=alice","UserAccount=alice&FriendAccount=","UserAccount=alice&FriendAccount=%00","UserAccount=alice&FriendAccount="+long,"UserAccount=alice&FriendAccount=%ff","UserAccount=alice&FriendAccount=%zz","UserAccount=alice;FriendAccount=b","UserAccount=alice&UserAccount=bob&FriendAccount=x","UserAccount=alice&FriendAccount=x&FriendAccount=y","","UserAccount=alice&FriendAccount[]=x","UserAccount=alice&FriendAccount=%C2%85"}{
+  w:=s.get("/Tim/addFriend?"+q,"token",tok); t.Logf("%q %d %s",q,w.Code,w.Body)}
+ for _,g:=range []string{"abc","1.5","0","-1","2147483648","99999999999999999999","","+1"," 1","0x1","1e3","NaN","1,2","true","null","1&GroupID=2"}{
+  w:=s.ask("POST","/Tim/joinGroup?UserAccount=alice&GroupID="+strings.ReplaceAll(url.QueryEscape(g),"%26GroupID%3D","&GroupID="),nil,"token",tok,"Tim-Language","en"); t.Logf("%q %d %s",g,w.Code,w.Body)}
+ for _,g:=range []string{strings.Repeat("😀",50),strings.Repeat("😀",51),""}{
+  w:=s.ask("POST","/Tim/createGroup?CreateUserAccount=alice&GroupName="+url.QueryEscape(g),nil,"token",tok); t.Logf("%q %d %s",g,w.Code,w.Body)}
+ for _,b:=range []string{"","{","null","[]","1",`"x"`,"{}",`{"account":1}`,`{"account":"bob","password":"123456","username":"x"} x`,`{"account":"bob","password":"123456","username":"x"}{}`,"{\"account\":\"\xff\"}",`{"account":"bob\u0000","password":"123456","username":"x"}`,`{"account":"all","password":"123456","username":"x"}`,`{"account":"_b","password":"123456","username":"x"}`,`{"account":"","password":"123456","username":"x"}`,`{"account":"bob","password":"12345","username":"x"}`,`{"account":"bob","password":"`+long+`","username":"x"}`,`{"account":"bob","password":"123456","username":"x","age":151}`,`{"account":"bob","password":"123456","username":"x","age":-1}`,`{"account":"bob","password":"123456","username":"x","age":1.5}`,`{"account":"bob","password":"123456","username":"x","age":"1"}`,`{"account":"bob","password":"123456","username":"x","age":1e400}`,`{"account":"bob","password":"123456","username":"x","age":99999999999999999999}`,`{"account":"bob","password":"123456","username":"x","sex":"other"}`,`{"account":"bob","password":"123456","username":"x","sex":1}`,`{"account":"bob","password":"123456","username":{}}`,`{"account":null,"password":"123456","username":"x"}`,`{"account":"bob","password":"😀😀😀","username":"x"}`,`{"account":"bob","password":"密密密密密密密密密密密密密密密密密密密密密密密密密","username":"x"}`,strings.Repeat("[",5000)+strings.Repeat("]",5000), strings.Repeat("[",2000)+strings.Repeat("]",2000),`{"account":"bob","password":"123456","username":"x","age":1.0e1,"sex":null}`}{
+  w:=s.post("/Tim/UserRegister",b); if len(b)>120{b=b[:120]}; t.Logf("%q %d %s",b,w.Code,w.Body)}
+}
