@@ -43,6 +43,7 @@ const (
 	kindChat   kind = "chat"
 	kindDirect kind = "direct"
 	kindGroup  kind = "group"
+	kindModern kind = "tim.v1"
 )
 
 // connection is one socket. Its reader is the goroutine that runs it; what is to be written waits in a queue, which a
@@ -70,7 +71,10 @@ type connection struct {
 	sealed   bool       // nothing can be written any more: the close frame is out, or the socket broken
 	idle     *sync.Cond // the writer has stopped, or a mark is stored
 	ended    chan struct{}
-	stream   stream
+	streams  map[string]*stream // by conversation
+	lagging  []*stream          // those that lack something, in turn
+	live     bool               // tim.v1: it has synced, so events concern it
+	syncing  bool               // … or is about to
 	mark     mark
 	beat     *time.Timer // of the heartbeat
 	late     *time.Timer // see startWithin; may be nil
@@ -173,7 +177,7 @@ func (c *connection) pending() bool {
 	if c.closing != nil {
 		return len(c.queue) > 0 || !c.held
 	}
-	return len(c.queue) > 0 || c.stream.behind()
+	return len(c.queue) > 0 || len(c.lagging) > 0
 }
 
 // write empties the queue, then fetches what the stream lacks, then closes if that is asked for; until there is

@@ -38,6 +38,7 @@ func (h *Hub) openGroup(c echo.Context) error {
 // notOnline and closes.
 func (h *Hub) conversation(conn *connection, target chat.Target, notOnline string) face {
 	conn.target, conn.conversation = target, target.Conversation(conn.account)
+	conn.streams = map[string]*stream{conn.conversation: {conversation: conn.conversation, target: target}}
 	var online, entered bool
 	var others []*connection
 	return face{
@@ -63,7 +64,7 @@ func (h *Hub) conversation(conn *connection, target chat.Target, notOnline strin
 		},
 		receive: func(ctx context.Context, frame []byte) { h.receiveMessage(ctx, conn, frame) },
 		release: func() {
-			defer h.leaveTopics(conn)
+			defer h.topics.leave(conn.topic(), conn)
 			if entered {
 				h.leave(conn)
 			}
@@ -75,17 +76,12 @@ func (h *Hub) conversation(conn *connection, target chat.Target, notOnline strin
 // online and which others of its sockets of this conversation are open here. It listens before it asks, so that nothing
 // falls between.
 func (h *Hub) prepareConversation(ctx context.Context, conn *connection) (online bool, others []*connection, err error) {
-	if err := h.topics.join(ctx, conversationTopic(conn.conversation), conn); err != nil {
+	if err := h.topics.join(ctx, conn.topic(), conn); err != nil {
 		return false, nil, err
 	}
-	if conn.kind == kindDirect { // which ends with the account's last chat socket
-		if err := h.topics.join(ctx, accountTopic(conn.account), conn); err != nil {
-			return false, nil, err
-		}
-	}
 	// Before the mark is read: one that isn't there any more has stored its own.
-	others = slices.DeleteFunc(h.topics.of(conversationTopic(conn.conversation)), func(c *connection) bool {
-		return c == conn || c.account != conn.account
+	others = slices.DeleteFunc(h.topics.of(conn.topic()), func(c *connection) bool {
+		return c == conn || c.kind != conn.kind || c.account != conn.account || c.conversation != conn.conversation
 	})
 	opening, err := h.chat.Open(ctx, conn.account, conn.target)
 	if err != nil {
@@ -100,11 +96,13 @@ func (h *Hub) prepareConversation(ctx context.Context, conn *connection) (online
 	return states[0], others, nil
 }
 
-func (h *Hub) leaveTopics(conn *connection) {
-	h.topics.leave(conversationTopic(conn.conversation), conn)
-	if conn.kind == kindDirect {
-		h.topics.leave(accountTopic(conn.account), conn)
+// topic is where a conversation's socket hears of it: a group has one of its own; what is one to one goes to both
+// accounts.
+func (c *connection) topic() string {
+	if c.kind == kindDirect {
+		return accountTopic(c.account)
 	}
+	return conversationTopic(c.conversation)
 }
 
 // receiveMessage stores a message. Its readers hear of it by the bus, wherever they are.
@@ -113,7 +111,7 @@ func (h *Hub) receiveMessage(ctx context.Context, conn *connection, frame []byte
 	defer cancel()
 	err := h.auth.Check(ctx, conn.session)
 	if err == nil {
-		_, err = h.chat.Send(ctx, conn.account, conn.target, chat.TextBody(string(frame)))
+		_, err = h.chat.Send(ctx, conn.account, conn.target, chat.TextContent(string(frame)), "")
 	}
 	if err != nil {
 		conn.refuse(err)

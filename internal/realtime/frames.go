@@ -33,10 +33,14 @@ func onlineCount(n int) string { return fmt.Sprintf("当前群在线人数：%d"
 // frameTime is the contract's time: the server's zone, no offset, three decimals.
 const frameTime = "2006-01-02T15:04:05.000"
 
-// chatMessage is a message as readers of the contract's sockets get it.
+// chatMessage is a message as readers of the contract's sockets get it, nil for one that they don't.
 func (h *Hub) chatMessage(m chat.Message) []byte {
+	text, shown := m.Text()
+	if !shown {
+		return nil
+	}
 	return encode(frames.ChatMessage{
-		FromUser: m.Sender, Time: time.UnixMilli(m.SentAt).In(h.Zone).Format(frameTime), Message: m.Text(),
+		FromUser: m.Sender, Time: time.UnixMilli(m.SentAt).In(h.Zone).Format(frameTime), Message: text,
 	})
 }
 

@@ -175,7 +175,11 @@ func isViolation(err error) bool {
 // stopTimers stops what would be done later. c.mu is held.
 func (c *connection) stopTimers() {
 	c.mark.over = true
-	for _, timer := range []*time.Timer{c.beat, c.late, c.mark.timer, c.stream.timer} {
+	timers := []*time.Timer{c.beat, c.late, c.mark.timer, c.expiry}
+	for _, s := range c.streams {
+		timers = append(timers, s.timer)
+	}
+	for _, timer := range timers {
 		if timer != nil {
 			timer.Stop()
 		}

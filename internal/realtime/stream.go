@@ -15,15 +15,19 @@ const (
 	fetchAttempts = 50
 )
 
-// stream is what a connection knows of its conversation's messages. What the bus brings goes out at once if it is the
+// stream is what a connection knows of the messages of one of its conversations. What the bus brings goes out at once if it is the
 // next in order and there is room; everything else is fetched from the database when the queue is empty. So nothing is
 // missed, nothing comes twice, and memory doesn't grow with what was missed. Guarded by the connection's mu.
 type stream struct {
+	conversation string
+	target       chat.Target // as the connection's account names it
+
 	started  bool
 	fetching bool  // there may be more in the database than known
 	known    int64 // the highest seq heard of
 	pos      int64 // … queued, or passed over
 
+	lagging bool // it is among those that the connection has yet to fetch
 	waiting bool // until the timer says that it is time to fetch again
 	vain    int  // fetches in a row that found nothing although something is known
 	timer   *time.Timer
@@ -38,53 +42,90 @@ func (s *stream) behind() bool {
 func (c *connection) resume(delivered int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.stream.pos = delivered
+	c.streams[c.conversation].pos = delivered
 	c.mark.resume(delivered)
 }
 
-// start lets messages flow, those missed first.
+// start lets the messages of a conversation's socket flow, those missed first.
 func (c *connection) start() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.stream.started {
-		c.stream.started, c.stream.fetching = true, true
-		c.wake()
+	if s := c.streams[c.conversation]; !s.started {
+		s.started, s.fetching = true, true
+		c.follow(s)
 	}
 }
 
-// offer brings a new message, with its frame. It never blocks.
-func (c *connection) offer(m chat.Message, frame []byte) {
+// follow sees to it that what a stream lacks is fetched. c.mu is held.
+func (c *connection) follow(s *stream) {
+	if s.behind() && !s.lagging {
+		s.lagging = true
+		c.lagging = append(c.lagging, s)
+	}
+	c.wake()
+}
+
+// offer brings a new message of a conversation. It never blocks.
+func (c *connection) offer(news *news) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := &c.stream
+	s := c.streamFor(news)
+	if s == nil {
+		return
+	}
+	m := news.message
 	s.known = max(s.known, m.Seq)
 	if s.started && !s.fetching && m.Seq == s.pos+1 && c.queued <= queueLimit && c.closing == nil {
 		s.pos = m.Seq
-		c.push(c.outgoing(m, frame))
+		c.push(c.outgoing(m, news.frame(c)))
 		return
 	}
-	c.wake()
+	c.follow(s)
 }
 
-// learn tells the stream that there are messages up to seq.
-func (c *connection) learn(seq int64) {
+// streamFor returns the stream that a message belongs to, nil for one that this connection doesn't carry. A one-to-one
+// conversation may begin at any time. c.mu is held.
+func (c *connection) streamFor(news *news) *stream {
+	s := c.streams[news.conversation]
+	if s == nil && c.kind == kindModern && c.live && news.target.Group == 0 {
+		s = &stream{conversation: news.conversation, target: news.target, started: !c.syncing}
+		c.streams[news.conversation] = s
+	}
+	return s
+}
+
+// learn tells a stream that there are messages up to seq.
+func (c *connection) learn(conversation string, seq int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.stream.known = max(c.stream.known, seq)
-	c.wake()
+	if s := c.streams[conversation]; s != nil {
+		s.known = max(s.known, seq)
+		c.follow(s)
+	}
 }
 
-// outgoing is a message as this connection gets it: one-to-one sockets carry no echo.
+// outgoing is a message as this connection gets it: one-to-one sockets carry no echo. Clients of tim.v1 move their marks
+// themselves.
 func (c *connection) outgoing(m chat.Message, frame []byte) outgoing {
+	if c.kind == kindModern {
+		return outgoing{kind: websocket.TextMessage, data: frame}
+	}
 	if c.kind == kindDirect && m.Sender == c.account {
 		frame = nil
 	}
 	return outgoing{kind: websocket.TextMessage, data: frame, seq: m.Seq}
 }
 
-// fetch writes a page of what the stream lacks. For the writer; c.mu is held, but not while asking and writing.
+// fetch writes a page of what the first of the lagging streams lacks, which then queues behind the others if it lacks
+// more. For the writer; c.mu is held, but not while asking and writing.
 func (c *connection) fetch() {
-	s := &c.stream
+	s := c.lagging[0]
+	c.lagging[0] = nil
+	c.lagging, s.lagging = c.lagging[1:], false
+	defer c.follow(s)
+	if !s.behind() {
+		return
+	}
 	s.fetching = true
 	after, known := s.pos, s.known
 	var page []chat.Message
@@ -92,7 +133,7 @@ func (c *connection) fetch() {
 	c.unlocked(func() {
 		ctx, cancel := c.hub.within(c.hub.Timing.StoreTimeout)
 		defer cancel()
-		page, err = c.hub.chat.Missed(ctx, c.conversation, after, pageSize)
+		page, err = c.hub.chat.Missed(ctx, s.conversation, after, pageSize)
 	})
 	if err != nil {
 		c.hub.Log.Warn("can't fetch missed messages", "socket", c.id, "err", err)
@@ -104,27 +145,27 @@ func (c *connection) fetch() {
 			return
 		}
 		s.pos = m.Seq
-		c.writeOne(c.outgoing(m, c.hub.chatMessage(m)))
+		news := news{hub: c.hub, conversation: s.conversation, target: s.target, message: m}
+		c.writeOne(c.outgoing(m, news.frame(c)))
 		if len(c.queue) > 0 { // a pong or a notice shouldn't wait for the whole backlog
 			return
 		}
 	}
 	if len(page) < pageSize {
 		s.fetching = false
-		c.missing(len(page) > 0, known)
+		c.missing(s, len(page) > 0, known)
 	}
 }
 
 // missing looks after a page that was the last: known is what was known before it was asked for. What is known and not
 // there, though it was asked for afterwards, is on its way to the database that was asked. c.mu is held.
-func (c *connection) missing(found bool, known int64) {
-	s := &c.stream
+func (c *connection) missing(s *stream, found bool, known int64) {
 	if found || known <= s.pos {
 		s.vain = 0
 		return // what has become known meanwhile is fetched next
 	}
 	if s.vain++; s.vain > fetchAttempts {
-		c.hub.Log.Error("messages were announced that can't be found", "conversation", c.conversation, "after", s.pos, "up to", known)
+		c.hub.Log.Error("messages were announced that can't be found", "conversation", s.conversation, "after", s.pos, "up to", known)
 		s.vain, s.known = 0, s.pos
 		return
 	}
@@ -132,7 +173,31 @@ func (c *connection) missing(found bool, known int64) {
 	s.timer = time.AfterFunc(c.hub.Timing.FetchAgain, func() {
 		c.guardLocked(func() {
 			s.waiting = false
-			c.wake()
+			c.follow(s)
 		})
 	})
+}
+
+// news is a message on its way to the connections of one topic: encoded once for each kind of reader.
+type news struct {
+	hub          *Hub
+	conversation string
+	target       chat.Target // as these readers name it
+	message      chat.Message
+
+	contract, modern []byte
+}
+
+// frame is the message as a connection gets it, nil if it isn't shown it.
+func (n *news) frame(c *connection) []byte {
+	if c.kind == kindModern {
+		if n.modern == nil {
+			n.modern = n.hub.messageFrame(n.target, n.message)
+		}
+		return n.modern
+	}
+	if n.contract == nil {
+		n.contract = n.hub.chatMessage(n.message)
+	}
+	return n.contract
 }
