@@ -210,6 +210,7 @@ const (
 	ReasonNotYourAccount       Reason = "not_your_account"
 	ReasonOriginNotAllowed     Reason = "origin_not_allowed"
 	ReasonRangeNotSatisfiable  Reason = "range_not_satisfiable"
+	ReasonRateLimited          Reason = "rate_limited"
 	ReasonSessionEnded         Reason = "session_ended"
 	ReasonTooManyAttempts      Reason = "too_many_attempts"
 	ReasonUnavailable          Reason = "unavailable"
@@ -275,6 +276,8 @@ func (e Reason) Valid() bool {
 	case ReasonOriginNotAllowed:
 		return true
 	case ReasonRangeNotSatisfiable:
+		return true
+	case ReasonRateLimited:
 		return true
 	case ReasonSessionEnded:
 		return true

@@ -35,6 +35,39 @@ func (e ByeType) Valid() bool {
 	}
 }
 
+// Defines values for CloseCode.
+const (
+	CloseCodeComeBackLater CloseCode = 4002
+	CloseCodeGoingAway     CloseCode = 4000
+	CloseCodeMalformed     CloseCode = 4502
+	CloseCodeServerFault   CloseCode = 4003
+	CloseCodeSessionEnded  CloseCode = 4500
+	CloseCodeTokenExpired  CloseCode = 4501
+	CloseCodeTooSlow       CloseCode = 4001
+)
+
+// Valid indicates whether the value is a known member of the CloseCode enum.
+func (e CloseCode) Valid() bool {
+	switch e {
+	case CloseCodeComeBackLater:
+		return true
+	case CloseCodeGoingAway:
+		return true
+	case CloseCodeMalformed:
+		return true
+	case CloseCodeServerFault:
+		return true
+	case CloseCodeSessionEnded:
+		return true
+	case CloseCodeTokenExpired:
+		return true
+	case CloseCodeTooSlow:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ConnectedMessage.
 const (
 	ConnectedMessageEmpty ConnectedMessage = "连接成功"
@@ -460,9 +493,13 @@ type Bye struct {
 	// After ms to wait before; jitter included.
 	After *int64 `json:"after,omitempty"`
 
-	// Code The close code that follows.
-	Code   int32  `json:"code"`
-	Reason string `json:"reason"`
+	// Code How the server closes tim.v1, beside the codes of RFC 6455 for what breaks that (1002, 1003, 1007, 1009). 4000 to 4499:
+	// reconnect, with jitter, and sync; 4500 to 4999: don't.
+	//
+	// 4000 the server goes away; 4001 too slow a reader; 4002 come back later, a dependency is away; 4003 a fault of
+	// the server; 4500 the session has ended; 4501 the token has expired, log in again; 4502 a frame that is no JSON.
+	Code   CloseCode `json:"code"`
+	Reason string    `json:"reason"`
 
 	// Reconnect Whether to come back.
 	Reconnect bool    `json:"reconnect"`
@@ -490,6 +527,13 @@ type ChatMessage struct {
 type ClientFrame struct {
 	union json.RawMessage
 }
+
+// CloseCode How the server closes tim.v1, beside the codes of RFC 6455 for what breaks that (1002, 1003, 1007, 1009). 4000 to 4499:
+// reconnect, with jitter, and sync; 4500 to 4999: don't.
+//
+// 4000 the server goes away; 4001 too slow a reader; 4002 come back later, a dependency is away; 4003 a fault of
+// the server; 4500 the session has ended; 4501 the token has expired, log in again; 4502 a frame that is no JSON.
+type CloseCode int32
 
 // Connected The first frame on the chat socket.
 //
@@ -2065,96 +2109,101 @@ func (t *ServerFrame) UnmarshalJSON(b []byte) error {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7HxbjxtHdvBfKfS3gL6seyhyRrasmYdAkq3YiS0p0gQGVpwli92HZFndVVRVcTj0YADnzXGQIEBugLFI",
-	"sEESGAmSzds6hhP/l0AX52n/QlCnqpt9qWY3NePdDbJPM+yurjrn1KlzP3UeRCJdCA5cq+DwPFDRHFKK",
-	"/95Zg/kTg4okW2gmeHAY3IGpkED0HIgCeQqSRIlQoHpBGCykWIDUDPBzOtUg6xOkimhBVpRpMsG5jsjH",
-	"TGuQhPEoWcYQm6mmQqZUB4cB4/qtG0EY6PUC7E+YgQwuwiASsQe+4zlYiIh5T/ScajIVSSJWqjrvwb53",
-	"XglUmanOs3dKS8Zn9lUkOIdI19f9aA56DtLgFokUyIRGT3ub+SdCJEC5mcQ+OQ+AL9Pg8EkwWUNwElYX",
-	"w9WeLZmE2AzCtw7nHMQiQJsZxORj8+AiDO7Oqf4QlKIzD6Fuk9S+IlQRphWRQGOQisxAE6YN7HBG00WC",
-	"306lSP9Amf0MaMIiA0SazRzMIUmEwZWl5ud+f/+tvf5g72BwPDg47N847L/ZG+wfGIjKHLKZ9Dz4gYRp",
-	"cBj8v+sbdrzuePG6WACnCza6HUViyRG1dINWbZcsGJ4N4oRpsqKKKC0kxCFhvMDI1xT5RHAIyYrpuVhq",
-	"QjkR06kCHRKarOha4Rui5xKAxBCxlCaW76nhX7PIj4fD+PzGxZ75s5/9ObZ/Dkt/hsOe+efg4gdB297n",
-	"ZHKobbD3bnrCgOt7kvqI8O4pyDWZmpf2aFAS4XgipkSztHc6IAp4jGjFzHyaMk61wD1K6WJhADw8D+bM",
-	"0HDdtGPvuddhYD/wj3po3iE3x01DHpl3yOfATmHLMPfeDOWwah5nXoaBwbFpzGPzLgzUcmLQn0DjuHxA",
-	"GKg1jxrHmXe4UVtIcWzfbo7I+j5uoN3fizAQHB5Mg8Mn208Kwn4RtgwyALUNynawbVxO+faBtH1QToYW",
-	"DHLSt69qNrxtFDLixYk5PVacGk7zaZYpk0q78yOs8IjMMVIiegpVmWkV1H6/X5SV3337Ny//9B9efvZn",
-	"Lz7/27pEzHRaF2n4eBlFoNRd80lZImaapbRWq4pxumWbbHmHSYj0uzxuog+1EvqaIglVukgbq5TjkFAe",
-	"EyVILEARPWeKCA57WuwJDtlQtBzsSyR1ia5W/7z41797+dnPX/3zz55/9cevvv42fP7Vpy9+9u/Pv/r0",
-	"vz/94vm3P3WY/9W/vPjm07KA7r2xw6ce2ZwR4RjOtE+pakm5Qomq4Uwbc8Ag5ugSEoEWwpgmydgKYMTS",
-	"vSYpXRMFcEhWcwHGtkLyJIyD0cpGTYeEi4mI1wQSBUOOgwwpe8SQH5cci6Ueh2hkzUVqRoRmkrUz1KzG",
-	"s/w65GWO1YhUQCWQtViakRJ+29BAoAkzqTOsdmSoK2HhoQ4vEQKp0CP3AWKIyZInoCx0iAZTFhOz+Sk9",
-	"+wD4TM+DwwEeJ8bz362Wk4GwmZnNPt4R8dpA2wm13ad/BxJm9G4HdqGWADSOJSgFhW23dgqPQVohhE94",
-	"Tq7SEXliTavcVjPiz7+1FydhwDSk1mDn6w4qZoPXPbNGm2itUBmFbErP3reL7uNebn44KlIp6bpMRFys",
-	"tkdT93Qn69FjXvl3UPAGB4NytbK2PiVmKlDanuY5VYQLIgx56x4Ri9tgfWQne/8dn6MQG3i6egos9uL0",
-	"rpRC7ogUM77BdKkgPrIaz+pIJjhR2pjFhsJ1bKcMktgrG3akwzZbfyHFJIG0wVvLHLku7PHIjsbvtFzf",
-	"bvJeO3qn1c0DJHzX3csdvG3a+HekWC4eoHq4i5xdg/axpjxWZCokAYbuacKUNm4PJTPztfVoUuPRp5BO",
-	"jPvn9I2eU57t9pTNlhJiwpdmSFkbv/iPP3/xR3/y6j///sVPvnz19bfPv/765V/+2y+++WK/Pygr3qaB",
-	"w2H8hlfPFtD7gCntZ9qYqUVC14TTFBQ6MfMNKoic8eIWwDPbAocwZdHPPUAhY7Q4YE2imsFRgfzVX3z5",
-	"8rOfv/jsr7/76Ze/+OaLJ3fEJCS3jaA92Ypx5bvh8Envh8PhSTPujyCljDM+2wl9ocAofiLxa2dLUUcT",
-	"Z4Whv48Wmo8qDdh/94efFxExeDchXBm6FdX36CnUBXsk+ClIRS2u3U7wMZUzwJOh4JmfXohzFvdw9hdk",
-	"LvCc+g93yjhLzSnu1w96zYYugG3h8J3c9zBg0uZheEJqToXtHi+BswWTdhJPWAStCPEUOHHjQpIqohiP",
-	"gAxu3ex3lHlzoFJPgHqY9T2xImKqoRhwIcbXU0ck7RqZS1jKbJRyq3OILP2BHYvMoBRrCOj5Q0Wvg3tV",
-	"3tuYWFd5n23sBto81pPtXJG8OSm8zJWFZqpoPUiMkBOScDCK3h0DFBuUFDkXxSKKxCNnFUBMJmsyXtAZ",
-	"jLdEenc6OmFg47+v8eHlpMOO5geSugokcmhKzyyQ+84psb8GnfjD7dIO9lwFb9/ef0jl00bfPLfvxlk4",
-	"bYze+FgCjceHxlG9pkhK5VPlHJE1Mf4CF6tL27I2xrfzRm/ifjt/WiV4akmzE71lMaxI40aSq4Zw62OR",
-	"gvHWc7Km4tTmN65Krl/uJPx67IraIf1RUq8bqdlpo9ACuosGkD8d0tlCOjLSsGh7lU0ma/WgSWhjTGUz",
-	"yb7uvWHfeY0iC+t9oa39uzXYljmdCTstRSNDspqzaJ6b+g4RDhCro3oCz1mKLvPjtseC+vIn//T8q88N",
-	"Hid1NDcvG/F4sAC+leYCByDNrf1zWaJ/voXonzcTHRViw1nO82Wh0Z9GjaZMoU+cKcuQAI3mRPAIeuR2",
-	"ooSRtZu4zTVl4wIF/9mTNS04u13Ocpbe8x2tmuu4/XBtczXvC80iD1HuCq5ppJUhB26SMhzIZy1CrmqC",
-	"ipQwjDPQiVjqnm9zaKR9gYuP5oLELHZsW/vqcuIRTsHCm6dqYSoZYPg7DJa88ONjwTj+k8DUCCSx4piw",
-	"i5lSIjn1Kp76lnFL5q47ZuHrYBZYKZKlWsvbslQgueP4y4TR8nm2A6D8skxBJHjcmFk5dI6tC05wsWqO",
-	"nodGjkAyDa08wT1SaOi4uMCQiym+sxwbkuXCRr3qoQ4yztAaG/bU80Ion6pN9IDNGKdJLZ6+tAg/KVK5",
-	"EJMtPMTg+kktvL7MKJYHabdtUWGbL6qxVM9u+d2HB0s9E4zPmhIcuRRczam2SQqtMAZ95PLqrq6DUL4W",
-	"HIhxW9DJqBQVbMoGqsfiobdgoWLDOgN6fGnT1Gj517BkMvep8+40iuxNuLsqDxa7yG+0WBGZAnC+HX4I",
-	"V2da1JN33eyLcjavbkmUMnaV117l/dAVJpRxuSckmUixMtyeAR1RzoVGpUw+gokNF2SxiLK7K/hsfOVh",
-	"fMxwXzKM/1D4sK2cELPQFYD/vYVIDHl3426ExUsPCQq4z0LZ5BwLGqOQwXC1YRj2NVbMCri+SgdN5Kes",
-	"vRJskWGxe9jILeOjzSPn5JXpYp7mik/BswrrW2953CPo3tr8MQr7mfRFA36pARkX3e1UIwHPfISu+Ii7",
-	"Rl6aA7uPCp5xld72zf9hmjvSfD90x6KvurUylaDmNrYdZnYJmmxJjIUZLrpa2QmsITNbcdWy3xanXVL4",
-	"P7LQdYjycViNj2oibybAcJdNjzGPtGtMFryO1N+VYmar/LF6Hy135Sc7/Saq7qdvBk9DdTEDLHESK05Y",
-	"bMPnLmGe2RjGJMa6H7sbEZWS2RrpjeUjB+XKlrduVAtbCkbQk+HwbH+wNxye3Xz3xJ8vxdq/ZoO9wuIK",
-	"uB6TlSuKZVlNrK0jUkYZuqyYca5d0ZB5mpv/mFQ+9ZU5TFw5TTdhwWNbGBIGdsH3467f2kpXyzY7lxRw",
-	"jL90t9ndeGStRbI+FruKQ7G7jK5yPFat7sjuQYGuod0aH88/Bq5bBYpZf3zkUuw2h7phnP91+ul7s2vN",
-	"0bq0ltti7D5Gt6prhXfBEcPKboyuYKV3W433ZN1Y+3xnbWDHgqSmui/zLnRlLw1jbDFS6AIBTYXILkrg",
-	"8jcNo1ziK3QJhS2jXK6mWJPrH1uMBodZaK5hsIuPhtZjb6oyNu9C6/Y0DRFYEZ87Ak3DsvdhrgW31T8j",
-	"YZArm8vGdbHkPW4tvI5d0fuWofZtt8J3S+XLVr9bVmktHgf0zNpr5DsUtT+0gZztgxxvtlZKmhPTufI9",
-	"7lb63gUH0aHivnQauiCsug3NOblbZ0C3Sd1pbBtmxU/bKCPqMDJbqivxVKLSFO6stc9s7qOxxAWHjhrF",
-	"COo7S6n8ZQf+8Y+o9qgDJJhCdxMD7IITegoS7cEMLIIVDiXQYrGcJLBZy4bDPaWzOdIFIIrwe/XXprPG",
-	"k85RQDLx1xismUqRYhLA1qooDTTeVL9lbYVlezc/OOMecfEZVSgBo0kCElMINjgIWPqg5sbIF9Npwnhz",
-	"PdbuMeBiJ1teDP1mv18PCV/S4dx0Me1kkOSIbd2/dhc0X/7yrvQmkPa6lG6LthfU307E2hJ7w1YrD5dT",
-	"neVJrblZZVbUPuOQUGIMiqyutWgmuo4Pmy43rmZKn2YdNYUTk7BTOLTnBfsFBLp72FUwdgbQOLShJ+Wq",
-	"gaylM7Y2pLINO+js0WheAoEwTsZzegpjzAXZEGoW5VdEwTMLXo/czpzJQpG8njM+cyYpF9lEZjEJNFbb",
-	"EjwNncVjDmd6nBELCWdFQaWF5GC/7Frf3vsR3fukv3drtHfyQ69rPXc1qp04DwtaSwd70P8+TrZhrUtG",
-	"kpyV03qK1zwab3fwdheBd4s+z8WlycO96coxssoY+dcwhRmFnHFEEphqIpY6yzYnVPlrCHyEv0wY0y9U",
-	"XedjvYQMNZArJMH6EVvPr0SaZc1VSGwjmPXEK7LEOGnjX7F3XiWhcwmutvaxaCE2VuJhLAsH/vpU4V2S",
-	"Og1FcT4SVUHfki27prDG6ojcv3d3jxu7MGHYv2lQoo65jJifGPPPk9NtbdsriuAfD4dn/f7ecHg2uDcc",
-	"nt281xDjzIUHlXHWtVeNdy6VrXKmWY+HhEikKVbqVDp0nzJsA4+oREfV7ogru8iKMmo1GfajzXbh197q",
-	"nny+Xfihssm4Wj7Xtk3Nw6ENBTZZDVohap0Hc5ecPVsCoangM2dFM+2Us5M9RTYrb/eb0/3oFr3aYLZX",
-	"S1xxl0hW+OEj1rPMjDA+9KZnZOf+kPASBX0LAOlP3j7g4DqLw41ecEXGrwGiXagpc3nFi8kmjBxvvva0",
-	"W+C/3NRL7of5PbEiKeXrTSeFrZbXaMEe4fExNq61Zzcm8sYovcJWI1f4Uy2EzqHfKjmWSovUL08/yqq8",
-	"qPEiuCbAY+dr1Eu6zoOYaorXCGkWPUUhunLmcCZrca16I3n2IY1jZpamycPCey2X4EGgJort5K2a0wlV",
-	"XHMbYe6xBJrUzJQlLsK+ooosF4mgcV77dkTG5n1eNOgK42pVy+eBGVa6M+cwuzNn70dnB6e/fyv9vf3F",
-	"B/LtY37nRvRRfNPoVUdKlmaCokzJpcwFYqfm1e3cbwE8Lwr3/TffbOnBD4M5sNncI14fsjNI/A1f2+Go",
-	"7rXFPgzoMmYiCINTFoP5i/D61DGn/muBKN7SENEkweuBChlR6po1qqjXplbsE99VWZlltCPFVyw2S10R",
-	"5fysX6FSnfWxA9UaEzm3DsJtPVCDGzdvvH3w1o2bba1Q2RIfiAgZNTthdcMscSNQvmmmlzEEhweD3v5B",
-	"/0YYJILP3LPB/qB34+bBzTDQTOOBejynfDanLGi13/JFfEyzWfbcEx3Nkb9V7P/au9WvBU5L0G6davB2",
-	"aS78WZvMYXnexpr+zc+RKkK1jRk+LKTLG4tFC9HU/GYxd48Fcu3lA6QDXxilajjVjMRdyhHcJHlFwqXs",
-	"y19+kYE18re5dd4Ix1Ulz31XrO2eUG9vqc4RzZtkG+safBvr1wG5N0QUXavQuLfmuLQlya36aaFabkeE",
-	"1ltsC41l3m2YWTRtH2wMuExhdwbI6tHu43Nx2fJJSbq35c+zj2zmzn3irqzZftqyi2UyA6ArIvVcMwrH",
-	"zrnmGgBteUQPBN0+KBGy60c5C3X+YMNCXT8pbBYmSD3P/UdtThe24Q8LYV2UZiWZ1kZ+cC0wsOTi/+Yg",
-	"bmpYKtZzHrLDWE3eJZZHoFwH16Y9yxkWPMsQ79qjZkRbLNAj3qVNrdhTsdreslZrOnu91rKqldO1tcyZ",
-	"CFlrmcVnm2R9lN+yU6XYunCRkKFbfomQ0nSSQEhSGgMGsxdSzCS17kkGsCPXSFNbsWlE/EgLMUqMgs3L",
-	"2kYsHkkw8+ZVnfEoYfxp4WdW9GkkY2kK2xw2YmqkIJkGYYC8ODKeQr6u0UuS0wT/PaUJi0cTJzndT7da",
-	"9nNBJU1B4x5lzzIIUpoY/Qfx6GN3v0/+wHqQWJek5yIecaFHNEmErd5JmVKMz/KJuBjRU6qptKJ1REe2",
-	"uc39dF1v7hfjI0TM/dRzGGVMZH6vxVKOCq0E2M1WWV9SPgN8ZjSxmjJqzVZ3XcUo64M01E0pX4+o1pAu",
-	"tMIIBD2lLHFfLPlTLla8sGD2BBXX5mcGcvZbiqW279VysRBSQzyyO2rj4MXnKcSM5i8WM0ljGOVsHgYr",
-	"KfhsFEmIjc1FE+U9Q7Ui1SbLwWU3bQMij39jPFyx8fAbS+BXZAmclE7Bsy3l5deU65kljKP6LtrtR2QQ",
-	"kv2QHJD/+vQf8/uVZ3TREh7ZGj4o3n+6UXT7/f7Jtq+O86SMP9I4pYmCsIZl+XocoyDivKrC3Zx9zXg6",
-	"MRxlV60VmoWJWCyEYho7zMzz+j1b5aQTer1FsAZIlcqTsu1i5WVHPy4L71yEbt3dm78bLYLilZr1mA6e",
-	"5fxIz13JZkuMpnLLZiHH1umSziyJ5r+r04xmfNpwIZclARFT7HbISqtddmjTPwo8XgjGtTpyLSDZg6z5",
-	"wz625TSM23RAjNdbGpYacmXv6mOcPKFqzSO6YL01TZOT/3+99Pu3eqRY480UoQUw8BbRLFlFbhegN0iT",
-	"sSXQeMgtohN3H+yESnftKuYFceoQUxmU/O7jB/eJ/c42uBvbmivcU9e9/uH7x0bPysTsqNYLdXgdWUaJ",
-	"pYygJ+Tsuvvoesp0IYAVHLPUnBsLvK04MgIcpL2yKxj0+r1+gbmCw+Cg1+8d2BbhuWEWDGAY38B22pd3",
-	"EOuh7OscwutGrv1PAAAA//8=",
+	"7DxdjxtHcn+lMTlA9zFLkdyVdbv7EEg66+xElhRpAwMn7pHNmSbZ3pluqru5XJ6wgPPmOEgQIF+AcUhw",
+	"QRIYCZLL2zmGE/+XQJKdp/sLQVX3fHCmhxxq13cX5F604kxPd1V1dX1Xvwgimc6lYMLo4OhFoKMZSyn+",
+	"9+6KwZ+Y6UjxueFSBEfBXTaRihEzY0Qzdc4UiRKpme4EYTBXcs6U4Qw/pxPDVH2CVBMjyZJyQ8Y41zH5",
+	"gBvDFOEiShYxi2GqiVQpNcFRwIV56yAIA7OaM/uTTZkKLsMgkjHC9y3FJsFR8Ds3C0RuOixu3gPY7sHA",
+	"yzBQjGoA4UU2mTaKi6l9FUkhWGTq8L4/Y2bGFAAdyZSRMY3OOgVAYykTRgVMYp+8CJhYpMHRs2C8YsFp",
+	"WF0MV3u+4IrFMAjfOmRyEMsAFTPI8Qfw4DIM7s2oeY9pTaeeHbpDUvuKUE240UQxGjOlyZQZwg3Azi5o",
+	"Ok/w24mS6R9q2KiAJjwCINJs5mDGkkQCrjyFn/1u/629bm9vv3fS2z/qHhx1b3V6/X2AaH3ri0k3b4+c",
+	"M0HnfHgniuRCIGppgVZtlywYng0ShBuypJpoIxWLQ8JFiUNvaPITKVhIltzM5MIQKoicTDQzIaHJkq40",
+	"viFmphgjMYt4ShPL0BQYExb58WAQvzi43IM//ezPif1ztPZnMOjAf/YvvxVs2/ucTA61AnvvpiecCXNf",
+	"UR8R3j5nakUm8JKYGTWEkgjHEzkhhqed8x7RTMSIVszh05QLaiTuUUrncwDw6EUw40DDVdOOveNeh4H9",
+	"wD/qMbxDbo6bhjyBd8jnjJ+zDcPcexgq2LJ5HLwMA8CxacxTeBcGejEG9MescVw+IAz0SkSN4+AdbtQG",
+	"UpzYt8URWT3EDbT7exkGUrBHk+Do2eaTgrBfhlsGAUDbBmU7uG1cTvntA+n2QTkZtmCQk377qrDh20Yh",
+	"I16e4unJNEHt7Lwjl3V95g5NSMZM89gqPBDSGg7Uk/v3yFsHt26RiVRkCcdtrBg90/bofbvX7fZD0ut2",
+	"9/Hf2/jv4Xc65KDb7YIiOTg4PDwaiFzIW9Hk9GBIqIgJMN4xObjlPjg8PDwisRQ3TGcgBsJOVMA8lUwT",
+	"uqSrY1ijR4yURCdySaiT/vi8X2gwklC7FInZnImYiWhFeGmOfULJhC4SECADUSyVwYQPtOZSkBnVBKaI",
+	"8V0P3xl5xtybizlHmZzIKchlOqVc4Mg+LFFILK6JkOT3nj562BmACnRqFFANASn4pw//7IcAAvzTg3/6",
+	"p+vmwn6/bi6EwcUezLd3TpWgKWipZ8EPJRfTO0sK0uxEyqeJBAlyT6bsLo3OHgCBgjB4imjfB1LgL8T5",
+	"bUAXPztj4m2LYRAG79EEIGFxgCxnNxeEW5XlTmaMTLjSxhFAWn0VAR20jM5YVU1bY6ff7ZbV89df/u3r",
+	"P/vH1x/9+auP/66uhNvYR5kCfrqIIqZ1ZimVlHBmzKyttdWqcebMJnX2A65YZCwhvfSh1ii4oUlCtSnT",
+	"xh7R2B0USWLgfjPjmkjB9ozck4JlQ9EKtS+R1Gt0tSbPq3/7+9cf/eKrf/n5y8/+5KvPvwxffvbhq5//",
+	"x8vPPvyfDz95+eXPHOZ//a+vvvhw3SbofG+HTz3mQEaEE3ZhfHacUVRoVOKGXRiQA4CYo0tIJBqlI5ok",
+	"I3uCEEv3mqR0RTRjR2Q5kwxkBJIn4YKBIQiWYUiEHMt4RVii2UDgICBlhwD5ccmRXJhRiAb7TKYwIoRJ",
+	"VrmQnGWEdme24FiDSAVUMbKSCxip2O8CDSRazeM6wxpHhrrdJz3UEWuEQCp0yEPGYhaThUiYttAhGlxb",
+	"TGDzU3rxgImpmQVHPTxOXOS/txrrAGEzM8M+3pXxCqBthdru0/+AJRxMvRbsQi0BaBwrpjUrbbsV3iJm",
+	"ygohfCJycq0dkWfWms/dA9C4/q29PA0DblhqnT+xamHVFHjdhzW2afMKlVGvp/TiXbtoH/ey+OGoSJWi",
+	"q3Ui4mK1PZq4pzs5LB6L3r+DUrAGMSf00rqXoKufL5g29jSD8hSSSCBv3bvm8TZYn9jJ3v2BzzeNAZ62",
+	"zimPvTi9rZRUOyLFwR2dLDQYC9akQh0JZoQ24IkBhevYTjhLYq9s2JEOm9zLuZLjhKUNAYIsdtCGPZ7Y",
+	"0fidUas7TZGQlpGO6uYxJHzb3ctjCpu08Q+VXMwfoXq4h5xdg/apoSLWaPEyjhGRhGuDFh2ZwtfWhk2l",
+	"YiRl6ZipXN+YGRXZbk/4dKFYTMQChqxr41f/+Rev/vhPv/qvf3j100+/+vzLl59//vqv/v2XX3zS7/bW",
+	"FW/TwMEg/p5Xz5bQe8C18TNtzPU8oSuCBiL6zbMCFUSOCuTPzLbAIVxb9POgg1QxWhxsRaKawVGB/Ku/",
+	"/PT1R7949dHffP2zT3/5xSfP7spxSO6AoD3diHHlu8HgWee7g8FpM+5PWEq54GK6E/pSM1D8ROHXzpai",
+	"jibOCsMQE1poPqo0YP/1H31cRgTwbkK4MnQjqu/Qc1YX7JEU50xpanFtd4JPqJoyPBmaPffTC3HOQm3O",
+	"/mJZ1GVG/Yc75YKncIq79YNes6FLYFs4fCf3HYzRbfMwPOFZp8J2D9FZj043ROIK78+NC0mqieYiYqR3",
+	"eLvbUubNGFVmzKjx++tyYlg5xkfmXEz1ManLVJ87eBkGCU+5jXhvjEcgSz+wY5EZ0P3bITr5JrhX5b0N",
+	"w7aV99nGFtDm4cVs58rkzUnhZa4sGlhF61ECQk4qIhgoencMUGxQUuZcFIsoEo+dVcBiMl6R0ZxO2WhD",
+	"1mCnoxMGNpfwBh9eTTrsaH4gqatAIoem9MIC2XdOif3Va8Ufbpd2sOcqePv2/j2qzhp989y+G2UR3BF6",
+	"4yPFaDw6Akf1hiYpVWfaOSIrAv6CkMsr27I2rLzzRheh5p0/rRI8taTZid6qHMmmcSPJdUOE/6lMGXjr",
+	"OVlTeW5zZdcl1692En4zdkXvkHFbU6+F1Gy1UWgBYUw59mfgWltIxyANy7bXuslkrR40CW2Mad1Msq87",
+	"37PvvEaRhfWhNNb+3Rhsy5zOhJ+vRSNDspzxaJab+g4RwVisjz3Bc2spumSj2x4L6uuf/vPLzz4GPE7r",
+	"aBYvG/F4NGdiI80lDkCaW/vnqkT/eAPRP24mOirEhrOcp2hD0J+gRlOu0SfOlGVIGI1mRIqIdcidREuQ",
+	"tUXc5oa2cYGS/+zJwJec3TZnOcso+45WzXXcfLg2uZoPpeGRhyj3pDA0MhrIgZukgQPFdIuQq5qgMiUc",
+	"4wx0LBem49scGhlf4OL9mSQxjx3b1r66mnhk58zCm1cHsInizOURFqL04wPJBf4nYRMQSHIpMBMRc61l",
+	"cu5VPPUtE5bMbXfMwtfCLLBSJMvur2/LQjNMr1w1jJbPsxkA7ZdlmkVSxI2ZlSPn2LrghMDsX0P0PAQ5",
+	"wpJJaOUJ7pFGQ8fFBQZCTvCd5diQLOY26lUPdZBRhtYI2NPMSqF8qovoAZ9yQZNaPH1hEX5WpnIpJlt6",
+	"iMH101p4fZFRLA/Sbtqi0jZfVmOpnt3yuw+PFmYquZg2JThyKbicUWOTFEZjDPrYlXK4GiFCxUoKRsBt",
+	"QSejUsdSVKpUj8Vjb41MxYZ1BvToyqYpaPk3sGQy96n17jSK7CLcXZUH813kN1qsiEwJON8OP2bXZ1rU",
+	"k3ft7Iv1bF7dkljL2FVee5X3Y1cLs47LfanIWMklcHsGdESFkAaVMnmfjW24IItFrLu7UkxH1x7Gx6KK",
+	"K4bxH0sftpUTAgtdA/jfWIgEyLsbdyMsXnooppnwWShFzrGkMUoZjIlMErnUGPYFK2bJhLlOB03mp2x7",
+	"8eE8w2L3sJFbxkebJ87JW6cLPM0Vn2bPK6xvveVRh6B7a/PHKOynyhcN+JUGZFx0t1WNBHvuI3TFR9w1",
+	"8tIc2H1S8oyr9LZv/h/T3JHmm6E71hnWrZWJYnpmY9thZpegyZbEWJjhoquVncCyRdiK65b9th7yisL/",
+	"iYWuRZRPsOXouCbysPBMCpse4x5p15gseBOpvyvFYKv8sXofLXflJzt9EVX30zeDx0thmy0Cb34pCI9t",
+	"+NwlzDMbA0xirPuxuxFRpbitty8sH9Vbr2x566Ba2FIygp4NBhf93t5gcHH77VN/vhTLTZsN9gqLaybM",
+	"iCxdHTbPyrBtHZEGZeiyYuBcu6IheJqb/5hUPveVOYxdOU07YSFiWxgSBnbBd+O239riass2O5cUCIy/",
+	"tLfZ3XhkrXmyOpG7ikO5u4yucjwWSu/I7kGJrqHdGh/PP2XCbBUosP7o2KXYbQ61YJz/c/rpG7Nr4Whd",
+	"WcttMHZddWvLpoKSI4bNBBhdwTrpbW0F41Vjuf3dFcCOBUlNdV/wLnRlLw1jbDFS6AIBTbXvLkrg8jcN",
+	"o1ziK3QJhQ2jXK6mXJPrH1uOBodZaK5hsIuPhtZjbypsh3ehdXuahkhswsgdgaZh2fsw14KbSu6RMMiV",
+	"zZ0KptxlEW+t9Y9dn8WGofZtu14LS+WrNlxYVtnar8DQM9veltGij+KxDeRsHuR4c2ulJJyY1s0Wcbtu",
+	"izY4yBZNHmunoQ3Cut3QnJPbNaO0m9Sdxm3DrPjZNgpEHUZm1+pKPJWoNGV3V8ZnNnfRWBJSsJYaBQT1",
+	"3YXS/rID//gn1HjUARJMo7uJAXYpCD1nCu3BDCyCFQ5roMVyMU5YsZYNh3tKZ3OkS0CU4ffqr6KZy5PO",
+	"0Yxk4q8xWDNRMsUkgK1V0YbRuKh+y1pU1+3d/OCMOsTFZ3SpBIwmCVOYQrDBQYalD3oGRr6cTBIumuux",
+	"do8Bl5sn82LoW91uPSR8RYezaJzbySDJEdu4f9td0Hz5q7vSRSDtTSm9LdpeUn87EWtD7A27+zxcTk2W",
+	"J7XmZpVZUfuMQkIJGBRZXWvZTHQdHzZdDq5mSs+yjprSiUn4OTuy5wX7BSS6e9hVMHIG0Ci0oSftqoGs",
+	"pTOyNqS2DTvo7NFotgYC4YKMZvScjWw/HYZQsyi/Jpo9t+B1yJ3MmSwVyZsZF1NnkgqZTQSLKUZjvSnB",
+	"09ClPhLswowyYiHhrCiotJDs99dd6zt7P6J7P+nuHQ73Tr/rda1nrka1FedhQevawe51v4mTDax1xUiS",
+	"s3K2nuKViEabHbzdReC9ss9zeWXyCG+6coSsMkL+BaaAUcgZxyRhE0PkwmTZ5oRqfw2Bj/BXCWP6hapr",
+	"tq2XkKEGcoUkWD9i6/m1TLOsuQ6JbQSznnhFloCTNvo1e+dVEjqX4HprH8sWYmMlHsaycOBvThXeFanT",
+	"UBTnI1EV9A3Zshsaa6yOycP79/YE2IUJx/5NQIk65gIxPwbzz5PT3dq2VxbBPx4MLrrdvcHgond/MLi4",
+	"fb8hxpkLD6rirGuvGu9caFvlTLMeD8UimaZYqVPp0D3jePNARBU6qnZHXNlFVpRRq8mwHxXbhV97q3vy",
+	"+Xbhh8om42r5XJs2NQ+HNhTYZDVopah1HsxdCP58wQhNpZg6K5obp5yd7Cmz2fp235r0o0N6vcFsr5a4",
+	"5i6RrPDDR6znmRkBPnTRM7Jzf0h4hYK+OWPKn7x9JJjrLA4LveCKjN8ARLtQU+bymhdTTRg53nzjaTfA",
+	"f7WpF8IP8ztySVIqVkUnha2WN2jBHuPxARvX2rOFiVwYpdfYauQKf6qF0Dn0GyXHQhuZ+uXp+1mVFwUv",
+	"QhjCROx8jXpJ14sgpobilVSGR2coRJfOHM5kLa5VbyTPPqRxzGFpmjwuvTdqwTwI1ESxnXyr5nRCFdfc",
+	"RJj7PGFNambCExdhX1JNFvNE0jivfTsmI3ifFw26wrha1fKLAIatXdN0lF3TtPeji/3zPzhMf78/f6C+",
+	"fyLuHkTvx7dBrzpS8jQTFOuUXKhcILZqXt3M/RbAF2Xh3r91a0sPfhjMGJ/OPOL1Mb9gib/hazMc1b22",
+	"2IcBXcRcBmFwzmMGfxFenzoW1H8TFcVbGiKaJHgjVSkjSl2zRhX12tSa/8R37VpmGe1I8SWPYalropyf",
+	"9StUqrM+dqBaYyLn1l64qQeqd3D74Pv7bx3c3tYKlS3xQEbIqNkJqxtmiRuB8s1ws4hZcLTf6/T3uwdh",
+	"kEgxdc96/V7n4Pb+7TAw3OCBejqjYjqjPNhqv+WL+JimWPaFJzqaI39Y7v/aO+zWAqdr0G6cqvf9tbnw",
+	"Z20yh+WLbazp3/wcqTJUm5jhvVK6vLFYtBRNzS+zc/dYINdePUDa84VRqoZTzUjcpRzBTZJXJFzJvvzV",
+	"FxlYI3+TW+eNcFxX8tx3q9/uCfXtLdU5onmTbGNdg29j/Tog94aIpisdgnsLx2Vbktyqny1Uy+2I0HqL",
+	"20JjmXcbZhbNtg8KAy5T2K0Bsnq0/fhcXG75ZE26b8ufZx/ZzJ37xF1Zs/m0ZRfLZAZAW0TquWYUjq1z",
+	"zTUAtuURPRC0+2CNkG0/ylmo9QcFC7X9pLRZmCD1PPcftRmd24Y/LIR1UZql4saA/BBGYmDJxf/hIBY1",
+	"LBXrOQ/ZYawm7xLLI1Cug6toz3KGhcgyxLv2qIFoiyV6xLu0qZV7KpabW9ZqTWdv1lpWtXLatpY5EyFr",
+	"LbP4bJKsT/JbdqoUW5UuEgK65ZcIaUPHCQtJSmOGwey5klNFrXuSAezINTTUVmyCiB8aKYcJKNi8rG3I",
+	"46FiMG9e1RkPEy7OSj+zok+QjGtT2OawIddDzZJJEAbIi0PwFPJ1QS8pQRP87zlNeDwcO8npfrrVsp9z",
+	"qmjK7EWE2bMMgjS7bHD4gbvfJ39gPUisSzIzGQ+FNEOaJNJW76Rcay6m+URCDuk5NVRZ0TqkQ9vc5n66",
+	"rjf3i4shIuZ+mhkbZkwEv1dyoYalVgLsZqusr6iYMnwGmlhPOLVmq6KGDbF+wBUZ4e0Vw6wtEoidUrEa",
+	"UmNYOjcaAxL0nPLETbAQZ0IuRWn97AnqseJnhkH2W8mFse/1Yj6XyrB4aDfYhsXLz1MWc5q/mE8Vjdkw",
+	"5/owWCoppsNIsRhMMJpo75Gq1aw2GRIu2Wn7EUX8W1vimm2J3xoGvybD4HTtFDzfUG1+Q7sWWsIFavOy",
+	"GX9MeiHph2Sf/PeH/5Tf8D2l8y3Rko3RhPJ1qIXe63e7p5u+OslzNP7A44QmmoU1LNdvywF9EedFFu72",
+	"3hvg+MTsOLt5rdQ7TOR8LjU32HAGz+vXbq3noNAJLoPVQ6pUnqybMlZetnTrsmjPZejW3b0XvNFAKN+w",
+	"WQ/x4FnOj/TMVXBuCdlULt0spdxa3dmZ5dT8V3fCaC4mDfdzWRIQOcHmh6zS2iWLinZSJuK55MLoY9cR",
+	"kj3IekHsY1tdw4XNDsR42yWw1EBoe3UfF+QZ1SsR0TnvrGianH775trv73RIueSba0JLYOClolnuitwp",
+	"QQ9Ik5El0GggLKJjdz3smCp3CyumCXHqEDMbFC97JvY72+8OprbQuKeumf29d09Az6oEdtSYuT66iSyj",
+	"5UJFrCPV9Kb76GbKTSmeFZzwFM6NBd4WIIEAZ8re4BX0Ot1Ot8RcwVGw3+l29m3H8AyYBeMZ4CrYxvv1",
+	"HcTyKPs6h/AmyLX/DQAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

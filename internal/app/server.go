@@ -192,7 +192,7 @@ func (s *Server) openCluster(ctx context.Context) error {
 	s.hub, err = realtime.New(realtime.Options{
 		Bus: s.node, Presence: s.node, Zone: s.settings.zone(), AllowOrigin: origins.Allow,
 		FrameLimit: limit.FrameBytes, SendRate: limit.SendRate, SendBurst: limit.SendBurst, RosterLimit: limit.RosterNames,
-		Log: s.log, Metrics: s.registry,
+		IsUnavailable: store.IsUnavailable, Log: s.log, Metrics: s.registry,
 	})
 	hub.Store(s.hub)
 	return err

@@ -62,7 +62,11 @@ func (s *Service) DeleteFriend(ctx context.Context, caller, account, friend stri
 	if err != nil {
 		return fmt.Errorf("delete friend: %w", err)
 	}
-	s.tell(ctx, Event{Kind: FriendshipEnded, Conversation: directID(caller, friend), Accounts: []string{caller, friend}})
+	e := Event{Kind: FriendshipEnded, Accounts: []string{caller, friend}}
+	if !s.AllowStrangers { // else their conversation goes on
+		e.Conversation = directID(caller, friend)
+	}
+	s.tell(ctx, e)
 	return nil
 }
 

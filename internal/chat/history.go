@@ -14,6 +14,7 @@ type Conversation struct {
 	ID           string
 	Target       Target
 	LastSeq      int64
+	JoinedSeq    int64 // where the account joined
 	ReceivedSeq  int64 // the account's own marks
 	ReadSeq      int64
 	PeerReceived int64 // one to one: the other's
@@ -37,7 +38,7 @@ func (s *Service) Conversations(ctx context.Context, caller, account, after stri
 	out := make([]Conversation, len(rows))
 	for i, row := range rows {
 		out[i] = Conversation{
-			ID: row.Conversation, Target: Target{User: row.Peer.String, Group: row.GroupID.Int32}, LastSeq: row.LastSeq,
+			ID: row.Conversation, Target: Target{User: row.Peer.String, Group: row.GroupID.Int32}, LastSeq: row.LastSeq, JoinedSeq: row.JoinedSeq,
 			ReceivedSeq: row.ReceivedSeq, ReadSeq: row.ReadSeq, PeerReceived: row.PeerReceived.Int64, PeerRead: row.PeerRead.Int64,
 		}
 		if row.Sender.Valid && row.LastSeq > row.JoinedSeq {
@@ -75,6 +76,12 @@ func (s *Service) History(ctx context.Context, caller string, t Target, p Page) 
 	}
 	messages, err := s.before(ctx, conversation, p.From, floor, p.Limit)
 	return messages, last, err
+}
+
+// MayRead refuses strangers and former members. For connections that the bus may have left without news.
+func (s *Service) MayRead(ctx context.Context, caller string, t Target) error {
+	_, err := s.mayRead(ctx, caller, t)
+	return err
 }
 
 // mayRead refuses strangers and former members, and returns the seq after which the caller may read.

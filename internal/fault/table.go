@@ -33,6 +33,7 @@ const (
 	NotYourAccount       Reason = "not_your_account"
 	OriginNotAllowed     Reason = "origin_not_allowed"
 	RangeNotSatisfiable  Reason = "range_not_satisfiable"
+	RateLimited          Reason = "rate_limited"
 	SessionEnded         Reason = "session_ended"
 	TooManyAttempts      Reason = "too_many_attempts"
 	Unavailable          Reason = "unavailable"
@@ -112,6 +113,7 @@ var table = map[Reason]row{
 	NotTheOwner:         {status: http.StatusForbidden, text: Text{"只有群主可以操作", "only the group's owner may do this"}},
 	NotYourAccount:      {status: http.StatusForbidden, text: Text{"无权操作其他账号", "the account is somebody else's"}},
 	OriginNotAllowed:    {status: http.StatusForbidden, text: Text{"来源不被允许", "origin not allowed"}},
+	RateLimited:         {status: http.StatusTooManyRequests, text: Text{"发送过快，请稍后再试", "too fast; try again later"}},
 	RangeNotSatisfiable: {status: http.StatusRequestedRangeNotSatisfiable, text: Text{"请求范围无效", "range not satisfiable"}},
 	SessionEnded:        {status: http.StatusUnauthorized, text: Text{unauthenticatedChinese, unauthenticatedEnglish}},
 	TooManyAttempts:     {status: http.StatusTooManyRequests, text: Text{"尝试次数过多，请稍后再试", "too many attempts; try again later"}},

@@ -23,8 +23,6 @@ const leaveText = "out"
 // maxProblem bounds what a close frame, which holds 123 bytes, says of a bad frame.
 const maxProblem = 100
 
-func accountRoom(account string) string { return "u:" + account }
-
 // openChat opens the chat socket, which makes its account online. Everything that the client may rely on is in place
 // before it hears of success.
 func (h *Hub) openChat(c echo.Context) error {
@@ -40,9 +38,7 @@ func (h *Hub) openChat(c echo.Context) error {
 
 // prepareChat makes the account online and queues the first two frames.
 func (h *Hub) prepareChat(ctx context.Context, conn *connection) error {
-	if _, err := h.Presence.Join(ctx, accountRoom(conn.account), conn.account, conn.id); err != nil {
-		h.Log.Warn("presence will be told later", "account", conn.account, "err", err)
-	}
+	h.come(ctx, conn, accountRoom(conn.account))
 	visible, err := h.chat.VisibleOnline(ctx, conn.account)
 	if err != nil {
 		return err
@@ -58,12 +54,7 @@ func (h *Hub) closeChat(conn *connection) {
 	h.topics.leave(accountTopic(conn.account), conn)
 	ctx, cancel := h.within(h.Timing.StoreTimeout)
 	defer cancel()
-	last, err := h.Presence.Leave(ctx, accountRoom(conn.account), conn.account, conn.id)
-	if err != nil {
-		h.Log.Warn("presence will be told later", "account", conn.account, "err", err)
-		last = !h.topics.has(accountTopic(conn.account), kindChat)
-	}
-	if last {
+	if h.part(ctx, conn, accountRoom(conn.account)) {
 		h.publish(ctx, accountTopic(conn.account), event{Event: chat.Event{Kind: wentOffline, Account: conn.account}})
 	}
 }

@@ -36,6 +36,9 @@ const (
 	frameOverhead = 64
 )
 
+// tooSlow is why a connection is closed whose peer doesn't read.
+const tooSlow = "too slow a reader"
+
 // kind of socket.
 type kind string
 
@@ -78,6 +81,10 @@ type connection struct {
 	mark     mark
 	beat     *time.Timer // of the heartbeat
 	late     *time.Timer // see startWithin; may be nil
+	expiry   *time.Timer // of tim.v1's token
+
+	groups   []string        // tim.v1: the topics of its groups
+	followed map[string]bool // … and the accounts whose presence it follows, whether they are online
 }
 
 // outgoing is a frame on its way to the client.
@@ -132,7 +139,7 @@ func (c *connection) tick() {
 		return
 	}
 	if !c.since.IsZero() && time.Since(c.since) > c.hub.Timing.SlowAfter {
-		c.seal(closeTryLater, "too slow a reader", true)
+		c.seal(closeTryLater, tooSlow, true)
 	} else {
 		c.push(outgoing{kind: websocket.PingMessage})
 	}
@@ -150,7 +157,7 @@ func (c *connection) put(o outgoing) {
 		return
 	}
 	if c.queued > queueLimit {
-		c.seal(closeTryLater, "too slow a reader", true)
+		c.seal(closeTryLater, tooSlow, true)
 		return
 	}
 	c.push(o)
@@ -276,10 +283,15 @@ func (c *connection) seal(code int, reason string, drop bool) {
 	if c.closing != nil {
 		return
 	}
-	c.closing = &websocket.CloseError{Code: code, Text: reason}
 	if drop {
 		c.queue, c.queued = nil, 0
 	}
+	if c.kind == kindModern && c.attached {
+		last := modernClose(code, reason)
+		code = int(last)
+		c.push(outgoing{kind: websocket.TextMessage, data: bye(last, reason)})
+	}
+	c.closing = &websocket.CloseError{Code: code, Text: reason}
 	c.wake()
 }
 

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 
+	"tim/gen/frames"
 	"tim/internal/chat"
 	"tim/internal/fault"
+	"tim/internal/wire"
 )
 
 // What travels on the bus. Topics: sessionsTopic for all nodes, accountTopic and conversationTopic for those that have
@@ -23,6 +26,9 @@ const (
 	textSent    chat.EventKind = "text"    // DirectText from Account
 	wentOffline chat.EventKind = "offline" // Account
 	rosterMoved chat.EventKind = "roster"  // Texts, for all or for Socket alone
+
+	typing        chat.EventKind = "typing"   // Account, in Group or to whom the topic belongs
+	presenceMoved chat.EventKind = "presence" // Account is online if Alone
 )
 
 // event is what nodes tell each other.
@@ -41,7 +47,16 @@ type sessionEnded struct {
 
 // Notify carries an event of package chat to every node. It never fails: who misses it catches up from the database.
 func (h *Hub) Notify(ctx context.Context, e chat.Event) {
+	if len(e.Accounts) > 0 {
+		for _, account := range slices.Compact(slices.Sorted(slices.Values(e.Accounts))) {
+			h.publish(ctx, accountTopic(account), event{Event: e})
+		}
+		return
+	}
 	h.publish(ctx, conversationTopic(e.Conversation), event{Event: e})
+	if e.Kind == chat.MemberJoined || e.Kind == chat.MemberLeft {
+		h.publish(ctx, accountTopic(e.Account), event{Event: e})
+	}
 }
 
 // SessionEnded tells every node that a session has ended.
@@ -93,16 +108,8 @@ func (h *Hub) handle(t *topic, payload []byte) {
 	}
 	switch e.Kind {
 	case chat.MessageStored:
-		frame := h.chatMessage(*e.Message) // encoded once for all
-		t.each(func(c *connection) { c.offer(*e.Message, frame) })
-	case chat.FriendshipEnded:
-		t.each(func(c *connection) { c.shut(closePolicy, "no longer friends", true) })
-	case chat.MemberLeft:
-		t.each(func(c *connection) {
-			if c.account == e.Account {
-				c.shut(closePolicy, "no longer a member", true)
-			}
-		})
+		n := news{hub: h, conversation: e.Conversation, target: t.target(e), message: *e.Message}
+		t.each(func(c *connection) { c.offer(&n) })
 	case textSent:
 		frame := directText(e.Account, e.Text)
 		t.each(func(c *connection) {
@@ -119,7 +126,112 @@ func (h *Hub) handle(t *topic, payload []byte) {
 		})
 	case rosterMoved:
 		h.handleRoster(t, e)
+	case chat.MarksMoved, typing, presenceMoved:
+		h.handleTransient(t, e)
+	default:
+		h.handleChange(t, e)
 	}
+}
+
+// target is the conversation of an event as those name it who listen to the topic.
+func (t *topic) target(e event) chat.Target {
+	if e.Group != 0 {
+		return chat.ToGroup(e.Group)
+	}
+	for _, account := range e.Accounts {
+		if accountTopic(account) != t.name {
+			return chat.ToUser(account)
+		}
+	}
+	return chat.ToUser(e.Account)
+}
+
+// handleChange brings a change of contacts or groups: it ends what there is no right to any more, and tells clients of
+// tim.v1.
+func (h *Hub) handleChange(t *topic, e event) {
+	notice := encode(noticeFrame(t.target(e), e))
+	var moved []*connection
+	t.each(func(c *connection) {
+		switch {
+		case c.kind == kindDirect && e.Kind == chat.FriendshipEnded && c.conversation == e.Conversation:
+			c.shut(closePolicy, "no longer friends", true)
+		case c.kind == kindGroup && (e.Kind == chat.GroupDissolved || e.Kind == chat.MemberLeft && c.account == e.Account):
+			c.shut(closePolicy, "no longer a member", true)
+		case c.kind == kindModern && c.concerned():
+			if e.Kind == chat.GroupDissolved || e.Kind == chat.MemberLeft && c.account == e.Account {
+				c.drop(e.Conversation)
+			}
+			// Whoever joins or leaves hears of it on its own topic, which it always listens to; the others on the group's.
+			personal := e.Kind == chat.MemberJoined || e.Kind == chat.MemberLeft
+			if !personal || (c.account == e.Account) == (t.name == accountTopic(c.account)) {
+				c.enqueue(notice)
+			}
+			if personal && c.account == e.Account || e.Kind == chat.GroupDissolved {
+				moved = append(moved, c)
+			}
+		}
+	})
+	for _, c := range moved {
+		h.running.Go(func() { h.move(c, e) })
+	}
+}
+
+// move makes a connection of tim.v1 listen to a group that its account has joined, or no longer to one that it has left.
+func (h *Hub) move(c *connection, e event) {
+	defer h.survive("a change of groups")
+	if e.Kind != chat.MemberJoined {
+		name := conversationTopic(e.Conversation)
+		c.noteLeft(name)
+		h.topics.leave(name, c)
+		return
+	}
+	ctx, cancel := h.within(h.Timing.StoreTimeout)
+	defer cancel()
+	if err := h.listen(ctx, c, e.Group); err != nil {
+		c.refuse(err)
+		return
+	}
+	last, err := h.chat.LastSeq(ctx, e.Conversation)
+	if err != nil {
+		c.refuse(err)
+		return
+	}
+	c.carry(e.Conversation, chat.ToGroup(e.Group), e.Seq, last)
+}
+
+// mostMarkReaders is up to how many connections a group's marks go to all; beyond it only to the account's own, since
+// everybody's marks to everybody would cost the square.
+const mostMarkReaders = 50
+
+// handleTransient brings what is never stored, or only as its latest state, to clients of tim.v1.
+func (h *Hub) handleTransient(t *topic, e event) {
+	target := t.target(e)
+	var frame []byte
+	switch e.Kind {
+	case chat.MarksMoved:
+		if e.Marks == nil {
+			return
+		}
+		frame = encode(frames.MarksFrame{
+			Type: frames.MarksFrameTypeMarks, Conversation: wire.FromTarget(target), Account: e.Account, Received: e.Marks.Received, Read: e.Marks.Read,
+		})
+	case typing:
+		frame = encode(frames.TypingFrame{Type: frames.TypingFrameTypeTyping, Conversation: wire.FromTarget(target), Account: e.Account})
+	default:
+		frame = encode(frames.Presence{Type: frames.PresenceTypePresence, Account: e.Account, Online: e.Alone})
+	}
+	many := e.Kind == chat.MarksMoved && e.Group != 0 && t.size() > mostMarkReaders
+	t.each(func(c *connection) {
+		switch {
+		case c.kind != kindModern, many && c.account != e.Account, e.Kind == typing && c.account == e.Account:
+		case e.Kind == presenceMoved:
+			if c.saw(e.Account, e.Alone) {
+				c.enqueue(frame)
+			}
+		case c.concerned():
+			c.enqueue(frame)
+		}
+	})
 }
 
 func (h *Hub) handleRoster(t *topic, e event) {
@@ -134,24 +246,6 @@ func (h *Hub) handleRoster(t *topic, e event) {
 			c.start()
 		}
 	})
-}
-
-// Online tells which accounts have a live chat socket. While other nodes can't be asked, this node's own count.
-func (h *Hub) Online(ctx context.Context, accounts []string) []bool {
-	rooms := make([]string, len(accounts))
-	for i, account := range accounts {
-		rooms[i] = accountRoom(account)
-	}
-	online, err := h.Presence.Online(ctx, rooms)
-	if err == nil {
-		return online
-	}
-	h.Log.Warn("presence can't be asked; this node's own sockets count", "err", err)
-	online = make([]bool, len(accounts))
-	for i, account := range accounts {
-		online[i] = h.topics.has(accountTopic(account), kindChat)
-	}
-	return online
 }
 
 // CatchUp asks the database what the bus may have lost: sessions, rights and messages of this node's sockets. Where the
@@ -186,24 +280,38 @@ func (h *Hub) catchUp(ctx context.Context, c *connection, last map[string]int64)
 	ctx, cancel := context.WithTimeout(ctx, h.Timing.StoreTimeout)
 	defer cancel()
 	err := h.auth.Check(ctx, c.session)
-	if err == nil && c.kind != kindChat {
-		err = h.chat.MayWrite(ctx, c.account, c.target)
-	}
 	if _, refused := errors.AsType[*fault.Fault](err); refused {
 		c.refuse(err)
 		return nil
 	}
-	if err != nil || c.kind == kindChat {
+	if err != nil {
 		return err
 	}
-	seq, known := last[c.conversation]
-	if !known {
-		if seq, err = h.chat.LastSeq(ctx, c.conversation); err != nil {
+	for _, s := range c.carried() {
+		err := h.chat.MayRead(ctx, c.account, s.target)
+		if c.kind != kindModern && err == nil {
+			err = h.chat.MayWrite(ctx, c.account, s.target)
+		}
+		if _, refused := errors.AsType[*fault.Fault](err); refused {
+			if c.kind != kindModern {
+				c.refuse(err)
+				return nil
+			}
+			c.drop(s.conversation)
+			continue
+		}
+		if err != nil {
 			return err
 		}
-		last[c.conversation] = seq
+		seq, known := last[s.conversation]
+		if !known {
+			if seq, err = h.chat.LastSeq(ctx, s.conversation); err != nil {
+				return err
+			}
+			last[s.conversation] = seq
+		}
+		c.learn(s.conversation, seq)
 	}
-	c.learn(seq)
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -38,12 +39,14 @@ func (h *Hub) admit(ctx context.Context, c echo.Context) (auth.Session, error) {
 	if err != nil {
 		return session, err
 	}
-	account, err := accountParam(c.Param("useraccount"), "useraccount")
-	if err != nil {
-		return session, err
-	}
-	if account != session.Account {
-		return session, fault.New(fault.NotYourAccount)
+	if slices.Contains(c.ParamNames(), "useraccount") {
+		account, err := accountParam(c.Param("useraccount"), "useraccount")
+		if err != nil {
+			return session, err
+		}
+		if account != session.Account {
+			return session, fault.New(fault.NotYourAccount)
+		}
 	}
 	return session, checkHandshake(r, c.Response().Header())
 }

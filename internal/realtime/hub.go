@@ -5,6 +5,9 @@
 //	chatsocket.go    … the chat socket, whose life makes an account online
 //	conversation.go  … a one-to-one or group socket
 //	roster.go        … and what a group is told of who is online
+//	modern.go        … or tim.v1, one connection for everything: requests and their answers
+//	sync.go          … how it catches up and goes live
+//	presence.go      who is online, and who follows that
 //	connection.go    one connection: its queue and its one writer
 //	reader.go        … its reader and its end
 //	stream.go        … the messages of a conversation on it: in order, none twice, caught up from the database
@@ -41,13 +44,15 @@ type Options struct {
 	Zone     *time.Location // of the time in messages
 	// AllowOrigin tells whether a page that a handshake comes from may open sockets.
 	AllowOrigin func(*http.Request) bool
-	FrameLimit  int64   // bytes of a client's frame
-	SendRate    float64 // frames a second that one socket may send on average
-	SendBurst   int     // … and at once
-	RosterLimit int     // members online up to which a group's sockets are told their names
-	Timing      Timing
-	Log         *slog.Logger
-	Metrics     prometheus.Registerer
+	// IsUnavailable tells errors of a database that can't be asked now from others.
+	IsUnavailable func(error) bool
+	FrameLimit    int64   // bytes of a client's frame
+	SendRate      float64 // frames a second that one socket may send on average
+	SendBurst     int     // … and at once
+	RosterLimit   int     // members online up to which a group's sockets are told their names
+	Timing        Timing
+	Log           *slog.Logger
+	Metrics       prometheus.Registerer
 }
 
 // Hub holds this node's sockets. Safe for concurrent use.
@@ -70,6 +75,7 @@ type Hub struct {
 	running  sync.WaitGroup // one for each connection, and one for each that writes
 
 	directText  *openapi3.Schema
+	requests    *requests
 	serving     atomic.Bool
 	unsubscribe func()
 	sockets     *prometheus.GaugeVec
@@ -92,6 +98,7 @@ func New(o Options) (*Hub, error) {
 		return nil, fmt.Errorf("load the frames: %w", err)
 	}
 	h.directText = spec.Components.Schemas["DirectText"].Value
+	h.requests = newRequests(spec)
 	return h, nil
 }
 
@@ -104,6 +111,7 @@ func (h *Hub) Serve(ctx context.Context, e *echo.Echo, c *chat.Service, a *auth.
 	}
 	h.unsubscribe = unsubscribe
 	h.serving.Store(true)
+	e.GET("/websocket", h.openModern)
 	e.GET("/websocket/:useraccount", h.openChat)
 	e.GET("/websocket/OneToOne/:useraccount/:friendaccount", h.openDirect)
 	e.GET("/websocket/:GroupID/:useraccount", h.openGroup)

@@ -201,3 +201,27 @@ func (n *news) frame(c *connection) []byte {
 	}
 	return n.contract
 }
+
+// concerned tells whether events concern the connection: on tim.v1 from the first sync on.
+func (c *connection) concerned() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.live
+}
+
+// carriedStream names a conversation that a connection carries.
+type carriedStream struct {
+	conversation string
+	target       chat.Target
+}
+
+// carried lists the conversations that the connection carries.
+func (c *connection) carried() []carriedStream {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := make([]carriedStream, 0, len(c.streams))
+	for _, s := range c.streams {
+		all = append(all, carriedStream{s.conversation, s.target})
+	}
+	return all
+}

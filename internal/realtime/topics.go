@@ -122,6 +122,13 @@ func (t *topic) each(f func(*connection)) {
 	}
 }
 
+// size is the number of the topic's connections.
+func (t *topic) size() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.connections)
+}
+
 // sessions knows the connections of each session. Safe for concurrent use.
 type sessions struct {
 	mu   sync.Mutex
