@@ -946,7 +946,7 @@ type UnsupportedMediaType = Failure
 
 // AddFriendParams defines parameters for AddFriend.
 type AddFriendParams struct {
-	// UserAccount The callers own account.
+	// UserAccount The caller's own account.
 	UserAccount Account `form:"UserAccount" json:"UserAccount"`
 
 	// FriendAccount The account to befriend.
@@ -967,7 +967,7 @@ type AddMemberParams struct {
 
 // CreateGroupParams defines parameters for CreateGroup.
 type CreateGroupParams struct {
-	// CreateUserAccount The callers own account.
+	// CreateUserAccount The caller's own account.
 	CreateUserAccount Account `form:"CreateUserAccount" json:"CreateUserAccount"`
 
 	// GroupName A name that no other group has.
@@ -976,10 +976,10 @@ type CreateGroupParams struct {
 
 // DeleteFriendParams defines parameters for DeleteFriend.
 type DeleteFriendParams struct {
-	// UserAccount The callers own account.
+	// UserAccount The caller's own account.
 	UserAccount Account `form:"UserAccount" json:"UserAccount"`
 
-	// FriendAccount The friends account.
+	// FriendAccount The friend's account.
 	FriendAccount Account `form:"FriendAccount" json:"FriendAccount"`
 }
 
@@ -1030,7 +1030,7 @@ type GetConversationsParams struct {
 
 // GetFriendsParams defines parameters for GetFriends.
 type GetFriendsParams struct {
-	// Account The callers own account.
+	// Account The caller's own account.
 	Account Account `form:"account" json:"account"`
 }
 
@@ -1096,7 +1096,7 @@ type GetSessionsParams struct {
 
 // JoinGroupParams defines parameters for JoinGroup.
 type JoinGroupParams struct {
-	// UserAccount The callers own account.
+	// UserAccount The caller's own account.
 	UserAccount Account `form:"UserAccount" json:"UserAccount"`
 
 	// GroupID The group.
@@ -1105,7 +1105,7 @@ type JoinGroupParams struct {
 
 // LeaveGroupParams defines parameters for LeaveGroup.
 type LeaveGroupParams struct {
-	// UserAccount The callers own account.
+	// UserAccount The caller's own account.
 	UserAccount Account `form:"UserAccount" json:"UserAccount"`
 
 	// GroupID The group.
@@ -1938,7 +1938,7 @@ type ClientInterface interface {
 
 	// LeaveGroup Leave a group
 	//
-	// When the owner leaves, the oldest member inherits. The accounts sockets of this group are closed.
+	// When the owner leaves, the oldest member inherits. The account's sockets of this group are closed.
 	//
 	// Corresponds with POST /Tim/leaveGroup (the `LeaveGroup` operationId).
 	LeaveGroup(ctx context.Context, params *LeaveGroupParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2103,7 +2103,7 @@ type ClientInterface interface {
 	// Corresponds with POST /uploadchatpic (the `UploadChatPic` operationId).
 	UploadChatPicWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// UploadHeadPicWithBody Set ones avatar
+	// UploadHeadPicWithBody Set one's avatar
 	//
 	// The bytes decide the type, not the name or the header. Streamed; a broken upload leaves nothing behind.
 	//
@@ -2551,7 +2551,7 @@ func (c *Client) JoinGroup(ctx context.Context, params *JoinGroupParams, reqEdit
 
 // LeaveGroup Leave a group
 //
-// When the owner leaves, the oldest member inherits. The accounts sockets of this group are closed.
+// When the owner leaves, the oldest member inherits. The account's sockets of this group are closed.
 //
 // Corresponds with POST /Tim/leaveGroup (the `LeaveGroup` operationId).
 func (c *Client) LeaveGroup(ctx context.Context, params *LeaveGroupParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2966,7 +2966,7 @@ func (c *Client) UploadChatPicWithBody(ctx context.Context, contentType string, 
 	return c.Client.Do(req)
 }
 
-// UploadHeadPicWithBody Set ones avatar
+// UploadHeadPicWithBody Set one's avatar
 //
 // The bytes decide the type, not the name or the header. Streamed; a broken upload leaves nothing behind.
 //
@@ -5652,7 +5652,7 @@ type ClientWithResponsesInterface interface {
 
 	// LeaveGroupWithResponse Leave a group
 	//
-	// When the owner leaves, the oldest member inherits. The accounts sockets of this group are closed.
+	// When the owner leaves, the oldest member inherits. The account's sockets of this group are closed.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5857,7 +5857,7 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /uploadchatpic (the `UploadChatPic` operationId).
 	UploadChatPicWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UploadChatPicResponse, error)
 
-	// UploadHeadPicWithBodyWithResponse Set ones avatar
+	// UploadHeadPicWithBodyWithResponse Set one's avatar
 	//
 	// The bytes decide the type, not the name or the header. Streamed; a broken upload leaves nothing behind.
 	//
@@ -9911,7 +9911,7 @@ func (c *ClientWithResponses) JoinGroupWithResponse(ctx context.Context, params 
 
 // LeaveGroupWithResponse Leave a group
 //
-// When the owner leaves, the oldest member inherits. The accounts sockets of this group are closed.
+// When the owner leaves, the oldest member inherits. The account's sockets of this group are closed.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10266,7 +10266,7 @@ func (c *ClientWithResponses) UploadChatPicWithBodyWithResponse(ctx context.Cont
 	return ParseUploadChatPicResponse(rsp)
 }
 
-// UploadHeadPicWithBodyWithResponse Set ones avatar
+// UploadHeadPicWithBodyWithResponse Set one's avatar
 //
 // The bytes decide the type, not the name or the header. Streamed; a broken upload leaves nothing behind.
 //
