@@ -62,12 +62,12 @@ func (h *Hub) conversation(conn *connection, target chat.Target, notOnline strin
 			}
 		},
 		receive: func(ctx context.Context, frame []byte) { h.receiveMessage(ctx, conn, frame) },
-		release: func() {
-			defer h.leaveTopics(conn)
+		farewell: func() {
 			if entered {
 				h.leave(conn)
 			}
 		},
+		release: func() { h.leaveTopics(conn) },
 	}
 }
 
