@@ -180,7 +180,10 @@ func (s *site) acceptsRegistration(t *testing.T, account, body string) {
 		t.Errorf("%s: %d %s", body, got.status, got.body)
 		return
 	}
-	var fields struct{ Password, Username string }
+	var fields struct {
+		Password string `json:"password"`
+		Username string `json:"username"`
+	}
 	var made user
 	if json.Unmarshal([]byte(body), &fields) != nil || json.Unmarshal(got.Data, &made) != nil || made.Username != fields.Username {
 		t.Errorf("%s: made %s", body, got.Data)

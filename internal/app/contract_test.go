@@ -174,8 +174,7 @@ func testGroups(t *testing.T, s *site) {
 	}
 	s.refused(t, create, want{http.StatusConflict, fault.GroupNameTaken, "创建失败", "not created: the name is taken"})
 
-	group := client.GroupID(data["GroupID"])
-	id := encodeJSON(t, group)
+	id := encodeJSON(t, data["GroupID"])
 	join := ask{method: http.MethodPost, path: query("/Tim/joinGroup", "UserAccount", "gr.b", "GroupID", id), token: b}
 	s.succeeds(t, join, "加入群聊成功", "group joined") // twice: it is idempotent
 	leave := ask{method: http.MethodPost, path: query("/Tim/leaveGroup", "UserAccount", "gr.b", "GroupID", id), token: b}

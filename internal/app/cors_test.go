@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gorilla/websocket"
+
 	"tim/internal/apptest"
 )
 
@@ -56,9 +58,13 @@ func TestCORS(t *testing.T) {
 			if none.status != http.StatusOK || none.header.Get("Access-Control-Allow-Origin") != "" {
 				t.Errorf("without an Origin: %d %v", none.status, none.header)
 			}
-			own := s.do(t, ask{path: "/websocket/co.a", token: token, header: with(upgrade(), "Origin", s.URL), plain: true})
-			if own.status == http.StatusForbidden {
-				t.Errorf("a page of the server itself: %d", own.status)
+			for _, origin := range append(tt.allowed, s.URL) { // a page of the server itself, too
+				c, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(s.URL, "http")+"/websocket/co.a", http.Header{"token": {token}, "Origin": {origin}})
+				if err != nil {
+					t.Errorf("a socket from %s: %v", origin, err)
+					continue
+				}
+				(&socket{c}).close(t)
 			}
 		})
 	}
@@ -119,13 +125,13 @@ func (s *site) ignoresOrigin(t *testing.T, origin, token string) {
 	}
 }
 
-// OPTIONS that is no preflight is a method like another.
+// OPTIONS that is no preflight tells what a route can do, RFC 9110 section 9.3.7.
 func TestPlainOptions(t *testing.T) {
 	t.Parallel()
 	s := start(t, apptest.Embedded)
 	for _, header := range []map[string]string{{}, {"Origin": "http://localhost:1"}} {
-		got := s.do(t, ask{method: http.MethodOptions, path: "/Tim/UserLogin", header: header})
-		if got.status != http.StatusMethodNotAllowed || !strings.Contains(got.header.Get("Allow"), "POST") {
+		got := s.do(t, ask{method: http.MethodOptions, path: "/Tim/UserLogin", header: header, plain: true})
+		if got.status != http.StatusNoContent || !strings.Contains(got.header.Get("Allow"), "POST") {
 			t.Errorf("OPTIONS %v: %d %v", header, got.status, got.header)
 		}
 	}

@@ -3,6 +3,7 @@ package app_test
 import (
 	"bytes"
 	"io"
+	"maps"
 	"mime"
 	"mime/multipart"
 	"net/http"
@@ -131,10 +132,7 @@ func TestWrongTypes(t *testing.T) {
 	}
 	defer s.noFiles(t)
 	for _, kind := range []fileKind{avatarKind(), pictureKind(), audioKind(), videoKind()} {
-		wrong := map[string][]byte{}
-		for name, data := range files {
-			wrong[name] = data
-		}
+		wrong := maps.Clone(files)
 		for name, data := range good {
 			if takes[kind.upload] != name {
 				wrong[name] = data

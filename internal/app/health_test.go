@@ -194,6 +194,27 @@ func TestDependenciesAway(t *testing.T) {
 	s.login(t, "da.a")
 }
 
+// While a server drains it says so, and takes no sockets any more.
+func TestDraining(t *testing.T) {
+	t.Parallel()
+	s := start(t, apptest.Embedded)
+	token := s.enter(t, "dr.a")
+	s.openChat(t, "dr.a", token) // reads nothing, so its close frame stays unanswered for a while
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		s.Shutdown(t)
+	}()
+	eventually(t, "the server says that it goes", func() bool {
+		status, states := s.ready(t)
+		return status == http.StatusServiceUnavailable && states["server"] == "going away"
+	})
+	s.refused(t, ask{path: "/websocket/dr.a", token: token, header: upgrade()},
+		want{http.StatusServiceUnavailable, fault.Unavailable, "服务暂不可用，请稍后再试", "unavailable; try again later"})
+	s.friends(t, token, "dr.a") // requests are served to the end
+	<-stopped
+}
+
 // What nobody foresaw shows nothing of itself, is logged, and the server lives on.
 func TestInternal(t *testing.T) {
 	t.Parallel()

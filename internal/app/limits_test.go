@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"tim/internal/apptest"
 	"tim/internal/fault"
@@ -102,6 +103,29 @@ func TestLoginTellsNothing(t *testing.T) {
 			}
 		}
 	}, "--limit-login-failures=0", "--limit-address-login-failures=0")
+}
+
+// Nor may the time tell: where a comparison takes long, both answers take it. Without the comparison an answer would
+// come within a fiftieth of the time, so a quarter leaves room for whatever else the machine does.
+func TestLoginTakesAsLong(t *testing.T) {
+	t.Parallel()
+	s := start(t, apptest.Embedded, "--bcrypt-cost=9", "--limit-login-failures=0", "--limit-address-login-failures=0")
+	s.register(t, "ta.a")
+	fastest := func(account string) time.Duration {
+		least := time.Hour
+		for range 5 {
+			before := time.Now()
+			if got := s.tryLogin(t, account, "wrong!"); got.status != http.StatusUnauthorized {
+				t.Fatalf("%d %s", got.status, got.body)
+			}
+			least = min(least, time.Since(before))
+		}
+		return least
+	}
+	known, unknown := fastest("ta.a"), fastest("ta.nobody")
+	if unknown < known/4 || known < unknown/4 {
+		t.Errorf("an account that exists takes %s, another %s", known, unknown)
+	}
 }
 
 // What bcrypt would not look at is no part of a password.

@@ -115,7 +115,12 @@ func TestLogLines(t *testing.T) {
 	s.Shutdown(t)
 	lines := bufio.NewScanner(strings.NewReader(s.Log.String()))
 	for lines.Scan() {
-		var line struct{ Msg, Request, Method, Path, Account, Reason string }
+		var line struct {
+			Msg     string `json:"msg"`
+			Request string `json:"request"`
+			Method  string `json:"method"`
+			Path    string `json:"path"`
+		}
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
 			t.Errorf("%v: %s", err, lines.Text())
 		}

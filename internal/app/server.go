@@ -145,7 +145,11 @@ func (s *Server) openStores(ctx context.Context) error {
 
 func openDatabase(ctx context.Context, s Settings) (*store.DB, error) {
 	if s.MySQLDSN != "" {
-		return store.OpenMySQL(ctx, s.MySQLDSN, s.Limit.SQLConnections)
+		db, err := store.OpenMySQL(ctx, s.MySQLDSN, s.Limit.SQLConnections)
+		if err != nil {
+			return nil, fmt.Errorf("TIM_MYSQL_DSN: %w", err)
+		}
+		return db, nil
 	}
 	if err := os.MkdirAll(s.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data folder: %w", err)

@@ -19,27 +19,27 @@ import (
 //
 //nolint:tagalign // the tags read as sentences; as columns they would be wider than any screen
 type Settings struct {
-	Listen         string        `help:"Address of the server." env:"TIM_LISTEN" default:":8081" placeholder:"HOST:PORT"`
-	AdminListen    string        `help:"Address of metrics (/metrics) and profiles (/debug/pprof/); empty for none." env:"TIM_ADMIN_LISTEN" default:"${admin_listen}" placeholder:"HOST:PORT"`
-	DataDir        string        `help:"Folder of the embedded database, files and the signing key." env:"TIM_DATA_DIR" default:"./data" type:"path" placeholder:"FOLDER"`
+	Listen         string        `help:"Address of the server." env:"TIM_LISTEN" default:":8081"`
+	AdminListen    string        `help:"Address of metrics (/metrics) and profiles (/debug/pprof/); empty for none." env:"TIM_ADMIN_LISTEN" default:"${admin_listen}"`
+	DataDir        string        `help:"Folder of the embedded database, files and the signing key." env:"TIM_DATA_DIR" default:"./data" type:"path"`
 	MySQLDSN       string        `name:"mysql-dsn" help:"MySQL or MariaDB instead of the embedded database: user:password@tcp(host:3306)/database." env:"TIM_MYSQL_DSN" placeholder:"DSN"`
 	RedisURL       string        `name:"redis-url" help:"Redis, for several nodes: redis://host:6379; several addresses, by comma, are a cluster." env:"TIM_REDIS_URL" placeholder:"URL"`
 	S3Endpoint     string        `name:"s3-endpoint" help:"MinIO or any S3 instead of a folder for files: https://host, http://host:9000." env:"TIM_S3_ENDPOINT" placeholder:"URL"`
 	S3AccessKey    string        `name:"s3-access-key" help:"Its access key." env:"TIM_S3_ACCESS_KEY" placeholder:"KEY"`
 	S3SecretKey    string        `name:"s3-secret-key" help:"Its secret key." env:"TIM_S3_SECRET_KEY" placeholder:"SECRET"`
-	S3Bucket       string        `name:"s3-bucket" help:"Its bucket, made if it isn't there." env:"TIM_S3_BUCKET" default:"tim" placeholder:"NAME"`
+	S3Bucket       string        `name:"s3-bucket" help:"Its bucket, made if it isn't there." env:"TIM_S3_BUCKET" default:"tim"`
 	JWTKey         string        `name:"jwt-key" help:"Key that signs tokens, at least 32 bytes, the same on all nodes; made once in the data folder when unset." env:"TIM_JWT_KEY" placeholder:"KEY"`
-	BcryptCost     int           `help:"Cost of password hashes, 4 to 31; each step doubles it." env:"TIM_BCRYPT_COST" default:"10" placeholder:"N"`
+	BcryptCost     int           `help:"Cost of password hashes, 4 to 31; each step doubles it." env:"TIM_BCRYPT_COST" default:"10"`
 	PublicURL      string        `name:"public-url" help:"The server's address as browsers reach it, for links; unset: the request's Host." env:"TIM_PUBLIC_URL" placeholder:"URL"`
-	AllowedOrigins []string      `help:"Origins whose pages may use the server: https://chat.example.org, localhost (any port), or * for all." env:"TIM_ALLOWED_ORIGINS" default:"localhost" placeholder:"ORIGIN,..."`
-	TrustedProxies []string      `help:"Addresses or ranges of proxies whose X-Forwarded-For, -Proto and -Host count." env:"TIM_TRUSTED_PROXIES" placeholder:"CIDR,..."`
+	AllowedOrigins []string      `help:"Origins whose pages may use the server: https://chat.example.org, localhost (any port), or * for all." env:"TIM_ALLOWED_ORIGINS" default:"localhost"`
+	TrustedProxies []string      `help:"Addresses or ranges of proxies whose X-Forwarded-For, -Proto and -Host count." env:"TIM_TRUSTED_PROXIES" placeholder:"CIDR"`
 	AllowStrangers bool          `help:"Let accounts that are no friends write to each other." env:"TIM_ALLOW_STRANGERS"`
 	Always200      bool          `name:"always-200" help:"Answer HTTP 200 whatever happens, as the original did." env:"TIM_ALWAYS_200"`
 	Language       string        `help:"Of messages, unless a request asks otherwise: zh or en." env:"TIM_LANGUAGE" enum:"zh,en" default:"zh"`
-	Timezone       string        `help:"Zone of the time in messages and file names, like Asia/Shanghai." env:"TIM_TIMEZONE" default:"Local" placeholder:"ZONE"`
+	Timezone       string        `help:"Zone of the time in messages and file names, like Asia/Shanghai." env:"TIM_TIMEZONE" default:"Local"`
 	LogFormat      string        `help:"text or json." env:"TIM_LOG_FORMAT" enum:"text,json" default:"text"`
 	LogLevel       string        `help:"debug, info, warn or error." env:"TIM_LOG_LEVEL" enum:"debug,info,warn,error" default:"info"`
-	DrainTimeout   time.Duration `help:"How long a stop may take." env:"TIM_DRAIN_TIMEOUT" default:"20s" placeholder:"DURATION"`
+	DrainTimeout   time.Duration `help:"How long a stop may take." env:"TIM_DRAIN_TIMEOUT" default:"20s"`
 	Limit          Limits        `embed:"" prefix:"limit-" envprefix:"TIM_LIMIT_" group:"Limits (0 for none)"`
 }
 
@@ -47,19 +47,19 @@ type Settings struct {
 //
 //nolint:tagalign // as Settings
 type Limits struct {
-	FrameBytes           int64   `help:"A client's frame on a socket." env:"FRAME_BYTES" default:"65536" placeholder:"N"`
-	BodyBytes            int64   `help:"A JSON body." env:"BODY_BYTES" default:"65536" placeholder:"N"`
-	AvatarBytes          int64   `help:"An avatar." env:"AVATAR_BYTES" default:"5242880" placeholder:"N"`
-	PictureBytes         int64   `help:"A picture." env:"PICTURE_BYTES" default:"10485760" placeholder:"N"`
-	AudioBytes           int64   `help:"Music." env:"AUDIO_BYTES" default:"52428800" placeholder:"N"`
-	VideoBytes           int64   `help:"A video." env:"VIDEO_BYTES" default:"1073741824" placeholder:"N"`
-	SendRate             float64 `help:"Frames a second that one socket may send on average; beyond it the server reads slower." env:"SEND_RATE" default:"100" placeholder:"N"`
-	SendBurst            int     `help:"Frames that one socket may send at once." env:"SEND_BURST" default:"200" placeholder:"N"`
-	VisibleUsers         int     `help:"Members of its groups that an account sees online." env:"VISIBLE_USERS" default:"200" placeholder:"N"`
-	RosterNames          int     `help:"Members online up to which a group's sockets get their names; beyond it the number." env:"ROSTER_NAMES" default:"200" placeholder:"N"`
-	LoginFailures        int     `help:"Failed logins at once on one account; after them one more every 30 s." env:"LOGIN_FAILURES" default:"10" placeholder:"N"`
-	AddressLoginFailures int     `help:"Failed logins at once from one address; after them one more a second." env:"ADDRESS_LOGIN_FAILURES" default:"100" placeholder:"N"`
-	SQLConnections       int     `name:"sql-connections" help:"Connections to MySQL at once." env:"SQL_CONNECTIONS" default:"32" placeholder:"N"`
+	FrameBytes           int64   `help:"A client's frame on a socket." env:"FRAME_BYTES" default:"65536"`
+	BodyBytes            int64   `help:"A JSON body." env:"BODY_BYTES" default:"65536"`
+	AvatarBytes          int64   `help:"An avatar." env:"AVATAR_BYTES" default:"5242880"`
+	PictureBytes         int64   `help:"A picture." env:"PICTURE_BYTES" default:"10485760"`
+	AudioBytes           int64   `help:"Music." env:"AUDIO_BYTES" default:"52428800"`
+	VideoBytes           int64   `help:"A video." env:"VIDEO_BYTES" default:"1073741824"`
+	SendRate             float64 `help:"Frames a second that one socket may send on average; beyond it the server reads slower." env:"SEND_RATE" default:"100"`
+	SendBurst            int     `help:"Frames that one socket may send at once." env:"SEND_BURST" default:"200"`
+	VisibleUsers         int     `help:"Members of its groups that an account sees online." env:"VISIBLE_USERS" default:"200"`
+	RosterNames          int     `help:"Members online up to which a group's sockets get their names; beyond it the number." env:"ROSTER_NAMES" default:"200"`
+	LoginFailures        int     `help:"Failed logins at once on one account; after them one more every 30 s." env:"LOGIN_FAILURES" default:"10"`
+	AddressLoginFailures int     `help:"Failed logins at once from one address; after them one more a second." env:"ADDRESS_LOGIN_FAILURES" default:"100"`
+	SQLConnections       int     `name:"sql-connections" help:"Connections to MySQL at once." env:"SQL_CONNECTIONS" default:"32"`
 }
 
 // DefaultAdminListen is where metrics are served unless a setting says otherwise.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"io"
 	"maps"
-	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -35,7 +34,18 @@ func start(t testing.TB, mode apptest.Mode, flags ...string) *site {
 
 func serve(t testing.TB, settings app.Settings) *site {
 	t.Helper()
-	s := &site{Server: apptest.Start(t, settings), Settings: settings}
+	return prepare(t, apptest.Start(t, settings), settings)
+}
+
+// attach returns the site of a server that runs elsewhere.
+func attach(t testing.TB, settings app.Settings, url string, log *apptest.Log) *site {
+	t.Helper()
+	return prepare(t, &apptest.Server{URL: url, Log: log}, settings)
+}
+
+func prepare(t testing.TB, server *apptest.Server, settings app.Settings) *site {
+	t.Helper()
+	s := &site{Server: server, Settings: settings}
 	s.checked = s.HTTP(t)
 	s.checked.Transport = noting{s.checked.Transport}
 	s.plain = &http.Client{Transport: noting{http.DefaultTransport}, CheckRedirect: s.checked.CheckRedirect}
@@ -65,7 +75,7 @@ func (n noting) RoundTrip(r *http.Request) (*http.Response, error) {
 	if reason := response.Header.Get("Tim-Reason"); reason != "" {
 		saw(fault.Reason(reason))
 	}
-	if media, _, err := mime.ParseMediaType(response.Header.Get("Content-Type")); err != nil || media != "application/json" {
+	if !strings.HasPrefix(response.Header.Get("Content-Type"), "application/json") {
 		return response, nil
 	}
 	body, err := io.ReadAll(response.Body)
@@ -202,7 +212,10 @@ func about(t *testing.T, data json.RawMessage, language string) string {
 	if data == nil {
 		return ""
 	}
-	var problem struct{ Field, Problem string }
+	var problem struct {
+		Field   string `json:"field"`
+		Problem string `json:"problem"`
+	}
 	if err := json.Unmarshal(data, &problem); err != nil || problem.Field == "" || problem.Problem == "" {
 		t.Errorf("data %s names no field or no problem", data)
 	}

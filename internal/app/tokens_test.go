@@ -127,8 +127,8 @@ func flip(token string) string {
 func TestTokenClaims(t *testing.T) {
 	t.Parallel()
 	s := start(t, apptest.Embedded, "--jwt-key="+signingKey)
-	token, other := s.enter(t, "tc.a"), ""
-	other = s.login(t, "tc.a")
+	token := s.enter(t, "tc.a")
+	other := s.login(t, "tc.a")
 	var a, b jwt.RegisteredClaims
 	for text, claims := range map[string]*jwt.RegisteredClaims{token: &a, other: &b} {
 		parsed, err := jwt.ParseWithClaims(text, claims, func(*jwt.Token) (any, error) { return []byte(signingKey), nil })

@@ -29,9 +29,9 @@ func (h *Hub) openChat(c echo.Context) error {
 	return h.accept(c, func(session auth.Session) (*connection, face, error) {
 		conn := h.newConnection(kindChat, newID(), session)
 		return conn, face{
-			prepare: func(ctx context.Context) error { return h.prepareChat(ctx, conn) },
-			receive: func(ctx context.Context, frame []byte) { h.receiveText(ctx, conn, frame) },
-			release: func() { h.closeChat(conn) },
+			prepare:  func(ctx context.Context) error { return h.prepareChat(ctx, conn) },
+			receive:  func(ctx context.Context, frame []byte) { h.receiveText(ctx, conn, frame) },
+			farewell: func() { h.closeChat(conn) },
 		}, nil
 	})
 }
@@ -74,6 +74,7 @@ func (h *Hub) receiveText(ctx context.Context, conn *connection, frame []byte) {
 		conn.shut(closeInvalid, problem, true)
 		return
 	case text.Text == leaveText:
+		conn.farewell()
 		conn.shut(closeNormal, "", false)
 		return
 	case text.To == nil:

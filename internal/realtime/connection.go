@@ -62,6 +62,7 @@ type connection struct {
 	conversation string
 	limiter      *rate.Limiter // nil for none
 	socket       *websocket.Conn
+	farewell     func() // see face; for the reader, without c.mu
 
 	mu       sync.Mutex
 	attached bool // there is a socket

@@ -63,12 +63,12 @@ func (h *Hub) conversation(conn *connection, target chat.Target, notOnline strin
 			}
 		},
 		receive: func(ctx context.Context, frame []byte) { h.receiveMessage(ctx, conn, frame) },
-		release: func() {
-			defer h.topics.leave(conn.topic(), conn)
+		farewell: func() {
 			if entered {
 				h.leave(conn)
 			}
 		},
+		release: func() { h.topics.leave(conn.topic(), conn) },
 	}
 }
 

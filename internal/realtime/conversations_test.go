@@ -28,8 +28,9 @@ import (
 
 var update = flag.Bool("update", false, "record the conversations in testdata anew") //nolint:gochecknoglobals // a flag
 
-// TestConversations replays testdata/*.txtar against a server in each mode. A file has the server's flags, if any, and
-// a conversation: commands, each of which begins with $, and under each what comes of it. The commands:
+// TestConversations replays testdata/*.txtar against servers. A file may have the parts “flags”, those of the server, and
+// “modes”, where not each of them is to be tried: for clauses that neither the database nor the bus can touch. Then comes
+// the conversation: commands, each of which begins with $, and under each what comes of it. The commands:
 //
 //	users ACCOUNT...            register accounts (display name: in capitals) and log them in
 //	login ACCOUNT#N             begin another session of an account
@@ -53,58 +54,74 @@ func TestConversations(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no conversations: %v", err)
 	}
-	modes := apptest.Modes()
-	if *update {
-		modes = []apptest.Mode{apptest.Embedded}
-	}
 	var seen seen
-	var replayed atomic.Int32
+	var replays, replayed atomic.Int32
 	t.Run("files", func(t *testing.T) {
-		for _, mode := range modes {
-			for _, file := range files {
-				t.Run(string(mode)+"/"+strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+		for _, file := range files {
+			c := readConversation(t, file)
+			for _, mode := range c.modes {
+				replays.Add(1)
+				t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar")+"/"+string(mode), func(t *testing.T) {
 					t.Parallel()
-					replay(t, mode, file, &seen)
+					c.replay(t, mode, &seen)
 					replayed.Add(1)
 				})
 			}
 		}
 	})
-	if int(replayed.Load()) == len(modes)*len(files) { // and not a few of them, by -run
+	if replayed.Load() == replays.Load() { // and not a few of them, by -run
 		seen.compare(t, theSpec(t))
 	}
 }
 
-func replay(t *testing.T, mode apptest.Mode, file string, seen *seen) {
-	archive, err := txtar.ParseFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var flags []string
-	var script *txtar.File
-	for i, f := range archive.Files {
+// conversation is a file of testdata.
+type conversation struct {
+	file    string
+	archive *txtar.Archive
+	flags   []string
+	modes   []apptest.Mode
+	script  *txtar.File
+}
+
+func readConversation(t *testing.T, file string) *conversation {
+	t.Helper()
+	c := &conversation{file: file, modes: apptest.Modes()}
+	var err error
+	c.archive, err = txtar.ParseFile(file)
+	must(t, err)
+	for i, f := range c.archive.Files {
 		switch f.Name {
 		case "flags":
-			flags = strings.Fields(string(f.Data))
+			c.flags = strings.Fields(string(f.Data))
+		case "modes":
+			c.modes = nil
+			for _, mode := range strings.Fields(string(f.Data)) {
+				c.modes = append(c.modes, apptest.Mode(mode))
+			}
 		case "conversation":
-			script = &archive.Files[i]
+			c.script = &c.archive.Files[i]
 		default:
 			t.Fatalf("%s: what is %s?", file, f.Name)
 		}
 	}
-	w, server := start(t, mode, append([]string{"--timezone=UTC"}, flags...)...)
+	if *update {
+		c.modes = []apptest.Mode{apptest.Embedded}
+	}
+	return c
+}
+
+func (c *conversation) replay(t *testing.T, mode apptest.Mode, seen *seen) {
+	w, server := start(t, mode, append([]string{"--timezone=UTC"}, c.flags...)...)
 	w.seen = seen
 	r := &replayer{world: w, server: server, peers: map[string]*peer{}}
-	r.run(string(script.Data))
+	r.run(string(c.script.Data))
 	got := r.out.String()
 	if *update {
-		script.Data = []byte(got)
-		if err := os.WriteFile(file, txtar.Format(archive), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		c.script.Data = []byte(got)
+		must(t, os.WriteFile(c.file, txtar.Format(c.archive), 0o644)) //nolint:gosec // a file of the tree
 		return
 	}
-	if diff := cmp.Diff(strings.Split(string(script.Data), "\n"), strings.Split(got, "\n")); diff != "" {
+	if diff := cmp.Diff(strings.Split(string(c.script.Data), "\n"), strings.Split(got, "\n")); diff != "" {
 		t.Errorf("recorded (-) and seen (+):\n%s", diff)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -103,7 +104,10 @@ type face struct {
 	begin func()
 	// receive takes a text frame of the client.
 	receive func(ctx context.Context, frame []byte)
-	// release takes back what prepare and begin have done, however far they came.
+	// farewell takes back what others see of the socket, however far prepare and begin came: when the client hears that
+	// its socket is closed, it may rely on that. Called once.
+	farewell func()
+	// release takes back the rest. May be nil.
 	release func()
 }
 
@@ -120,6 +124,7 @@ func (h *Hub) accept(c echo.Context, describe func(auth.Session) (*connection, f
 	if err != nil {
 		return err
 	}
+	conn.farewell = sync.OnceFunc(f.farewell)
 	if err := h.register(ctx, conn); err != nil {
 		return err
 	}
@@ -175,7 +180,10 @@ func (h *Hub) register(ctx context.Context, c *connection) error {
 func (h *Hub) release(c *connection, f face) {
 	defer h.unregister(c)
 	defer h.survive("the end of a socket")
-	f.release()
+	if f.release != nil {
+		defer f.release()
+	}
+	c.farewell()
 }
 
 func (h *Hub) unregister(c *connection) {

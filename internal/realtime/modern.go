@@ -33,9 +33,9 @@ func (h *Hub) openModern(c echo.Context) error {
 		conn := h.newConnection(kindModern, newID(), session)
 		conn.streams = make(map[string]*stream)
 		return conn, face{
-			prepare: func(ctx context.Context) error { return h.prepareModern(ctx, conn) },
-			receive: func(ctx context.Context, frame []byte) { h.receiveRequest(ctx, conn, frame) },
-			release: func() { h.closeModern(conn) },
+			prepare:  func(ctx context.Context) error { return h.prepareModern(ctx, conn) },
+			receive:  func(ctx context.Context, frame []byte) { h.receiveRequest(ctx, conn, frame) },
+			farewell: func() { h.closeModern(conn) },
 		}, nil
 	})
 }

@@ -109,8 +109,8 @@ func (c *connection) pause() {
 const longestPause = 100 * time.Millisecond
 
 // peerCloses takes the peer's close frame, be it the first or the answer to ours: what was written before it counts as
-// read, and is stored as read before our answer goes out, so that whoever comes back after it gets nothing twice. For
-// the reader.
+// read. That is stored, and others are told of the end, before our answer goes out: whoever comes back after it gets
+// nothing twice, and finds itself gone. For the reader.
 func (c *connection) peerCloses(code int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -132,6 +132,7 @@ func (c *connection) peerCloses(code int) {
 		c.confirm(c.mark.written)
 	}
 	c.store()
+	c.unlocked(c.farewell)
 }
 
 // finish ends the writer and the socket once the reader has failed. For the reader.

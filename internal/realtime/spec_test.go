@@ -83,7 +83,11 @@ func theSpec(t testing.TB) *spec {
 
 // matches lists the messages of an operation that a frame may be.
 func (s *spec) matches(operation, frame string) (names []string) {
+	bare := !strings.HasPrefix(frame, "{") && !strings.HasPrefix(frame, "[") // matching long JSON against patterns takes long
 	for _, m := range s.messages[operation] {
+		if m.json == bare && strings.HasSuffix(operation, "ToClient") {
+			continue
+		}
 		value := any(frame)
 		if m.json && json.Unmarshal([]byte(frame), &value) != nil {
 			continue

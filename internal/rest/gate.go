@@ -10,7 +10,6 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -109,8 +108,8 @@ func checkParameters(c echo.Context, parameters openapi3.Parameters) error {
 	}
 	for name, values := range query {
 		for _, value := range values {
-			if !utf8.ValidString(value) {
-				return fault.Invalid(fault.InvalidParameter, strconv.QuoteToASCII(name), "must be UTF-8")
+			if !utf8.ValidString(name) || !utf8.ValidString(value) {
+				return fault.Invalid(fault.InvalidParameter, strings.ToValidUTF8(name, "\uFFFD"), "must be UTF-8")
 			}
 		}
 	}
@@ -128,6 +127,9 @@ func checkParameters(c echo.Context, parameters openapi3.Parameters) error {
 		Request: bare, PathParams: path, QueryParams: query, Options: &openapi3filter.Options{SkipSettingDefaults: true},
 	}
 	for _, p := range parameters {
+		if p.Value.In == openapi3.ParameterInQuery && len(query[p.Value.Name]) > 1 {
+			return fault.Invalid(fault.InvalidParameter, p.Value.Name, "must be given once")
+		}
 		if err := openapi3filter.ValidateParameter(r.Context(), input, p.Value); err != nil {
 			return fault.Invalid(fault.InvalidParameter, p.Value.Name, parameterProblem(p.Value, err))
 		}
@@ -147,29 +149,52 @@ func parameterProblem(p *openapi3.Parameter, err error) string {
 	case errors.As(err, &schema):
 		return schemaProblem(schema)
 	default:
-		return "must be " + article(p.Schema.Value.Type.Slice()[0])
+		return "must be " + kindOf(p.Schema.Value)
 	}
 }
 
-func article(kind string) string {
-	if kind == "integer" {
-		return "an integer"
-	}
-	return "a " + kind
-}
-
-// schemaProblem is the library's reason, except for patterns, which people can't read: control characters are what
+// schemaProblem says what the refused part of a schema asks for. Patterns nobody can read: control characters are what
 // ours refuse, or the description says it.
 func schemaProblem(err *openapi3.SchemaError) string {
-	switch {
-	case err.SchemaField == "pattern" && strings.HasPrefix(err.Schema.Pattern, "^[^"):
-		return "must not be empty or hold control characters"
-	case err.SchemaField == "pattern" || err.SchemaField == "not":
-		return "must be " + strings.TrimSuffix(err.Schema.Description, ".")
-	case err.SchemaField == "enum":
-		return "must be one of " + alternatives(err.Schema.Enum)
+	schema := err.Schema
+	switch err.SchemaField {
+	case "required":
+		return "is missing"
+	case "nullable":
+		return "must not be null"
+	case "minLength":
+		if schema.MinLength == 1 {
+			return "must not be empty"
+		}
+		return fmt.Sprintf("must have at least %d characters", schema.MinLength)
+	case "maxLength":
+		return fmt.Sprintf("must have at most %d characters", *schema.MaxLength)
+	case "enum":
+		return "must be one of " + alternatives(schema.Enum)
+	case "pattern", "not":
+		if strings.HasPrefix(schema.Pattern, "^[^") {
+			return "must not be empty or hold control characters"
+		}
+		return "must be " + strings.TrimSuffix(schema.Description, ".")
+	default:
+		return "must be " + kindOf(schema)
 	}
-	return err.Reason
+}
+
+// kindOf describes what a schema takes, by its type and bounds.
+func kindOf(schema *openapi3.Schema) string {
+	kinds := schema.Type.Slice()
+	if len(kinds) == 0 {
+		return "as the schema has it"
+	}
+	article := "a "
+	if strings.HasPrefix(kinds[0], "i") || strings.HasPrefix(kinds[0], "o") || strings.HasPrefix(kinds[0], "a") {
+		article = "an "
+	}
+	if schema.Min != nil && schema.Max != nil {
+		return fmt.Sprintf("%s%s from %.0f to %.0f", article, kinds[0], *schema.Min, *schema.Max)
+	}
+	return article + kinds[0]
 }
 
 // alternatives lists values as they stand in JSON, separated by commas.
