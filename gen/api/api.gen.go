@@ -910,9 +910,6 @@ type UsersDone struct {
 	Message string      `json:"message"`
 }
 
-// Range defines model for Range.
-type Range = string
-
 // BadRequest defines model for BadRequest.
 type BadRequest = Failure
 
@@ -948,6 +945,9 @@ type Unprocessable = Failure
 
 // UnsupportedMediaType defines model for UnsupportedMediaType.
 type UnsupportedMediaType = Failure
+
+// UploadRefused defines model for UploadRefused.
+type UploadRefused = Failure
 
 // AddFriendParams defines parameters for AddFriend.
 type AddFriendParams struct {
@@ -1178,36 +1178,24 @@ type AvatarParams struct {
 
 	// Signature HMAC-SHA256 over account and expiry, base64url.
 	Signature string `form:"signature" json:"signature"`
-
-	// Range Parts of the file, RFC 9110 section 14.
-	Range *Range `json:"Range,omitempty"`
 }
 
 // DownloadChatPicParams defines parameters for DownloadChatPic.
 type DownloadChatPicParams struct {
 	// Filename The stored name, as the upload answered it.
 	Filename string `form:"filename" json:"filename"`
-
-	// Range Parts of the file, RFC 9110 section 14.
-	Range *Range `json:"Range,omitempty"`
 }
 
 // DownloadMp3Params defines parameters for DownloadMp3.
 type DownloadMp3Params struct {
 	// Filename The stored name, as the upload answered it.
 	Filename string `form:"filename" json:"filename"`
-
-	// Range Parts of the file, RFC 9110 section 14.
-	Range *Range `json:"Range,omitempty"`
 }
 
 // DownloadMp4Params defines parameters for DownloadMp4.
 type DownloadMp4Params struct {
 	// Filename The stored name, as the upload answered it.
 	Filename string `form:"filename" json:"filename"`
-
-	// Range Parts of the file, RFC 9110 section 14.
-	Range *Range `json:"Range,omitempty"`
 }
 
 // HeadPicURLParams defines parameters for HeadPicURL.
@@ -2567,23 +2555,6 @@ func (w *ServerInterfaceWrapper) Avatar(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter signature: %s", err))
 	}
 
-	headers := ctx.Request().Header
-	// ------------- Optional header parameter "Range" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Range")]; found {
-		var Range Range
-		n := len(valueList)
-		if n != 1 {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Range, got %d", n))
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Range", valueList[0], &Range, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Range: %s", err))
-		}
-
-		params.Range = &Range
-	}
-
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.Avatar(ctx, account, params)
 	return err
@@ -2627,23 +2598,6 @@ func (w *ServerInterfaceWrapper) DownloadChatPic(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter filename: %s", err))
 	}
 
-	headers := ctx.Request().Header
-	// ------------- Optional header parameter "Range" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Range")]; found {
-		var Range Range
-		n := len(valueList)
-		if n != 1 {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Range, got %d", n))
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Range", valueList[0], &Range, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Range: %s", err))
-		}
-
-		params.Range = &Range
-	}
-
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.DownloadChatPic(ctx, params)
 	return err
@@ -2662,23 +2616,6 @@ func (w *ServerInterfaceWrapper) DownloadMp3(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter filename: %s", err))
 	}
 
-	headers := ctx.Request().Header
-	// ------------- Optional header parameter "Range" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Range")]; found {
-		var Range Range
-		n := len(valueList)
-		if n != 1 {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Range, got %d", n))
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Range", valueList[0], &Range, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Range: %s", err))
-		}
-
-		params.Range = &Range
-	}
-
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.DownloadMp3(ctx, params)
 	return err
@@ -2695,23 +2632,6 @@ func (w *ServerInterfaceWrapper) DownloadMp4(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, true, "filename", ctx.QueryParams(), &params.Filename, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter filename: %s", err))
-	}
-
-	headers := ctx.Request().Header
-	// ------------- Optional header parameter "Range" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Range")]; found {
-		var Range Range
-		n := len(valueList)
-		if n != 1 {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Range, got %d", n))
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Range", valueList[0], &Range, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Range: %s", err))
-		}
-
-		params.Range = &Range
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -2990,6 +2910,20 @@ type UploadFailedTextResponse struct {
 	Body string
 
 	Headers UploadFailedResponseHeaders
+}
+
+type UploadRefusedResponseHeaders struct {
+	TimReason *Reason
+}
+type UploadRefusedJSONResponse struct {
+	Body Failure
+
+	Headers UploadRefusedResponseHeaders
+}
+type UploadRefusedTextResponse struct {
+	Body string
+
+	Headers UploadRefusedResponseHeaders
 }
 
 type IndexRequestObject struct {
@@ -7294,7 +7228,24 @@ func (response UploadChatPic200TextResponse) VisitUploadChatPicResponse(w http.R
 	return err
 }
 
-type UploadChatPic400TextResponse struct{ UploadFailedTextResponse }
+type UploadChatPic400JSONResponse struct{ UploadRefusedJSONResponse }
+
+func (response UploadChatPic400JSONResponse) VisitUploadChatPicResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.TimReason != nil {
+		w.Header().Set("Tim-Reason", fmt.Sprint(*response.Headers.TimReason))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UploadChatPic400TextResponse struct{ UploadRefusedTextResponse }
 
 func (response UploadChatPic400TextResponse) VisitUploadChatPicResponse(w http.ResponseWriter) error {
 
@@ -7322,14 +7273,7 @@ func (response UploadChatPic401JSONResponse) VisitUploadChatPicResponse(w http.R
 	return err
 }
 
-type UploadChatPic413ResponseHeaders struct {
-	TimReason *Reason
-}
-
-type UploadChatPic413TextResponse struct {
-	Body    string
-	Headers UploadChatPic413ResponseHeaders
-}
+type UploadChatPic413TextResponse struct{ UploadFailedTextResponse }
 
 func (response UploadChatPic413TextResponse) VisitUploadChatPicResponse(w http.ResponseWriter) error {
 
@@ -7426,7 +7370,24 @@ func (response UploadHeadPic200TextResponse) VisitUploadHeadPicResponse(w http.R
 	return err
 }
 
-type UploadHeadPic400TextResponse struct{ UploadFailedTextResponse }
+type UploadHeadPic400JSONResponse struct{ UploadRefusedJSONResponse }
+
+func (response UploadHeadPic400JSONResponse) VisitUploadHeadPicResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.TimReason != nil {
+		w.Header().Set("Tim-Reason", fmt.Sprint(*response.Headers.TimReason))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UploadHeadPic400TextResponse struct{ UploadRefusedTextResponse }
 
 func (response UploadHeadPic400TextResponse) VisitUploadHeadPicResponse(w http.ResponseWriter) error {
 
@@ -7468,14 +7429,7 @@ func (response UploadHeadPic403JSONResponse) VisitUploadHeadPicResponse(w http.R
 	return err
 }
 
-type UploadHeadPic413ResponseHeaders struct {
-	TimReason *Reason
-}
-
-type UploadHeadPic413TextResponse struct {
-	Body    string
-	Headers UploadHeadPic413ResponseHeaders
-}
+type UploadHeadPic413TextResponse struct{ UploadFailedTextResponse }
 
 func (response UploadHeadPic413TextResponse) VisitUploadHeadPicResponse(w http.ResponseWriter) error {
 
@@ -7571,7 +7525,24 @@ func (response UploadMp3200TextResponse) VisitUploadMp3Response(w http.ResponseW
 	return err
 }
 
-type UploadMp3400TextResponse struct{ UploadFailedTextResponse }
+type UploadMp3400JSONResponse struct{ UploadRefusedJSONResponse }
+
+func (response UploadMp3400JSONResponse) VisitUploadMp3Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.TimReason != nil {
+		w.Header().Set("Tim-Reason", fmt.Sprint(*response.Headers.TimReason))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UploadMp3400TextResponse struct{ UploadRefusedTextResponse }
 
 func (response UploadMp3400TextResponse) VisitUploadMp3Response(w http.ResponseWriter) error {
 
@@ -7599,14 +7570,7 @@ func (response UploadMp3401JSONResponse) VisitUploadMp3Response(w http.ResponseW
 	return err
 }
 
-type UploadMp3413ResponseHeaders struct {
-	TimReason *Reason
-}
-
-type UploadMp3413TextResponse struct {
-	Body    string
-	Headers UploadMp3413ResponseHeaders
-}
+type UploadMp3413TextResponse struct{ UploadFailedTextResponse }
 
 func (response UploadMp3413TextResponse) VisitUploadMp3Response(w http.ResponseWriter) error {
 
@@ -7702,7 +7666,24 @@ func (response UploadMp4200TextResponse) VisitUploadMp4Response(w http.ResponseW
 	return err
 }
 
-type UploadMp4400TextResponse struct{ UploadFailedTextResponse }
+type UploadMp4400JSONResponse struct{ UploadRefusedJSONResponse }
+
+func (response UploadMp4400JSONResponse) VisitUploadMp4Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.TimReason != nil {
+		w.Header().Set("Tim-Reason", fmt.Sprint(*response.Headers.TimReason))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UploadMp4400TextResponse struct{ UploadRefusedTextResponse }
 
 func (response UploadMp4400TextResponse) VisitUploadMp4Response(w http.ResponseWriter) error {
 
@@ -7730,14 +7711,7 @@ func (response UploadMp4401JSONResponse) VisitUploadMp4Response(w http.ResponseW
 	return err
 }
 
-type UploadMp4413ResponseHeaders struct {
-	TimReason *Reason
-}
-
-type UploadMp4413TextResponse struct {
-	Body    string
-	Headers UploadMp4413ResponseHeaders
-}
+type UploadMp4413TextResponse struct{ UploadFailedTextResponse }
 
 func (response UploadMp4413TextResponse) VisitUploadMp4Response(w http.ResponseWriter) error {
 
@@ -9253,175 +9227,175 @@ func (sh *strictHandler) UploadMp4(ctx echo.Context) error {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H17cxvHneBX6ZrbKse+IQmApGSRlbqlJNOSI8lakSrdReKSjZkG0OagezTdIAirWBU7F9trW7G3zs7F",
-	"jnfjXGzHd5VY8V4q9sb25rtcCRT9V77CVf+65wXMDB4EKdKG/7AIYKYfv+7f+3XPcnjT54wwKayle1aD",
+	"7H17cxxFnuBXyajbCB5Xkrpbko2l2LiVbYTN2MZryeG7sbVSdlV2d6LqzHJltlqNQxEDcwMs4IGNg7mB",
+	"YXeYG2C4ixk87E0M7AC73+XCLYu/5itc5C+zXt1V1Q91yxKIP7C6uyofv8zf+3XPcnjT54wwKayle1aD",
 	"YJcE8OcNIoPOzEpNkkB9dIlwAupLypm1ZK0RhzNXIMlRG1M5a9mWcBqkidWjTcpos9W0lsq2JTs+sZYs",
-	"yiSpk8Da27OtddqcuUGwUAP1jrveICiA3xCvIYxqmHqtgCDZwBJRgTATbRIQF2GBJNntmfjvAlKzlqz/",
-	"NBdvak7/KubMjHtqBT4OcJPIcKOY1Un/Uq7jQAq1CtkgqEY9YqMbqxfQuXK5hARx1FOovKAWQHZx0/fU",
-	"NqsdScQPSzPlUmXesi2qxtEgtWyL4aZ6Rk+XXLaBkZABZXW9woAInzNBYIHnsXuD3G0RIdUnhzNJGPyJ",
-	"fd+jDlZLmXvBwDNajHrSJdbSYqlkWy6WMFWNEs+1lqxnA97yL1+0bMsPeNUjTWvJaraERFWCMGKtZlUd",
-	"lm01iRBYQcfqvvXy/rt/3P/gnw4ePPjb1++bAZZQ31tq8fpwLcp2sEfdzQjeasjhjmtVH7yGRvpgrmKv",
-	"xoMmcdFza89fsxEPEEZNKgRldfWhGf0ezTurJr7AWc2jzvhAjIGx/+fX9l96sP/hqwcPXul+8W+P3vn0",
-	"4V9+3v3Znx9+9YvuKz/rfvbvSSg4HiVMblJ3MyAtQdyJAEEhih4YURe1sUBqaFRTwGBcNkiAzHJh7xd5",
-	"m3kcu2pE4vZAQCHSnO9hmt679fDLNw6++ab70ecHf/p40IVNr+4alw11GpIj18ysECVBXdJEIAsI5uG5",
-	"xJMw0yoPqtR1CZvEOf7PD/f/5af7/+P+w28+0Md38KdPum99kTw+xuVmh7eCTew4vMXkxI7PjKfImuBN",
-	"UuVuBxFPEGGutEfZtvqRcYkErTPiomoHyYZ6ngQ75lZfZpIEDHuTgMYH97uv/6b73qfdV3727U8//fad",
-	"9w4ePEjjs5lrEiBYQTXc8mRIYfWWluHvQFM7dbMpQ1v6BsBXM5fdLVSjivVQqX5Uj3u8DqC4xuUqbzF3",
-	"EqD4+cfdt3778Mv73T/8svvBp0kgtNg24222GfCWJJO6DAHRJ41Ey2kgQJ5wS1e5S2tUI20eDXhCIIf7",
-	"HTWG0woCwiS8rVgYxV6I/AVwqfHAITNu4sF4V4qYYqm4G2U46Fh2H/7bVrPlSerjQM4pFhgoFidGHSXj",
-	"hqgRkyy4h4hc0JuZiTh4AYlS4AhAaqFq+JgQ9s4ZPRJOHN5GlxONjA3uuQBfmPcal2tYUlGjuBreqEPd",
-	"vYMHX+x//vLBmz/t/upPikC9+1ry+gFsNxVREolZJ0WTYHTkUSIQb0lBXZKAvZLdOL+Cg/rktqnZ5cFf",
-	"X+1+9LvkNhU13JScb3ow3aT2B0SWCsR3SICoFMijTSrDrV3FrGMIjZjADrt//JeDB+/u//43++/+EXb4",
-	"/t++fvPgwRePPr3fffvn3VfuHzx4N7lntd0mZp1NLCVp+lJMZtucIzUqyNJKcjaDLyNBCEpI+T3I1SP/",
-	"F7Ho5KOwgpsMt2SDB/RFMhY1XiiVk4B89M6n+699cfDZRwcPXtLiiLo8v/744MH/evTeV91v3s0SOiXf",
-	"JmwiELzGEQwGfJmzWBuJJE1bCV519S/Z9anST3iAArLDt4mmFDcZ3sHUmxCF0Ix6//2XFYN668Gjdz4t",
-	"vlitxOyTYd0u8QlzCXMAm3AbdwA4MSMHJGOAYm3cUcRkGcmgg3AdUzbRm+YH3FGQOQxoe9UjDBparBpp",
-	"1SbWdSRqciFRebHUoyQBNXv45f1Hv/+k+/ZrB5+8tP/5y3/7+n1cJ0uoYJCM66so1UQO6xbxvJmEwqRv",
-	"L5wUvIwCUmsJIsw9FS3f54Ek7lXiUrwObPTQF/bhl/f333mw/+ZLj97/7xpGjz7/qvuvb6QvaTT1ZlPN",
-	"vQk8fNKUXzFwAEO1A7czlCHUTjUI/DEUpdcffv3hOIqSWlkLJjTkeVktEHQnpdMJyQMyKdUpgiSMsmK0",
-	"mX4JiIWayRMCMdwky+ja6oUZpuQ3jwpF5NRUOND6iIIhmD3SlhDsUUfhUBPvXiGsLhvWUhnuBGXRZ9vy",
-	"FTMK1Kz/ePsf79zZLZVm7tzZLa/eubN7dnXjP/9dv5RoWys7WOJAn5JavR9wnwSSaoFTSSpDiZu21RJK",
-	"mWmSHMEaex4JnhCRmsYD5FLhe7hjoNLEHSQkZm6oh9xtkaCDKBOSaH23d/P9crOSLRW/sJZu66VvRE/x",
-	"6gvEAW3zAg7c84ocZEirahNaXawHvOXbSMm4zaYizm7qRO5Z21SpRpaDA1eBQ8lVcPxqCJC4qrCkNDz1",
-	"S/cswlpNtUh4eyMDmvF4RUi6rp/q3TrMEo2RCQPQcy5fzD4sofarDou3mdIawXZoyI+NWozebRGEm5zV",
-	"kWxwQZTyqN4BA6Y6OoezHRIIoGrpi7xYqzjncPowzywUXeQ7d3YrZXWPzz6Tc4UvJGbrv8JOz6/DwNO2",
-	"PCxkHnDuhqoMI22lyUSWITvGE8rkmQXLjo23pX7jbYKkFy/rqnlMXSdCghsEZ6hazytJiiuByobFgdXq",
-	"CSVVBdtjLE1P5BC6Q45+siBvR+YOjj1swfoPN3SLZa/5Em9r9cAcrUA4IMAl1fPLgCaKHalPArWV7ODg",
-	"JkFVUuPB6FeoB/FTd91c4gQYDKCj1WdShsQQohib4AsqSVMMusApDN2LZsVBgEEqY2Q3A9u2sBJMt8AK",
-	"q9FtVyIf18ky8khNKilYCcVgs8ICnBfFLCG9+IG7v8gZyYKAOxBh11qOEqIvqEf3Ynl4WBCJHtowaFcu",
-	"iAbmeTNd5u4C4hImKfYyThbHEkzROldis62PhWjzwE1Lb+XK/MLimTSFX5yErNKz7XC9iXVk7rklJG9m",
-	"8/tbDSyJ0q4wqgWcSUSYi5p4m4CjSvvhEhw/PEYhqbMNTL6Nd+CAQ1kA5rL6uH74Ina1KQx71xO/y6BF",
-	"MhbeJyrowTcGwcUw/9xLcFFLXddyRTUljmmCLpAgZBkxQlwgYVVimH+ap68cmXA6MQwcF5myABhqRmOt",
-	"y7w8CmW4bvTm9DbS57bKA+QT7ntkGV1oUEYEAQvCM6zuUdFAbSob2vJ/BbN6C9fJ1mwWwINCRajP+TuA",
-	"EJnRCoB4wYDMXPKFUtleLJU2sjjuKvVIntiuZH2tiIPrDpQZpU8BU11GW+r3LaWugp4OWiBc8x4E19qO",
-	"VSlVzsyUyjPz5aXy/FJpYam0OPPj3fmdfzjX/FHFvxI8vc7OLzi33LNqjwb1aTMU0NKY3woiwTO96KYY",
-	"Q+oI1bEEplUWF3sxre9UG4TWGxkM9jrdJV7fOuYrA9fRS5v07m0Lt1zKLdvaoS5R//boYPGKshXFW2BK",
-	"4aAsKp2i3SAMHFMCCbxDepVA2Hrf0IK+mDH0+VCnHhHibeqqqSYEuWxSnaupqit/aM18WLV4NSCisQ5W",
-	"3r7JtBlWZN1iJChzCCqfO1vKBG8/SGU4R/FC9WN2NHfWmiFson+5YTjGADIWPhYOFLLEvivF2ywraic2",
-	"7Swj0vRlR8cLaNMBkFwtoZLBkmkcQBKvJJw3d+MTl08PB8WcLWUt/whk28RqI4pezkJPvKvRs1JeOLvw",
-	"9PyZhbN2YYhVz+WIxR7Ho80qCUSvqDsJwQemnLwCMpSyppEqQ0s7glO7RBU37vRvcij7S1Kfe0JMzBwz",
-	"vF6bMMykgdUDEKOIR+MXgOJYlc4Q/EdzuFe49muEUlu/8dQzT4CtQlLZUrucL89W5ksLtuVxVjfflSvl",
-	"2YWz82dtS1IJ2LfWwKzewNQaaGONJskSROJpE6zU5a2qR5LE4lwpcXdmzsW3J47tS6y2cKjy06mx4GPf",
-	"YGaX9waJO9kCRbSp5KqyT6hO2cRvXIZPRpAADIXaWgOsXeFnhGSYdZ6vWUu3i+e7KQA6A2y42lG9sQcw",
-	"v6xnqADI4w/HQNoAtmtEiGyrdECwzLJMjiNRmSClLNhTEQbcaHtnQhSpcu4RDPY4l+woFT7z7BTQZ1bq",
-	"hElkHJ2e2lmm+kjdTPkJwjSLd2qHroMGbwVDbbvnYCgYPfQ+7Ai8Zu4YRFkndRUH2xkGsdDAewij82Fs",
-	"ub1W29yVHyvH0LA6Goy5SlhkVs6N7xSxw90MibDrBkQIrd8NxbcTRsyYRiR9ihFhuBpvMw3fqmFqQ4gH",
-	"503swXieqGYCKsWTsch2HBDf66zzgedP7oLGDO6+Iv0mE9kFuTvkBJJma/tau4898zYanfoVe0DUGqMN",
-	"moXY+uyyb2B8YNnWicgPigTuCBtVO0gxXbVUl6qnm5RhyQPNu31fwUrxNzCM5NkEQ8uWrf3BeR6C0G9t",
-	"h7bgvAdjk3doMho4sbbgDH4uEqZyHk3JfLbFuATGkv3wNfjVPCrBB5SDDWRXmse0aWnQQmOh0Bi6tWik",
-	"dHlGhpA0ogkHSRuJGYsfTAFm0MPRUQ98MD7qQY8mgA3C0TXSzg1aKStufGYBeUSprgJh5iKX1qnO4MGs",
-	"g/TT8MPWJppFM+jvt2wT3BoIhSf6XR3nUacSInHQFva8LRu1G9RpxHQbkR0SdIyhpDDopT9UgHGZFPax",
-	"51kbe70RBP69K3vq/9f2NhKfrprvNmf/fmbjqUw9PAG0bHrQwL5PGHEVwKKgkXZApVTEjUkOET0NrWfp",
-	"hAMS5RukjM+R/w1CR2wLO0BGIiiQHRDxrBc4ZSAVGB3KoFifGoTzDvdWgzdDuutC/CXPpO9mAQW8GLUb",
-	"HLnUNa6yvhHMkuPTidbukZqMDFxAOgX3lLCTpaP1KnRmx8N6wvQqwv1kkf3rCUdmerNnkNPAAXYACyRH",
-	"Zys6Okuhwc311Zmn0zc2y/d5tpK6smfGMwiFS7zQCIPz06fNSDu5i0J/Uvicooaem3ztiF22ydns1JIz",
-	"TyWMF+2/wIp6JJMZogwXYcIvXRtIU7vRmbXsPss5RKXey0qP0PltUfCtj2VDRz8pkeEJgeDdzLvux6sd",
-	"ZIBX08cv5Gxd8W192Fm++jrpVS/Sxs3yYmmQniLIbhKpmhjMFDUCf2wMCPArul9JB/PeXsbubhDsUkaE",
-	"yNdazKoqpVKuP7DYqZ6hhaaP+xnsNBJx1zba4ttb6tzbYW5skwqROOphrNeTdqDmqkp5Cb+3Gh2EI3RQ",
-	"FN7gwzISElc9YqMmdgk4KvyA1wOs/ZAR+9SEfVNi7XzpyRux+7MvQweNu+lRtp34GPpv1EVODVELKGHu",
-	"JhWbgng1y7aAa26qqxXNG6XG2ekI7vijma0/J9buSVlQWGHyCjYhwDr5hXYVA8xlg7uQCIQ9j7dhZyYL",
-	"NhqI8U0M4bJast3Em01iknTVR70xYT5RtgkbMx9lg2yG7K4vB9K2eEDrlPXMn52cpL6XZBNSbeAxoY1M",
-	"mxClqi5sX+KLncpZsKOku3j+8BtQF+KP4Q7SWXp2KrpcH7C6oXZe1Llttfx6gF2yGV1322oHnNU3nURM",
-	"UhbVuUHqVMggJ7hzyKClhKyrBJt62pNTKdmjkFLW8kzmSSpyJxk7OQYnLiTHtppzIylphD/krebwZHtA",
-	"rFVi4CwCtUaYW6hGm2xriPomzJ1q0gM06al6fEj1eMPcykTth9EtetG13gtZ4eWBWB7F2h+LMU/yMZMG",
-	"JLcSeyowkq0ZpW4SYfanx4YI8+eB41hN8AD/o7HAr+nj6FWMzJtPiDDpjupUxCSgllHZRhUbzaP/95NP",
-	"ouCXOvYHRF1lRlwYt9ljCoBIee6OJw4iudyU+pOp+qxHyUHZyk8Ne4LYWan40XHZEP/oolrAm0aFxjrn",
-	"R1CXLCNCoeiJTBh7uO9zQSUJlWOQDXuMWMnkJ5Chkssqw7H3fJM+2noY0DVk3Jaeb0hnT5YuGnGyzPgE",
-	"YLoR720Qz+OD4w3g6cycLpPlMJTVqmeUxIqzQ/SiqLreU3/u1rqNLq1VFs8sI8lRFdK7omIfOrcRbcHr",
-	"W4MD1fQ0ues6VkKYiFg8Gqy8KTLdYjpLEItEkDwCAzfkEkCoNUahoNxvf0roLP021xzDTj8NoNkO5v4H",
-	"OfMoI2sSy5bIsvS3Gzp4Okb0BhZQL2eHIEcJ64I720QmzAQlu7xhD7NIo9T0+P2xBzREqzA6ZjL07YJx",
-	"okECsowC3jbeBsQ9F6lDqmJBIJ8KDOgumGoA5rJBOqaOyIgaUfFVoSk9x07oQWpntklsT0E47x4dK2aY",
-	"QJmjwonHxJfDXR05P4ab67QCKjtrau5CCrveIIrG6rCErevPr62juXXahNWCJLFlyuzp8ISsGnahfSnc",
-	"mE9/RDo6v52yGs/0zHOfMI2eVexsI8LcpQiNbGRMUbZm0uoL6hGhjeLwElRsuUWqaxq377A77Kmn1FYI",
-	"2yEe98nsU0/pxH6zeMC7rXsKhHacC6wAaJsSg3tbs2hL/Q6ZFpVSCf1A6NN+0kaL6qMpP/ikwv6FUvkO",
-	"+wHjEuGWbCh1x8GSuE/qklWX1tevIwEYhSTxPJ254QfEoYIg3pIObxK9nS09O0yqbZzwdb+Z8w7bMuuG",
-	"Z02azHLSXtqXJbOECNtCdSJFmEpjQLUSL5pypoB1hdcVU827BDaYOeLwtxwGfIetmN8V/RWK+jV4K1gG",
-	"edsY+hCkWuvFPvtMeibekltmifpohVqbOtjosNXrPqeK3Koz1TerSiDv/jYWHeZgn852cNPb+MFc6vOT",
-	"4OGlAaoFuEkEouwOu419Oqc/R++kv3ly9g4EeFKHMAFYaq791cvrirwGnkIJKX2xNDenrrXgrcAhszyo",
-	"z5mX5ppUJsIirXXatGxLCbOGi82WZqF2iHod+9RasuZnS7PzYLCSDUDfOZAvtdisqBYcnNLercvMBWqe",
-	"qhI5X6pk47rLnZZS4+F9cBRINOdyR/TUlbgS2XeKC2kliI21dHvDtkSr2cRBB2oNwRVJzQh5/XWhyJl2",
-	"I1sbaoj0bQPazEV2OQpjy43YvcIWjMAaG0ktcDPi6qAe3SY23Fiyq19Qf9MmmUWr6TJI8KIxTSOfBKlZ",
-	"4LN2+itgpU8hXrwm2kREgvlw5VK0cOWZQMYd7LV6/OqhJz02z4YOWwVBpbNkv6f98VlvDV1NJZl5u5dm",
-	"S0pI6S1RWimVxikTU4mL79zO2jgwyUpJC4/lXtGwZOS12LYcC0omx3PPjtigRTrPNarPOvR5+tzlmy9e",
-	"Ll+jz52bJfOlWafisWpzteT+1+c8a28jVXkKykvtv/Z29/VfD1+KJo5Szij5chHCRvZsa0HDLGugCLZz",
-	"idqv8Ep5YuW0um/f33/tF90Hrzz68KX+Uo/9vo5JFOK52YPJPOhBYw2Y8vxgwESV6OCFxcEvZJY2Ui9X",
-	"KsO8nCwzBW+dG2qNqZJye7a1OMyhX07U2VwszQ+zvESBrwL6rFl+giKHAlg/TeYtmeA//VzFyAQ98QvA",
-	"9DUbB8LqeBx+U7xfyRpIQAlGpGSCHRJ0EOMuySWtag0TJDQxBnz7k590X/3LqGg9BEaXhzqruDbe8d2I",
-	"6A48A0IdjYSzwbdBezS1ZSGbSSdDrCAbn4qeolFakM+rG9V/+tGcR81bIxbTzy6HYC9DsGE9Qblogv7h",
-	"z0Mxpr3hi5snfM7Hwq6PiFsnixz+30+7r7w5Ko5GlouJc95zkyjc+IePdIHp7hf/1l9ZOB3LMuky02SX",
-	"CilODYN9vIzyAqTjKGU2tqAVUEnsuqtgwMhlmee5bCCXBrpxAOhgnDlkGQXEJ1hSVkdUIkfHz4U1APtJ",
-	"40o0UbqLwe3CEnYJkSs7YBmMPFC+LrbxKExaiTafpifDXs2EJ6OIZYCVX1uAevopAAXNWp2GwuTWt3Ek",
-	"csb+F191X/+w+/E33bfeOAJpY1z9YTQBZWEYxIqr8sMbC5MglgA8o6xAbc2/ff3m/q8/fvTBG6YgMJDS",
-	"/V8+6L79yf4ffvvoN59l1WmfZNn+a6ZAe4RMMXk7fIXUg59+o7d88Or/6X7x+cMv/6IvTnJTPaGIk9lT",
-	"WBpVm8oUsQhx8TGIp1fxNkGyzWMXSxylGFLg8JsUAb6qIxvzDUlmoDAEG2Ib7TDDAT7NohujUuOrYTzl",
-	"6afG/e7xcvZa4tof460jUYAjax06RHVYRqAP4HQwAsUC/vmX3z9GUPxG1LbjMVCbFdeFDEmDxCGB0U6o",
-	"BH3RpCCZeZJNZJ6BmrJhfdFQxY7aSCXQPk1JLqTHH1Pp7cursc4sLsxXylZP3kxkDx72CvYk8xyxhpng",
-	"in/9bP+dfz+9CDM1ZE4MU/XVQxzq4CaCugu0Ml1TIS65lWu6ggc59CyAjFElC4DBSqeGxgypB2kT4x+5",
-	"AKAnO2IxYEVb7yAygHFDxHR1sAbuqfCeqCaVKySYsmCHEBNMdP/GERiwogJc5XQPh9d+1f1qZNtwXN/s",
-	"tHLqSdi3NOyiRgiR2tKXMDUp41ZobIZRH4u+ElqKUJh5lCtDuMQjkoxrJ8KeAOXTIQTqcOvKRB3UJlCu",
-	"O9SSZtG61uIYmZF8hjOS4Y/pJ2UXk2v7LigzGhxx+4bvll2p+9qH37730dSuNCaRUsA78Xalx+EXxCEZ",
-	"aVC/0N4S1j8YIFydTxlXLuc4h5XMFRLyWkBI3CSqh0ilJp2aXMYyuRwNQTr43W/33/3to//46OCl16f2",
-	"jZNj3whRZhj5hDD3eSXwh7lMBVaOHRJ02tC1tNqSEP7ej63P9A53yhB243RFnpxUFHksbMzzegxwxYYC",
-	"wtxk3cvMO6+YV2/MU0HI06gRT8/ESzjtjA2q3dg6Ua9OZIj/6fXduOXXvPNP3+UzM421C89VHVlerazk",
-	"LDiOVMpfbKIS0HylqBDQysyP8cyLpZlzmzPZJYCmiH96EX+4oLYaZS6kBeWq4fArakOvuJwGgKhK6pSZ",
-	"tAYl5W6TTpg/l8bt1Wi6Aah9ibfTCaw6bzVj1l51NgdxzJLGxvKeEhuZ3jouwqpWzdmcZUB4faoxpkug",
-	"+fvAUialUnHm9REYBm8XhPBRF4oxpwPbygPC+FIB5Xx7tFg2cWIowHHjs8IaSFwdwLzrRPa1gMvE6RVo",
-	"xRbeVRsR7Jg+Q6CApmrx29BmT9eR1L3nUI7n7tne6Y+cfeOjY91bjOzKrdBbCeCK+/xlrqWmY3QzMNtK",
-	"VxVUTDmPDT+VWYnvCKgN0JOCDhuPgdz0dSi83V+aJF2kQHeaKKfSSMNSMMVlAIrHDasqR5cPap2Uw0om",
-	"5bNnzlYqi2dK6r9UY89Sb/PNUtggs5ysLl6Om1CWdLX7sahif8fDqXw0DD29QoU07lOnh2CF1DVu95Gk",
-	"rqvG+pdPV6uQfBcEuGMjrOMfoB5eDTtxMiBk6dNsCroahXidGtp5SEpwFFJGvIVDZKdn+9mi9OxqJx38",
-	"OEWvJHoNE6pYJxKssTpwbXhxJQF5tMoDE5UgMvEpNcFpFkhOUlyi4ruxanYEIhJIJ8U1i0+KpLT4uBWz",
-	"4XKOykPkHH1H1LPvoPMCSKpxXDwhQoJX5MIIaetIVFWXiMuno6efggLlMtRtMpSrNHIf0e8NjYrDylKN",
-	"GJPxcqY9p7kS41OgRNPFqQ40og5UD1G7iJgkuj3mJMKDgVjhCdie70aF+AHlOCPC4Jj6G/1AQr0i19bx",
-	"W8zULKQC1ekOYU8uI8oQD1wSzKIVQ++QIEToGu8OboaTUYl0a4pMshUu+zTTreehz4cCm51Z1HEWPRNW",
-	"fKRCQd3g3biBXhMUVXtXlppq1hokvE4oiUar8ua+mIT/u8OT+hE7weWynWghBg8GrUQ/NumlHJLTLJ5A",
-	"s2GvGVBj+LEbAsc35CX7x04l6KNJpgyRD1rC9JSJLrb6mY4uhTVgfP1M2GIrN7vp2Xi4ASzpFjBUM+6w",
-	"pByfyJif/joZkzDzHUZZPUGYdtLTAsHxONDvmIyUy0QSJcT4JNANaLUco+RAiB0C7ggJRpkIc3xhcycZ",
-	"fW4nGg+n+E6ih7Bea9gRWH3vzT09uzhbsjSO5cca6Ta/PfxsXAxLlYCfqmMjqmPDBeopnWdAyPloGfzP",
-	"RQNOw8lPUDh59/UPuz/7+PsaTn7Y/JYE8PoLO6YbZU0yecXcvsdARxQWDxPh7hE8MGXlVtjzX2cBwyvC",
-	"sG7PJVE6MKKsQQIqdcZdSA6eiGOBQdukxtBUmHx3JV7WlAqdICqkQ3anVGgsKpQEXj8VSvUbnDgRAiss",
-	"VGqPcvcfh3Sj0HoYstTEwbaOpMojSjd93a5ZkLuz6CpEJnLmdSCjQI3f7icqV8NBTztJmRqCxzYEq/NH",
-	"Lbg7sASDnSnIzOelXNwtPMzRbLJHYVfRkYTzyQjD+bHNI4BTU0vkUZZ1C7YTTgkB7buKjZCaLIZnO3HS",
-	"aAaeksfvMXnUd+A7TiLLUxJ5WklkRKMKyGRAmnyHDKp+ma7EEJdZ7FVYSZ++Omom643keqb67LQuZpGK",
-	"/eh3X3373kfTupgnjRZpJB6qNGZAGGnHPT6zqU8Y+wFGNPCBkV2fBkTo7mlhnzDdQoyzWRR6UxBhLpov",
-	"IRd34lgWQgPtPmuJTAIULegIeKpZd+g2Olcx7qgRuwyNy4XjpqWnvhHJs0RCwSEiGihqKJjv+xGEuVfj",
-	"jLe8bmGmA1jb9NmmYZttzfQEbpKwkz91w+LP8K2Oegm73OkHEwETpkC2/iHKEq3xAJjhEjTlk0FHt97T",
-	"ve/u5hUyWkts5RClXoeM9Ym6vluLtYpzDlthz/Vk1M8Ibs64I/0xdRoZFK1UlKWYcIu89c/f/uSlUZlM",
-	"1Cz9e8JoTB3I4hcucFbzqG6vOu0l0k/ZFI4A7wxRvEB8lwFmokaCESqp2drikVeWdj014lQCn0rghZXb",
-	"vvn9wWf/e1q57aRJ4Jd0l1OtjafiNfsk8JbvYkkSAZt5nm0M8pBHahLxlkRCglAttJyU0YctNe4hBJUo",
-	"5LE3+w5dmR2hCL1eiC4ELh53m7Py2CmHZtOHrXJ/siI6p1LAgIr1ERblqDg9Pahzez+vXL+8Co/9N/XU",
-	"SBc+HLegubNd0D96trBjGmhX+mqGlkRtWDS9t/PaQKt9mybYAzf+vH7uxO2ciuhRG1WJoK62dZiu41BO",
-	"PyA1EijBjcpcUCRbl+fDwTx1Es9fW5Jz97eDJQ7m7pmbv5cbNn2Fsm1dTBGa4lc7aGuuQbDrU6cVeFsZ",
-	"jZhg5H5ZN0eC9bFsjBb/3Julny4vODAhfw0s5wIJyhyCyufOltLSbKS0ZkuSoc1pJG/T4MSoS1dXLsys",
-	"XVqpLJ5BfKen9TnM2bFRFQtyZqEVeD3dH5LWrBz/GK0zLFsBGRayZxaGAGwWNY5Pfe6GblAzWFamTVwn",
-	"c9Wmn8aICIxVyjDspm8N5tUXfFIf912fjfxqJmr61FEABlZfKZ055Vu0rWbLk9THgZyrdiQJtKB3WECt",
-	"IDVilPeeANn8kErAVe7SGg1VjTEkqqM325SHkIiuB0CGqILLKqZeKLqdGfwqoNU1LtewpKJGT0aT1hWG",
-	"NEtRHEJRG+Iij7LtZPkd6kXWFpc7IperXlQ/DiQakuzKuYYci436EFZQtJ+1Nq7XSYBuXs7joGoLc/ew",
-	"ECTFPfu3sqIeKeKHQs8106KzjhA5jNEMMim2OKIBA+9gDcNiYOcSnP4H4fjUdod5btj5s+tlQfriuORi",
-	"JOQvQhAUpmcOc7XazOPYdRpY+tTJL6DCEJYSOw0t7QoZENwk7jICEmHavBsigz1kbAZammtwxltBZv8Z",
-	"M/uFBpbXqTOM1VK7daAoblR1ruWrQRAOvUC0x45ZKVXOzJTKM/PlpfL8UmlhqbQ48+Pd+Z1/ONf8UcW/",
-	"Ejy9zs4vOLfcs3nGTgVPNqip1RFKLUkEqfHAITPhuU1EngizbpWwbWqTrTgO8eXMjQxe3I84F/RKZy5S",
-	"AdFnxmGTnih5faLiyYnThDu0NfuCXwdJvwDzYqlnAOPDgaTYCy/ZsbL+o0qPDTeTZOQnVwboX+1QkkDv",
-	"a+neFuZHhEOhLpfx6web/vxjImtX/fkpSZuStKY/PyVpU5I2BElrtgRIQcXkbOGxkbOFKTmbkrOmvzAl",
-	"Z1NyNpSEtkNdwnMIWmzaL6w25FG2DfF82tITGamJWEZUojYPtgWiDGGGtu60SqV5hzbr8AfZgmvMWxJh",
-	"pDGnn7hdIti9Tp2bN64Mom0rUZQMJJridIMW8PaQXexIrxNWewn62ycXhdREHuPjtL2A0cP3ME07xa2G",
-	"lP7S3JzHHew1uJBLT5eeLoe+HNjFfzHH8MPYj6HAXjkTeQB+2OMuGMGaooBdFdxrSYJu3rjyOOoU5QIp",
-	"8zBKQ1DyMFtZHbSNBNkhAfa0hRpLwzAhhdkYOHWUdJW7HYUApOnLTg8TWKfNmRsmuzp7m+bhucSTsLLj",
-	"L/rCtiGALbTe5lMFTzZezDVzXjK/H0lU1Cgh2QOCMArsc5e1TGTiFBD26A7Js8+FPvJwB5kwMQ7y59ae",
-	"vzYeXPoQk1dfII6coINcCYJmfYX7LPSBn4pAAN0gU3LuCeRxvg3B4vne/4Bgt5N/3W/on48gwqnaEvrG",
-	"66+qWJDws8bHEB3GQw+1cMqIEFnAhV0pagCgmE2Ql7HKT6S3BN1mnAbQoOH3tv/B/e7rv9l//+WHX97v",
-	"vvXg0TufpsvnJOjaRECwglziE+YS5nSQy3W1KqMgReWE9U1RxJ8zyC5o4w7irQEX8qIaTefqJebQQ+dd",
-	"Q62gJbwA2cGECiuqHUkEcokTxrsoXLJh+TLszW/Wb4QutBYpohhVA2inaTRCXWgnrNSFqqRBmZsVk5h2",
-	"E+THJMa+ZKVqzYRXY8hKI9Qjeqrx4gzzhKmR1NsRiVRCQRteStKbTOgZRxb91zeTjgAcAmgPv3z94dcf",
-	"dn/1H4/+6dVHn3/V/dc3XvDrcz6rQ2yDPY5vDjCphjDTbWL1xTV31Vwp9QjjKOMaHa/o1Qu34cQvP1cp",
-	"u+kPZTTXaGlUs5NKB4zONlKSQ047z2XUxB0kJLT01Tlg6sARZUIS7NpRHfcgTkOMrDEDlLh8pS1TTTsS",
-	"iqZD5I6Cpmn0NOHLI2Hjms7MO2ZiNXo0zpS8nR7ytkbCkqKF2qWmNsYjeBJJm3YZTsWb74t4s/+LVx9+",
-	"9WeN/004+ynejyHWFDnOQpxfOLk4vzDF+e8tzi9McX5cVSbXu5Q2jtwLq3Tc3oB+qWD3yFIYTJMaMIvY",
-	"FjimrDnw/poZ+kuJ1amQGqHtsNy/x+tgounNNBFWfy6G6YDboD6qcyJQlcsGakN+ppJnHJIYJuwp2j8K",
-	"5C+HjfLUWEqbgZxx9SkxhMkhzU5zTpa4gPxQzhL5XEJXvdBlJUTkWANjdzR+lOjeP4NWRIQd6p/C1kQb",
-	"1goHOYvWWo5DhFC/qW9B1dK1X002VU6LYTW7eicgd9hWjHtbSqMDqxkPXJHwaWuzXqjv6buNtuK7vbWs",
-	"zWeaeBNPkLAMCGE7xOM+mb3D0rEHWVu+aNZnrofwiaNby2sfx7JCTriZiBHi6siLqMgcXMK9jb3/HwAA",
-	"//8=",
+	"yiSpk8Da27OtddqcuUGwUAP1jrveICiA3xCvIYxqmHqtgCDZwBJRgTATbRIQF2GBJNntmfhvAlKzlqz/",
+	"NBdvak7/KubMjHtqBQERPmeCwD7PY/cGudsiQqpPDmeSMPgT+75HHaxWNveiWS3ZxU3fI/pJl1hLi6WS",
+	"bblYwvw1SjzXWrKeC3jLv3zRsi0/4FWPNK0lq9kSElUJwoi1mlUFCttqEiFwXcGn+/Yr++/9cf/Dfzx4",
+	"8OCv33xgBlhCfW+pxWvQWZTtYI+6mz4OcJNIPeRwwFjVYNXQSJ/AVezVeNAkLnp+7YVrNuIBwqhJhaCs",
+	"rj40o9+jeWfVxBc4q3nUGR+IMTD2//z6/ssP9j967eDBq90v//XRu589/MvPuz/788Ovf9F99Wfdz/8t",
+	"CQXHo4TJTepuBqQliDsRIKhrqAdG1EVtLJAaGtUUMBiXDRIgs1zY+0XeZh7HrhqRuD0QUNd0zvcwTe/d",
+	"evjVmwffftv9+IuDP32SusUGZYQMKKtnre4alw11GpIj18ys8CCBu2kUywKCeXgu8STMtMqDKnVdwiZx",
+	"jv/zo/1//un+/7j/8NsP9fEd/OnT7ttfJo+PcbnZ4a1gEzsObzE5seMz4ymiIXiTVLnbQcQTRJgr7VG2",
+	"rX5kXCJB64y4qNpBsqGeJ8GOudWXmSQBw94koPHh/e4bv+m+/1n31Z9999PPvnv3/YMHD9L4bOaaBAhW",
+	"UA23PKmoqGwQs6Vl+DvQ1E7dbMrQlr4B8NXMZXcL1agi7FSqH9XjHq8DKK5xucpbzJ0EKH7+Sfft3z78",
+	"6n73D7/sfvhZEggtts14m20GvCXJpC5DQPRJI9FyGgiQJ9zSVe7SGtVIm0cDnhDI4X5HjeG0goAwCW9f",
+	"x4Gk2AuRvwAuNR44ZMZNPBjvShFTLK0lq0oZDjqW3Yf/ttVseZL6OJBz1Y4kAWZ1zbpGGSXjhqgRwwtS",
+	"ox7pISIX9GZmbqj50tP1Da7AEYBMQNXwMSHsnTN6JJw4vI0uJxoZG9xzAb4w7zUu17CkokZxNbxRh7p7",
+	"Bw++3P/ilYO3ftr91Z8UgXrv9eT1A9huKqIkErNOiibB6MijRCDekoK6JAF7JRlxfgUH9cltU7PLg/94",
+	"rfvx75LbVNRwU3K+6cF0k9ofEFkqEN8hAaJSII82qQy3dhWzjiE0YgI77P7xnw8evLf/+9/sv/dH2OEH",
+	"f/3mrYMHXz767H73nZ93X71/8OC95J7VdpuYdTaxlKTpSzGZbXOO1KggqSq51Ay+jAQhKCFD9yBXj3Rd",
+	"xKKTj8IKbjLckg0e0JfIWNR4oVROAvLRu5/tv/7lwecfHzx4WYsj6vL8+pODB//r0ftfd799L0volHyb",
+	"sIlA8BpHMBjwZc5iWT+SNG0leNXVv2TXp0r65wEKyA7fJppS3GR4B1NvQhRCM+r9D15RDOrtB4/e/az4",
+	"YrUSs0+GdbvEJ8wlzAFswm3cAeDEjByQjAGKtXFHEZNlJIMOwnVM2URvmh9wR0HmMKDtVY8UmJOqkVZt",
+	"Yl1HoiYXEpUXSz1KElCzh1/df/T7T7vvvH7w6cv7X7zy128+wHWyhAoGybi+ilJN5LBuEc+bSShM+vbC",
+	"ScHLKCC1liDC3FPR8n0eSOJeJS7F68BGD31hH351f//dB/tvvfzog/+uYfToi6+7//Jm+pJGU2821dyb",
+	"wMMnTfkVAwcwVDtwO0MZQu1Ug8AfQ1F64+E3H42jKKmVtWBCQ56X1QJBd1I6nZA8IJNTnfTWbsB5D0OX",
+	"RwW8PSUIqduborfoSTXRU0ZRitR89cyThO0Qj/vkqSmCMrqUMMqKUQz7hUkWKnlPCMRwkyyja6sXZpgS",
+	"hT0qFL9QU+FAq3bqOirxWahVxrDDHnUUOWri3SuE1WXDWioDelEWfbYtX/H1QM36D7f/4c6d3VJp5s6d",
+	"3fLqnTu7Z1c3/vPf9AvctrWygyUO9K1Qq/cD7pNAUi27K6FvKMndtlpC6YVNkqOjYM8jwRMi0nh5gFwq",
+	"fA93DFSauIOExMwNVbq7LRJ0EGVCEm066N18vwqixHTFeq2l23rpG9FTvPoicUBxv4AD97yirBmCv9qE",
+	"vlD1gLd8Gyl1odlUfM5Nncg9a5sqLdNycOAqcCgRFY5fDQHCaxWWlIanfumeRVirqRYJb29kQDMerwjt",
+	"1vVTvVuHWaIxMmEAKuPli9mHJdR+1WHxNlMKOBg5DSW3UYvRuy2CcJOzOpINLojSw9U7YGlVR+dwtkMC",
+	"AZQkfZEXaxXnHE4f5pmFoot8585upazu8dlnc67whcRs/VfY6fl1GHjaloeFzAPO3VArZKStlMLIyGbH",
+	"eEKZPLNg2bGVudRvZU5wx+JlXTWPqetESHCD4Ayt9QUllHIlm9qwODAAPqEIZrA9xtL0RA6hO2T6kwV5",
+	"OzJ3cOxhC9Z/uKFbLHvNl3hba1rmaAXCAQGBQz2/DGii2JH6JFBbiWEObhJUJTUejH6FehA/ddfNJU6A",
+	"wQA6Wn0mZUgMIYqxCb6gkjTFoAucwtC9aFYcBBgEXEZ2M7BtCysZfwsM2hrddiXycZ0sI4/UpFIolH4B",
+	"5j8swMtSzBLSix+4+4uckSwIuAMRdq3lKH3kgnp0L1YthgWR6KENg3blgmhgnjfTZe4uIC5hkmIv42Rx",
+	"LMEUrXMltoD7WIg2D9y0mFeuzC8snklT+MVJyCo92w7Xm1hH5p5bQvJmNr+/1cCSKEUVo1rAmUSEuaiJ",
+	"t4lQFF47DBMcPzxGIamzDUy+jXfggENZAOay+rh++CJ2tVURe9cTv8ugRTIW3icq6ME3BsHFMP/cS3BR",
+	"S13XckU1JY5pgi6QIGQZMUJcIGFVYph/mqevTE04nRgGjotMWQAMdZ2x1mVeHoUyXDcmiPQ20ue2ygPk",
+	"E+57ZBldaFBGBAHF6FlW96hooDaVDe1EuYJZvYXrZGs2C+BBoSLU56UeQIjMaAVAvGBAZi75QqlsL5ZK",
+	"G1kcd5V6JE9sV7K+tmmAFxSUGaVPAVNdRlvq9y2lGYLJA7RAuOY9CK61HatSqpyZKZVn5stL5fml0sJS",
+	"aXHmx7vzO39/rvmjin8leGadnV9wbrln1R4N6tNmKKClMb8VRIJnetFNMYbUEapjCUyrLC72YlrfqTYI",
+	"rTcyGOx1uku8vnXMVwauo5c26d3bFm65lFu2tUNdov7t0cHiFWUrirfAKsVBWVQ6RbtBGPj4BBJ4h/Qq",
+	"gbD1vqEFfSlj6POhTj0ixNvUVVNNCHLZpDpXU1VX/tCa+bBq8WpARGMdDOZ9k2mLtsi6xUhQ5hBUPne2",
+	"lAnefpDKcI7iherH7GjurDVDBEr/csPIlgFkLHwsHChkiX1XirdZVnhRbNpZRqTpy44OvdCmAyC5WkIl",
+	"gyXTOBYnXkk4b+7GJy6fHg6KOVvKWv4UZNvEaiOKXs5CT7yr0bNSXji78Mz8mYWzdmEsWM/liMUex6PN",
+	"KglEr6g7CcEHppy8AjKUsqaRKkNLm8KpXaKKG3f6NzmU/SWpzz0hJmaOGV6vTRhm0sDqAYhRxKPxC0Bx",
+	"pEpnCP7pHO4Vrn0JodTWbzz1zBNgq5BUttQu58uzlfnSgm15nNXNd+VKeXbh7PxZ25JUAvatNTCrNzC1",
+	"BtpYo0myBJF42gQrdXmr6pEksThXStydmXPx7YnDJBOrLRyq/ExqLPjYN5jZ5b1B4k62QBFtKrmq7BOq",
+	"UzbxG5fh3hIkAEOhttYAa1f4GSEZZp0XatbS7eL5bgqAzgAbrvb5b+wBzC/rGSoA8vjDEZA2gO0aESLb",
+	"Kh0QLLMsk+NIVCbeKwv2VISxS9remRBFqpx7BIM9ziU7SoXPPDsF9JmVOmESGZ+xp3aWqT5SN1N+Cl2N",
+	"BTu1Q9dBg7eCobbdczAUjB56H3YEXjN3DKKsk7qKg+0Mg1ho4D2E0fkwttxeq23uyo+UY2hYTQdjrhIW",
+	"mZVzQ2VFHLtghkTYdQMihNbvhuLbCSNmTCOSPsWIMFyNt5mGb9UwtSHEg/MmjGM8T1QzAZXiyVhkOw6I",
+	"73XW+cDzJ3dBYwZ3X5F+k4nsgtwdcgJJs7V9rd3HnnkbjU79ij0gao3RBs1CbH122TcwPrBs60TkB0UC",
+	"d4SNqh2kmK5aqkvV003KsOSB5t2+r2Cl+BsYRvJsgqFly9b+4DwPQei3tkNbcN6Dsck7NBkNnFhbcAY/",
+	"FwlTOY+mZD7bYlwCY8l++Br8ah6V4APKwQayK81j2rQ0aKGxUGgM3Vo0Uro8I0NIGtGEg6SNxIzFD6YA",
+	"M+jh6KgHPhgf9aBHE8AG4egaaecGrZQVNz6zgDyiVFeBMHORS+tUgmMEsw7ST8MPW5toFs2gv9uyTZxw",
+	"IBSe6Hd1nEedSojEQVvY87Zs1G5QpxHTbUR2SNAxhpLCoJf+UAHGZVLYx55nbez1RhD4967sqf9f29tI",
+	"fLpqvtuc/buZjacz9fAE0LLpQQP7PmHEVQCLgkbaAZVSETcmOUT0NLSepXM3SJS6kTI+R/43CB2xLewA",
+	"GYmgQHZAxLNe5JSBVGB0KINifWoQzjvcWw3eDOmuC6GsPJO+mwUU8GLUbnDkUte4yvpGMEuOTydau0dq",
+	"MjJwAekU3FPCTpaO1qvQmR0P6wnTqwj3k0X2ryccmenNnkFOAwfYASyQHJ2t6OgshQY311dnnknf2Czf",
+	"59lK6sqeGc8gFC7xQiPMc0ifNiPt5C4K/Unhc4oaem7ytSm7bJOz2aklZ55KGHrbf4EV9UjmhUTJQsJE",
+	"sro2kKZ2ozNr2X2WcwjwvZeVaaJjCKM4Zh/Lho5+UiLDEwLBu5l33Y9XO8gAr6aPX8jZuuLb+rCzfPV1",
+	"0qtepI2b5cXSID1FkN0kUjUxmClqBP7YGBDgV3S/kg7mvb2M3d0g2KWMCJGvtZhVVUqlXH9gsVM9QwtN",
+	"H/ez2GkkQthttMW3t9S5t8Mk3iYVInHUw1ivJ+1AzVWV8jKTbzU6CEfooCi8wYdlJCSuesRGTexCNC3y",
+	"A14PsPZDRuxTE/ZNibXzpScFx+5PZA0dNO6mR9l24mPov1EXOTVELaCEuZtUbAri1SzbAq65qa5WNG+U",
+	"ZWing+Hjj2a2/vRiuyf7Q2GFCRnehKDm5BfaVQwwlw3uQk4V9jzehp2ZhOJoIMY3MYTLasl2E282icl3",
+	"Vh/1xoT5RNkmbMx8lA2yGbK7vnRS2+IBrVPWM392npf6XpJNyFqCx4Q2Mm1ClKq6sH05RHYq/cOO8hfj",
+	"+cNvQF2IP4Y7SCc82qlAfX3A6obaeQH8ttXy6wF2yWZ03W2rHXBW33QSMUlZVOcGqVMhg5zgziGDlhKy",
+	"rhJs6mlPTqVkj0JKWcszSTypyJ1k7OQYnLiQHNtqzo2kpBH+kLeaw5PtAbFWiYGzCNQaYW6hGm0S1yHq",
+	"mzD3VJMeoEmfqseHVI83zK1MlNEY3aIXXeu9kBVeHojlUaz9kRjzJB8zaUByK7GnAiPZmlHqJhFmf3Js",
+	"iDB/HjiO1AQP8J+OBX5NH0evYmTefEKE+YtUZ3UmAbWMyjaq2Gge/b+ffBoFv9SxPyDqKjPiwrjNHlMA",
+	"RMpzdzRxEMnlptSfTNVnPUoOylZ+atgTxM6qahAdlw3xjy6qBbxpVGisc34EdckyIhTqx8iEsYf7PhdU",
+	"klA5Btmwx4iVTH4CGSq5rDIce8836aOthwFdQ8Zt6fmGdPZk6aIRJ8uMTwCmG/HeBvE8PjjeAJ7OzOky",
+	"WQ5DWa16RkmsODtEL4qq6z3152+t2+jSWmXxzDKSHFUhvSuqm6JzG9EWvL41OFBNT5O7riMlhImIxelg",
+	"5U2R6RbTWYJYJILkERi4IZcAQq0xCgXlfvtTQmfpt7nmGHb6aQDNdjD3P8iZRxlZk1i2RJalv93QwdMx",
+	"ojewgNJDOwQ5SlgX3NkmMmEmKNnlDXuYRRqlpsfvjz2gIVqF0TGToW8XjBMNEpBlFPC28TYg7rlIHVIV",
+	"CwL5VGBAd8FUAzCXDdIxJVlG1IiKrwpN6Tl2Qg9SO7NNjYAUhPPu0ZFihgmUmRZOPCa+HO5q6vwYbq7T",
+	"CqjsrKm5CynseoMoGqvDErauv7C2jubWaRNWC5LElqkHqMMTGDASrP3R+hZGoc7hxnz6I9LRifCU1Xim",
+	"Z577hGn0rGJnGxHmLkVoZCNjirI1k1ZfUI8IbRSHl6D4zS1SXdO4fYfdYU8/rbYSps7PPv20rpFgFg94",
+	"t3VPgdCOc4EVAG1TC3FvaxZtqd8h06JSKqEnhT7tp2y0qD6aOolPKexfKJXvsCcZlwi3ZEOpOw6WxH1K",
+	"V/+6tL5+HQnAKCSJ5+nMDT8gDhUE8ZZ0eJPo7Wzp2WFSbeOEr/vNnHfYllk3PGvSZJaT9tK+LJklRNgW",
+	"qhMpwlQaA6qVeNGUMwWsK7yumGreJbDBzBGHv+Uw4Dtsxfyu6K9Q1K/BW8EyyNvG0Icg1Vov9rln0zPx",
+	"ltwyS9RHK9Ta1MFGh61e9zlV5Fadqb5ZVQJ597ex6DAH+3S2g5vexpNzqc9PgYeXBqgW4CYRiLI77Db2",
+	"6Zz+HL2T/uap2TsQ4EkdwgRgqbn2Vy+vK/IaeAolpPTF0tycutaCtwKHzPKgPmdemmtSmQiLtNZp07It",
+	"JcwaLjZbmoUyLOp17FNryZqfLc3Og8FKNgB950C+1GKzolpwcEp7ty4zF6h5quDmfKmSjesud1pKjYf3",
+	"wVEg0ZzLHdFTV+JKZN8prkmWIDbW0u0N2xKtZhMHHSjbBFckNSPk9deFImfajWxtqCHStw1oMxfZ5SiM",
+	"LTdi9wpbMAJrbCS1wM2Iy5h6dJvYcGPJrn5B/U2bZBatpitKwYvGNI18EqRmgc/a6a+AlT6FePGaaBMR",
+	"CebDVZ7RwpVnAhl3sNfq8auHnvTYPBs6bBUElc6S/Z72x2e9NXRhmmTm7V6aLSkhpbfaa6VUGqfiTiWu",
+	"Y3Q7a+PAJCslLTyWe0XDkpHXYttyLCiZHM89O2KDFuk836g+59AX6POXb750uXyNPn9ulsyXZp2Kx6rN",
+	"1ZL7X5/3rL2NVBEvqNS1//o73Td+PXxVnzhKOaM2zEUIG9mzrQUNs6yBItjOJcrowivliVUm675zf//1",
+	"X3QfvProo5f7q2b2+zomUdPoZg8m86AHjTVgyvODARMV9YMXFge/kFklSr1cqQzzcrJiF7x1bqg1pqrz",
+	"7dnW4jCHfjlRsnSxND/M8hK10gros2b5CYocCmD9NJm3ZIL/9HMVIxP0xC8A09dsHAir43H4TfF+JWsg",
+	"AdUskZIJdkjQQYy7JJe0qjVMkNDEGPDdT37Sfe0vo6L1EBhdHuqs4jKDR3cjojvwLAh1NBLOBt8G7dHU",
+	"loVsJp0MsYJsfCp6ikZpQT6vblT/6UdzTpu3Riymn10OwV6GYMN6gnLRBP3Dn4diTHvDV2FP+JyPhF1P",
+	"iVsn60X+38+6r741Ko5GlouJc95zk6iB+YePda3u7pf/2l+kOR3LMumK3WSXCilODIN9vIzyAqTjKGU2",
+	"tqAVUEnsuqtgwMhlmee5bCCXBsQBN6nSwThzyDIKiE+wpKyOqESOjp8LawD2k8aVaCJFT0wEkQDpuaCE",
+	"XULkyg5YBiMPlK+LbTwKk1aizafpybBXM+HJKGIZYOXXFqD0+jQFzVqdhsLk1rcxFTlj/8uvu2981P3k",
+	"2+7bb05B2hhXfxhNQFkYBrHiBgfwxsIkiCUAzygrUITzr9+8tf/rTx59+KaprQykdP+XD7rvfLr/h98+",
+	"+s3nWSXvJ9kB4ZqpdR8hU0zeDl9s9uCn3+otH7z2f7pffvHwq7/oi5PcVE8o4mT2FFaZ1aYyRSxCXHwM",
+	"4ulVvE2QbPPYxRJHKYYUOPwmRYCv6sjGfEOSGSgMwYbYRjvMcIBPs+jGqNT4ahhPefKpcb97vJy9lrj2",
+	"x3jrSBTgyFqHDlEdlhHoAzgZjECxgH/65Q+PERS/EXVAeQzUZsV1IUPSIHFIYLQTKkFfNClIZp5kE5ln",
+	"oaZsWF80VLFFSHMSaJ+mJBfS44+p9Pbl1VhnFhfmK2WrJ28msgcPewV7knmmrGEmuOJ/fL7/7r+dXIQ5",
+	"NWRODFP11UMc6uAmgroLtDJdUyEuuZVruoIHOVRih4xRJQuAwUqnhsYMqQdpE+NPXQDQk01ZDFjR1juI",
+	"DGDcEDFdHayBeyq8J6pJ5QoJpizYIcQEE92/MQUDVlSAq5xuh/H6r7pfj2wbjuubnVROPQn7loZd1DEh",
+	"Ulv6EqYmZdwKjc0w6mPRV0JLEQozj3JlCJd4RJJx7UTYE6B8OoRAHW5dmaiD2gTKdYda0ixa11ocIzOS",
+	"z3BGMvwx/aTsYnJt3wdlRoMjbt/w/bIrdV//6Lv3Pz61K41JpBTwjr1d6XH4BXFIRhrUL7S3hPUPBghX",
+	"51PGlcs5zmElc4WEvBYQEvfb6iFSqUlPTS5jmVymQ5AOfvfb/fd+++jfPz54+Y1T+8bxsW+EKDOMfEKY",
+	"+4IS+MNcpgIrxw4JOm1oAFttSQh/78fWZ3uHO2EIu3GyIk+OK4o8FjbmeT0GuGJDAWFusu5l5p1XzKs3",
+	"5qkg5GnUiKdn4yWcdMYG1W5snahXJzLE//T6btzya975Z+7ymZnG2oXnq44sr1ZWchYcRyrlLzZRCWi+",
+	"UlQIaGXmx3jmpdLMuc2Z7BJAp4h/chF/uKC2GmUupAXlquHwK2pDr7icBoCoSuqUmbQGJeVuk06YP5fG",
+	"7dVougGofYm30wmsOm81Y9ZedTYHccySxsbynhIbmd46LsKqVs3ZnGVAeH2qg6ZLoI/+wFImpVJx5vUU",
+	"DIO3C0L4qAvFmNOBbeUBYXypgHK+PVosmzg2FOCo8VlhDSSuDmDedSL7WsBl4vQKtGIL76qNCHZMnyFQ",
+	"QFO1+G1os6frSOrecyjHc/dc7/RTZ994eqx7i5FduRV6KwFccZ+/zLXUdIxuBmZb6aqCiinnseGnMyvx",
+	"TYHaAD0p6LDxGMhNX4fC2/2lSdJFCnSniXIqjTQsBVNcBqB43LCqcnT5oNZJOaxkUj575mylsnimpP5L",
+	"NfYs9TbfLIUNMsvJ6uLluAllSVe7H4sq9nc8PJWPhqGnV6iQxn3q9BCskLrG7T6S1HXVWP/y6WoVku+C",
+	"AHdshHX8A9TDq2EnTgaELH2aTUFXoxCvE0M7D0kJpiFlxFs4RHZ6TjPzMD272kkHP56iVxK9hglVrBMJ",
+	"1lgduDa8uJKAPFrlgYlKEJn4lJrgJAskxykuUfHdWDWbgogE0klxzeLjIiktPm7FbLico/IQOUffE/Xs",
+	"e+i8AJJqHBdPiJDgFbkwQto6ElXVJeLy6ejJp6BAuQx1mwzlKo3cR/QHQ6PisLJUI8ZkvJxpz2muxPgU",
+	"KNF08VQHGlEHqoeoXURMEt0ecxLhwUCs8ARsz3ejQvyAcpwRYXBM/Y2elFCvyLV1/BYzNQupQHW6Q9hT",
+	"y4gyxAOXBLNoxdA7JAgRusa7g5vhZFQi3Zoik2yFyz7JdOsF6POhwGZnFnWcRc+GFR+pUFA3eDduoNcE",
+	"RdXelaWmmrUGCa8TSqLRqry5Lybh/+7wpH7ETnC5bCdaiMGDQSvRj016KYfkNIvH0GzYawbUGH7khsDx",
+	"DXnJ/rGnEvR0kilD5IOWMD1looutfqajS2ENGF8/E7bYys1uei4ebgBLugUM1Yw7LCnHxzLmp79OxiTM",
+	"fIdRVo8Rph33tEBwPA70OyYj5TKRRAkxPgl0A1otxyg5EGKHgDtCglEmwhxd2NxxRp/bicbDKb6T6CGs",
+	"1xp2BFbfe3PPzC7OliyNY/mxRrrNbw8/GxfDUiXgT9WxEdWx4QL1lM4zIOR8tAz+56MBT8PJj1E4efeN",
+	"j7o/++SHGk5+2PyWBPD6CzumG2VNMnnF3L7HQEcUFg8T4e4RPDBl5VbY819nAcMrwrBuzyVROjCirEEC",
+	"KnXGXUgOnohjgUHbpMbQVJh8dyVe1ikVOkZUSIfsnlKhsahQEnj9VCjVb3DiRAissFCpPcrdfxzSjULr",
+	"YchSEwfbOpIqjyjd9HW7ZkHuzqKrEJnImdeBjAI1frufqFwNBz3pJOXUEDy2IVidP2rB3YElGOxMQWY+",
+	"L+XibuFhjmaTnYZdRUcSzicjDOfHNo8ATp1aIqdZ1i3YTjglBLTvKjZCarIYnu3ESaMZ+JQ8/oDJo74D",
+	"33MSWT4lkSeVREY0qoBMBqTJd8ig6pfpSgxxmcVehZX06aujZrLeSK7nVJ89rYtZpGI/+t3X373/8Wld",
+	"zONGizQSD1UaMyCMtOMen9nUJ4z9ACMa+MDIrk8DInT3tLBPmG4hxtksCr0piDAXzZeQiztxLAuhgXaf",
+	"tUQmAYoWNAWeatYduo3OVYw7asQuQ+Ny4bhp6YlvRPIckVBwiIgGihoK5vt+BGHu1TjjLa9bmOkA1jZ9",
+	"tmnYZlszPYGbJOzkT92w+DN8q6Newi53+sFEwIQpkK1/iLJEazwAZrgETflk0NGt93Tvu7t5hYzWEls5",
+	"RKnXIWN9oq7v1mKt4pzDVthzPRn1M4KbM+5If0SdRgZFKxVlKSbcIm//03c/eXlUJhM1S/+BMBpTB7L4",
+	"hQuc1Tyq26ue9hLpp2wKR4B3hiheIL7LADNRI8EIldRsbfHIK0u7nhrxVAI/lcALK7d9+/uDz//3aeW2",
+	"4yaBX9JdTrU2norX7JPAW76LJUkEbOZ5tjHIQx6pScRbEgkJQrXQclJGH7bUuIcQVKKQx97sO3RldoQi",
+	"9HohuhC4eNxtzspjpxyaTR+2yv3xiug8lQIGVKyPsChHxenpQZ3b+3nl+uVVeOy/qadGuvDhuH3NnaM2",
+	"8pm5/2EBh9nCjmmgXemrGVoStWHR9N7OawOt9m2aYA/c+Av6uWO3cyqiR21UJYK62tZhuo5DOf2A1Eig",
+	"BDcqc0GRbF2eDwfz1HE8f21Jzt3fDpY4mLtnbv5ebtj0Fcq2dTFFaIpf7aCtuQbBrk+dVuBtZTRigpH7",
+	"Zd0cCdbHsjFa/HNvln66vODAhPw1sJwLJChzCCqfO1tKS7OR0potSYY2p5G8TYMToy5dXbkws3ZppbJ4",
+	"BvGdntbnMGfHRlUsyJmFVuD1dH9IWrNy/GO0zrBsBWRYyJ5ZGATYwSIwbeI6mas2/fRFj6BTpQzDIvvO",
+	"zLz6ok/q477rs5FfzcQ4nzoKbsDBK6UzJ3yLttVseZL6OJBz1Y4kgZbfDguoFaRGjNLZEyCbH1K2v8pd",
+	"WqOhBjGGoDR9a0x5CEHnegDUhSq4rGLqhRLZmcGv3lBHcY3LNSypqNHj0Xt1hSHNKRThV0SEuMijbDtZ",
+	"VYd6kRHF5Y7IZZYX1Y8DiYYku3KuIXO44wBchWiBov2stXG9TgJ083IeY1RbmLuHhSAppti/lRX1SBGb",
+	"E3qumRaddYTI4XdmkElxuxHtEngHaxgWAzuX4PQ/CMentjvMc8POn10GC7ISxyUXIyF/EYKgMOtymKvV",
+	"Zh7HrtPA0qdOfl0UhrCU2GloIVbIgOAmcWcRkAj05I3VC+hcuVxCQnemQeWFp0xPd0N6sIeMgUCLbg3O",
+	"eCvIbDZj1nShgeV16gxjotQ+HKiAG5WYa/lqEIRDlw/tMVpWSpUzM6XyzHx5qTy/VFpYKi3O/Hh3fufv",
+	"zzV/VPGvBM+ss/MLzi33bJ5lU0GZDepgdThsqPHAITPhIU1EeAgzZ5XAbOqLrTgO8eXMjQzG248lF/RK",
+	"Zy5SARFkxumSnih5V6ICyIlDgquxNfuiXwdpvQDNYhFnAJfDgaTYC+/OkfL5aaW4hptJcu3jy/D7VzsU",
+	"2+99Ld2fwvyIcCjB5XJ5/WDTnz9WNOyqP39Kv7639Kvpz5/Sr1P6NQT9arYESDLFtGvhmNGuhVPa9T2m",
+	"XQuntOuUdg0le+1Ql/Ac6hUb3gtrAXmUbUO0nTbYRCZkIpYRlajNg22BKEOYoa07rVJp3qHNOvxBtuAa",
+	"85ZEGGnM6adZlwh2r1Pn5o0rg0jWShTDAmmgON0+BXwxZBc70uuEtViC/ubGRQEvkT/3KE0oYLvwPUzT",
+	"LmurIaW/NDfncQd7DS7k0jOlZ8qhpwV28V/MMfxt7GVQYK+ciezzf9tjzB/BKKKAXRXca0mCbt648jiq",
+	"COUCKfMwSkNQ8jCXWB20jQTZIQH2tKEZS8MHIcHY2Cl1DHOVux2FAKTpy04PE1inzZkbJvc5e5vm4bnE",
+	"k7Cyoy/JwrYhvCw0wuZTBU82Xsq1Vl4yv08lZmmUgOkBIRIFZrbLWtQxUQQIe3SH5JnZQg92uINMmBj3",
+	"9fNrL1wbDy7Td18r+c6sr3CfhR7qE+Gm1+0rJeeeQB7n2xDKne+bDwh2O/nX/Yb+eQrxR9WW0Ddef1XF",
+	"goSfNT6G6DAeeqiFU0aEyAIu7EpRAwDFbIK8jFUcIr0l6AXjNIAGDb+3/Q/vd9/4zf4Hrzz86n737QeP",
+	"3v0sXdwmQdcmAoIV5BKfMJcwp4NcrmtJGb0nKvarb4oi/pxB7H8bdxBvDbiQF9VoOpMuMYceOu8aar0r",
+	"YczPDvVTWFHtSCKQS5wwGkXhkg3Ll2HnfLN+I3ShNaN1LiOMqgE0uzSKni6DE9bRQlXSoMzNihhM2/Xz",
+	"IwZjl7BStWbCqzFkHRDqET3VeFGAecLUSFrriK6jhII2vJSkN3lDdxudbnCeniqp0iwOCbWHX73x8JuP",
+	"ur/690f/+NqjL77u/subL/r1OZ/VIUbBHsfHBqhUQ5jpLq765prLau6UeoRxlHGPjlb26oXbcPKXn6uV",
+	"3fSHsodrvDS62XElBEZpGykHIafb5jJq4g4SEjru6hQtdeCIMiEJdu2ozHoQZwlG5pgBWly+1papp02F",
+	"pOkItmkQNY2eJrp4JGxc04lzR02tRg+rOaVvJ4e+rZGw5GehfqnJjfH2HUfaph1/pwLOD0bA2f/Faw+/",
+	"/rMmAE04/FPEH0OwKXKUhUi/cHyRfuEU6X+4SL9wivTjajO5Hqa0geReWEfj9gZ0NAXbR5bOYNrIgGnE",
+	"tsA5Zc1BKy0zQ3+xrzoVUmO0HRbk93gdzDS9uSDC6s+WMD1qG9RHdU4EqnLZQG3IoFQSjUMSw4RdP/tH",
+	"gQzjsJWdGkspNJDVrT4lhjBZntmJyMkiFJDByVki40rouhS68IOInGtg8I7Gj1LR+2fQuoiwQxVU2Jpq",
+	"w1rhIGfRWstxiBDqN/UtaFu6OqvJd8ppAqxmV+8E5A7binFvSyl1YDnjgSsSfm1t2gtVPn230VZ8t7eW",
+	"tQlNU2/iCRIW6iBsh3jcJ7N3WDqsIGvLF836zPUQPnF083ft51hWyAk3EzFCXB1UEZWBg0u4t7H3/wMA",
+	"AP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

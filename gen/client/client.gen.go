@@ -905,9 +905,6 @@ type UsersDone struct {
 	Message string      `json:"message"`
 }
 
-// Range defines model for Range.
-type Range = string
-
 // BadRequest defines model for BadRequest.
 type BadRequest = Failure
 
@@ -943,6 +940,9 @@ type Unprocessable = Failure
 
 // UnsupportedMediaType defines model for UnsupportedMediaType.
 type UnsupportedMediaType = Failure
+
+// UploadRefused defines model for UploadRefused.
+type UploadRefused = Failure
 
 // AddFriendParams defines parameters for AddFriend.
 type AddFriendParams struct {
@@ -1173,36 +1173,24 @@ type AvatarParams struct {
 
 	// Signature HMAC-SHA256 over account and expiry, base64url.
 	Signature string `form:"signature" json:"signature"`
-
-	// Range Parts of the file, RFC 9110 section 14.
-	Range *Range `json:"Range,omitempty"`
 }
 
 // DownloadChatPicParams defines parameters for DownloadChatPic.
 type DownloadChatPicParams struct {
 	// Filename The stored name, as the upload answered it.
 	Filename string `form:"filename" json:"filename"`
-
-	// Range Parts of the file, RFC 9110 section 14.
-	Range *Range `json:"Range,omitempty"`
 }
 
 // DownloadMp3Params defines parameters for DownloadMp3.
 type DownloadMp3Params struct {
 	// Filename The stored name, as the upload answered it.
 	Filename string `form:"filename" json:"filename"`
-
-	// Range Parts of the file, RFC 9110 section 14.
-	Range *Range `json:"Range,omitempty"`
 }
 
 // DownloadMp4Params defines parameters for DownloadMp4.
 type DownloadMp4Params struct {
 	// Filename The stored name, as the upload answered it.
 	Filename string `form:"filename" json:"filename"`
-
-	// Range Parts of the file, RFC 9110 section 14.
-	Range *Range `json:"Range,omitempty"`
 }
 
 // HeadPicURLParams defines parameters for HeadPicURL.
@@ -2048,21 +2036,21 @@ type ClientInterface interface {
 
 	// DownloadChatPic Download a picture
 	//
-	// An attachment, streamed; Range and conditional requests are honoured.
+	// An attachment, streamed. Range (RFC 9110 section 14) and conditional requests are honoured.
 	//
 	// Corresponds with GET /downloadchatpic (the `DownloadChatPic` operationId).
 	DownloadChatPic(ctx context.Context, params *DownloadChatPicParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DownloadMp3 Download music
 	//
-	// An attachment, streamed; Range and conditional requests are honoured.
+	// An attachment, streamed. Range (RFC 9110 section 14) and conditional requests are honoured.
 	//
 	// Corresponds with GET /downloadmp3 (the `DownloadMp3` operationId).
 	DownloadMp3(ctx context.Context, params *DownloadMp3Params, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DownloadMp4 Download a video
 	//
-	// An attachment, streamed; Range and conditional requests are honoured.
+	// An attachment, streamed. Range (RFC 9110 section 14) and conditional requests are honoured.
 	//
 	// Corresponds with GET /downloadmp4 (the `DownloadMp4` operationId).
 	DownloadMp4(ctx context.Context, params *DownloadMp4Params, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2821,7 +2809,7 @@ func (c *Client) DocsAsset(ctx context.Context, asset string, reqEditors ...Requ
 
 // DownloadChatPic Download a picture
 //
-// An attachment, streamed; Range and conditional requests are honoured.
+// An attachment, streamed. Range (RFC 9110 section 14) and conditional requests are honoured.
 //
 // Corresponds with GET /downloadchatpic (the `DownloadChatPic` operationId).
 func (c *Client) DownloadChatPic(ctx context.Context, params *DownloadChatPicParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2838,7 +2826,7 @@ func (c *Client) DownloadChatPic(ctx context.Context, params *DownloadChatPicPar
 
 // DownloadMp3 Download music
 //
-// An attachment, streamed; Range and conditional requests are honoured.
+// An attachment, streamed. Range (RFC 9110 section 14) and conditional requests are honoured.
 //
 // Corresponds with GET /downloadmp3 (the `DownloadMp3` operationId).
 func (c *Client) DownloadMp3(ctx context.Context, params *DownloadMp3Params, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2855,7 +2843,7 @@ func (c *Client) DownloadMp3(ctx context.Context, params *DownloadMp3Params, req
 
 // DownloadMp4 Download a video
 //
-// An attachment, streamed; Range and conditional requests are honoured.
+// An attachment, streamed. Range (RFC 9110 section 14) and conditional requests are honoured.
 //
 // Corresponds with GET /downloadmp4 (the `DownloadMp4` operationId).
 func (c *Client) DownloadMp4(ctx context.Context, params *DownloadMp4Params, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4817,21 +4805,6 @@ func NewAvatarRequest(server string, account string, params *AvatarParams) (*htt
 		return nil, err
 	}
 
-	if params != nil {
-
-		if params.Range != nil {
-			var headerParam0 string
-
-			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Range", *params.Range, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
-			if err != nil {
-				return nil, err
-			}
-
-			req.Header.Set("Range", headerParam0)
-		}
-
-	}
-
 	return req, nil
 }
 
@@ -4943,21 +4916,6 @@ func NewDownloadChatPicRequest(server string, params *DownloadChatPicParams) (*h
 		return nil, err
 	}
 
-	if params != nil {
-
-		if params.Range != nil {
-			var headerParam0 string
-
-			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Range", *params.Range, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
-			if err != nil {
-				return nil, err
-			}
-
-			req.Header.Set("Range", headerParam0)
-		}
-
-	}
-
 	return req, nil
 }
 
@@ -5008,21 +4966,6 @@ func NewDownloadMp3Request(server string, params *DownloadMp3Params) (*http.Requ
 		return nil, err
 	}
 
-	if params != nil {
-
-		if params.Range != nil {
-			var headerParam0 string
-
-			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Range", *params.Range, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
-			if err != nil {
-				return nil, err
-			}
-
-			req.Header.Set("Range", headerParam0)
-		}
-
-	}
-
 	return req, nil
 }
 
@@ -5071,21 +5014,6 @@ func NewDownloadMp4Request(server string, params *DownloadMp4Params) (*http.Requ
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
-	}
-
-	if params != nil {
-
-		if params.Range != nil {
-			var headerParam0 string
-
-			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Range", *params.Range, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
-			if err != nil {
-				return nil, err
-			}
-
-			req.Header.Set("Range", headerParam0)
-		}
-
 	}
 
 	return req, nil
@@ -5786,7 +5714,7 @@ type ClientWithResponsesInterface interface {
 
 	// DownloadChatPicWithResponse Download a picture
 	//
-	// An attachment, streamed; Range and conditional requests are honoured.
+	// An attachment, streamed. Range (RFC 9110 section 14) and conditional requests are honoured.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5795,7 +5723,7 @@ type ClientWithResponsesInterface interface {
 
 	// DownloadMp3WithResponse Download music
 	//
-	// An attachment, streamed; Range and conditional requests are honoured.
+	// An attachment, streamed. Range (RFC 9110 section 14) and conditional requests are honoured.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5804,7 +5732,7 @@ type ClientWithResponsesInterface interface {
 
 	// DownloadMp4WithResponse Download a video
 	//
-	// An attachment, streamed; Range and conditional requests are honoured.
+	// An attachment, streamed. Range (RFC 9110 section 14) and conditional requests are honoured.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8436,11 +8364,11 @@ type APIFramesYamlResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// YAML200 the response for an HTTP 200 `application/yaml` response
-	YAML200 *string
+	YAML200 *map[string]interface{}
 }
 
 // GetYAML200 returns the response for an HTTP 200 `application/yaml` response
-func (r APIFramesYamlResponse) GetYAML200() *string {
+func (r APIFramesYamlResponse) GetYAML200() *map[string]interface{} {
 	return r.YAML200
 }
 
@@ -8477,11 +8405,11 @@ type APIOpenapiYamlResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// YAML200 the response for an HTTP 200 `application/yaml` response
-	YAML200 *string
+	YAML200 *map[string]interface{}
 }
 
 // GetYAML200 returns the response for an HTTP 200 `application/yaml` response
-func (r APIOpenapiYamlResponse) GetYAML200() *string {
+func (r APIOpenapiYamlResponse) GetYAML200() *map[string]interface{} {
 	return r.YAML200
 }
 
@@ -8518,11 +8446,11 @@ type AsyncapiYamlResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// YAML200 the response for an HTTP 200 `application/yaml` response
-	YAML200 *string
+	YAML200 *map[string]interface{}
 }
 
 // GetYAML200 returns the response for an HTTP 200 `application/yaml` response
-func (r AsyncapiYamlResponse) GetYAML200() *string {
+func (r AsyncapiYamlResponse) GetYAML200() *map[string]interface{} {
 	return r.YAML200
 }
 
@@ -9155,11 +9083,11 @@ type OpenapiYamlResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// YAML200 the response for an HTTP 200 `application/yaml` response
-	YAML200 *string
+	YAML200 *map[string]interface{}
 }
 
 // GetYAML200 returns the response for an HTTP 200 `application/yaml` response
-func (r OpenapiYamlResponse) GetYAML200() *string {
+func (r OpenapiYamlResponse) GetYAML200() *map[string]interface{} {
 	return r.YAML200
 }
 
@@ -9268,6 +9196,8 @@ type UploadChatPicResponse503Headers struct {
 type UploadChatPicResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *UploadRefused
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// Headers400 the parsed response headers for an HTTP 400 response
@@ -9280,6 +9210,11 @@ type UploadChatPicResponse struct {
 	Headers500 *UploadChatPicResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *UploadChatPicResponse503Headers
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r UploadChatPicResponse) GetJSON400() *UploadRefused {
+	return r.JSON400
 }
 
 // GetJSON401 returns the response for an HTTP 401 `application/json` response
@@ -9344,6 +9279,8 @@ type UploadHeadPicResponse503Headers struct {
 type UploadHeadPicResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *UploadRefused
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
@@ -9358,6 +9295,11 @@ type UploadHeadPicResponse struct {
 	Headers500 *UploadHeadPicResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *UploadHeadPicResponse503Headers
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r UploadHeadPicResponse) GetJSON400() *UploadRefused {
+	return r.JSON400
 }
 
 // GetJSON401 returns the response for an HTTP 401 `application/json` response
@@ -9427,6 +9369,8 @@ type UploadMp3Response503Headers struct {
 type UploadMp3Response struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *UploadRefused
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// Headers400 the parsed response headers for an HTTP 400 response
@@ -9439,6 +9383,11 @@ type UploadMp3Response struct {
 	Headers500 *UploadMp3Response500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *UploadMp3Response503Headers
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r UploadMp3Response) GetJSON400() *UploadRefused {
+	return r.JSON400
 }
 
 // GetJSON401 returns the response for an HTTP 401 `application/json` response
@@ -9503,6 +9452,8 @@ type UploadMp4Response503Headers struct {
 type UploadMp4Response struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *UploadRefused
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// Headers400 the parsed response headers for an HTTP 400 response
@@ -9515,6 +9466,11 @@ type UploadMp4Response struct {
 	Headers500 *UploadMp4Response500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *UploadMp4Response503Headers
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r UploadMp4Response) GetJSON400() *UploadRefused {
+	return r.JSON400
 }
 
 // GetJSON401 returns the response for an HTTP 401 `application/json` response
@@ -10141,7 +10097,7 @@ func (c *ClientWithResponses) DocsAssetWithResponse(ctx context.Context, asset s
 
 // DownloadChatPicWithResponse Download a picture
 //
-// An attachment, streamed; Range and conditional requests are honoured.
+// An attachment, streamed. Range (RFC 9110 section 14) and conditional requests are honoured.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10156,7 +10112,7 @@ func (c *ClientWithResponses) DownloadChatPicWithResponse(ctx context.Context, p
 
 // DownloadMp3WithResponse Download music
 //
-// An attachment, streamed; Range and conditional requests are honoured.
+// An attachment, streamed. Range (RFC 9110 section 14) and conditional requests are honoured.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10171,7 +10127,7 @@ func (c *ClientWithResponses) DownloadMp3WithResponse(ctx context.Context, param
 
 // DownloadMp4WithResponse Download a video
 //
-// An attachment, streamed; Range and conditional requests are honoured.
+// An attachment, streamed. Range (RFC 9110 section 14) and conditional requests are honoured.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -12615,7 +12571,7 @@ func ParseAPIFramesYamlResponse(rsp *http.Response) (*APIFramesYamlResponse, err
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "yaml") && rsp.StatusCode == 200:
-		var dest string
+		var dest map[string]interface{}
 		if err := yaml.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -12641,7 +12597,7 @@ func ParseAPIOpenapiYamlResponse(rsp *http.Response) (*APIOpenapiYamlResponse, e
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "yaml") && rsp.StatusCode == 200:
-		var dest string
+		var dest map[string]interface{}
 		if err := yaml.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -12667,7 +12623,7 @@ func ParseAsyncapiYamlResponse(rsp *http.Response) (*AsyncapiYamlResponse, error
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "yaml") && rsp.StatusCode == 200:
-		var dest string
+		var dest map[string]interface{}
 		if err := yaml.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -13262,7 +13218,7 @@ func ParseOpenapiYamlResponse(rsp *http.Response) (*OpenapiYamlResponse, error) 
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "yaml") && rsp.StatusCode == 200:
-		var dest string
+		var dest map[string]interface{}
 		if err := yaml.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -13320,12 +13276,22 @@ func ParseUploadChatPicResponse(rsp *http.Response) (*UploadChatPicResponse, err
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest UploadRefused
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
 		var dest Unauthorized
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
 		response.JSON401 = &dest
+
+	case rsp.StatusCode == 400:
+		// Content-type (text/plain) unsupported
 
 	}
 
@@ -13399,6 +13365,13 @@ func ParseUploadHeadPicResponse(rsp *http.Response) (*UploadHeadPicResponse, err
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest UploadRefused
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
 		var dest Unauthorized
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -13412,6 +13385,9 @@ func ParseUploadHeadPicResponse(rsp *http.Response) (*UploadHeadPicResponse, err
 			return nil, err
 		}
 		response.JSON403 = &dest
+
+	case rsp.StatusCode == 400:
+		// Content-type (text/plain) unsupported
 
 	}
 
@@ -13485,12 +13461,22 @@ func ParseUploadMp3Response(rsp *http.Response) (*UploadMp3Response, error) {
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest UploadRefused
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
 		var dest Unauthorized
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
 		response.JSON401 = &dest
+
+	case rsp.StatusCode == 400:
+		// Content-type (text/plain) unsupported
 
 	}
 
@@ -13564,12 +13550,22 @@ func ParseUploadMp4Response(rsp *http.Response) (*UploadMp4Response, error) {
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest UploadRefused
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
 		var dest Unauthorized
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
 		response.JSON401 = &dest
+
+	case rsp.StatusCode == 400:
+		// Content-type (text/plain) unsupported
 
 	}
 

@@ -98,7 +98,7 @@ func TestOpeningWhileOthersSend(t *testing.T) {
 	sent := make(chan error, 1)
 	go func() {
 		for i := range total {
-			if _, err := n.service.Send(t.Context(), "alice", chat.ToGroup(int32(group)), chat.TextBody(fmt.Sprint("m", i))); err != nil {
+			if _, err := n.service.Send(t.Context(), "alice", chat.ToGroup(int32(group)), chat.TextContent(fmt.Sprint("m", i)), ""); err != nil {
 				sent <- err
 				return
 			}

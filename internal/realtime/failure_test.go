@@ -99,7 +99,7 @@ func TestCatchUp(t *testing.T) {
 	})
 	defer silent.Close()
 	for _, to := range []chat.Target{chat.ToUser("alice"), chat.ToGroup(int32(group))} {
-		_, err := silent.Send(t.Context(), "bob", to, chat.TextBody("unheard of"))
+		_, err := silent.Send(t.Context(), "bob", to, chat.TextContent("unheard of"), "")
 		must(t, err)
 	}
 	must(t, silent.LeaveGroup(t.Context(), "carol", "carol", int32(group)))

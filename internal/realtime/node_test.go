@@ -144,7 +144,7 @@ func (n *node) group(accounts ...string) int {
 func (n *node) say(from string, to chat.Target, texts ...string) {
 	n.t.Helper()
 	for _, text := range texts {
-		_, err := n.service.Send(n.t.Context(), from, to, chat.TextBody(text))
+		_, err := n.service.Send(n.t.Context(), from, to, chat.TextContent(text), "")
 		must(n.t, err)
 	}
 }
