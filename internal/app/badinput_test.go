@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -123,6 +124,13 @@ func TestBodyLimit(t *testing.T) {
 	token := s.login(t, "bl.a")
 	if got := s.do(t, ask{path: "/uploadmp4", token: token, form: fileForm(mp4Bytes("isom", 5000))}); got.status != http.StatusOK {
 		t.Errorf("an upload over the limit of bodies: %d %s", got.status, got.body)
+	}
+	for body, status := range map[string]int{over: http.StatusRequestEntityTooLarge, registration(t, "bl.b", nil): http.StatusOK} {
+		unsized := io.MultiReader(strings.NewReader(body)) // comes in chunks, without its length
+		got := s.do(t, ask{path: "/Tim/UserRegister", body: unsized, header: map[string]string{"Content-Type": "application/json"}})
+		if got.status != status {
+			t.Errorf("%d bytes in chunks: %d %s", len(body), got.status, got.body)
+		}
 	}
 	none := start(t, apptest.Embedded, "--limit-body-bytes=0")
 	if got := none.do(t, ask{path: "/Tim/UserRegister", json: over + strings.Repeat(" ", 100_000)}); got.status != http.StatusOK {

@@ -244,18 +244,10 @@ func TestInternal(t *testing.T) {
 
 func TestAdminListener(t *testing.T) {
 	t.Parallel()
-	probe, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := probe.Addr().String()
-	if err := probe.Close(); err != nil {
-		t.Fatal(err)
-	}
-	s := start(t, apptest.Embedded, "--admin-listen="+address)
+	s := start(t, apptest.Embedded, "--admin-listen=127.0.0.1:0")
 	s.openChat(t, "ad.a", s.enter(t, "ad.a"))
 	get := func(path string) string {
-		response, err := http.Get("http://" + address + path)
+		response, err := http.Get("http://" + s.AdminAddr() + path)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,6 +3,7 @@ package app_test
 import (
 	"fmt"
 	"net/http"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -46,6 +47,14 @@ func TestLoginLimitPerAccount(t *testing.T) {
 		for _, account := range append(spellings, "la.nobody") {
 			s.refusesLogin(t, account, "wrong!", 30, nil)
 			s.refusesLogin(t, account, apptest.Password, 30, nil) // the right password, too
+		}
+		// Many at once find out what became of each other: no more than the processors have at work slip through.
+		guesses := make([]ask, 30)
+		for i := range guesses {
+			guesses[i] = ask{path: "/Tim/UserLogin", json: `{"account":"la.many","password":"wrong!"}`}
+		}
+		if counts := s.atOnce(t, guesses); counts[http.StatusUnauthorized] > 4+runtime.GOMAXPROCS(0) || counts[http.StatusTooManyRequests] == 0 {
+			t.Errorf("30 guesses at once: %v", counts)
 		}
 		s.login(t, "la.b") // others from the same address are not concerned
 		if got := s.tryLogin(t, "la.b", "wrong!"); got.status != http.StatusUnauthorized {

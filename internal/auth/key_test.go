@@ -64,13 +64,15 @@ func alone(t *testing.T, folder string) {
 
 func TestTwoProcessesMakeOneKey(t *testing.T) {
 	t.Parallel()
+	program, err := os.Executable()
+	must(t, err)
 	folder := t.TempDir()
 	keys := make([]string, 6)
 	var work sync.WaitGroup
 	for i := range keys {
 		work.Go(func() {
-			cmd := exec.CommandContext(t.Context(), os.Args[0])
-			cmd.Env = append(os.Environ(), keyFileEnv+"="+filepath.Join(folder, "key"))
+			cmd := exec.CommandContext(t.Context(), program)
+			cmd.Dir, cmd.Env = folder, append(os.Environ(), printKeyEnv+"=yes")
 			out, err := cmd.Output()
 			if err != nil {
 				t.Errorf("process %d: %v", i, err)

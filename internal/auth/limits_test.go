@@ -65,7 +65,7 @@ func TestAttempts(t *testing.T) {
 func TestAttemptsAreBoundInMemory(t *testing.T) {
 	t.Parallel()
 	a, now := newAttempts(3, time.Second), time.Now()
-	for i := range 2 * maxAttemptKeys {
+	for i := range maxAttemptKeys + maxAttemptKeys/4 {
 		a.fail(fmt.Sprint(i), now)
 		if len(a.buckets) > maxAttemptKeys {
 			t.Fatalf("%d keys after %d failures", len(a.buckets), i+1)
@@ -88,7 +88,7 @@ func TestSeenIsBoundInMemory(t *testing.T) {
 	for i := range 1000 {
 		s.ended(fmt.Sprint("ended ", i), now)
 	}
-	for i := range 2 * maxSeen {
+	for i := range maxSeen + maxSeen/4 {
 		s.alive(fmt.Sprint(i), now)
 		if len(s.sessions) > maxSeen {
 			t.Fatalf("%d sessions after %d", len(s.sessions), i+1)
@@ -99,10 +99,16 @@ func TestSeenIsBoundInMemory(t *testing.T) {
 			t.Fatal("an end was forgotten before what the database can tell")
 		}
 	}
-	for i := range maxSeen + 1 { // ends alone are bounded too
-		s.ended(fmt.Sprint("ended ", i), now)
+	for id := range s.sessions {
+		s.sessions[id] = sighting{ended, now.Add(time.Minute)}
 	}
-	if len(s.sessions) > maxSeen {
+	for i := range maxSeen { // ends alone are bounded too
+		if len(s.sessions) == maxSeen {
+			break
+		}
+		s.ended(fmt.Sprint("another ", i), now)
+	}
+	if s.ended("the last", now); len(s.sessions) > maxSeen {
 		t.Errorf("%d sessions", len(s.sessions))
 	}
 }

@@ -14,18 +14,20 @@ import (
 	"testing"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
+
 	"tim/gen/db"
 	"tim/internal/fault"
 	"tim/internal/store"
 	"tim/internal/testserver"
 )
 
-// keyFileEnv makes a process of this test print the key of a file, see TestTwoProcessesMakeOneKey.
-const keyFileEnv = "TIM_TEST_KEY_FILE"
+// printKeyEnv makes a process of this test print the key of the folder it runs in, see TestTwoProcessesMakeOneKey.
+const printKeyEnv = "TIM_TEST_PRINT_KEY"
 
 func TestMain(m *testing.M) {
-	if file := os.Getenv(keyFileEnv); file != "" {
-		key, err := Key("", file)
+	if os.Getenv(printKeyEnv) != "" {
+		key, err := Key("", "key")
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
@@ -128,6 +130,17 @@ func (n *node) login(t testing.TB, account string) (string, Session) {
 	s, err := n.Authenticate(t.Context(), token)
 	must(t, err)
 	return token, s
+}
+
+// session begins one without a password and without looking at it.
+func (n *node) session(t testing.TB, account string) Session {
+	t.Helper()
+	token, err := n.begin(t.Context(), account, "a test")
+	must(t, err)
+	var claims jwt.RegisteredClaims
+	_, _, err = n.parser.ParseUnverified(token, &claims)
+	must(t, err)
+	return Session{Account: claims.Subject, ID: claims.ID, Expires: claims.ExpiresAt.Time}
 }
 
 func (n *node) exec(t testing.TB, statement string, args ...any) {

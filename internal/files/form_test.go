@@ -21,7 +21,9 @@ func part(disposition, content string) string {
 	return "--" + boundary + "\r\nContent-Disposition: " + disposition + "\r\n\r\n" + content + "\r\n"
 }
 
-func filePart(content string) string { return part(`form-data; name="file"; filename="x.png"`, content) }
+func filePart(content string) string {
+	return part(`form-data; name="file"; filename="x.png"`, content)
+}
 
 func fieldPart(name, content string) string { return part(`form-data; name="`+name+`"`, content) }
 

@@ -133,4 +133,3 @@ func mp3File(tag string) []byte {
 }
 
 const id3 = "ID3\x03\x00\x00\x00\x00\x00\x00"
-

@@ -14,7 +14,8 @@ func BenchmarkDirect(b *testing.B) {
 	n.friends("alice", "bob")
 	n.chat("alice")
 	n.chat("bob")
-	alice, bob := n.dial("alice", directPath("alice", "bob")), n.dial("bob", directPath("bob", "alice"))
+	alice := n.dialWith("alice", directPath("alice", "bob"), options{unchecked: true})
+	bob := n.dialWith("bob", directPath("bob", "alice"), options{unchecked: true})
 	b.ReportAllocs()
 	for b.Loop() {
 		alice.send("hello")
@@ -29,7 +30,8 @@ func BenchmarkDirectPipelined(b *testing.B) {
 	n.friends("alice", "bob")
 	n.chat("alice")
 	n.chat("bob")
-	alice, bob := n.dial("alice", directPath("alice", "bob")), n.dial("bob", directPath("bob", "alice"))
+	alice := n.dialWith("alice", directPath("alice", "bob"), options{unchecked: true})
+	bob := n.dialWith("bob", directPath("bob", "alice"), options{unchecked: true})
 	b.ReportAllocs()
 	b.ResetTimer()
 	go func() {
@@ -38,7 +40,7 @@ func BenchmarkDirectPipelined(b *testing.B) {
 		}
 	}()
 	for range b.N {
-		bob.next()
+		<-bob.frames
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "messages/s")
 }
@@ -56,7 +58,9 @@ func BenchmarkGroup(b *testing.B) {
 	members := make([]*peer, size)
 	for i, account := range accounts {
 		n.chat(account)
-		members[i] = n.member(account, group)
+		members[i] = n.dialWith(account, groupPath(group, account), options{unchecked: true})
+		members[i].next()
+		members[i].next()
 	}
 	for i, p := range members { // the notices about those who came later, two for each
 		for range 2 * (size - 1 - i) {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -95,7 +96,7 @@ func readConversation(t *testing.T, file string) *conversation {
 			c.flags = strings.Fields(string(f.Data))
 		case "modes":
 			c.modes = nil
-			for _, mode := range strings.Fields(string(f.Data)) {
+			for mode := range strings.FieldsSeq(string(f.Data)) {
 				c.modes = append(c.modes, apptest.Mode(mode))
 			}
 		case "conversation":
@@ -118,7 +119,7 @@ func (c *conversation) replay(t *testing.T, mode apptest.Mode, seen *seen) {
 	got := r.out.String()
 	if *update {
 		c.script.Data = []byte(got)
-		must(t, os.WriteFile(c.file, txtar.Format(c.archive), 0o644)) //nolint:gosec // a file of the tree
+		must(t, os.WriteFile(c.file, txtar.Format(c.archive), 0o644))
 		return
 	}
 	if diff := cmp.Diff(strings.Split(string(c.script.Data), "\n"), strings.Split(got, "\n")); diff != "" {
@@ -233,7 +234,7 @@ func (r *replayer) finish() {
 	}
 }
 
-var timeInFrame = regexp.MustCompile(`"time":"[^"]*"`) //nolint:gochecknoglobals // never changed
+var timeInFrame = regexp.MustCompile(`"time":"[^"]*"`)
 
 // normal is a frame without what differs from run to run, and short.
 func normal(frame string) string {
@@ -404,9 +405,7 @@ func (r *replayer) bareHandshake(path string, header http.Header, plain bool) {
 			request.Header.Set(name, value)
 		}
 	}
-	for name, values := range header {
-		request.Header[name] = values
-	}
+	maps.Copy(request.Header, header)
 	response, err := r.http.Do(request)
 	if err != nil {
 		r.t.Fatal(err)

@@ -328,3 +328,42 @@ func TestFurtherDevice(t *testing.T) {
 		t.Errorf("the phone got %q", got)
 	}
 }
+
+// However many come and go at once, the last list that a group hears is the right one.
+func TestRosterOfManyAtOnce(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, setup{})
+	accounts := numbered("m", 20)
+	n.users(append(accounts, "watch")...)
+	group := n.group(append(accounts, "watch")...)
+	for _, account := range append(accounts, "watch") {
+		n.chat(account)
+	}
+	watch := n.member("watch", group)
+	peers := make([]*peer, len(accounts))
+	var coming sync.WaitGroup
+	for i, account := range accounts {
+		coming.Go(func() { peers[i] = n.dial(account, groupPath(group, account)) })
+	}
+	coming.Wait()
+	present := 1
+	for range accounts {
+		watch.next()
+		list := watch.next()
+		if present++; strings.Count(list, ",") < present-1 {
+			t.Errorf("%d are there, and the list is %s", present, list)
+		}
+	}
+	for _, p := range peers {
+		coming.Go(func() { p.cut() })
+	}
+	coming.Wait()
+	var list string
+	for range accounts {
+		watch.next()
+		list = watch.next()
+	}
+	if list != "当前群聊在线用户[WATCH]" {
+		t.Errorf("the last list is %s", list)
+	}
+}

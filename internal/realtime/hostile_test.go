@@ -78,7 +78,7 @@ func TestReaderThatNeverReads(t *testing.T) {
 	n.friends("alice", "bob")
 	n.chat("alice")
 	stuck := n.dialWith("bob", chatPath("bob"), options{hold: true, buffer: 4096})
-	alice := n.world.dial("alice", chatPath("alice"))
+	alice := n.dial("alice", chatPath("alice"))
 	large := strings.Repeat("x", 60_000)
 	for i := 0; n.isOnline("bob"); i++ {
 		if i > 2000 {
@@ -183,7 +183,7 @@ func TestStopWithStuckPeer(t *testing.T) {
 	n := startNode(t, setup{rate: 0.01, burst: 1})
 	n.users("alice", "bob", "carol")
 	n.friends("alice", "bob")
-	alice, carol := n.world.dial("alice", chatPath("alice")), n.chat("carol")
+	alice, carol := n.dial("alice", chatPath("alice")), n.chat("carol")
 	n.dialWith("bob", chatPath("bob"), options{hold: true, buffer: 4096}) // answers no close frame
 	alice.send("{")                                                       // is too fast by then
 	group := n.group("carol")

@@ -136,12 +136,16 @@ func (c *connection) store() {
 	m.stored = max(m.stored, seq)
 }
 
-// probe asks the peer whether it has read everything. The channel is closed when it has said so; when it never does, the
-// connection's end is the answer.
+// probe asks the peer whether it has read everything. The channel is closed when it has said so, or when there is nothing
+// to ask; when it never says so, the connection's end is the answer.
 func (c *connection) probe() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := probe{ping: c.mark.pings + 1, answered: make(chan struct{})}
+	if !c.stream.started { // it has been sent no message, and may be asking us the same
+		close(p.answered)
+		return p.answered
+	}
 	c.mark.probes = append(c.mark.probes, p)
 	if c.closing == nil {
 		c.push(outgoing{kind: websocket.PingMessage})

@@ -12,6 +12,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 
 	apispec "tim/api"
+	"tim/gen/api"
 )
 
 // wordless are the operations whose success is data, a document or a page, in no language.
@@ -92,10 +93,7 @@ func said(t *testing.T, s *site, operation, token, language string) string {
 	default:
 		w = s.get("/"+operation, headers...)
 	}
-	var answer struct {
-		Code    int
-		Message string
-	}
+	var answer api.Done
 	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || w.Code != http.StatusOK || answer.Code != http.StatusOK {
 		t.Errorf("%s: %d %s", operation, w.Code, w.Body)
 	}

@@ -20,8 +20,8 @@ import (
 	"tim/internal/fault"
 )
 
-// clear fails the test when a text tells more of the server than of what would be right.
-func clear(t testing.TB, f api.Failure) {
+// isClear fails the test when a text tells more of the server than of what would be right.
+func isClear(t testing.TB, f api.Failure) {
 	t.Helper()
 	message := f.Message
 	if f.Data != nil {
@@ -39,7 +39,7 @@ func clear(t testing.TB, f api.Failure) {
 func problem(t testing.TB, w *httptest.ResponseRecorder, status int, reason fault.Reason, field, problem string) {
 	t.Helper()
 	f := envelopeOf(t, w)
-	clear(t, f)
+	isClear(t, f)
 	if f.Data == nil {
 		f.Data = &api.Problem{}
 	}
@@ -182,7 +182,7 @@ func TestBodies(t *testing.T) {
 			w := s.post("/Tim/UserRegister", tt.body)
 			if tt.problem == "" {
 				f := envelopeOf(t, w)
-				clear(t, f)
+				isClear(t, f)
 				same(t, "reason", string(tt.reason), string(f.Reason))
 				return
 			}
@@ -218,17 +218,11 @@ func TestUnknownFieldsAreIgnoredInEverySpelling(t *testing.T) {
 	for i, field := range []string{`"AGE": 999`, `"Age": "x"`, `"SEX": "other"`, `"ſex": 1`, `"uſername": "a\u0000b"`, `"paſſword": "1"`, `"ACCOUNT": "all"`} {
 		account := "x" + string(rune('a'+i))
 		w := s.post("/Tim/UserRegister", `{"account": "`+account+`", "password": "123456", "username": "good", `+field+"}")
-		var answer struct {
-			Data struct {
-				Account, Username string
-				Age               int
-				Sex               *string
-			}
-		}
+		var answer api.UserDone
 		if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || w.Code != http.StatusOK {
 			t.Errorf("%s: %d %s", field, w.Code, w.Body)
 		}
-		if d := answer.Data; d.Account != account || d.Username != "good" || d.Age != 0 || d.Sex != nil {
+		if d := answer.Data; d.Account != account || d.Username != "good" || d.Age != 0 || !d.Sex.IsNull() {
 			t.Errorf("%s: got in: %s", field, w.Body)
 		}
 		if w := s.post("/Tim/UserLogin", `{"account": "`+account+`", "password": "123456"}`); w.Code != http.StatusOK {
@@ -405,7 +399,7 @@ func FuzzRegistration(f *testing.F) {
 			if got != nil {
 				t.Errorf("the gate let through what the handler can't read: %s", w.Body)
 			}
-			clear(t, envelopeOf(t, w))
+			isClear(t, envelopeOf(t, w))
 		default:
 			t.Errorf("%d %s", w.Code, w.Body)
 		}
@@ -459,7 +453,7 @@ func FuzzQuery(f *testing.F) {
 			if group != 0 {
 				t.Error("refused behind the gate")
 			}
-			clear(t, envelopeOf(t, w))
+			isClear(t, envelopeOf(t, w))
 		default:
 			t.Errorf("%q: %d %s", query, w.Code, w.Body)
 		}

@@ -105,9 +105,11 @@ func (s *site) login(t testing.TB, account string) string {
 		t.Fatalf("register: %d %s", w.Code, w.Body)
 	}
 	w := s.post("/Tim/UserLogin", credentials+"}")
-	var answer struct{ Data []struct{ Token string } }
+	var answer api.LoginDone
 	must(t, json.Unmarshal(w.Body.Bytes(), &answer))
-	return answer.Data[1].Token
+	in, err := answer.Data[1].AsToken()
+	must(t, err)
+	return in.Token
 }
 
 // envelopeOf reads a refusal.
