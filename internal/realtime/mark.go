@@ -142,7 +142,7 @@ func (c *connection) probe() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := probe{ping: c.mark.pings + 1, answered: make(chan struct{})}
-	if !c.stream.started { // it has been sent no message, and may be asking us the same
+	if !c.streams[c.conversation].started { // it has been sent no message, and may be asking us the same
 		close(p.answered)
 		return p.answered
 	}
