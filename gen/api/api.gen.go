@@ -413,9 +413,6 @@ type UserDone struct {
 	Message string `json:"message"`
 }
 
-// Range defines model for Range.
-type Range = string
-
 // BadRequest defines model for BadRequest.
 type BadRequest = Failure
 
@@ -449,9 +446,12 @@ type Unprocessable = Failure
 // UnsupportedMediaType defines model for UnsupportedMediaType.
 type UnsupportedMediaType = Failure
 
+// UploadRefused defines model for UploadRefused.
+type UploadRefused = Failure
+
 // AddFriendParams defines parameters for AddFriend.
 type AddFriendParams struct {
-	// UserAccount The callers own account.
+	// UserAccount The caller's own account.
 	UserAccount Account `form:"UserAccount" json:"UserAccount"`
 
 	// FriendAccount The account to befriend.
@@ -460,7 +460,7 @@ type AddFriendParams struct {
 
 // CreateGroupParams defines parameters for CreateGroup.
 type CreateGroupParams struct {
-	// CreateUserAccount The callers own account.
+	// CreateUserAccount The caller's own account.
 	CreateUserAccount Account `form:"CreateUserAccount" json:"CreateUserAccount"`
 
 	// GroupName A name that no other group has.
@@ -469,22 +469,22 @@ type CreateGroupParams struct {
 
 // DeleteFriendParams defines parameters for DeleteFriend.
 type DeleteFriendParams struct {
-	// UserAccount The callers own account.
+	// UserAccount The caller's own account.
 	UserAccount Account `form:"UserAccount" json:"UserAccount"`
 
-	// FriendAccount The friends account.
+	// FriendAccount The friend's account.
 	FriendAccount Account `form:"FriendAccount" json:"FriendAccount"`
 }
 
 // GetFriendsParams defines parameters for GetFriends.
 type GetFriendsParams struct {
-	// Account The callers own account.
+	// Account The caller's own account.
 	Account Account `form:"account" json:"account"`
 }
 
 // JoinGroupParams defines parameters for JoinGroup.
 type JoinGroupParams struct {
-	// UserAccount The callers own account.
+	// UserAccount The caller's own account.
 	UserAccount Account `form:"UserAccount" json:"UserAccount"`
 
 	// GroupID The group.
@@ -493,7 +493,7 @@ type JoinGroupParams struct {
 
 // LeaveGroupParams defines parameters for LeaveGroup.
 type LeaveGroupParams struct {
-	// UserAccount The callers own account.
+	// UserAccount The caller's own account.
 	UserAccount Account `form:"UserAccount" json:"UserAccount"`
 
 	// GroupID The group.
@@ -507,36 +507,24 @@ type AvatarParams struct {
 
 	// Signature HMAC-SHA256 over account and expiry, base64url.
 	Signature string `form:"signature" json:"signature"`
-
-	// Range Parts of the file, RFC 9110 section 14.
-	Range *Range `json:"Range,omitempty"`
 }
 
 // DownloadChatPicParams defines parameters for DownloadChatPic.
 type DownloadChatPicParams struct {
 	// Filename The stored name, as the upload answered it.
 	Filename string `form:"filename" json:"filename"`
-
-	// Range Parts of the file, RFC 9110 section 14.
-	Range *Range `json:"Range,omitempty"`
 }
 
 // DownloadMp3Params defines parameters for DownloadMp3.
 type DownloadMp3Params struct {
 	// Filename The stored name, as the upload answered it.
 	Filename string `form:"filename" json:"filename"`
-
-	// Range Parts of the file, RFC 9110 section 14.
-	Range *Range `json:"Range,omitempty"`
 }
 
 // DownloadMp4Params defines parameters for DownloadMp4.
 type DownloadMp4Params struct {
 	// Filename The stored name, as the upload answered it.
 	Filename string `form:"filename" json:"filename"`
-
-	// Range Parts of the file, RFC 9110 section 14.
-	Range *Range `json:"Range,omitempty"`
 }
 
 // HeadPicURLParams defines parameters for HeadPicURL.
@@ -708,7 +696,7 @@ type ServerInterface interface {
 	// UploadChatPic Upload a picture
 	// (POST /uploadchatpic)
 	UploadChatPic(ctx echo.Context) error
-	// UploadHeadPic Set ones avatar
+	// UploadHeadPic Set one's avatar
 	// (POST /uploadheadpic)
 	UploadHeadPic(ctx echo.Context, params UploadHeadPicParams) error
 	// UploadMp3 Upload music
@@ -957,23 +945,6 @@ func (w *ServerInterfaceWrapper) Avatar(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter signature: %s", err))
 	}
 
-	headers := ctx.Request().Header
-	// ------------- Optional header parameter "Range" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Range")]; found {
-		var Range Range
-		n := len(valueList)
-		if n != 1 {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Range, got %d", n))
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Range", valueList[0], &Range, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Range: %s", err))
-		}
-
-		params.Range = &Range
-	}
-
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.Avatar(ctx, account, params)
 	return err
@@ -1017,23 +988,6 @@ func (w *ServerInterfaceWrapper) DownloadChatPic(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter filename: %s", err))
 	}
 
-	headers := ctx.Request().Header
-	// ------------- Optional header parameter "Range" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Range")]; found {
-		var Range Range
-		n := len(valueList)
-		if n != 1 {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Range, got %d", n))
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Range", valueList[0], &Range, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Range: %s", err))
-		}
-
-		params.Range = &Range
-	}
-
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.DownloadChatPic(ctx, params)
 	return err
@@ -1052,23 +1006,6 @@ func (w *ServerInterfaceWrapper) DownloadMp3(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter filename: %s", err))
 	}
 
-	headers := ctx.Request().Header
-	// ------------- Optional header parameter "Range" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Range")]; found {
-		var Range Range
-		n := len(valueList)
-		if n != 1 {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Range, got %d", n))
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Range", valueList[0], &Range, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Range: %s", err))
-		}
-
-		params.Range = &Range
-	}
-
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.DownloadMp3(ctx, params)
 	return err
@@ -1085,23 +1022,6 @@ func (w *ServerInterfaceWrapper) DownloadMp4(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, true, "filename", ctx.QueryParams(), &params.Filename, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter filename: %s", err))
-	}
-
-	headers := ctx.Request().Header
-	// ------------- Optional header parameter "Range" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Range")]; found {
-		var Range Range
-		n := len(valueList)
-		if n != 1 {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Range, got %d", n))
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Range", valueList[0], &Range, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Range: %s", err))
-		}
-
-		params.Range = &Range
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -1359,6 +1279,20 @@ type UploadFailedTextResponse struct {
 	Body string
 
 	Headers UploadFailedResponseHeaders
+}
+
+type UploadRefusedResponseHeaders struct {
+	TimReason *Reason
+}
+type UploadRefusedJSONResponse struct {
+	Body Failure
+
+	Headers UploadRefusedResponseHeaders
+}
+type UploadRefusedTextResponse struct {
+	Body string
+
+	Headers UploadRefusedResponseHeaders
 }
 
 type IndexRequestObject struct {
@@ -3640,7 +3574,24 @@ func (response UploadChatPic200TextResponse) VisitUploadChatPicResponse(w http.R
 	return err
 }
 
-type UploadChatPic400TextResponse struct{ UploadFailedTextResponse }
+type UploadChatPic400JSONResponse struct{ UploadRefusedJSONResponse }
+
+func (response UploadChatPic400JSONResponse) VisitUploadChatPicResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.TimReason != nil {
+		w.Header().Set("Tim-Reason", fmt.Sprint(*response.Headers.TimReason))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UploadChatPic400TextResponse struct{ UploadRefusedTextResponse }
 
 func (response UploadChatPic400TextResponse) VisitUploadChatPicResponse(w http.ResponseWriter) error {
 
@@ -3668,14 +3619,7 @@ func (response UploadChatPic401JSONResponse) VisitUploadChatPicResponse(w http.R
 	return err
 }
 
-type UploadChatPic413ResponseHeaders struct {
-	TimReason *Reason
-}
-
-type UploadChatPic413TextResponse struct {
-	Body    string
-	Headers UploadChatPic413ResponseHeaders
-}
+type UploadChatPic413TextResponse struct{ UploadFailedTextResponse }
 
 func (response UploadChatPic413TextResponse) VisitUploadChatPicResponse(w http.ResponseWriter) error {
 
@@ -3772,7 +3716,24 @@ func (response UploadHeadPic200TextResponse) VisitUploadHeadPicResponse(w http.R
 	return err
 }
 
-type UploadHeadPic400TextResponse struct{ UploadFailedTextResponse }
+type UploadHeadPic400JSONResponse struct{ UploadRefusedJSONResponse }
+
+func (response UploadHeadPic400JSONResponse) VisitUploadHeadPicResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.TimReason != nil {
+		w.Header().Set("Tim-Reason", fmt.Sprint(*response.Headers.TimReason))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UploadHeadPic400TextResponse struct{ UploadRefusedTextResponse }
 
 func (response UploadHeadPic400TextResponse) VisitUploadHeadPicResponse(w http.ResponseWriter) error {
 
@@ -3814,14 +3775,7 @@ func (response UploadHeadPic403JSONResponse) VisitUploadHeadPicResponse(w http.R
 	return err
 }
 
-type UploadHeadPic413ResponseHeaders struct {
-	TimReason *Reason
-}
-
-type UploadHeadPic413TextResponse struct {
-	Body    string
-	Headers UploadHeadPic413ResponseHeaders
-}
+type UploadHeadPic413TextResponse struct{ UploadFailedTextResponse }
 
 func (response UploadHeadPic413TextResponse) VisitUploadHeadPicResponse(w http.ResponseWriter) error {
 
@@ -3917,7 +3871,24 @@ func (response UploadMp3200TextResponse) VisitUploadMp3Response(w http.ResponseW
 	return err
 }
 
-type UploadMp3400TextResponse struct{ UploadFailedTextResponse }
+type UploadMp3400JSONResponse struct{ UploadRefusedJSONResponse }
+
+func (response UploadMp3400JSONResponse) VisitUploadMp3Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.TimReason != nil {
+		w.Header().Set("Tim-Reason", fmt.Sprint(*response.Headers.TimReason))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UploadMp3400TextResponse struct{ UploadRefusedTextResponse }
 
 func (response UploadMp3400TextResponse) VisitUploadMp3Response(w http.ResponseWriter) error {
 
@@ -3945,14 +3916,7 @@ func (response UploadMp3401JSONResponse) VisitUploadMp3Response(w http.ResponseW
 	return err
 }
 
-type UploadMp3413ResponseHeaders struct {
-	TimReason *Reason
-}
-
-type UploadMp3413TextResponse struct {
-	Body    string
-	Headers UploadMp3413ResponseHeaders
-}
+type UploadMp3413TextResponse struct{ UploadFailedTextResponse }
 
 func (response UploadMp3413TextResponse) VisitUploadMp3Response(w http.ResponseWriter) error {
 
@@ -4048,7 +4012,24 @@ func (response UploadMp4200TextResponse) VisitUploadMp4Response(w http.ResponseW
 	return err
 }
 
-type UploadMp4400TextResponse struct{ UploadFailedTextResponse }
+type UploadMp4400JSONResponse struct{ UploadRefusedJSONResponse }
+
+func (response UploadMp4400JSONResponse) VisitUploadMp4Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.TimReason != nil {
+		w.Header().Set("Tim-Reason", fmt.Sprint(*response.Headers.TimReason))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UploadMp4400TextResponse struct{ UploadRefusedTextResponse }
 
 func (response UploadMp4400TextResponse) VisitUploadMp4Response(w http.ResponseWriter) error {
 
@@ -4076,14 +4057,7 @@ func (response UploadMp4401JSONResponse) VisitUploadMp4Response(w http.ResponseW
 	return err
 }
 
-type UploadMp4413ResponseHeaders struct {
-	TimReason *Reason
-}
-
-type UploadMp4413TextResponse struct {
-	Body    string
-	Headers UploadMp4413ResponseHeaders
-}
+type UploadMp4413TextResponse struct{ UploadFailedTextResponse }
 
 func (response UploadMp4413TextResponse) VisitUploadMp4Response(w http.ResponseWriter) error {
 
@@ -4237,7 +4211,7 @@ type StrictServerInterface interface {
 	// UploadChatPic Upload a picture
 	// (POST /uploadchatpic)
 	UploadChatPic(ctx context.Context, request UploadChatPicRequestObject) (UploadChatPicResponseObject, error)
-	// UploadHeadPic Set ones avatar
+	// UploadHeadPic Set one's avatar
 	// (POST /uploadheadpic)
 	UploadHeadPic(ctx context.Context, request UploadHeadPicRequestObject) (UploadHeadPicResponseObject, error)
 	// UploadMp3 Upload music
@@ -5006,112 +4980,112 @@ func (sh *strictHandler) UploadMp4(ctx echo.Context) error {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H39cxzFmf+/0jXfVBH4jla7kiyDVKmLsBHYkY3Pkst3Zyna3plndxvNdE+6eyRvXKoKcIADOFB1kAuE",
-	"XMgFONdVEoU7KuYC5P4Zryx+4l+46pd5251drdYr2yT6xdbszPTL08/zeV6754bjsTBiFKgUzsINpw3Y",
-	"B67/vAySd6aWmhK4uvRBeJxEkjDqLDir4DHqCyQZ2sFEVhzXEV4bQqweDQklYRw6CzXXkZ0InAWHUAkt",
-	"4M7uruuskXDqMmChGuptd60NiOt7iDURRk1MgpgDkm0sEREIU7EDHHyEBZJwvafj73BoOgvO/5vOJjVt",
-	"7opp2+OuGkGEOQ5BJhPFtAX9Q7mEuRRqFLINqEkCcNHl5TPoqVqtigR46ilUm1MDgOs4jAI1zUZHgvhe",
-	"dapWnZl1XIeodgxJHdehOFTPmO7yw7Y0EpIT2jIj5CAiRgXoAT6N/cvwoxiEVFceoxKo/hNHUUA8rIYy",
-	"/YKlZzoY9aQPzsKpatV1fCx1V00Cge8sOM9yFkfnzjquE3HWCCB0FpwwFhI1AGFE47ChFst1QhACK+o4",
-	"3bde2n/3j/sf/PRgb++bL9+3DSygvrfU4M3iOoRu44D4mym9VZOjLdeyWXhDjeLCXMBBk/EQfHR+9fmL",
-	"LmIcYRQSIQhtqYswvZ/2W1Edn2U7NGDYV02D30NKxUzTUYBJkYjO3c/fOPjqq+5Hnx589vFhi1Yc5kUm",
-	"22pEkiHf9qyYJSdhRUEoo4Z9eDr3pO5pmfEG8X2gYzNEtrD7//rh/q9e3v+XW3e/+qD7yp/ufvHzg88+",
-	"6b51J7+QlMnNDov5JvY8FlM5kXVUsm7bU6ItWAgN5ncQBAKEXdaA0C11kzKJBGlR8FGjg2RbPQ98267s",
-	"OSqBUxxMghof3Oq+/pvue7e7r77y9cu3v37nvYO9vSJP274mQYIl1MRxIBOUMVNa1H9zI/GI+IhQVDcc",
-	"oH+aOufXUZMo+CVS3VSPB6ylSXGRyWUWU38SpPjZx923fnv381vd3/+i+8HtPBFiukXZDt3kLJYwKWbg",
-	"YFYaidhrIy08yZQuMJ80iRHafibyAgJUPiaQx6KOasOLOQcq9dsKxgkOEuEfQpcm4x5M+bkHs1kpQMFS",
-	"ITyhmHcct0/+XSeMA0kizOW0UgNcwbw4aislHKJazKuhHhA5YyYzlWqxIRClyMG15iaq+QwIe/tMH0k6",
-	"TrjRZ2CEsc0CX9NX93uRyVUsiWgS3Eg46r5472Dvzv6nLx28+XL3l58pgHr3Zp79NG03FSiJXK+TwiTd",
-	"OgoICMRiKYgPOdor+4WxFcxbk5tm99VXun/4n4P/fa370X/kp6nQcFMythno7iY1Pw2yRCC2DRwRKVBA",
-	"QiKTqV3AtGOBRkxght0//upg79393/1m/90/6hm+/82Xbx7s3bl3+1b37Z91X711sPdufs5quiGmnU0s",
-	"JYSRFJOZNmNItartSWU92sYXkQBAOUu3R7h6bOBhKjr/qB7BFYpj2Wac/BjGQuO5ai1PyHvv3N6/eefg",
-	"Dx8d7L1ozBHFPL/++GDv3++990X3q3fLDC/JtoBOhIIXGdKNab3MaGaRp9aWi5qMt9T/cD0iykZnHHHY",
-	"ZltgkOIKxduYBBNCCKOo999/SSmot/buvXN7OGPFud4no7p9iID6QD0tTXgHdzRxMkWuhYxqEdvBHQUm",
-	"i0jyDsItTOhEOS3izFOUuR/S9roIWHspmXtgzPvM3pcoZEKi2qlqj6Og0ezu57fu/e6T7ts3Dz55cf/T",
-	"l7758n3cggU0pJES9lVINZHFugpBMJVzGgz36pXSLyMOzViAsHwq4ihiXIJ/AXyC17QavW+Gvfv5rf13",
-	"9vbffPHe+/9saHTv0y+6//ZGkUnTrjdD1fem1uGTRn6lwDUZGh3NnYkNoWZqSBCN4Si9fvfLD8dxlNTI",
-	"Yt2hhedFNUDtO+1ggYRkHCblOqWU1K0sWW+m3wKiiWfymEDKb19EF5fPTFFlvwVEKJBTXWFu/BFFQ+36",
-	"F6MBOCCekqEQX18B2pJtZ6GmeYLQ9Np1IqWMuOr1h9d+uL5+vVqdWl+/XlteX79+ennj/3+n30p0naVt",
-	"LDE3q6RGH3EWAZfEGJzKUhnJ3HSdWChnJoQBhjUOAuCPidRNYxz5REQB7liqhLiDhMTUT/yQH8XAO4hQ",
-	"IcH4u72T77eblW2p9IWzcM0MfSN9ijVeAE97m2c4+ECVJS/6J4yzdRwmHUuZ8xphIXYY94s8XJuZnTs1",
-	"Xxz0qUmsWM8sk/HmxlE257OG1BcHro9aA8RkG7hyh2ERUQBfS3cDUEzJj2IocuTSsXHkWUahf2EMEA5f",
-	"ldXYU7rrjHo0r0huHEJE3Xb2fBkBEzgca1z25WRciXoc9solqyyL0yiu2zLjKAIWBbCIzrQJBQHabHiG",
-	"tgIi2miHyLZx91cwbcW4BfVKGcH5UPTri3oOpV3a2hAinrEkAxqHzsI1ZZ2eqlY3+iO8rrNMArhvbBoV",
-	"GHQgcmLcl6xysaEkWnpIW8ljvWNPfi8b/rjsboc6kCJmtKnk19yM4oTK2RkDAiZMP1ObOz335Oz83Gl3",
-	"aOzeNp3gUQYrXkCUWSd6kXMSwLLCWoROfH1LLBAB3FUqzOgx7ewowSMSQqNkaOf5prNwbXh/V4Sm1PCH",
-	"1oxbtrGr6XXO9DCjqZVdWEpgznHnmDjlIuwMNIFqSDI0P4cCUGsmkNLxPmkRkxNRvrR5Wt+ob6IKmkLf",
-	"r7s2VMKFRNi+a6yGFpHarkN1HAR1F+20iddG2Pc5CAECwTbwDqNwqAk1P9fLVpTJHDI5OAicjd0it62v",
-	"RzdWdtW/F3c3clcX7G+ble9PbTxRyoCXcqZCkUTzyGtjjj1NH8nQ6RljBSoCXVlbnnqyOJcy6+L0TGEy",
-	"8+PJSKJ3+kZ4VRM5H0FMw8rC+jy+q1dwp92pGHevANbaFbxRFpM0iZXU442wbJuUnXIyHhNIv1uquaJs",
-	"tIdhvuo+e6GMhS8D9pUSFYPhwfLFTLU6UGMlsIB9E/bEwaVCU31zKBLkGey1c+EAF9XZVl1RZidJW4ZE",
-	"iBwxRsH/Sav4gSgwKBd7td1BOGUY5YpZjllUJn8jABeF2AfUVBYNZy2OQ+MAJXJooGVTYoV2bm84U4mG",
-	"jhNtBoRu5S5N0MrVKr/wfJMToP4mEZsCgqbjOi2ljjaVFZx2kqZn3GIUIbu0vfXnJt2esJkSVBvb2tRO",
-	"fv4H47BqAss283UwGgcB2wH9o8lGpg1Rtom1y6b/lpt4MwSbLFWXZmLCXhG6qSdmLwt5N9dhnLQI7emv",
-	"PCDuOgKEIIxuKsZUz/VHV91CYMxNMztZh8kv2gLLLpMhFlNBbiGEYVZQ8Zs7KLThOnHU4tiHzZR5XWeH",
-	"M9ra9HIu30YJjlyGFhGSY8OuY/qEORW46zpWElPMnqkOs5tq1sIxV1XXoXFgw5uSx1AGNHm/c6gnkTy3",
-	"qxbxel69hVivQxPMH6rPjbyaSW4MGk258z9sMHk/dARXNtdwGdzkLbICOpciszGV+lZXJj/3aqbzV9dc",
-	"9NzqzKn5RaWSG4AE0DRLaoJCqK5fL/OremZnuimbhbbzSvpXU0dY5LxypA0fZd4Y3w6jhFL9CjfHtH2r",
-	"ZXmzjx37aUb83gfn50ofZDQgFFYllrEoswB32iQwya8kANTGQmflt0HZPhIJ5m2BzKF+1a1tuKMM0nJ1",
-	"sUvFuUpvGh7WmsX2LIyuaQOHRcTZjrVCEQt8pDRbAwtAmNvQu681r6a5bEPHZiuPKBLDWYMUGN3NCYKa",
-	"mWvD5wUKD+KjiXs3Izgok3cn9Jp6MSeys6r6GiqoyuM6f3XNxOHrl55fXUPTayTUo9MeX92WemmLorSO",
-	"KtGtiZ8UkR9Ax8SXCW2y0qAui4Aaxm1gbwsB9RdSBnORVcMu0rpN/UACEMY+1i/pjOlVaKwarl+n6/SJ",
-	"J9RUgG5DwCKoPPGECazbwWuOrN9QJHSRpaCr+dW1ZW679Qqqq/t1ZSfOVKvou8Is6uMuOqUubQnc40ou",
-	"5qq1dfpd5UXhWLmqknhYgv+4KRl5bm3tkjLNZCyQhCAQxjLn4BEBiMXSYyGY6dRN77pTY8zpn/vtuXVa",
-	"t+PWz9qI1WLeMOwLWC0goHXUAimSqJYl1VI2aMKoItYKaylsHsQErkJvP3PIB+D4Ol2y9xUyKV8VtVnM",
-	"F3Vg3tpAarGFHeyzzxR7YrGs2yGapRVqbGph08VWr0eMKCBSa2o4qwE67n0Niw71cEQqHRwGG9+dLlw/",
-	"rn1iwlFTGZoCEbpOr+GITJvr9J3iL49X1hVzK/eXCi2llu0vnFtTwMMDJRJSRmJhelqxtWAx96DCeGva",
-	"vjQdEg0xkkhtGKyR0HGdbeDC4nulWtG5O/U6joiz4MxWqpVZrctlW4vvtPqnBVojKXDSC3fOdxacc9TX",
-	"OFeoVJytzpTLus+8OAQq9fvaI5Jo2mee6MnrrDAvteeGFbLkwMZZuLbhOiIOQ8w7OtevWaTQo4IJ3BIK",
-	"zkxq1tlQTRS5TUMwE+XpIGvmpopQSQtG2lBN9bnmjKxCNSBb4GqOhevmBfU3CaGClotlCPpFXYUBPoqA",
-	"F3rR1yZMoohVXIVs8Aa0QcinlbszcrrSmB06yrJww9nGQQwFQySNwGSWaxLIUBRssMaA99Sd8rdGzmbm",
-	"cz67RbWk1HdvmexMtTpOmnYmS35fK5u4VpLKEVBmVa3XaKpaSyYzuzMTwqZbdt1UDTrQOd9uPOuR58n5",
-	"c1d+fK52kZx/qgKz1Yo3E9BGuFz1/+F84OxuFCo/dHnH/s23u6//evRUcBY3LUm5ntWBtl3XmTM0K2so",
-	"pe10rv5Yv1KbWDlL9+1b+zd/3t179d6HL/aXWva7gZNIhF/pkWTGe8TYEKY2ezhh0kow/cKpw18oLS1Q",
-	"L8/MjPJyvsxDv/XUSGMslHTtus6pURb9XK7O9VR1dpTh5QpshuCzUfk5RE4MsH5MZrHM6Z9+rWJtgp5Q",
-	"plb6Ro1rYPUCpu8p3a9sDSR0CSRSNsE28A6izIeB0KrGMEGgySTg65/8pPvan48q1iNIdG2ktcpq0x4c",
-	"R6Q88Iw26khqnB3ODSbYY3zuciWdLyfXiXEieoo2jCE/qG6jf/XTPo9bt6Yqpl9djqBeRlDDpoPasA76",
-	"m3+aNY6irQvhuAeiro9JW+eLDP/7dvfVN48qo6lPP3HN+9QkCid//5HZ4NG981/9lf3FoP2kt3nAdSKk",
-	"+NYo2IerKM9wwFI5FCiLLQ1BSez7yzqAMVBlPs1kG/mEm81r2gdj1INFxCECLAltISKR19Y7F5IavH5o",
-	"XEo7Ku6kuza4hEygnMVVnuHVMR5dPZaFeJQgLaVzL8LJqJyZRveVGT6YM3Ws2ASAerb0aQAtG50hwuTG",
-	"t3EsZsb+nS+6r3/Y/fir7ltvHIOxMa77cDT7ZG4Uuco2xek35iaBlZp41lfRpa3ffPnm/q8/vvfBG7Ye",
-	"XyPp/i/2um9/sv/73977zR/KtklNctfcRbs/KhWmDN3uv0D54OWvzJQPXvvP7p1P737+Z8M4+Un1ZGEn",
-	"M6ekMtlEyhRYJLL4EKzTC3gLkNxhWe4hS9AmAJz8kuGvp+FaV0gNN1L1g0zvDtDVNDsUuDZNTdmMyQz3",
-	"w+6ZXPvHDbymr2OG3yVjpusUAGUmY2ZC76iNe0qpcxVmZePN6tLGHWfWwmSBOLFU06K8WnGzxM1fdr84",
-	"shOY1Tx+W8F5EoasoV264yAFqL6qkElZsYlXqVt9KMiUmIQoqb5I4MhkrHJo5EMAEsY1CHEgtJrxAHyB",
-	"dmxRZAftAAclqxb9KmjN4DWFKcmmGIWSwEs/kp3Nj+2vwIa01Cgf27fdfuze/PDr9z46sR/HhChFvEfe",
-	"fnwY4T+ciE2bREPtqhbIZfvjIBxbQg2deuMcd1x9NEwbkK4EbGIvSwXq6hVzWE0RkJ7NujhuOMKPirhf",
-	"GxIlJL6uQC/GzmqHRAo38lNIq+ZHKUUpVrqX6960NqPRKbo+jyyCPGihWiFCjuSovMAIPcRNuXykgND5",
-	"tMG/AmWuLanCiGpDfA59hNJ9eBx6t9AxKe7XP+y+8vG9v3x08OLrJ4r7qIo7R7z+xHSxBnqSWtly30OA",
-	"DyXEozgWAeDtw6IcV5NdVCa2oV8RZmsQC3xIgxyI0DZwIo0jkYVbEidC71khwgYFhrkUK9moTjDo0cEg",
-	"k+M+waCxMChPvH4MKuwUmTgE6X1dus40jUc+DJNGSfVhoNRTODmwYHHp0rll/dg/qqeOxO5Ju0c81CLx",
-	"OypD03xr6Skk6WmTBv9sweig2kU1b1u5eejEnzfPPXIzJyJ91EUNyM7aMqWyOjTMoQkcSYaIHEiKfL3t",
-	"YDrYpx7F9TcKb+D89N6x6RtWV+0OdIRXCN0ysTddyd3ooLo+CCUiXsyDekkuN9mV1qMzB6jCCMv20XzZ",
-	"4SdN9O08GHTOrCDUA1R76nS1qBZPz5+emTk1r1ou049mS6EYOsJD98n0j+q5C0tnplafW5o5NW/2BOTr",
-	"dXWfHRc1sID5uZgHPZmMfKFn+agFaVEsFUyPSNn+LdElhC0D4WzVp835gSPYASTELZhuhNHRT0g0r74Q",
-	"QWvcdyPauu8jFZXARcRTBNZabaY6/y2f4gM5ezJPsllj4AzX6/lzO8c118a0vA4dmDkjVVcVjVAYVHJo",
-	"pn51/vBXy47HfOiVRUsUGZWiNIQ9Vtdui07DRiSAxMLymScGatWz6uahoKFPDWvLsdRohFswXIWu7uBW",
-	"Czi6cm6QBlVTmL6BhYCC9uyfypJ6ZJg+FKavqZhUPCEGKEbbyKTU4hGdM7yNDQ2HE3sg4PQ/qJfPE2Kk",
-	"50btvzzOm5yyOhZcHEn4hwmIHodCvlFYyxwY7LWxjIg3OElBEZYSe21j7QrJAYfgLyINEbY2mSbnTyTb",
-	"64w112aUxbw0l2p7P9PG8hLxRol+mAP1dDY7TZbY8/fSzUukJyAyU52Zn6rWpmZrC7XZhercQvXU1D9d",
-	"n93++6fCH8xEK/zJNfr0nHfVPz0oaqLoSQ8r0DhGq2VyBz0PYdvCVrYlz4PInst8qOAkJzCeJSJigiRb",
-	"4Iod5dlHb2SUxdU0OzsrL0StemX4EYyZ1XOI4us5PPtBqv6xIjUjjK3nMwCPuA3QP9qRLIHe1wphleQm",
-	"wolRN1DxmwfDaPYhwdqFaPYE0k4gLYxmTyDtBNJGgLQwFtoKGg5ncw8NzuZO4OwEzsJo7gTOTuBsJAtt",
-	"m/jABgBaFtofuk06+YiSjfSkQWoQi4hItMP4ltCnsFBUX4+r1VmPhC39B9Q1G7NYImwPXekHt+cA+5eI",
-	"d+XyymHYlh2rbj/vlD9M3GR74Dr2ZNDRn5jQZ2n1bQUYlpvPncf04GIvg07Eb0sZLUxPB8zDQZsJufBk",
-	"9claksvRs/g7uwzfy/IYiuwz82kG4Hs96YIjRFMUsRuCBbEEdOXySuUhiPlAIpUuRtUd5aNqJkltTusV",
-	"sA0cByZCjaVVmDpzbQOc5mCkZHcRhJHsTOwjbA++wI9uIcn0htAkbTcAFQLZ/vHAMOdz9v6xVHywrYlV",
-	"eAyJz51LjrbS23URDsg2DIrPJTnyZAalNLEJ8vOrz18cjy59gpkeizapBLkyBO34hs5zaA78W1EIsKO/",
-	"BScZCwQKGNvSJ5INzv5zwH5nMLtfNrePYU9XIxaG481PDSwguTbymIjDeOKRHW1cQlw9K4UGmhSVHLzc",
-	"18d/zJRiygF7bXsk7Khz6/8i031/f2koCQpfYEo/TGccpEO/xDScIc+y5ETyfB+m6UFsaBy0XBZg8A5Q",
-	"c0q4D15S76JkydXDl+lnPXjupLsKWk0dUYwaXJ97Yz1CU12ZfjKnAW1CS1xQ80GGLE0w+ESTLJesXK2p",
-	"hDVGLDDLvv0w1hkgg4ypI7m3RwSpnIM2upVU+ETS2HbSKIdg9PVkDsIY/ZtMv/zLvZ++Zj429ULUmo5o",
-	"S9c2uOPk5rQkNRGmZruuYVzLq7mz5SlDJWz0YE2vXrqNZn5FA52yK9FIQXMjltY1e1RxwPpsoxdLH+kj",
-	"UGrBk29AuagBTcb1RHBTmhN502jMIU7cYKet1E07FkQrfGtrophmxNPWRR9JGlftN9EeLFgdvRrnBN6+",
-	"PfC2ChIxCmK4c2nAxiYEH0VkMxnDE+vmb8W62f/5a3e/+JMR/1Cv/YnYj2HVDMubJTI/9+jK/NyJzP/N",
-	"yvzcicyP68kMTC4VYyPp+dXXNvQ2fx32KPMX7JmuOiqSHFI/rZO/tof+jebZoaEuCliLmP90hKZ3o4lw",
-	"+rdiLKeHSKAWA4EaTLbRDu6kh9nkmkm2wve3ovdB2p1uui3lzOjNq+oq14TdeVZymJU2moSbOIfCNZCq",
-	"W9JkriD7tY7kkxLaDzL78UT2QeqSYytU3+odDuu0nklGXblbOqTFuC9yCWcTc+v9VkLGefVFE9sy0AqB",
-	"AHv0WvYdC/3xgVxhQNmUz+ZP2HeRiMAznwk0CYhFJTrmhGYK4JuyiGSHi2GR3Y3d/wsAAP//",
+	"7H39cxzFmf+/0jXfVIH5jla7kizDqlIXYSOwYxufJZfvzlK0vTOPdhvNdE+6eyRvXKoKcIADOFB1kAuE",
+	"XMgFONdVEoU7KuYC5P4Zryx+4l+46pd5251drdYr2xD9Ymt3p9+efp7P89o9NxyPhRGjQKVw6jecNmAf",
+	"uP7zMkjemVrckMDVRx+Ex0kkCaNO3VkGj1FfIMnQNiay4riO8NoQYvVoSCgJ49Cp11xHdiJw6g6hElrA",
+	"nZ0d11kh4dRlwEJ11NvvShsQ178htoEw2sAkiDkg2cYSEYEwFdvAwUdYIAnXewb+HocNp+78v+lsUdPm",
+	"VzFtR9xRM+AgIkYF6HU+jf3L8OMYhFSfPEYlUP0njqKAeFjNbPoFO1u4jsMoAPOkD079ZLXqOj6WevwN",
+	"AoHv1J1nOYujs2cc14k4awYQOnUnjIVETUAY0ThsKlK4TghC4JaiT/etl/be/dPeBz/b39395sv3bQd1",
+	"1NdKTd6QziF0CwfEX48wxyFI0+VoxFgyZDXUKO7ABRxsMB6Cj84tP3/RRYwjjEIiBKEt9SFMf0/HraiB",
+	"z7BtGjDsq67B7yGl2qrpKMCkSETn7udv7H/1VfejT/c/+7iwk5ZthOSEtsqmeZHJtpqRZMi3IyteyPFv",
+	"kc3KqGEfns49qUdaYrxJfB/o2AyRbezev3649+uX9/7l1t2vPui+8ue7X/xi/7NPum/dyW8kZXK9w2K+",
+	"jj2PxVROZB+VJNn+lOAIFkKT+R0EgQBhtzUgdFP9SJlEgrQo+KjZQbKtnge+ZXf2LJXAKQ4mQY0PbnVf",
+	"/233vdvdV1/5+uXbX7/z3v7ubpGn7ViTIMEi2sBxIBWSyDbYJS3ov7mReER8RChqGA7QX02d9Rtogyhw",
+	"I1L9qB4PWEuT4iKTSyym/iRI8fOPu2/97u7nt7p/+GX3g9t5IsR0k7Jtus5ZLGFSzMDB7DQSsddGWniS",
+	"JV1gPtkgRmj7mcgLCFD5mEAeizqqDy/mHKjUrS9hLgkOEuEfQpcNxj2Y8nMPZqtSgIKlU3eahGLecdw+",
+	"+XedMA4kiTCX082OBI5py8D3YXop4RDVY8IgGySAHhA5bRYzdVmNVxyur3NFDq71IlHdZ0DYO2b6SDJw",
+	"wo0+AyOMbRb4mr563ItMLmNJxAbBzYSj7ov39nfv7H360v6bL3d/9ZkCqHdv5tlP03ZdgZLIjTopTNK9",
+	"o4CAQCyWgviQo72yDhg7j3lrcsvsvvpK94//s/+/r3U/+o/8MhUarkvG1gM93KTWp0GWCMS2gCMiBQpI",
+	"SGSytAuYdizQiAmssPunX+/vvrv3+9/uvfsnvcL3v/nyzf3dO/du3+q+/fPuq7f2d9/Nr1ktN8S0s46l",
+	"hDCSYjLLZgypXrW1pmwz2/kCEgAoZ0f2CFePhTlMRecf1TO4QnEs24yTn8BYaDxXreUJee+d23s37+z/",
+	"8aP93ReNOaKY5zcf7+/++733vuh+9W6Z4SXZJtCJUPAiQ7ozrZcZzezd1Npy0QbjLfU/XI+IsoAZRxy2",
+	"2CYYpLhC8RYmwYQQwijqvfdfUgrqrd1779wezlhxbvTJqG4fIqA+UE9LE97GHU2cTJFrIaNaxLZxR4HJ",
+	"ApK8g3ALEzpRTos48xRl7oe0vS6CInPePTDmfWbvSxQyIVHtZLXHUdBodvfzW/d+/0n37Zv7n7y49+lL",
+	"33z5Pm5BHQ3ppIR9FVJNZLOuQhBM5ZwGw716p3RjxGEjFiAsn4o4ihiX4F8An+AVrUbvm2Hvfn5r753d",
+	"vTdfvPf+Pxsa3fv0i+6/vVFk0nTo9VCNva51+KSRXylwTYZmR3NnYkOolRoSRGM4Sq/f/fLDcRwlNbNY",
+	"D2jheUFNUPtO21ggIRmHyblOZmmX9X6PgsuHJbx7RBRS3FvAW/S4GuiEdZRSV1c98zjQLQhYBCeOkJQp",
+	"U+peFq1j2G9M0sTJe0wgikNYQBeXTk9RZQoHRCh9oYbC3Lh2ih2V+SzULDPa4YB4Co5CfP080JZsO/Wa",
+	"Fi9C08+uEym9ztWoP7r2o9XV69Xq1Orq9drS6ur1U0tr//97/Qa36yxuYYm54Qo1+4izCLgkxnZXRt9I",
+	"lrvrxEL5hSEM8FFwEAB/TKQeL+PIJyIKcMdSJcQdJCSmfuLS/TgG3kGECgkmdNC7+H4XRJnpSvU69Wtm",
+	"6mvpU6z5AnjacT/NwQeqnCLRv2Cc7eMwfl/M4gARFmKbcb/I7LWZ2bmT88VJn5zEjvWsMplvbh5laz5j",
+	"SH1x4P6oPUBMtoELZRMuIArga6BsAoop+XEMRY5cPDKOPMMo9G+M0SnDd2U59pQZcFo9mtfJNw4gou47",
+	"e76MgAnAjTUv2ziZV2JpDGtyydodxWUU922JcRQBiwJYQKfbhIIAjYbP0FZARBttE9k2kZPzmLZi3IJG",
+	"pYzgfCj69YVnh9Iu7W0IEU9bkgGNQ6d+TRn6J6vVtf5QtOsskQDuG5tGBQYd050Y9yW7XOwoCTwf0Ffy",
+	"WO/ck+/Lpj8uu9upDqSImW0q+TU3ozihcnbGgIDJJ8zU5k7NPTk7P3fKHZpksF0neJTBihcQZSGLXuSc",
+	"BLCcZy1CJ76/JcacAO4qFWb0mPYbleARCaFRMrTz/IZTvzZ8vCtCU2r4QyvGw13b0fQ6a0aY0dTKPlhK",
+	"YM5x54g45SJsDzSBakgyND+HAlB7JpDS8T5pKVOHbSBMO8g8rX9orKMKmkI/aLg26sSFRNi2NVZDi0ht",
+	"16EGDoKGi7bbxGsj7PschACBYAt4h1E40ISan+tlK8pkDpkcHATO2k6R21ZXoxvnd9S/F3fWcp8u2O/W",
+	"Kz+YWnuilAEv5UyFIonmkdfGHHuaPpKhUzPGClQEurKyNPVkcS1l1sWpmcJi5seTkUTv9M3wqiZyPhib",
+	"RuiFdR99V+/gdrtTMZ5zAay1V32jLLxrDPc0eBBh2Ta5ReWvPSaQbluquaJstgdhvho+a1DGwpcB+0qJ",
+	"isHwYPliplodqLESWMC+iSDj4FKhq741FAnyDPbauciKixpss6Eos53kV0MiRI4Yo+D/pFX8QBQYlDS+",
+	"2u4gnDKMcsUsxywok78ZgItC7GsnD0WctTgOjQOUyKGBlnWJFdq5vZFhJRo65LYeELqZ+2jif65W+YXn",
+	"NzgB6q8TsS4g2HBcp6XU0bqygtNB0kyXWwzIZB/taP1pXrcnAqkE1bqt69qxzn9hfH9NYNlmvo7r4yBg",
+	"26C/NIndtCPK1rF22fTfch2vh2DzzuqjWZiwnwhd1wuzHwspTNdhnLQI7RmvPLfgOgKEIIyuK8ZUz/UH",
+	"qt1CjNFNk2TZgMk32gLLPiZTLGbV3EI0yOyg4jd3UJTIdeKoxbEP6ynzus42Z7S17uVcvrUSHLkMLSIk",
+	"x4Zdx/QJcypwx3WsJKaYPVMdZjfVrIVjPlVdh8aBjRRLHkMZ0OT9zqGeRPLcjtrE63n1FmK9Dxtg/lBj",
+	"ruXVTPLDoNmUO//DJpP3Q0dwZXMdl8FN3iIroHMpMhtTqW93ZfJ1r2Y6d3XFRc8tz5ycX1AquQlIAE0T",
+	"ziYohBq6eZlf1bM6M0zZKrSdVzK+WjrCIueVI234KPPG+HYYJZTqV7g5pu3bLcubfezYTzPi9z44P1f6",
+	"IKMBobAssYxFmQW43SaBySMmAaA2FrrAYQuU7SORYN4myBzqV93amjvKJC1XF4dUnKv0puFhrVnsyMLo",
+	"mjZwWECcbVsrFLHAR0qzNbEAhLnNYvha82qayzZ0bOL3kCIxnDVIgdHdnCColbk2E1Gg8CA+mrh3M4KD",
+	"Mnl3Qu+pF3MiO8tqrKGCqjyuc1dXTEqjcen55RU0vUJCPTvt8TVsTZq2KIhqYmRXbaLeHyfRrYmfFJEf",
+	"QscEogndYKVBXRYBNYzbxN4mAurXUwZzkVXDLtK6TX1BAhDGPtaNdPL5KjSXDdev0lX6xBNqKUnouvLE",
+	"EyZHYSevObJxQ5HQRZaCruZX19bj7TQqqKF+byg7caZaRY8Ls6knXHRSfbS1eieUXMxVa6v0ceVF4Vi5",
+	"qpJ4WIJ/wlTfPLeyckmZZjIWSEIQCGOZc/CIAMRi6bEQzHIaZnQ9qDHm9Nf99twqbdh562dtxGohbxj2",
+	"BazqCGgDtUCKJKplSbWYTZowqoh1nrUUNg9iAleht5855ANwfJUu2t8VMilfFbVZzBd0YN7aQGqzhZ3s",
+	"s88UR2KxbNgpmq0Vam5qY9PNVs0jRhQQqT01nNUEHfe+hkWHejgilQ4Og7XHpwufT2ifmHC0oQxNgQhd",
+	"pddwRKbN57RN8ZsTlVXF3Mr9pUJLqWX7C2dXFPDwQImElJGoT08rthYs5h5UGG9N20bTIdEQI4nUhsEK",
+	"CR3X2QIuLL5XqhWdBlXNcUScujNbqVZmtS6XbS2+0+qfFmiNpMBJb9xZ36k7Z6mvca5Q9DlbnSmXdZ95",
+	"cQhU6vbaI5Jo2mee6MnrnGdeas8NqwnKgY1Tv7bmOiIOQ8w7umxCs0hhRAUTuCUUnJkst7Omuihym4Zg",
+	"JsrTQdbMTRWhkhaMtKGa6nPNGVkpbUA2wdUcC9dNA/U3CaGClooVHbqhLmgBH0XAC6PozyZMoohV3IVs",
+	"8ga0QcinlbszcubXmB06ylK/4WzhIIaCIZJGYDLLNQlkKAo2WXNAO/VLeauRE8P5nM9OUS0p9d1bcTxT",
+	"rY6T8Z7J6giulS1cK0nlCCizqtZrNFWtJZOZ3ZkJYdMtO26qBh3onGs3n/XI8+Tc2Ss/OVu7SM49VYHZ",
+	"asWbCWgzXKr6/3AucHbWCkU0ulJm7+bb3dd/M3pWPYubluRmz+hA247rzBmalXWU0nY6V8qtm9QmVhnU",
+	"ffvW3s1fdHdfvffhi/1Vq/1u4CRqCq70SDLjPWJsCFObPZgwaVGdbnDy4AalVRqq8czMKI3zFTO61VMj",
+	"zbFQHbfjOidH2fSzuZLhk9XZUaaXq1Uags9G5ecQOTHA+jGZxTKnf/q1irUJekKZWukbNa6B1QuY/k3p",
+	"fmVrIKGrSZGyCbaAdxBlPgyEVjWHCQJNJgFf//Sn3df+clixHkGiayPtVVbm9+A4IuWBZ7RRR1Lj7GBu",
+	"MMEe43OXK+l8Zb5OjBPRU7RhDPlBdRv9u5+OedS6NVUx/epyBPUygho2A9SGDdDf/dOseRhtXQjHPRB1",
+	"fUTaOl+v+d+3u6++eVgZTX36iWvepyZRg/qHj8xZme6d/+o/JFEM2k/6xAxcJ0KKb42CfbiK8jQHLJVD",
+	"gbLY0hCUxL6/pAMYA1Xm00y2kU84eOoL7YMx6sEC4hABloS2EJHIa+tDIEkNXj80LqYDKTyx2ROhrech",
+	"JWQ5k6s8xauDPLp8LIvxKElaTBdfxJNRWTMN7ys7fDBr6mCxiQAV52cQtGx2hgqTm9/akdgZe3e+6L7+",
+	"Yffjr7pvvXEE1sa4/sPhDJS5UQQrO2CoW8xNAiw18ayzootgv/nyzb3ffHzvgzfs2QYNpXu/3O2+/cne",
+	"H35377d/LDtyNskTiBftWbNUmDJ4u/9i7/2XvzJL3n/tP7t3Pr37+V8M4+QX1ZOGncyakipvEypTYJHI",
+	"4kMwTy/gTUBym2XJhyxDmyBw8k0GwJ7Ga10iNdxK1Q8yXfSsy2m2KXBtm5q6GZMa7sfd07n+jxx5zWBH",
+	"jL+LxlDXSQDKTM7MBN9RG/cUU+dqzMrmm1WmjTvPrIfJInFiq6ZlebXiyZObv+p+cWg3MKt6/Lai8yRM",
+	"WUO79HBCilB9dSGTsmMTv1L3+lCgKTEKUVJ/keCRyVnl4MiHACSMaxLiQGg94wH4Am3bssgO2gYOSlYt",
+	"/FXQigFsClOSTTEKJaGXfig7k5/bd8GKNOTITkp8t0zI7s0Pv37vo2MTckyQUsR75E3IhxECxAmMtEk0",
+	"1LRqgVyyXw5CskXU1Ok3znHH1ffYtAHpasAN7GXpQF3BYm7WKULSs9kQRw5I+FGR92tDQoXE12XoxQBa",
+	"7YBw4Vp+CWnp/Cj1KMVy9wHHCZMCjWan6P48shDyoKXqPBFyJGflBUboAa7K5UNFhc6lHX4X9Lm2pgoz",
+	"qg3xO/SdVPfhdegzQ0ekul//sPvKx/f++tH+i68fq+7Dqu4c8frT08VK6EnqZct9DwE/lBSP4lwEgLcO",
+	"CnVcTc5SmQCHbiLMASEW+JBGOhChbeBEGmcid/A68ST00RUibGRgmF9xPpvWMQo9Qihkct3HKDQWCuWJ",
+	"149ChRMjEwchfb5L15umYcmHYdUosT4IlnoKKAcWLi5eOrukH/tH9dSh2D3pt68yMa2BLjVbE9+jMjTd",
+	"t5Je7CLSq/VM6alZ1aAaRrVuW8F54MKfN889cisnIn3URU3Iri8zJbM6QMxhAziSDBE5kBT5utvBdLBP",
+	"PYr7bzTewPXpM2TTN6yu2hnoDJ8ndNNE4HRFd7ODGvpClIh4MQ8aJTnd5HRaj9IcoAojLNuHc2eH3zjR",
+	"dwJh0MW4glAPUO2pU9WiWjw1f2pm5uS86rlMP5qjhWLoDA88L9M/q+cuLJ6eWn5ucebkvDkbkK/b1WN2",
+	"XNTEAubnYh705DPyBZ/lsxakRbFUMD0iZfuPRvcS9mD1TkLcgulmGB3+LknT9IUIWuO2jWjrvi+fVHIU",
+	"EU/RTSurmer8t3yJD+SWzjzJZo3dMlxd5284HdcKG9OgOnBi5jZZXTQ0Qt1PyfWiuun8wU3LLhJ96IVD",
+	"ixQZTaGA315AbE89pwEhEkBiOPnMEwOV5Rn144GgoW8Pa8sB2vEAWcUtGK4Zl7dxqwUcXTk7SDGqJUzf",
+	"wEJAQSn2L2VRPTJMzQkz1lRMKp4QA/Sd7WRS2u6QPhfewoaGw4k9EHD6H9Tb5wkx0nOjjl8ewU3uox0L",
+	"Lg4l/MMERM9DId8orGWuVvbaWEbEG5x/oAhLib22MWKF5IBD8CtIQwR6/PLSafRUrVZFwuRaUW3uhC1I",
+	"psmlE8mZOmO6tRllMS9Nn9o5nW5jeYl4o8Q6zC16OoGdZkfs/YXpiSXSE/2Yqc7MT1VrU7O1em22Xp2r",
+	"V09O/dP12a2/fyr84Ux0nj+5Qp+e8676pwaFSBSV6UE1GfcnDfd3//UQHi0cS1v0PIjsddUHSklyMeUZ",
+	"IiImSHKcrThQnlf0oURZ3CRzSrPyQtRqVIbfu5iZOAdouZ47xR+knh8r2jLC3HrejvCIK/z+2Y6k9nub",
+	"FUIjyY8IJxbcQC1vHgyj2UcKwy5Es8f49Z3FrzCaPcavY/waAb/CWGhLZjh2zT1i2DV3jF3fYeyaO8au",
+	"Y+wayfbaIj6wAeiVBd6HHmZO3hplAzZpCBnEAiISbTO+KfRdKRQ1VuNqddYjYUv/AQ3NxiyWCNurUfox",
+	"6znA/iXiXbl8/iDIyi4/t9e056/8NrkYuI49GXT0OzX0jVd95frDMue5W5MeXAhl0AX3bSmj+vR0wDwc",
+	"tJmQ9SerT9aSTItexd/Zbfh+lmVQZJ+ZT+Pz3+8J5h8iKKKI3RQsiCWgK5fPVx6CmA8kUulmVN1R3iJn",
+	"UsjmTl0BW8BxYALNWFo9qPPKNk5pri9KjgBBGMnOxF6d8OAr8Ogmkkwf20ySagNQIZDtnwyMVj5nfz+S",
+	"egy2ObH6iyFhtrPJBVT6UC3CAdmCQWG2JIOdrKCUJjZ9fW75+Yvj0eXo09fKvrPzG7rOoRnqb0Waflu/",
+	"/E4yFggUMLap7w0bnJvngP3OYHa/bH4+gnNXzVgYjjdfNbGA5LORx0QcxhOP7ALiEuLqVSk00KSo5ODl",
+	"vt52ZJYUUw7Ya9uLW0ddW/8rqO77hVNDSVB45VT6Jj7j9xz46qnhDHmGJfeG58cwXQ9iQ+N35YL5g49p",
+	"mru8ffCSahQlS66evkxfvsFz99FV0LL1OhcQRk2ub6exjp6pfkxfbNOENqElnqV5bUIW1x9870iWElau",
+	"1lTCGiOWf2VvaBjrpo5BxtShvNZDpo5yDtroVlLxxUljG0qj3FVReP1Udl/F6G+h+tVf7/3sNfN6rRei",
+	"1nREW7pGwR0nx6ZFaQNhas7UGs61zJq7Ap4yVMJHD9b26qXbaPZXNNAruxKNFA83cml9s0cVCKzTdqhi",
+	"5tHf1WTezmVe1eSiJmwwrheCN6S5ODcNxxzgxQ322kr9tCOBtMIrsSYKakY8bdnyoaRx2b667AGj1eHL",
+	"ao7x7duDb8sgEaOgJH2Yf2ngxmb7HkVsM4m/YwPnb8bA2fvFa3e/+LMBgFBv/rHgj2HYDEuUJUI/9+gK",
+	"/dyx0P/tCv3csdCP680MzDAVAyTpVdPX1vRhfB37KPMZ7PWrOjSS3Cc/rQ/w2xH6j4Nn93u6KGAtYv7T",
+	"YZresyDC6T8tsZTe9YBaDARqMtlG27iT3jqT6yY5sN7fiz6qaA+j6b6UQ6NPmKpPuS7s4bCSW6e02STc",
+	"xEEUrsFU3ZMmcwXZF2skb3/QvpA5Miey13CX3C6hxlZtOKzSRiYZDeVy6bgW477IZZ1N4K33tQYZ5zUW",
+	"TIDLYCsEAuwladkrJ/R7AnJJ/7Iln8lfhu8iEYFn3uhnshALSnTMZcoUwDclD8khFMMiO2s7/xcAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

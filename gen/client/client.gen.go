@@ -408,9 +408,6 @@ type UserDone struct {
 	Message string `json:"message"`
 }
 
-// Range defines model for Range.
-type Range = string
-
 // BadRequest defines model for BadRequest.
 type BadRequest = Failure
 
@@ -444,9 +441,12 @@ type Unprocessable = Failure
 // UnsupportedMediaType defines model for UnsupportedMediaType.
 type UnsupportedMediaType = Failure
 
+// UploadRefused defines model for UploadRefused.
+type UploadRefused = Failure
+
 // AddFriendParams defines parameters for AddFriend.
 type AddFriendParams struct {
-	// UserAccount The callers own account.
+	// UserAccount The caller's own account.
 	UserAccount Account `form:"UserAccount" json:"UserAccount"`
 
 	// FriendAccount The account to befriend.
@@ -455,7 +455,7 @@ type AddFriendParams struct {
 
 // CreateGroupParams defines parameters for CreateGroup.
 type CreateGroupParams struct {
-	// CreateUserAccount The callers own account.
+	// CreateUserAccount The caller's own account.
 	CreateUserAccount Account `form:"CreateUserAccount" json:"CreateUserAccount"`
 
 	// GroupName A name that no other group has.
@@ -464,22 +464,22 @@ type CreateGroupParams struct {
 
 // DeleteFriendParams defines parameters for DeleteFriend.
 type DeleteFriendParams struct {
-	// UserAccount The callers own account.
+	// UserAccount The caller's own account.
 	UserAccount Account `form:"UserAccount" json:"UserAccount"`
 
-	// FriendAccount The friends account.
+	// FriendAccount The friend's account.
 	FriendAccount Account `form:"FriendAccount" json:"FriendAccount"`
 }
 
 // GetFriendsParams defines parameters for GetFriends.
 type GetFriendsParams struct {
-	// Account The callers own account.
+	// Account The caller's own account.
 	Account Account `form:"account" json:"account"`
 }
 
 // JoinGroupParams defines parameters for JoinGroup.
 type JoinGroupParams struct {
-	// UserAccount The callers own account.
+	// UserAccount The caller's own account.
 	UserAccount Account `form:"UserAccount" json:"UserAccount"`
 
 	// GroupID The group.
@@ -488,7 +488,7 @@ type JoinGroupParams struct {
 
 // LeaveGroupParams defines parameters for LeaveGroup.
 type LeaveGroupParams struct {
-	// UserAccount The callers own account.
+	// UserAccount The caller's own account.
 	UserAccount Account `form:"UserAccount" json:"UserAccount"`
 
 	// GroupID The group.
@@ -502,36 +502,24 @@ type AvatarParams struct {
 
 	// Signature HMAC-SHA256 over account and expiry, base64url.
 	Signature string `form:"signature" json:"signature"`
-
-	// Range Parts of the file, RFC 9110 section 14.
-	Range *Range `json:"Range,omitempty"`
 }
 
 // DownloadChatPicParams defines parameters for DownloadChatPic.
 type DownloadChatPicParams struct {
 	// Filename The stored name, as the upload answered it.
 	Filename string `form:"filename" json:"filename"`
-
-	// Range Parts of the file, RFC 9110 section 14.
-	Range *Range `json:"Range,omitempty"`
 }
 
 // DownloadMp3Params defines parameters for DownloadMp3.
 type DownloadMp3Params struct {
 	// Filename The stored name, as the upload answered it.
 	Filename string `form:"filename" json:"filename"`
-
-	// Range Parts of the file, RFC 9110 section 14.
-	Range *Range `json:"Range,omitempty"`
 }
 
 // DownloadMp4Params defines parameters for DownloadMp4.
 type DownloadMp4Params struct {
 	// Filename The stored name, as the upload answered it.
 	Filename string `form:"filename" json:"filename"`
-
-	// Range Parts of the file, RFC 9110 section 14.
-	Range *Range `json:"Range,omitempty"`
 }
 
 // HeadPicURLParams defines parameters for HeadPicURL.
@@ -785,7 +773,7 @@ type ClientInterface interface {
 
 	// LeaveGroup Leave a group
 	//
-	// When the owner leaves, the oldest member inherits. The accounts sockets of this group are closed.
+	// When the owner leaves, the oldest member inherits. The account's sockets of this group are closed.
 	//
 	// Corresponds with POST /Tim/leaveGroup (the `LeaveGroup` operationId).
 	LeaveGroup(ctx context.Context, params *LeaveGroupParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -824,21 +812,21 @@ type ClientInterface interface {
 
 	// DownloadChatPic Download a picture
 	//
-	// An attachment, streamed; Range and conditional requests are honoured.
+	// An attachment, streamed. Range (RFC 9110 section 14) and conditional requests are honoured.
 	//
 	// Corresponds with GET /downloadchatpic (the `DownloadChatPic` operationId).
 	DownloadChatPic(ctx context.Context, params *DownloadChatPicParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DownloadMp3 Download music
 	//
-	// An attachment, streamed; Range and conditional requests are honoured.
+	// An attachment, streamed. Range (RFC 9110 section 14) and conditional requests are honoured.
 	//
 	// Corresponds with GET /downloadmp3 (the `DownloadMp3` operationId).
 	DownloadMp3(ctx context.Context, params *DownloadMp3Params, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DownloadMp4 Download a video
 	//
-	// An attachment, streamed; Range and conditional requests are honoured.
+	// An attachment, streamed. Range (RFC 9110 section 14) and conditional requests are honoured.
 	//
 	// Corresponds with GET /downloadmp4 (the `DownloadMp4` operationId).
 	DownloadMp4(ctx context.Context, params *DownloadMp4Params, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -879,7 +867,7 @@ type ClientInterface interface {
 	// Corresponds with POST /uploadchatpic (the `UploadChatPic` operationId).
 	UploadChatPicWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// UploadHeadPicWithBody Set ones avatar
+	// UploadHeadPicWithBody Set one's avatar
 	//
 	// The bytes decide the type, not the name or the header. Streamed; a broken upload leaves nothing behind.
 	//
@@ -1102,7 +1090,7 @@ func (c *Client) JoinGroup(ctx context.Context, params *JoinGroupParams, reqEdit
 
 // LeaveGroup Leave a group
 //
-// When the owner leaves, the oldest member inherits. The accounts sockets of this group are closed.
+// When the owner leaves, the oldest member inherits. The account's sockets of this group are closed.
 //
 // Corresponds with POST /Tim/leaveGroup (the `LeaveGroup` operationId).
 func (c *Client) LeaveGroup(ctx context.Context, params *LeaveGroupParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1211,7 +1199,7 @@ func (c *Client) DocsAsset(ctx context.Context, asset string, reqEditors ...Requ
 
 // DownloadChatPic Download a picture
 //
-// An attachment, streamed; Range and conditional requests are honoured.
+// An attachment, streamed. Range (RFC 9110 section 14) and conditional requests are honoured.
 //
 // Corresponds with GET /downloadchatpic (the `DownloadChatPic` operationId).
 func (c *Client) DownloadChatPic(ctx context.Context, params *DownloadChatPicParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1228,7 +1216,7 @@ func (c *Client) DownloadChatPic(ctx context.Context, params *DownloadChatPicPar
 
 // DownloadMp3 Download music
 //
-// An attachment, streamed; Range and conditional requests are honoured.
+// An attachment, streamed. Range (RFC 9110 section 14) and conditional requests are honoured.
 //
 // Corresponds with GET /downloadmp3 (the `DownloadMp3` operationId).
 func (c *Client) DownloadMp3(ctx context.Context, params *DownloadMp3Params, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1245,7 +1233,7 @@ func (c *Client) DownloadMp3(ctx context.Context, params *DownloadMp3Params, req
 
 // DownloadMp4 Download a video
 //
-// An attachment, streamed; Range and conditional requests are honoured.
+// An attachment, streamed. Range (RFC 9110 section 14) and conditional requests are honoured.
 //
 // Corresponds with GET /downloadmp4 (the `DownloadMp4` operationId).
 func (c *Client) DownloadMp4(ctx context.Context, params *DownloadMp4Params, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1356,7 +1344,7 @@ func (c *Client) UploadChatPicWithBody(ctx context.Context, contentType string, 
 	return c.Client.Do(req)
 }
 
-// UploadHeadPicWithBody Set ones avatar
+// UploadHeadPicWithBody Set one's avatar
 //
 // The bytes decide the type, not the name or the header. Streamed; a broken upload leaves nothing behind.
 //
@@ -2030,21 +2018,6 @@ func NewAvatarRequest(server string, account string, params *AvatarParams) (*htt
 		return nil, err
 	}
 
-	if params != nil {
-
-		if params.Range != nil {
-			var headerParam0 string
-
-			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Range", *params.Range, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
-			if err != nil {
-				return nil, err
-			}
-
-			req.Header.Set("Range", headerParam0)
-		}
-
-	}
-
 	return req, nil
 }
 
@@ -2156,21 +2129,6 @@ func NewDownloadChatPicRequest(server string, params *DownloadChatPicParams) (*h
 		return nil, err
 	}
 
-	if params != nil {
-
-		if params.Range != nil {
-			var headerParam0 string
-
-			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Range", *params.Range, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
-			if err != nil {
-				return nil, err
-			}
-
-			req.Header.Set("Range", headerParam0)
-		}
-
-	}
-
 	return req, nil
 }
 
@@ -2221,21 +2179,6 @@ func NewDownloadMp3Request(server string, params *DownloadMp3Params) (*http.Requ
 		return nil, err
 	}
 
-	if params != nil {
-
-		if params.Range != nil {
-			var headerParam0 string
-
-			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Range", *params.Range, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
-			if err != nil {
-				return nil, err
-			}
-
-			req.Header.Set("Range", headerParam0)
-		}
-
-	}
-
 	return req, nil
 }
 
@@ -2284,21 +2227,6 @@ func NewDownloadMp4Request(server string, params *DownloadMp4Params) (*http.Requ
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
-	}
-
-	if params != nil {
-
-		if params.Range != nil {
-			var headerParam0 string
-
-			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Range", *params.Range, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
-			if err != nil {
-				return nil, err
-			}
-
-			req.Header.Set("Range", headerParam0)
-		}
-
 	}
 
 	return req, nil
@@ -2748,7 +2676,7 @@ type ClientWithResponsesInterface interface {
 
 	// LeaveGroupWithResponse Leave a group
 	//
-	// When the owner leaves, the oldest member inherits. The accounts sockets of this group are closed.
+	// When the owner leaves, the oldest member inherits. The account's sockets of this group are closed.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -2801,7 +2729,7 @@ type ClientWithResponsesInterface interface {
 
 	// DownloadChatPicWithResponse Download a picture
 	//
-	// An attachment, streamed; Range and conditional requests are honoured.
+	// An attachment, streamed. Range (RFC 9110 section 14) and conditional requests are honoured.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -2810,7 +2738,7 @@ type ClientWithResponsesInterface interface {
 
 	// DownloadMp3WithResponse Download music
 	//
-	// An attachment, streamed; Range and conditional requests are honoured.
+	// An attachment, streamed. Range (RFC 9110 section 14) and conditional requests are honoured.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -2819,7 +2747,7 @@ type ClientWithResponsesInterface interface {
 
 	// DownloadMp4WithResponse Download a video
 	//
-	// An attachment, streamed; Range and conditional requests are honoured.
+	// An attachment, streamed. Range (RFC 9110 section 14) and conditional requests are honoured.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -2872,7 +2800,7 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /uploadchatpic (the `UploadChatPic` operationId).
 	UploadChatPicWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UploadChatPicResponse, error)
 
-	// UploadHeadPicWithBodyWithResponse Set ones avatar
+	// UploadHeadPicWithBodyWithResponse Set one's avatar
 	//
 	// The bytes decide the type, not the name or the header. Streamed; a broken upload leaves nothing behind.
 	//
@@ -3762,11 +3690,11 @@ type APIFramesYamlResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// YAML200 the response for an HTTP 200 `application/yaml` response
-	YAML200 *string
+	YAML200 *map[string]interface{}
 }
 
 // GetYAML200 returns the response for an HTTP 200 `application/yaml` response
-func (r APIFramesYamlResponse) GetYAML200() *string {
+func (r APIFramesYamlResponse) GetYAML200() *map[string]interface{} {
 	return r.YAML200
 }
 
@@ -3803,11 +3731,11 @@ type APIOpenapiYamlResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// YAML200 the response for an HTTP 200 `application/yaml` response
-	YAML200 *string
+	YAML200 *map[string]interface{}
 }
 
 // GetYAML200 returns the response for an HTTP 200 `application/yaml` response
-func (r APIOpenapiYamlResponse) GetYAML200() *string {
+func (r APIOpenapiYamlResponse) GetYAML200() *map[string]interface{} {
 	return r.YAML200
 }
 
@@ -3844,11 +3772,11 @@ type AsyncapiYamlResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// YAML200 the response for an HTTP 200 `application/yaml` response
-	YAML200 *string
+	YAML200 *map[string]interface{}
 }
 
 // GetYAML200 returns the response for an HTTP 200 `application/yaml` response
-func (r AsyncapiYamlResponse) GetYAML200() *string {
+func (r AsyncapiYamlResponse) GetYAML200() *map[string]interface{} {
 	return r.YAML200
 }
 
@@ -4481,11 +4409,11 @@ type OpenapiYamlResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// YAML200 the response for an HTTP 200 `application/yaml` response
-	YAML200 *string
+	YAML200 *map[string]interface{}
 }
 
 // GetYAML200 returns the response for an HTTP 200 `application/yaml` response
-func (r OpenapiYamlResponse) GetYAML200() *string {
+func (r OpenapiYamlResponse) GetYAML200() *map[string]interface{} {
 	return r.YAML200
 }
 
@@ -4594,6 +4522,8 @@ type UploadChatPicResponse503Headers struct {
 type UploadChatPicResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *UploadRefused
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// Headers400 the parsed response headers for an HTTP 400 response
@@ -4606,6 +4536,11 @@ type UploadChatPicResponse struct {
 	Headers500 *UploadChatPicResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *UploadChatPicResponse503Headers
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r UploadChatPicResponse) GetJSON400() *UploadRefused {
+	return r.JSON400
 }
 
 // GetJSON401 returns the response for an HTTP 401 `application/json` response
@@ -4670,6 +4605,8 @@ type UploadHeadPicResponse503Headers struct {
 type UploadHeadPicResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *UploadRefused
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
@@ -4684,6 +4621,11 @@ type UploadHeadPicResponse struct {
 	Headers500 *UploadHeadPicResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *UploadHeadPicResponse503Headers
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r UploadHeadPicResponse) GetJSON400() *UploadRefused {
+	return r.JSON400
 }
 
 // GetJSON401 returns the response for an HTTP 401 `application/json` response
@@ -4753,6 +4695,8 @@ type UploadMp3Response503Headers struct {
 type UploadMp3Response struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *UploadRefused
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// Headers400 the parsed response headers for an HTTP 400 response
@@ -4765,6 +4709,11 @@ type UploadMp3Response struct {
 	Headers500 *UploadMp3Response500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *UploadMp3Response503Headers
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r UploadMp3Response) GetJSON400() *UploadRefused {
+	return r.JSON400
 }
 
 // GetJSON401 returns the response for an HTTP 401 `application/json` response
@@ -4829,6 +4778,8 @@ type UploadMp4Response503Headers struct {
 type UploadMp4Response struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *UploadRefused
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// Headers400 the parsed response headers for an HTTP 400 response
@@ -4841,6 +4792,11 @@ type UploadMp4Response struct {
 	Headers500 *UploadMp4Response500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *UploadMp4Response503Headers
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r UploadMp4Response) GetJSON400() *UploadRefused {
+	return r.JSON400
 }
 
 // GetJSON401 returns the response for an HTTP 401 `application/json` response
@@ -5042,7 +4998,7 @@ func (c *ClientWithResponses) JoinGroupWithResponse(ctx context.Context, params 
 
 // LeaveGroupWithResponse Leave a group
 //
-// When the owner leaves, the oldest member inherits. The accounts sockets of this group are closed.
+// When the owner leaves, the oldest member inherits. The account's sockets of this group are closed.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -5137,7 +5093,7 @@ func (c *ClientWithResponses) DocsAssetWithResponse(ctx context.Context, asset s
 
 // DownloadChatPicWithResponse Download a picture
 //
-// An attachment, streamed; Range and conditional requests are honoured.
+// An attachment, streamed. Range (RFC 9110 section 14) and conditional requests are honoured.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -5152,7 +5108,7 @@ func (c *ClientWithResponses) DownloadChatPicWithResponse(ctx context.Context, p
 
 // DownloadMp3WithResponse Download music
 //
-// An attachment, streamed; Range and conditional requests are honoured.
+// An attachment, streamed. Range (RFC 9110 section 14) and conditional requests are honoured.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -5167,7 +5123,7 @@ func (c *ClientWithResponses) DownloadMp3WithResponse(ctx context.Context, param
 
 // DownloadMp4WithResponse Download a video
 //
-// An attachment, streamed; Range and conditional requests are honoured.
+// An attachment, streamed. Range (RFC 9110 section 14) and conditional requests are honoured.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -5262,7 +5218,7 @@ func (c *ClientWithResponses) UploadChatPicWithBodyWithResponse(ctx context.Cont
 	return ParseUploadChatPicResponse(rsp)
 }
 
-// UploadHeadPicWithBodyWithResponse Set ones avatar
+// UploadHeadPicWithBodyWithResponse Set one's avatar
 //
 // The bytes decide the type, not the name or the header. Streamed; a broken upload leaves nothing behind.
 //
@@ -6090,7 +6046,7 @@ func ParseAPIFramesYamlResponse(rsp *http.Response) (*APIFramesYamlResponse, err
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "yaml") && rsp.StatusCode == 200:
-		var dest string
+		var dest map[string]interface{}
 		if err := yaml.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -6116,7 +6072,7 @@ func ParseAPIOpenapiYamlResponse(rsp *http.Response) (*APIOpenapiYamlResponse, e
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "yaml") && rsp.StatusCode == 200:
-		var dest string
+		var dest map[string]interface{}
 		if err := yaml.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -6142,7 +6098,7 @@ func ParseAsyncapiYamlResponse(rsp *http.Response) (*AsyncapiYamlResponse, error
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "yaml") && rsp.StatusCode == 200:
-		var dest string
+		var dest map[string]interface{}
 		if err := yaml.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -6737,7 +6693,7 @@ func ParseOpenapiYamlResponse(rsp *http.Response) (*OpenapiYamlResponse, error) 
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "yaml") && rsp.StatusCode == 200:
-		var dest string
+		var dest map[string]interface{}
 		if err := yaml.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -6795,12 +6751,22 @@ func ParseUploadChatPicResponse(rsp *http.Response) (*UploadChatPicResponse, err
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest UploadRefused
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
 		var dest Unauthorized
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
 		response.JSON401 = &dest
+
+	case rsp.StatusCode == 400:
+		// Content-type (text/plain) unsupported
 
 	}
 
@@ -6874,6 +6840,13 @@ func ParseUploadHeadPicResponse(rsp *http.Response) (*UploadHeadPicResponse, err
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest UploadRefused
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
 		var dest Unauthorized
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -6887,6 +6860,9 @@ func ParseUploadHeadPicResponse(rsp *http.Response) (*UploadHeadPicResponse, err
 			return nil, err
 		}
 		response.JSON403 = &dest
+
+	case rsp.StatusCode == 400:
+		// Content-type (text/plain) unsupported
 
 	}
 
@@ -6960,12 +6936,22 @@ func ParseUploadMp3Response(rsp *http.Response) (*UploadMp3Response, error) {
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest UploadRefused
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
 		var dest Unauthorized
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
 		response.JSON401 = &dest
+
+	case rsp.StatusCode == 400:
+		// Content-type (text/plain) unsupported
 
 	}
 
@@ -7039,12 +7025,22 @@ func ParseUploadMp4Response(rsp *http.Response) (*UploadMp4Response, error) {
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest UploadRefused
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
 		var dest Unauthorized
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
 		response.JSON401 = &dest
+
+	case rsp.StatusCode == 400:
+		// Content-type (text/plain) unsupported
 
 	}
 

@@ -34,7 +34,7 @@ type Settings struct {
 	AllowedOrigins []string      `help:"Origins whose pages may use the server: https://chat.example.org, localhost (any port), or * for all." env:"TIM_ALLOWED_ORIGINS" default:"localhost"`
 	TrustedProxies []string      `help:"Addresses or ranges of proxies whose X-Forwarded-For, -Proto and -Host count." env:"TIM_TRUSTED_PROXIES" placeholder:"CIDR"`
 	AllowStrangers bool          `help:"Let accounts that are no friends write to each other." env:"TIM_ALLOW_STRANGERS"`
-	Always200      bool          `name:"always-200" help:"Answer HTTP 200 whatever happens, as the original did." env:"TIM_ALWAYS_200"`
+	Always200      bool          `name:"always-200" help:"Answer HTTP 200 to every /Tim request and in the texts of the file routes, as the original did." env:"TIM_ALWAYS_200"`
 	Language       string        `help:"Of messages, unless a request asks otherwise: zh or en." env:"TIM_LANGUAGE" enum:"zh,en" default:"zh"`
 	Timezone       string        `help:"Zone of the time in messages and file names, like Asia/Shanghai." env:"TIM_TIMEZONE" default:"Local"`
 	LogFormat      string        `help:"text or json." env:"TIM_LOG_FORMAT" enum:"text,json" default:"text"`

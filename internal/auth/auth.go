@@ -33,6 +33,9 @@ const (
 	maxDevice = 200
 )
 
+// AccountKey is where a handler that authenticates for itself leaves the account, in echo's context, for the log.
+const AccountKey = "tim.account"
+
 // Session is an authenticated login.
 type Session struct {
 	Account string

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
+
+	"golang.org/x/text/unicode/norm"
 
 	"tim/gen/db"
 	"tim/internal/fault"
@@ -17,6 +20,10 @@ import (
 func (s *Service) CreateGroup(ctx context.Context, caller, account, name string) (int32, error) {
 	if err := own(caller, account); err != nil {
 		return 0, err
+	}
+	name = strings.TrimSpace(norm.NFC.String(name)) // which some databases would overlook in comparing
+	if name == "" {
+		return 0, fault.Invalid(fault.InvalidParameter, "GroupName", "must not be blank")
 	}
 	var group int32
 	err := s.DB.Tx(ctx, func(tx *store.Tx) error {

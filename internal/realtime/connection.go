@@ -87,8 +87,8 @@ type outgoing struct {
 func (h *Hub) newConnection(k kind, id string, session auth.Session) *connection {
 	c := &connection{hub: h, id: id, kind: k, account: session.Account, session: session, ended: make(chan struct{})}
 	c.idle = sync.NewCond(&c.mu)
-	if h.SendRate > 0 {
-		c.limiter = rate.NewLimiter(rate.Limit(h.SendRate), max(1, h.SendBurst))
+	if h.SendRate > 0 && h.SendBurst > 0 {
+		c.limiter = rate.NewLimiter(rate.Limit(h.SendRate), h.SendBurst)
 	}
 	return c
 }

@@ -117,6 +117,7 @@ func (h *Hub) accept(c echo.Context, describe func(auth.Session) (*connection, f
 	if err != nil {
 		return err
 	}
+	c.Set(auth.AccountKey, session.Account)
 	conn, f, err := describe(session)
 	if err != nil {
 		return err

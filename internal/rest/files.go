@@ -21,35 +21,41 @@ func (h *handlers) UploadHeadPic(ctx context.Context, r api.UploadHeadPicRequest
 	account := requestOf(ctx).session.Account
 	form := files.NewForm(r.Body, func(fields map[string]string) error {
 		name, inForm := fields["username"]
-		if r.Params.Username != nil {
-			name = *r.Params.Username
-		} else if !inForm {
+		if !inForm && r.Params.Username == nil {
 			return fault.Invalid(fault.MalformedUpload, "username", "is missing")
 		}
-		return h.chat.OwnName(ctx, account, name)
+		if inForm {
+			if err := h.chat.OwnName(ctx, account, name); err != nil {
+				return err
+			}
+		}
+		if r.Params.Username != nil {
+			return h.chat.OwnName(ctx, account, *r.Params.Username)
+		}
+		return nil
 	})
 	if err := h.files.SaveAvatar(ctx, account, patient(ctx, form)); err != nil {
 		return nil, err
 	}
-	return api.UploadHeadPic200TextResponse(say(ctx, uploaded)), nil
+	return text(say(ctx, uploaded)), nil
 }
 
 // UploadChatPic stores a picture.
 func (h *handlers) UploadChatPic(ctx context.Context, r api.UploadChatPicRequestObject) (api.UploadChatPicResponseObject, error) {
 	name, err := h.save(ctx, files.Picture(), r.Body)
-	return api.UploadChatPic200TextResponse(name), err
+	return text(name), err
 }
 
 // UploadMp3 stores music.
 func (h *handlers) UploadMp3(ctx context.Context, r api.UploadMp3RequestObject) (api.UploadMp3ResponseObject, error) {
 	name, err := h.save(ctx, files.Audio(), r.Body)
-	return api.UploadMp3200TextResponse(name), err
+	return text(name), err
 }
 
 // UploadMp4 stores a video.
 func (h *handlers) UploadMp4(ctx context.Context, r api.UploadMp4RequestObject) (api.UploadMp4ResponseObject, error) {
 	name, err := h.save(ctx, files.Video(), r.Body)
-	return api.UploadMp4200TextResponse(name), err
+	return text(name), err
 }
 
 func (h *handlers) save(ctx context.Context, kind files.Kind, parts *multipart.Reader) (string, error) {
@@ -120,7 +126,7 @@ func (h *handlers) HeadPicURL(ctx context.Context, r api.HeadPicURLRequestObject
 	}
 	expires, signature := h.files.SignAvatar(owner.Account)
 	query := url.Values{"expires": {strconv.FormatInt(expires, 10)}, "signature": {signature}}
-	return api.HeadPicURL200TextResponse(h.proxies.base(requestOf(ctx).http) + "/avatar/" + url.PathEscape(owner.Account) + "?" + query.Encode()), nil
+	return text(h.proxies.base(requestOf(ctx).http) + "/avatar/" + url.PathEscape(owner.Account) + "?" + query.Encode()), nil
 }
 
 // Avatar sends the picture that a signed link names.
@@ -210,3 +216,27 @@ func (g *rangeGuard) Write(p []byte) (int, error) {
 
 // Unwrap lets http.ResponseController reach the connection.
 func (g *rangeGuard) Unwrap() http.ResponseWriter { return g.ResponseWriter }
+
+// text is a success of the file routes, whose generated types leave the charset out: Chinese needs it.
+type text string
+
+func (t text) visit(w http.ResponseWriter) error {
+	w.Header().Set("Content-Type", "text/plain; charset=UTF-8")
+	_, err := io.WriteString(w, string(t))
+	return err
+}
+
+// VisitUploadHeadPicResponse, and its like below, make a text the answer of every route that answers one.
+func (t text) VisitUploadHeadPicResponse(w http.ResponseWriter) error { return t.visit(w) }
+
+// VisitUploadChatPicResponse see VisitUploadHeadPicResponse.
+func (t text) VisitUploadChatPicResponse(w http.ResponseWriter) error { return t.visit(w) }
+
+// VisitUploadMp3Response see VisitUploadHeadPicResponse.
+func (t text) VisitUploadMp3Response(w http.ResponseWriter) error { return t.visit(w) }
+
+// VisitUploadMp4Response see VisitUploadHeadPicResponse.
+func (t text) VisitUploadMp4Response(w http.ResponseWriter) error { return t.visit(w) }
+
+// VisitHeadPicURLResponse see VisitUploadHeadPicResponse.
+func (t text) VisitHeadPicURLResponse(w http.ResponseWriter) error { return t.visit(w) }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"regexp"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -63,12 +64,15 @@ func (p Proxies) base(r *http.Request) string {
 		if forwarded := first(r.Header.Get("X-Forwarded-Proto")); forwarded == "https" || forwarded == "http" {
 			scheme = forwarded
 		}
-		if forwarded := first(r.Header.Get("X-Forwarded-Host")); forwarded != "" {
+		if forwarded := first(r.Header.Get("X-Forwarded-Host")); hostname.MatchString(forwarded) {
 			host = forwarded
 		}
 	}
 	return scheme + "://" + host
 }
+
+// hostname is what a Host may be: a name or address, with a port or not.
+var hostname = regexp.MustCompile(`^[A-Za-z0-9._-]+(:\d+)?$|^\[[0-9A-Fa-f:.]+\](:\d+)?$`)
 
 func (p Proxies) trusts(remote string) bool {
 	peer, err := netip.ParseAddrPort(remote)

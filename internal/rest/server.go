@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -123,13 +124,17 @@ func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		if route == "" {
 			route = "none"
 		}
-		s.took.WithLabelValues(route, http.StatusText(status)).Observe(took.Seconds())
+		s.took.WithLabelValues(route, strconv.Itoa(status)).Observe(took.Seconds())
 		attributes := []slog.Attr{
-			slog.String("request", r.id), slog.String("method", c.Request().Method), slog.String("path", c.Request().URL.Path),
+			slog.String("request", r.id), slog.String("method", c.Request().Method), slog.String("path", clip(c.Request().URL.Path)),
 			slog.Int("status", status), slog.Duration("took", took), slog.Int64("bytes", c.Response().Size), slog.String("from", r.address),
 		}
-		if r.session.Account != "" {
-			attributes = append(attributes, slog.String("account", r.session.Account))
+		account := r.session.Account
+		if account == "" {
+			account, _ = c.Get(auth.AccountKey).(string)
+		}
+		if account != "" {
+			attributes = append(attributes, slog.String("account", account))
 		}
 		if reason, ok := c.Get(reasonKey).(string); ok {
 			attributes = append(attributes, slog.String("reason", reason))
@@ -137,6 +142,16 @@ func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		s.log.LogAttrs(context.WithoutCancel(c.Request().Context()), slog.LevelInfo, "request", attributes...)
 		return nil
 	}
+}
+
+// maxLoggedPath bounds what of a path the log shows, in bytes.
+const maxLoggedPath = 256
+
+func clip(path string) string {
+	if len(path) > maxLoggedPath {
+		return path[:maxLoggedPath] + "…"
+	}
+	return path
 }
 
 // recoverPanics turns a panic into an answer and a line in the log; the server lives on.
