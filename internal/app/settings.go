@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strings"
 	"time"
 	_ "time/tzdata" // TIM_TIMEZONE works on machines without a zone database
 
@@ -97,6 +98,15 @@ func (s *Settings) validateNodes() error {
 		}
 		if s.S3Endpoint == "" {
 			errs = append(errs, errors.New("TIM_S3_ENDPOINT must be set when TIM_MYSQL_DSN and TIM_REDIS_URL are: all nodes need the same files"))
+		}
+	}
+	if u, err := url.Parse(s.S3Endpoint); s.S3Endpoint != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+		errs = append(errs, fmt.Errorf("TIM_S3_ENDPOINT is %q and must be like https://s3.example.org or http://10.0.0.7:9000", s.S3Endpoint))
+	}
+	for _, one := range strings.Split(s.RedisURL, ",") {
+		if u, err := url.Parse(strings.TrimSpace(one)); s.RedisURL != "" && (err != nil || u.Scheme != "redis" && u.Scheme != "rediss" || u.Host == "") {
+			errs = append(errs, errors.New("TIM_REDIS_URL must be like redis://10.0.0.7:6379, or several such, separated by commas"))
+			break
 		}
 	}
 	if s.S3Endpoint != "" && (s.S3AccessKey == "" || s.S3SecretKey == "" || s.S3Bucket == "") {

@@ -109,6 +109,22 @@ func TestOldestMemberInherits(t *testing.T) {
 	})
 }
 
+// Names differ as people see them: not by blanks around them, nor by how an accent is written.
+func TestGroupNamesAreNormalised(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, h *house) {
+		h.register(t, "alice")
+		h.group(t, " caf\u00e9 ", "alice")
+		for _, name := range []string{"caf\u00e9", "cafe\u0301", "caf\u00e9   "} {
+			_, err := h.CreateGroup(t.Context(), "alice", "alice", name)
+			refused(t, err, fault.GroupNameTaken)
+		}
+		_, err := h.CreateGroup(t.Context(), "alice", "alice", "   ")
+		refused(t, err, fault.InvalidParameter)
+		same(t, "names", []string{"caf\u00e9"}, h.column(t, "SELECT GroupName FROM `group`"))
+	})
+}
+
 // A group's owner is one of its members, whoever leaves and joins while an operator names one.
 func TestOwnerIsAMemberWhateverHappensAtOnce(t *testing.T) {
 	t.Parallel()
