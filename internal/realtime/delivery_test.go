@@ -124,11 +124,11 @@ func TestOpeningWhileOthersSend(t *testing.T) {
 // A message that comes while the last page of a backlog is being written is not forgotten, although none follows.
 func TestLastMessageDuringBacklog(t *testing.T) {
 	t.Parallel()
-	n := startNode(t, setup{})
+	n := startNode(t, setup{timing: realtime.Timing{StoreEvery: time.Hour}}) // no pings
 	n.users("alice", "bob")
 	n.friends("alice", "bob")
 	n.chat("bob")
-	const count = 20
+	const count = 10
 	large := strings.Repeat("x", 1<<20) // all of them are more than the system buffers
 	for range count {
 		n.say("alice", chat.ToUser("bob"), large)

@@ -333,7 +333,7 @@ func TestViolationWhileWriting(t *testing.T) {
 			}
 		}
 	}()
-	for range 30 {
+	for range 10 {
 		c, r := n.raw("alice", chatPath("alice"))
 		_, err := io.WriteString(c, "\x83\x81\x00\x00\x00\x00x"+strings.Repeat("x", 200_000))
 		must(t, err)
