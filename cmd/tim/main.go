@@ -36,7 +36,7 @@ type cli struct {
 
 func main() {
 	var c cli
-	parsed := kong.Parse(&c, kong.Name("tim"), kong.UsageOnError(),
+	parsed := kong.Parse(&c, kong.Name("tim"), kong.ShortUsageOnError(),
 		kong.Description("An open chat back end. Each flag is a setting of the environment too. Without any, everything is embedded."),
 		kong.Vars{"admin_listen": app.DefaultAdminListen})
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

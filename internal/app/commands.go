@@ -61,16 +61,19 @@ func Migrate(ctx context.Context, s Settings, out io.Writer) (err error) {
 	return err
 }
 
-// SetPassword gives an account a new password and ends its sessions; running nodes refuse them within seconds.
+// SetPassword gives an account a new password and ends its sessions: running nodes refuse them, and close their sockets, within seconds.
 func SetPassword(ctx context.Context, s Settings, account, password string, log *slog.Logger) error {
 	return withStore(ctx, s, func(db *store.DB) error {
 		passwords, err := auth.NewPasswords(s.BcryptCost)
 		if err != nil {
 			return err
 		}
-		// Nodes ask the database again after some seconds; nobody needs to be told.
-		ended := func(context.Context, string, string) error { return nil }
-		return auth.New(auth.Options{DB: db, Passwords: passwords, Ended: ended, Log: log}).SetPassword(ctx, account, password)
+		tell, done, err := sessionNews(ctx, s)
+		if err != nil {
+			return err
+		}
+		err = auth.New(auth.Options{DB: db, Passwords: passwords, Ended: tell, Log: log}).SetPassword(ctx, account, password)
+		return errors.Join(err, done())
 	})
 }
 

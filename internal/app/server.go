@@ -58,6 +58,7 @@ type Server struct {
 
 	listener net.Listener
 	public   *http.Server
+	requests *inFlight
 	admin    *http.Server
 	draining atomic.Bool
 	failed   chan error // a server that stopped by itself
@@ -159,9 +160,13 @@ func openDatabase(ctx context.Context, s Settings) (*store.DB, error) {
 
 func openBlobs(ctx context.Context, s Settings, log *slog.Logger) (blob.Store, error) {
 	if s.S3Endpoint != "" {
-		return blob.NewS3(ctx, blob.S3Options{
+		files, err := blob.NewS3(ctx, blob.S3Options{
 			Endpoint: s.S3Endpoint, AccessKey: s.S3AccessKey, SecretKey: s.S3SecretKey, Bucket: s.S3Bucket, Logger: log,
 		})
+		if err != nil {
+			return nil, fmt.Errorf("TIM_S3_ENDPOINT and its like: %w", err)
+		}
+		return files, nil
 	}
 	return blob.NewDir(filepath.Join(s.DataDir, "files"))
 }
@@ -240,8 +245,9 @@ func (s *Server) build(ctx context.Context) error {
 	if err := s.hub.Serve(ctx, e, s.chat, s.auth); err != nil {
 		return err
 	}
+	s.requests = &inFlight{handler: e}
 	s.public = &http.Server{
-		Handler: e, ReadHeaderTimeout: headerTimeout, WriteTimeout: answerTimeout, IdleTimeout: idleTimeout,
+		Handler: s.requests, ReadHeaderTimeout: headerTimeout, WriteTimeout: answerTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	return nil
@@ -279,6 +285,7 @@ func (s *Server) listen(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, s.settings.DrainTimeout)
 		defer cancel()
 		s.hub.Close(ctx)
+		s.requests.wait(ctx)
 		if err := s.public.Shutdown(ctx); err != nil {
 			s.log.Warn("requests were cut", "err", err)
 			return s.public.Close()
@@ -286,11 +293,29 @@ func (s *Server) listen(ctx context.Context) error {
 		return nil
 	})
 	go s.serve(s.public, s.listener)
+	if s.settings.RedisURL == "" {
+		s.watch()
+	}
 	if err := s.listenAdmin(ctx); err != nil {
 		return err
 	}
 	s.log.Info("listening", "address", s.Addr(), "docs", docsURL(s.listener.Addr()))
 	return nil
+}
+
+// watch looks after what commands do in other processes, until the stop.
+func (s *Server) watch() {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.watchEnded(ctx)
+	}()
+	s.onStop(func(context.Context) error {
+		cancel()
+		<-done
+		return nil
+	})
 }
 
 func (s *Server) serve(server *http.Server, listener net.Listener) {

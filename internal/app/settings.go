@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 	_ "time/tzdata" // TIM_TIMEZONE works on machines without a zone database
 
@@ -99,10 +101,30 @@ func (s *Settings) validateNodes() error {
 			errs = append(errs, errors.New("TIM_S3_ENDPOINT must be set when TIM_MYSQL_DSN and TIM_REDIS_URL are: all nodes need the same files"))
 		}
 	}
+	return errors.Join(append(errs, s.validateServers())...)
+}
+
+// validateServers looks at the addresses of S3 and Redis. Redis's may hold a password, so no text repeats it.
+func (s *Settings) validateServers() error {
+	var errs []error
+	if s.S3Endpoint != "" && !isURL(s.S3Endpoint, "http", "https") {
+		errs = append(errs, fmt.Errorf("TIM_S3_ENDPOINT is %q and must be like https://s3.example.org or http://10.0.0.7:9000", s.S3Endpoint))
+	}
+	for one := range strings.SplitSeq(s.RedisURL, ",") {
+		if s.RedisURL != "" && !isURL(strings.TrimSpace(one), "redis", "rediss") {
+			errs = append(errs, errors.New("TIM_REDIS_URL must be like redis://10.0.0.7:6379, or several such, separated by commas"))
+			break
+		}
+	}
 	if s.S3Endpoint != "" && (s.S3AccessKey == "" || s.S3SecretKey == "" || s.S3Bucket == "") {
 		errs = append(errs, errors.New("TIM_S3_ACCESS_KEY, TIM_S3_SECRET_KEY and TIM_S3_BUCKET must be set when TIM_S3_ENDPOINT is"))
 	}
 	return errors.Join(errs...)
+}
+
+func isURL(text string, schemes ...string) bool {
+	u, err := url.Parse(text)
+	return err == nil && slices.Contains(schemes, u.Scheme) && u.Host != ""
 }
 
 func (s *Settings) validateAuth() error {

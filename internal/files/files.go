@@ -45,6 +45,39 @@ func Video() Kind { return Kind{blob.Video, []string{"video/mp4", "video/x-m4v"}
 
 func pictures() []string { return []string{"image/jpeg", "image/png", "image/bmp"} }
 
+// is tells whether a file that begins with head is of the kind. Behind an ID3 tag, which can stand before anything, there
+// must be music.
+func (k Kind) is(head []byte) bool {
+	if k.prefix == blob.Audio && bytes.HasPrefix(head, []byte("ID3")) {
+		return isTaggedMP3(head)
+	}
+	return slices.ContainsFunc(k.types, mimetype.Detect(head).Is)
+}
+
+// isTaggedMP3 tells whether an ID3v2 tag (id3.org/id3v2.4.0-structure, section 3.1) is followed by an MPEG frame or, if
+// the tag ends beyond head, can be.
+func isTaggedMP3(head []byte) bool {
+	const header = 10
+	if len(head) < header || head[3] == 0xff || head[4] == 0xff {
+		return false
+	}
+	size := 0
+	for _, b := range head[6:header] {
+		if b > 0x7f {
+			return false
+		}
+		size = size<<7 | int(b)
+	}
+	if header+size >= sniffed {
+		return true
+	}
+	if header+size > len(head) {
+		return false
+	}
+	music := bytes.TrimLeft(head[header+size:], "\x00")
+	return len(music) > 1 && music[0] == 0xff && music[1]&0xe0 == 0xe0
+}
+
 // Options of New. Every field is needed, except that a limit of 0 means none.
 type Options struct {
 	Store   blob.Store
@@ -86,7 +119,7 @@ func (f *Files) put(ctx context.Context, k Kind, key string, r io.Reader) error 
 		return source.err
 	}
 	head = head[:n]
-	if !slices.ContainsFunc(k.types, mimetype.Detect(head).Is) {
+	if !k.is(head) {
 		return fault.New(fault.UnsupportedFileType)
 	}
 	_, err := f.Store.Put(ctx, key, io.MultiReader(bytes.NewReader(head), source))

@@ -121,6 +121,29 @@ func TestOpeningWhileOthersSend(t *testing.T) {
 	inOrder(t, "bob", got, []string{"m"}, total)
 }
 
+// A message that comes while the last page of a backlog is being written is not forgotten, although none follows.
+func TestLastMessageDuringBacklog(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, setup{timing: realtime.Timing{StoreEvery: time.Hour}}) // no pings
+	n.users("alice", "bob")
+	n.friends("alice", "bob")
+	n.chat("bob")
+	const count = 10
+	large := strings.Repeat("x", 1<<20) // all of them are more than the system buffers
+	for range count {
+		n.say("alice", chat.ToUser("bob"), large)
+	}
+	bob := n.dialWith("bob", directPath("bob", "alice"), options{hold: true, buffer: 1 << 20, unchecked: true})
+	time.Sleep(300 * time.Millisecond) // the page has been asked for by then, and its writing stands still
+	n.say("alice", chat.ToUser("bob"), "last")
+	bob.release()
+	for i, text := range bob.texts(count + 1) {
+		if want := large; i < count && text != want || i == count && text != "last" {
+			t.Errorf("message %d has %d bytes", i, len(text))
+		}
+	}
+}
+
 // Many send at once in one group on two nodes, and every member sees the same order without gaps.
 func TestOneOrderOnTwoNodes(t *testing.T) {
 	t.Parallel()

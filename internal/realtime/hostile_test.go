@@ -17,6 +17,7 @@ import (
 
 	"tim/internal/apptest"
 	"tim/internal/chat"
+	"tim/internal/cluster"
 	"tim/internal/realtime"
 )
 
@@ -311,6 +312,117 @@ func TestProtocolViolations(t *testing.T) {
 				t.Errorf("closed with %d, want %d", got, test.code)
 			}
 		})
+	}
+}
+
+// The code reaches whoever breaks the protocol also while others write to it.
+func TestViolationWhileWriting(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, setup{})
+	n.users("alice", "bob")
+	n.friends("alice", "bob")
+	bob := n.chat("bob")
+	var stop atomic.Bool
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for !stop.Load() {
+			if err := bob.WriteMessage(websocket.TextMessage, []byte(`{"to":"alice","text":"x"}`)); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	}()
+	for range 10 {
+		c, r := n.raw("alice", chatPath("alice"))
+		_, err := io.WriteString(c, "\x83\x81\x00\x00\x00\x00x"+strings.Repeat("x", 200_000))
+		must(t, err)
+		if got := closeCode(t, r); got != websocket.CloseProtocolError {
+			t.Errorf("closed with %d", got)
+		}
+		must(t, c.Close())
+	}
+	stop.Store(true)
+	<-done
+}
+
+// slowPresence takes its time.
+type slowPresence struct {
+	cluster.Presence
+	leave   time.Duration
+	entered chan struct{} // told when Online is asked
+	online  chan struct{} // what Online waits for; nil for nothing
+}
+
+// Leave implements cluster.Presence.
+func (p *slowPresence) Leave(ctx context.Context, room, member, id string) (bool, error) {
+	time.Sleep(p.leave)
+	return p.Presence.Leave(ctx, room, member, id)
+}
+
+// Online implements cluster.Presence.
+func (p *slowPresence) Online(ctx context.Context, rooms []string) ([]bool, error) {
+	if p.online != nil && len(rooms) > 0 {
+		p.entered <- struct{}{}
+		<-p.online
+	}
+	return p.Presence.Online(ctx, rooms)
+}
+
+// When a client hears that its socket is closed, its account is offline.
+func TestOfflineBeforeTheAnswer(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, setup{presence: func(p cluster.Presence) cluster.Presence {
+		return &slowPresence{Presence: p, leave: 100 * time.Millisecond}
+	}})
+	n.users("alice")
+	for _, end := range []func(p *peer){
+		func(p *peer) { p.leave() },
+		func(p *peer) {
+			p.send(`{"text":"out"}`)
+			p.expectEnd(websocket.CloseNormalClosure)
+		},
+	} {
+		end(n.chat("alice"))
+		if n.isOnline("alice") {
+			t.Error("alice is online still")
+		}
+	}
+}
+
+// A stop that gives up while a handshake is under way doesn't leave its socket open.
+func TestStopDuringHandshake(t *testing.T) {
+	t.Parallel()
+	slow := &slowPresence{entered: make(chan struct{}, 10), online: make(chan struct{})}
+	n := startNode(t, setup{presence: func(p cluster.Presence) cluster.Presence {
+		slow.Presence = p
+		return slow
+	}, timing: realtime.Timing{LastWords: 10 * time.Second}})
+	n.users("alice", "bob")
+	n.friends("alice", "bob")
+	dialled := make(chan *peer)
+	go func() {
+		p, _, _ := n.tryDial(directPath("alice", "bob"), options{header: http.Header{"token": {n.tokens["alice"]}}})
+		dialled <- p
+	}()
+	<-slow.entered
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		n.close(ctx)
+	}()
+	<-ctx.Done()
+	time.Sleep(50 * time.Millisecond) // for the hub to give up
+	close(slow.online)
+	select {
+	case <-closed:
+	case <-time.After(5 * time.Second):
+		t.Error("the stop waits for a socket that was cut before it was one")
+	}
+	if p := <-dialled; p != nil {
+		p.end()
 	}
 }
 

@@ -37,11 +37,12 @@ type node struct {
 
 // setup of a node; the zero value is the embedded default.
 type setup struct {
-	dsn    string // of MariaDB
-	rate   float64
-	burst  int
-	timing realtime.Timing
-	online func(next func(context.Context, []string) []bool) func(context.Context, []string) []bool
+	dsn      string // of MariaDB
+	rate     float64
+	burst    int
+	timing   realtime.Timing
+	presence func(cluster.Presence) cluster.Presence
+	online   func(next func(context.Context, []string) []bool) func(context.Context, []string) []bool
 }
 
 func startNode(t testing.TB, s setup) *node {
@@ -61,8 +62,12 @@ func startNode(t testing.TB, s setup) *node {
 	must(t, err)
 	bus := cluster.NewMemory(cluster.Options{})
 	t.Cleanup(func() { _ = bus.Close() })
+	var presence cluster.Presence = bus
+	if s.presence != nil {
+		presence = s.presence(bus)
+	}
 	n.hub, err = realtime.New(realtime.Options{
-		Bus: bus, Presence: bus, Zone: time.UTC, AllowOrigin: func(*http.Request) bool { return true }, FrameLimit: 1 << 16,
+		Bus: bus, Presence: presence, Zone: time.UTC, AllowOrigin: func(*http.Request) bool { return true }, FrameLimit: 1 << 16,
 		SendRate: s.rate, SendBurst: s.burst, RosterLimit: 200, Timing: s.timing, Log: log, Metrics: prometheus.NewRegistry(),
 	})
 	must(t, err)

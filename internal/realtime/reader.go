@@ -129,7 +129,7 @@ func (c *connection) peerCloses(code int) {
 		c.idle.Wait() // the frame under way counts
 	}
 	if clean || code == c.closing.Code && c.sealed { // an answer has our code
-		
+		c.confirm(c.mark.written)
 	}
 	c.store()
 	c.unlocked(c.farewell)

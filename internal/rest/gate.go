@@ -34,10 +34,14 @@ type gate struct {
 type operation struct {
 	id         string
 	open       bool // needs no token
+	streams    bool // takes as long as its file does
 	parameters openapi3.Parameters
 	body       *openapi3.Schema // of a JSON body, nil for none
 	upload     bool             // the body is a form with a file
 }
+
+// answerWithin is how long a request that moves no file may wait for the database and its like.
+const answerWithin = 15 * time.Second
 
 // bodyDeadline is how long a JSON body may take to arrive.
 const bodyDeadline = 30 * time.Second
@@ -46,8 +50,10 @@ func newGate(spec *openapi3.T, authenticate func(context.Context, string) (auth.
 	g := &gate{operations: make(map[string]operation), authenticate: authenticate, bodyLimit: bodyLimit}
 	for path, item := range spec.Paths.Map() {
 		for method, o := range item.Operations() {
-			op := operation{id: o.OperationID, open: o.Security != nil && len(*o.Security) == 0, parameters: o.Parameters}
+			_, partial := o.Responses.Map()["206"]
+			op := operation{id: o.OperationID, streams: partial, open: o.Security != nil && len(*o.Security) == 0, parameters: o.Parameters}
 			if o.RequestBody != nil {
+				op.streams = op.streams || o.RequestBody.Value.Content.Get("multipart/form-data") != nil
 				if media := o.RequestBody.Value.Content.Get("application/json"); media != nil {
 					op.body = media.Schema.Value
 				}
@@ -78,7 +84,9 @@ func (g *gate) middleware(next echo.HandlerFunc) echo.HandlerFunc {
 		r := requestOf(c.Request().Context())
 		r.operation = op.id
 		if !op.open {
-			session, err := g.authenticate(c.Request().Context(), c.Request().Header.Get("token"))
+			ctx, cancel := context.WithTimeout(c.Request().Context(), answerWithin)
+			session, err := g.authenticate(ctx, c.Request().Header.Get("token"))
+			cancel()
 			if err != nil {
 				return err
 			}
@@ -95,6 +103,12 @@ func (g *gate) middleware(next echo.HandlerFunc) echo.HandlerFunc {
 				return err
 			}
 		}
+		if op.streams {
+			return next(c)
+		}
+		ctx, cancel := context.WithTimeout(c.Request().Context(), answerWithin)
+		defer cancel()
+		c.SetRequest(c.Request().WithContext(ctx))
 		return next(c)
 	}
 }

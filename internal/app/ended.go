@@ -1,0 +1,73 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"tim/internal/cluster"
+	"tim/internal/realtime"
+)
+
+// An operator's command that ends sessions runs in a process of its own. Nodes that share Redis hear of it there; a
+// single node looks at a file in the data folder, which the command renews.
+const (
+	endedFile = "sessions-ended"
+	lookEvery = time.Second
+)
+
+func endedPath(s Settings) string { return filepath.Join(s.DataDir, endedFile) }
+
+// sessionNews returns how a command tells the running nodes of an ended session, and what to call when it is done.
+func sessionNews(ctx context.Context, s Settings) (tell func(ctx context.Context, account, session string) error, done func() error, err error) {
+	if s.RedisURL == "" {
+		tell = func(context.Context, string, string) error {
+			if err := os.WriteFile(endedPath(s), []byte(time.Now().Format(time.RFC3339Nano)), 0o600); err != nil {
+				return fmt.Errorf("tell the running server: %w", err)
+			}
+			return nil
+		}
+		return tell, func() error { return nil }, nil
+	}
+	node, err := cluster.NewRedis(ctx, s.RedisURL, cluster.Options{})
+	if err != nil {
+		return nil, nil, fmt.Errorf("TIM_REDIS_URL: %w", err)
+	}
+	hub, err := realtime.New(realtime.Options{Bus: node, Presence: node, Metrics: prometheus.NewRegistry()})
+	if err != nil {
+		return nil, nil, errors.Join(err, node.Close())
+	}
+	return hub.SessionEnded, node.Close, nil
+}
+
+// watchEnded has the sockets' sessions looked up again whenever a command has ended some, until ctx ends.
+func (s *Server) watchEnded(ctx context.Context) {
+	last := modified(endedPath(s.settings))
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+		}
+		if now := modified(endedPath(s.settings)); now != last {
+			last = now
+			s.hub.CatchUp(ctx)
+		}
+	}
+}
+
+// modified is when a file was written last, the zero value if it can't be told.
+func modified(path string) time.Time {
+	info, err := os.Stat(path)
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
+}
