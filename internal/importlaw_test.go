@@ -41,12 +41,16 @@ func rooms() map[string]room {
 		"internal/blob":    {nil, "keeps bytes by key; which bytes are good is the business of files"},
 		"internal/files":   {[]string{"internal/blob", "internal/fault"}, "whose file it is, its callers have decided"},
 		"internal/rest": {
-			[]string{"api", "gen/api", "gen/specs", "internal/auth", "internal/blob", "internal/chat", "internal/fault", "internal/files"},
+			[]string{"api", "gen/api", "gen/specs", "internal/auth", "internal/blob", "internal/chat", "internal/fault", "internal/files", "internal/wire"},
 			"a handler makes one call: statements, the bus and sockets are behind it or beside it",
 		},
 		"internal/realtime": {
-			[]string{"api", "gen/api", "gen/frames", "internal/auth", "internal/chat", "internal/cluster", "internal/fault"},
+			[]string{"api", "gen/api", "gen/frames", "internal/auth", "internal/chat", "internal/cluster", "internal/fault", "internal/wire"},
 			"a socket makes one call: statements and files are behind it; what it shares with rest lies below both",
+		},
+		"internal/wire": {
+			[]string{"gen/api", "internal/chat", "internal/fault"},
+			"what both faces say in the same words: messages, conversations; no HTTP and no sockets",
 		},
 		"internal/web": {nil, "pages that know the server by its routes alone, as a browser does"},
 		"internal/app": {

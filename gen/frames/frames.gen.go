@@ -40,9 +40,12 @@ const (
 	CloseCodeComeBackLater CloseCode = 4002
 	CloseCodeGoingAway     CloseCode = 4000
 	CloseCodeMalformed     CloseCode = 4502
+	CloseCodeNotText       CloseCode = 1003
+	CloseCodeNotUTF8       CloseCode = 1007
 	CloseCodeServerFault   CloseCode = 4003
 	CloseCodeSessionEnded  CloseCode = 4500
 	CloseCodeTokenExpired  CloseCode = 4501
+	CloseCodeTooLarge      CloseCode = 1009
 	CloseCodeTooSlow       CloseCode = 4001
 )
 
@@ -55,11 +58,17 @@ func (e CloseCode) Valid() bool {
 		return true
 	case CloseCodeMalformed:
 		return true
+	case CloseCodeNotText:
+		return true
+	case CloseCodeNotUTF8:
+		return true
 	case CloseCodeServerFault:
 		return true
 	case CloseCodeSessionEnded:
 		return true
 	case CloseCodeTokenExpired:
+		return true
+	case CloseCodeTooLarge:
 		return true
 	case CloseCodeTooSlow:
 		return true
@@ -489,15 +498,18 @@ func (e TypingFrameType) Valid() bool {
 }
 
 // Bye Before the server closes.
+//
+// Example: {"after":850,"code":4000,"reason":"the server is going away","reconnect":true,"type":"bye"}
 type Bye struct {
-	// After ms to wait before; jitter included.
+	// After How long to wait before, in ms; jitter included.
 	After *int64 `json:"after,omitempty"`
 
-	// Code How the server closes tim.v1, beside the codes of RFC 6455 for what breaks that (1002, 1003, 1007, 1009). 4000 to 4499:
-	// reconnect, with jitter, and sync; 4500 to 4999: don't.
+	// Code How the server closes tim.v1, beside 1002 for what breaks RFC 6455, before which there is no `bye`. 4000 to
+	// 4499: reconnect, with jitter, and sync; the others: don't.
 	//
-	// 4000 the server goes away; 4001 too slow a reader; 4002 come back later, a dependency is away; 4003 a fault of
-	// the server; 4500 the session has ended; 4501 the token has expired, log in again; 4502 a frame that is no JSON.
+	// 1003 a binary frame; 1007 not UTF-8; 1009 the frame is larger than `hello` allows; 4000 the server goes away;
+	// 4001 too slow a reader; 4002 come back later, a dependency is away; 4003 a fault of the server; 4500 the session
+	// has ended; 4501 the token has expired, log in again; 4502 a frame that is no JSON object.
 	Code   CloseCode `json:"code"`
 	Reason string    `json:"reason"`
 
@@ -528,11 +540,12 @@ type ClientFrame struct {
 	union json.RawMessage
 }
 
-// CloseCode How the server closes tim.v1, beside the codes of RFC 6455 for what breaks that (1002, 1003, 1007, 1009). 4000 to 4499:
-// reconnect, with jitter, and sync; 4500 to 4999: don't.
+// CloseCode How the server closes tim.v1, beside 1002 for what breaks RFC 6455, before which there is no `bye`. 4000 to
+// 4499: reconnect, with jitter, and sync; the others: don't.
 //
-// 4000 the server goes away; 4001 too slow a reader; 4002 come back later, a dependency is away; 4003 a fault of
-// the server; 4500 the session has ended; 4501 the token has expired, log in again; 4502 a frame that is no JSON.
+// 1003 a binary frame; 1007 not UTF-8; 1009 the frame is larger than `hello` allows; 4000 the server goes away;
+// 4001 too slow a reader; 4002 come back later, a dependency is away; 4003 a fault of the server; 4500 the session
+// has ended; 4501 the token has expired, log in again; 4502 a frame that is no JSON object.
 type CloseCode int32
 
 // Connected The first frame on the chat socket.
@@ -586,6 +599,8 @@ type DirectTextFrom struct {
 }
 
 // Done The answer to a request that has no other.
+//
+// Example: {"id":"r6","type":"done"}
 type Done struct {
 	// ID The client's own id of a request, which its one answer carries.
 	//
@@ -598,7 +613,10 @@ type Done struct {
 type DoneType string
 
 // Error The answer to a request that is refused; the connection stays open.
+//
+// Example: {"field":"clientId","id":"r2","message":"The request is wrong: clientId is missing","problem":"is missing","reason":"invalid_body","type":"error"}
 type Error struct {
+	// Field The field of a bad frame, the parts of its path joined by dots.
 	Field *string `json:"field,omitempty"`
 
 	// ID The client's own id of a request, which its one answer carries.
@@ -606,12 +624,14 @@ type Error struct {
 	// Example: r1
 	ID      *RequestID `json:"id,omitempty"`
 	Message string     `json:"message"`
-	Problem *string    `json:"problem,omitempty"`
+
+	// Problem What is wrong with it.
+	Problem *string `json:"problem,omitempty"`
 
 	// Reason Why a request was refused; stable, made for programs.
 	Reason externalRef0.Reason `json:"reason"`
 
-	// RetryAfter ms.
+	// RetryAfter When to try again, in ms; with rate_limited.
 	RetryAfter *int64    `json:"retryAfter,omitempty"`
 	Type       ErrorType `json:"type"`
 }
@@ -646,6 +666,8 @@ type Have struct {
 }
 
 // Hello The first frame.
+//
+// Example: {"account":"alice","expires":1769868245000,"heartbeat":15000,"limits":{"frameBytes":65536,"sendBurst":200,"sendRate":100},"session":"3ZK7QX","time":1769864645123,"type":"hello"}
 type Hello struct {
 	// Account An account's name; NFC-normalised, compared by its bytes.
 	//
@@ -669,6 +691,8 @@ type Hello struct {
 type HelloType string
 
 // History Older or newer messages of a conversation, in order; answered by `page`.
+//
+// Example: {"before":42,"conversation":{"group":1},"id":"r3","limit":50,"type":"history"}
 type History struct {
 	After  *int64 `json:"after,omitempty"`
 	Before *int64 `json:"before,omitempty"`
@@ -690,6 +714,8 @@ type History struct {
 type HistoryType string
 
 // Marked The answer to `received` and `read`: one's marks as they are now.
+//
+// Example: {"id":"r5","read":42,"received":42,"type":"marked"}
 type Marked struct {
 	// ID The client's own id of a request, which its one answer carries.
 	//
@@ -704,6 +730,8 @@ type Marked struct {
 type MarkedType string
 
 // MarksFrame Somebody's marks moved.
+//
+// Example: {"account":"bob","conversation":{"user":"bob"},"read":42,"received":43,"type":"marks"}
 type MarksFrame struct {
 	// Account An account's name; NFC-normalised, compared by its bytes.
 	//
@@ -738,6 +766,8 @@ type MemberNotOnline string
 type MemberOpened = string
 
 // MessageFrame A message, new or missed; in order, each once. Also to the sender's other connections.
+//
+// Example: {"message":{"body":{"kind":"text","text":"hello"},"conversation":{"user":"bob"},"sender":"bob","seq":43,"time":1769864645123},"type":"message"}
 type MessageFrame struct {
 	Message externalRef0.Message `json:"message"`
 	Type    MessageFrameType     `json:"type"`
@@ -747,6 +777,8 @@ type MessageFrame struct {
 type MessageFrameType string
 
 // Notice Contacts or groups changed.
+//
+// Example: {"account":"carol","actor":"alice","conversation":{"group":1},"event":"joined","type":"notice"}
 type Notice struct {
 	// Account Whom it is about.
 	Account *string `json:"account,omitempty"`
@@ -789,7 +821,9 @@ type OnlineUsers struct {
 // Example: hello
 type OutgoingText = string
 
-// Page The answer to `history`.
+// Page The answer to `history`. It may hold fewer messages than asked for, where they are large, but never none when there are some.
+//
+// Example: {"id":"r3","last":42,"messages":[{"body":{"kind":"text","text":"hello"},"conversation":{"group":1},"sender":"bob","seq":41,"time":1769864645123}],"type":"page"}
 type Page struct {
 	// ID The client's own id of a request, which its one answer carries.
 	//
@@ -809,6 +843,8 @@ type PageType string
 type PeerNotOnline = string
 
 // Ping For browsers, which cannot send WebSocket pings; answered by `pong`.
+//
+// Example: {"id":"r9","type":"ping"}
 type Ping struct {
 	// ID The client's own id of a request, which its one answer carries.
 	//
@@ -821,6 +857,8 @@ type Ping struct {
 type PingType string
 
 // Pong The answer to `ping`.
+//
+// Example: {"id":"r9","time":1769864645123,"type":"pong"}
 type Pong struct {
 	// ID The client's own id of a request, which its one answer carries.
 	//
@@ -836,6 +874,8 @@ type Pong struct {
 type PongType string
 
 // Presence An account that this connection follows came or went.
+//
+// Example: {"account":"bob","online":true,"type":"presence"}
 type Presence struct {
 	// Account An account's name; NFC-normalised, compared by its bytes.
 	//
@@ -849,6 +889,8 @@ type Presence struct {
 type PresenceType string
 
 // Read Read up to a seq; answered by `marked`. Marks only ever grow.
+//
+// Example: {"conversation":{"user":"bob"},"id":"r5","seq":42,"type":"read"}
 type Read struct {
 	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
 	//
@@ -869,6 +911,8 @@ type Read struct {
 type ReadType string
 
 // Received Received up to a seq; answered by `marked`. Marks only ever grow.
+//
+// Example: {"conversation":{"user":"bob"},"id":"r4","seq":42,"type":"received"}
 type Received struct {
 	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
 	//
@@ -889,6 +933,8 @@ type Received struct {
 type ReceivedType string
 
 // Renew A fresh token, before the old one expires; answered by `renewed`.
+//
+// Example: {"id":"r8","type":"renew"}
 type Renew struct {
 	// ID The client's own id of a request, which its one answer carries.
 	//
@@ -901,6 +947,8 @@ type Renew struct {
 type RenewType string
 
 // Renewed The answer to `renew`; this connection goes on with it.
+//
+// Example: {"expires":1769868245000,"id":"r8","token":"eyJhbGciOiJIUzI1NiJ9","type":"renewed"}
 type Renewed struct {
 	// Expires ms since 1970.
 	Expires int64 `json:"expires"`
@@ -922,6 +970,8 @@ type RenewedType string
 type RequestID = string
 
 // Send A message; answered by `sent` when it is stored. The same client id is the same message, for ever.
+//
+// Example: {"body":{"kind":"text","text":"hello"},"clientId":"5f2c9a","id":"r2","to":{"user":"bob"},"type":"send"}
 type Send struct {
 	// Body What a client may send, by kind.
 	Body externalRef0.SendBody `json:"body"`
@@ -953,6 +1003,8 @@ type Send struct {
 type SendType string
 
 // Sent The answer to `send`; the message is stored.
+//
+// Example: {"conversation":{"user":"bob"},"id":"r2","seq":42,"time":1769864645123,"type":"sent"}
 type Sent struct {
 	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
 	//
@@ -990,7 +1042,9 @@ type SocketLimits struct {
 	SendRate float64 `json:"sendRate"`
 }
 
-// Subscribe Whose presence this connection follows from now on, instead of those before; answered by `subscribed`. Accounts that the caller may not see are shown offline.
+// Subscribe Whose presence this connection follows from now on, instead of those before; answered by `subscribed`. Accounts that the caller may not see are shown offline, and so is one from the moment on that it may not be seen any more. Costs as much of the send rate as one frame and a further one for every ten accounts.
+//
+// Example: {"accounts":["bob","carol"],"id":"r7","type":"subscribe"}
 type Subscribe struct {
 	Accounts []externalRef0.Account `json:"accounts"`
 
@@ -1005,6 +1059,8 @@ type Subscribe struct {
 type SubscribeType string
 
 // Subscribed The answer to `subscribe`.
+//
+// Example: {"id":"r7","online":["bob"],"type":"subscribed"}
 type Subscribed struct {
 	// ID The client's own id of a request, which its one answer carries.
 	//
@@ -1017,7 +1073,9 @@ type Subscribed struct {
 // SubscribedType defines model for Subscribed.Type.
 type SubscribedType string
 
-// Sync What changed since; answered by `synced`, a page of the conversations. The first one makes this connection live: from then on it gets `message`, `marks` and `notice` frames, and for each conversation in `have` what came after its seq first. A client that has nothing sends no `have` and reads `history`.
+// Sync What changed since; answered by `synced`, a page of the conversations. The first one makes this connection live: from then on it gets `message`, `marks` and `notice` frames, and for each conversation in `have` what came after its seq first. `have` counts in the first one alone. Of a conversation that is not in it, what comes from now on is sent; what lies before, up to `last` of its entry in `synced`, is read by `history`.
+//
+// Example: {"have":[{"conversation":{"user":"bob"},"seq":41},{"conversation":{"group":1},"seq":7}],"id":"r1","type":"sync"}
 type Sync struct {
 	// After `next` of the page before.
 	After *string `json:"after,omitempty"`
@@ -1034,6 +1092,8 @@ type Sync struct {
 type SyncType string
 
 // Synced The answer to `sync`.
+//
+// Example: {"conversations":[{"conversation":{"user":"bob"},"last":42,"peerRead":40,"peerReceived":42,"read":41,"received":42,"unread":1}],"id":"r1","type":"synced"}
 type Synced struct {
 	Conversations []externalRef0.Conversation `json:"conversations"`
 
@@ -1051,6 +1111,8 @@ type Synced struct {
 type SyncedType string
 
 // Typing Shown to the others for some seconds, never stored; answered by `done`.
+//
+// Example: {"conversation":{"user":"bob"},"id":"r6","type":"typing"}
 type Typing struct {
 	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
 	//
@@ -1068,6 +1130,8 @@ type Typing struct {
 type TypingType string
 
 // TypingFrame Somebody is typing.
+//
+// Example: {"account":"bob","conversation":{"user":"bob"},"type":"typing"}
 type TypingFrame struct {
 	// Account An account's name; NFC-normalised, compared by its bytes.
 	//
@@ -2109,101 +2173,115 @@ func (t *ServerFrame) UnmarshalJSON(b []byte) error {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7DxdjxtHcn+lMTlA9zFLkdyVdbv7EEg66+xElhRpAwMn7pHNmSbZ3pluqru5XJ6wgPPmOEgQIF+AcUhw",
-	"QRIYCZLL2zmGE/+XQJKdp/sLQVX3fHCmhxxq13cX5F6WOzM901XV1fVd/SKIZDqXggmjg6MXgY5mLKX4",
-	"790Vg5+Y6UjxueFSBEfBXTaRihEzY0Qzdc4UiRKpme4EYTBXcs6U4QxfpxPDVP0DqSZGkiXlhozxW8fk",
-	"A24MU4SLKFnELIZPTaRKqQmOAi7MWwdBGJjVnNlLNmUquAyDSMYI37cUmwRHwe/cLBC56bC4eQ9guwcD",
-	"L8NAMaoBhBfZx7RRXEzto0gKwSJTh/f9GTMzpgDoSKaMjGl01ikAGkuZMCrgI/bOi4CJRRocPQvGKxac",
-	"htXJcLbnC65YDIPwqUMmB7EMUPEFOf4AblyGwb0ZNe8xrenUs0J3SGofEaoJN5ooRmOmNJkyQ7gB2NkF",
-	"TecJvjtRMv1DDQsV0IRHAESafTmYsSSRgCtP4bLf7b+11+3t7fdOevtH3YOj7q1Or78PEK0vffHRzcsj",
-	"50zQOR/eiSK5EIhaWqBVWyULhmeBBOGGLKkm2kjF4pBwUeLQG5r8RAoWkiU3M7kwhAoiJxPNTEhosqQr",
-	"jU+ImSnGSMwintLEMjQFxoRJfjwYxC8OLvfgp5/9nNifo7WfwaAD/+xffivYtvY5mRxqBfbeRU84E+a+",
-	"oj4ivH3O1IpM4CExM2oIJRGOJ3JCDE875z2imYgRrZjDqykX1Ehco5TO5wDg0YtgxoGGq6YVe8c9DgP7",
-	"gn/UY3iG3Bw3DXkCz5DPGT9nG4a55zBUsGXzOHgYBoBj05in8CwM9GIM6I9Z47h8QBjolYgax8EzXKgN",
-	"pDixT4stsnqIC2jX9zIMpGCPJsHRs807BWG/DLcMAoC2DcpWcNu4nPLbB9Ltg3IybMEgJ/32WWHBt41C",
-	"Rrw8xd2TaYLa3nlHLuv6zG2akIyZ5rFVeCCkNWyoJ/fvkbcObt0iE6nIErbbWDF6pu3W+3av2+2HpNft",
-	"7uPf2/j38DsdctDtdkGRHBwcHh4NRC7krWhyejAkVMQEGO+YHNxyLxweHh6RWIobpjMQA2E/VMA8lUwT",
-	"uqSrY5ijR4yURCdySaiT/ni/X2gwklA7FYnZnImYiWhFeOkb+4SSCV0kIEAGopgqgwlvaM2lIDOqCXwi",
-	"xmc9fGbkGXNPLuYcZXIipyCX6ZRygSP7MEUhsbgmQpLfe/roYWcAKtCpUUA1BKTgTx/+7IcAAvzpwZ/+",
-	"6bq5sN+vmwthcLEH39s7p0rQFLTUs+CHkovpnSUFaXYi5dNEggS5J1N2l0ZnD4BAQRg8RbTvAynwCnF+",
-	"G9DF186YeNtiGITBezQBSFgcIMvZxQXhVmW5kxkjE660cQSQVl9FQActozNWVdPW2Ol3u2X1/PWXf/v6",
-	"z/7x9Ud//urjv6sr4Tb2UaaAny6iiGmdWUolJZwZM2tzbbVqnDmzSZ39gCsWGUtIL32oNQpuaJJQbcq0",
-	"sVs0dhtFkhi438y4JlKwPSP3pGDZULRC7UMk9Rpdrcnz6t/+/vVHv/jqX37+8rM/+erzL8OXn3346uf/",
-	"8fKzD//nw09efvkzh/lf/+urLz5ctwk639vhVY85kBHhhF0Ynx1nFBUalbhhFwbkACDm6BISiUbpiCbJ",
-	"yO4gxNI9JildEc3YEVnOJAMZgeRJuGBgCIJlGBIhxzJeEZZoNhA4CEjZIUB+nHIkF2YUosE+kymMCOEj",
-	"q1xIzjJCuz1bcKxBpAKqGFnJBYxU7HeBBhKt5nGdYY0jQ93ukx7qiDVCIBU65CFjMYvJQiRMW+gQDa4t",
-	"JrD4Kb14wMTUzIKjHm4nLvLrrcY6QNjMzLCOd2W8Amhbobb753/AEg6mXgt2oZYANI4V05qVlt0KbxEz",
-	"ZYUQ3hE5uda2yDNrzefuAWhc/9JenoYBNyy1zp9YtbBqCrzuwxzbtHmFyqjXU3rxrp20j2tZXDgqUqXo",
-	"ap2IOFltjSbu7k4Oi8ei96+gFKxBzAm9tO4l6OrnC6aN3c2gPIUkEshb9655vA3WJ/Zj7/7A55vGAE9b",
-	"55THXpzeVkqqHZHi4I5OFhqMBWtSoY4EM0Ib8MSAwnVsJ5wlsVc27EiHTe7lXMlxwtKGAEEWO2jDHk/s",
-	"aHzPqNWdpkhIy0hHdfEYEr7t6uUxhU3a+IdKLuaPUD3cQ86uQfvUUBFrtHgZx4hIwrVBi45M4W1rw6ZS",
-	"MZKydMxUrm/MjIpstSd8ulAsJmIBQ9a18av//ItXf/ynX/3XP7z66adfff7ly88/f/1X//7LLz7pd3vr",
-	"irdp4GAQf8+rZ0voPeDa+Jk25nqe0BVBAxH95lmBCiJHBfJnZlvgEK4t+nnQQaoYLQ62IlHN4KhA/tVf",
-	"fvr6o1+8+uhvvv7Zp7/84pNnd+U4JHdA0J5uxLjy3mDwrPPdweC0GfcnLKVccDHdCX2pGSh+ovBtZ0tR",
-	"RxNnhWGICS00H1UasP/6jz4uIwJ4NyFcGboR1XfoOasL9kiKc6Y0tbi228EnVE0Z7gzNnvvphThnoTZn",
-	"f7Es6jKj/s2dcsFT2MXd+kav2dAlsC0cvp37DsbotnkYnvCsU2G7h+isR6cbInGF9+fGhSTVRHMRMdI7",
-	"vN1tKfNmjCozZtT4/XU5Mawc4yNzLqb6mNRlqs8dvAyDhKfcRrw3xiOQpR/YscgM6P7tEJ18E9yr8t6G",
-	"YdvK+2xhC2jz8GK2cmXy5qTwMlcWDayi9SgBIScVEQwUvdsGKDYoKXMuikUUicfOKmAxGa/IaE6nbLQh",
-	"a7DT1gkDm0t4gxevJh12ND+Q1FUgkUNTemGB7DunxF71WvGHW6Ud7LkK3r61f4+qs0bfPLfvRlkEd4Te",
-	"+EgxGo+OwFG9oUlK1Zl2jsiKgL8g5PLKtqwNK++80EWoeedXqwRPLWl2orcqR7Jp3Ehy3RDhfypTBt56",
-	"TtZUnttc2XXJ9avthN+MVdE7ZNzW1GshNVstFFpAGFOO/Rm41hbSMUjDsu21bjJZqwdNQhtjWjeT7OPO",
-	"9+wzr1FkYX0ojbV/NwbbMqcz4edr0ciQLGc8muWmvkNEMBbrY0/w3FqKLtnolseC+vqn//zys48Bj9M6",
-	"msXDRjwezZnYSHOJA5Dm1v65KtE/3kD0j5uJjgqxYS/nKdoQ9Ceo0ZRr9IkzZRkSRqMZkSJiHXIn0RJk",
-	"bRG3uaFtXKDkP3sy8CVnt81ezjLKvq1Vcx03b65NruZDaXjkIco9KQyNjAZy4CJp4EAx3SLkqiaoTAnH",
-	"OAMdy4Xp+BaHRsYXuHh/JknMY8e2tbeuJh7ZObPw5tUBbKI4c3mEhShdfCC5wH8SNgGBJJcCMxEx11om",
-	"517FU18yYcncdsUsfC3MAitFsuz++rIsNMP0ylXDaPl3NgOg/bJMs0iKuDGzcuQcWxecEJj9a4iehyBH",
-	"WDIJrTzBNdJo6Li4wEDICT6zHBuSxdxGveqhDjLK0BoBe5pZKZRPdRE94FMuaFKLpy8sws/KVC7FZEs3",
-	"Mbh+WguvLzKK5UHaTUtUWubLaizVs1p+9+HRwkwlF9OmBEcuBZczamySwmiMQR+7Ug5XI0SoWEnBCLgt",
-	"6GRU6liKSpXqtnjsrZGp2LDOgB5d2TQFLf8GlkzmPrVenUaRXYS7q/Jgvov8RosVkSkB51vhx+z6TIt6",
-	"8q6dfbGezatbEmsZu8pjr/J+7Gph1nG5LxUZK7kEbs+AjqgQ0qBSJu+zsQ0XZLGIdXdXiuno2sP4WFRx",
-	"xTD+Y+nDtrJDYKJrAP8bC5EAeXfjboTFSw/FNBM+C6XIOZY0RimDMZFJIpcaw75gxSyZMNfpoMl8l20v",
-	"PpxnWOweNnLT+GjzxDl563SBu7ni0+x5hfWttzzqEHRvbf4Yhf1U+aIBv9KAjIvutqqRYM99hK74iLtG",
-	"XpoDu09KnnGV3vbJ/2OaO9J8M3THOsO6tTJRTM9sbDvM7BI02ZIYCzNcdLWyEli2CEtx3bLf1kNeUfg/",
-	"sdC1iPIJthwd10QeFp5JYdNj3CPtGpMFbyL1d6UYLJU/Vu+j5a78ZD9fRNX99M3g8VLYZovAm18KwmMb",
-	"PncJ88zGAJMY637sakRUKW7r7QvLR/XWK1veOqgWtpSMoGeDwUW/tzcYXNx++9SfL8Vy02aDvcLimgkz",
-	"IktXh82zMmxbR6RBGbqsGDjXrmgI7ubmPyaVz31lDmNXTtNOWIjYFoaEgZ3w3bjtu7a42rLNziUFAuMv",
-	"7W12Nx5Za56sTuSu4lDuLqOrHI+F0juye1Cia2iXxsfzT5kwWwUKzD86dil2m0MtGOf/nH76xuxa2FpX",
-	"1nIbjF1X3dqyqaDkiGEzAUZXsE56W1vBeNVYbn93BbBjQVJT3Rc8C13ZS8MYW4wUukBAU+27ixK4/E3D",
-	"KJf4Cl1CYcMol6sp1+T6x5ajwWEWmmsY7OKjofXYmwrb4Vlo3Z6mIRKbMHJHoGlY9jzMteCmknskDHJl",
-	"c6eCKXdZxFtr/WPXZ7FhqH3artfCUvmqDReWVbb2KzD0zLa3ZbToo3hsAzmbBzne3FopCTumdbNF3K7b",
-	"og0OskWTx9puaIOwbjc05+R2zSjtPup247ZhVvxsGwWiDiOza3UlnkpUmrK7K+Mzm7toLAkpWEuNAoL6",
-	"7kJpf9mBf/wTajzqAAmm0d3EALsUhJ4zhfZgBhbBCoc10GK5GCesmMuGwz2lsznSJSDK8Hv1V9HM5Unn",
-	"aEYy8dcYrJkomWISwNaqaMNoXFS/ZS2q6/ZuvnFGHeLiM7pUAkaThClMIdjgIMPSBz0DI19OJgkXzfVY",
-	"u8eAy82TeTH0rW63HhK+osNZNM7tZJDkiG1cv+0uaD791V3pIpD2ppTeFm0vqb+diLUh9obdfR4upybL",
-	"k1pzs8qsqH1GIaEEDIqsrrVsJrqOD5suB1czpWdZR01pxyT8nB3Z/YL9AhLdPewqGDkDaBTa0JN21UDW",
-	"0hlZG1Lbhh109mg0WwOBcEFGM3rORrafDkOoWZRfE82eW/A65E7mTJaK5M2Mi6kzSYXMPgSTKUZjvSnB",
-	"09ClPhLswowyYiHhrCiotJDs99dd6zt7P6J7P+nuHQ73Tr/rda1nrka1FedhQevaxu51v4mdDax1xUiS",
-	"s3K27uKViEabHbzdReC9ss9zeWXyCG+6coSsMkL+BaaAUcgZxyRhE0PkwmTZ5oRqfw2Bj/BXCWP6hapr",
-	"tq2XkKEGcoUkWD9i6/m1TLOsuQ6JbQSznnhFloCTNvo1e+dVEjqX4HprH8sWYmMlHsaycOBvThXeFanT",
-	"UBTnI1EV9A3Zshsaa6yOycP79/YE2IUJx/5NQIk65gIxPwbzz5PT3dq2VxbBPx4MLrrdvcHgond/MLi4",
-	"fR/+PbzfEOnMRQhVcda7V416LrStdaZZp4dikUxTrNep9OmecTx/IKIK3VW7Lq74IivNqFVm2JeKRcO3",
-	"vTU++fd24YrKUuNs+bc2LW0eFG0os8kq0Uqx6zykuxD8+YIRmkoxdbY0N05FOwlUZrb1Rb816UeH9HpD",
-	"2l5dcc29Iln5h49YzzNjAjzponNk5y6R8AplfXPGlD+F+0gw118cFtrBlRq/AYh2oqb85TVPppowcrz5",
-	"xp/dAP/VPr0QfpjfkUuSUrEq+ilszbxBO/YYtw9YutaqLQzlwjS9xoYjV/5TLYfOod8oORbayNQvT9/P",
-	"ar0o+BLCECZi53HUC7teBDE1FA+mMjw6QyG6dEZxJmtxrno7efYijWMOU9Pkcem5UQvmQaAmiu3Ht+pP",
-	"J1Rxzk2Euc8T1qRmJjxxcfYl1WQxTySN8wq4YzKC53npoCuPq9Uuvwhg2NphTUfZYU17P7rYP/+Dw/T3",
-	"+/MH6vsn4u5B9H58G7SrIyVPM0GxTsmFygViqxbWzdxvAXxRFu79W7e2dOKHwYzx6cwjXh/zC5b42742",
-	"w1Fda4t9GNBFzGUQBuc8ZvCL8PrUsaD+86gontUQ0STBc6lKeVHqWjaqqNc+rflPfIevZfbRjhRf8him",
-	"uibK+Vm/QqU662MfqjUmcm7thZs6oXoHtw++v//Wwe1tDVHZFA9khIya7bC6YZa4ESjfDDeLmAVH+71O",
-	"f797EAaJFFN3r9fvdQ5u798OA8MNbqinMyqmM8qDrfZbPomPaYppX3hipDnyh+UusL3Dbi18ugbtxk/1",
-	"vr/2Lbysfcxh+WIba/oXP0eqDNUmZnivlDRvLBktxVTzI+3caRbItVcPk/Z8wZSq4VQzEncpSnAfyesS",
-	"rmRf/upLDayRv8m588Y5riuF7jvbb/e0+vbG6hzRvFW2sbrBt7B+HZB7Q0TTlQ7ByYXtsi1VbtXPFqrl",
-	"dkRovcVtAbLMuw0zi2bbC4UBlyns1gBZPdp+fC4ut7yyJt23ZdGzl2z+zr3iDq7ZvNuy42UyA6AtIvWM",
-	"MwrH1hnnGgDbsokeCNq9sEbIti/lLNT6hYKF2r5SWixMk3ru+7fajM5t2x+Ww7oozVJxY0B+CCMxvOSy",
-	"ALARi0qWivWcB+4wVpP3iuVxKNfHVTRpOcNCZHniXTvVQLTFEj3iXZrVyp0Vy82Na7XWszdrMKtaOW0b",
-	"zJyJkDWYWXw2SdYn+Vk7VYqtSscJAd3yo4S0oeOEhSSlMcOQ9lzJqaLWPckAduQaGmrrNkHED42UwwQU",
-	"bF7cNuTxUDH4bl7bGQ8TLs5Kl1npJ0jGtU/YFrEh10PNkkkQBsiLQ/AU8nlBLylBE/z3nCY8Ho6d5HSX",
-	"brbsck4VTZk9jjC7l0GQZkcODj9wp/zkN6wHidVJZibjoZBmSJNE2hqelGvNxTT/kJBDek4NVVa0DunQ",
-	"tri5S9f75q64GCJi7tLM2DBjIrheyYUalhoKsKetMr+iYsrwHmhiPeHUmq2KGjbEKgJXaoRnWAyz5kgg",
-	"dkrFakiNYencaAxI0HPKE/eBhTgTcilK82d3UI8VlxkG2bWSC2Of68V8LpVh8dAusA2Ol++nLOY0fzCf",
-	"KhqzYc71YbBUUkyHkWIxmGA00d4tVatcbTIkXMrTdiWK+Le2xDXbEr81DH5NhsHp2i54vqHm/IZ2jbSE",
-	"C9TmZTP+mPRC0g/JPvnvD/8pP+d7SudboiUbownlQ1ELvdfvdk83vXWS52j8gccJTTQLa1iun5kD+iLO",
-	"Sy3cGb43wPGJ2XF2/lqpg5jI+VxqbrDtDO7XD99az0GhE1wGq4dUqdxZN2WsvGzp1mXRnsvQzbt7R3ij",
-	"gVA+Z7Me4sG9nG/pmavj3BKyqRy9WUq5tTq5M8up+Q/whNFcTBpO6bIkIHKCLRBZvbVLFhVNpUzEc8mF",
-	"0ceuLyS7kXWE2Nu2xoYLmx2I8cxLYKmB0PYAPy7IM6pXIqJz3lnRNDn99s216+90SLnwm2tCS2Dg0aJZ",
-	"7orcKUEPSJORJdBoICyiY3dI7JgqdxYrpgnx0yFmNige+Uzse7brHUxtoXFNXUv7e++egJ5VCayoMXN9",
-	"dBNZRsuFilhHqulN99LNlJtSPCs44SnsGwu8LUMCAc6UPccr6HW6nW6JuYKjYL/T7ezbvuEZMAvGM8BV",
-	"sO336yuIRVL2cQ7hTZBr/xsAAP//",
+	"7D1tbyPHeX9lsA1wbbLikZR0OlEfiruLL7bje8mdDBc5KuSQOyQn2p3h7QxF0YIA95vrokWBvgFB0CJF",
+	"WwQt2vRbXCOt/0vhs9NP+QvF88zs++xyeTonDZAvknZ3dud5mXnen9GVN5XRUgomtPIGV56aLlhE8c/7",
+	"Gwa/AqamMV9qLoU38O6zmYwZ0QtGFIsvWEymoVRMdTzfY5c0Wob4Ep1pFnuDu4dd35vKgHmDg26363sx",
+	"owq/k/sAV2QuuZgTuqYbD8ZMpRBsqr2BjlfM9/RmybyBN9kw79r3lrFcslhzpnITlcF8W65JKMWcaEnW",
+	"lGsyQbh9wgWJ1An5IdcaphbTcBWwAKCfyTii2ht4XOg7B146LReazVkMUxtMrrxvxGzmDbzfu53R7rYl",
+	"3O0HQI4HMPA6Q/cq+ZjSMRdz8yjFsgz8BwumFywG2KcyYmRCp+edDKCJlCGjAj5i7lx5TKwib/ACSXTm",
+	"lyfD2V6ueMwCGIRPLTIpiHmAsi/IyQ/hxrXvPVhQ/YgpReeORXGPROYRoYpwrUjMaMBiReZME65La2MW",
+	"y+h9BVzzaMinAESUfNlbsDCUgCuP4LLf7d/Z6/b29nunvf1B92DQPez0+vvVdZB9tJk9cskEXfLRvelU",
+	"rgSiFmVoVbhkwHAwSBCuyZoqorSMWYALK1vTtxT5UArmkzXXC7nShAoiZzPFtE9ouKYbhU+IXsSMkYBN",
+	"eURD3ENLCgsTJvnBcBhcHVzvwa9+8uvU/BoUfg2HHfhj//ob3jbep2SyqGXYO5kecib0w5i6iPDWBYs3",
+	"ZAYPiV5QTSiZ4ngiZ0TzqHPRI4qJANEKOLwacUG1RB5FdLkEAAdX3oIDDTd1HHvbPvY984J71FN4hqs5",
+	"qBvyDJ7hOmf8gjUMs89hqGDr+nHw0PcAx7oxz+GZ76nVBNCfsNpx6QDfUxsxrR0Hz5BRDaQ4NU+zLbJ5",
+	"jAw0/L32PSnYk5k3eNG8UxD2a3/LIABo26CEg9vGpZTfPpBuH5SSYQsGKem3zwoM3zYKF+L1Ge6eRBM4",
+	"1VNFhdpN45MJUzxgpNft9slMxmQNu2sSM3quyLOHD8idg8ND32o0sl7wKQgSFjPQpEKS8WTDxh0CCpdo",
+	"ORQHB8fHA5KKdyOUrAb0CRUBgSV3ggBJ+JAakECKW7ozFEPR63b3CSUTLmiy3U8AtCMipCbvnz7cu4vX",
+	"x/i+EQdckZDGc1BhCyrIGIX6mNAwlGt1YiHL0J9LplD5nwzFQbfbI1pKokK5JtRqEnynn2lDElIDPAnY",
+	"komAiekGZsWPwFgAeUZXoRFG6VQn5OAwnVspLsVQLKgi8IkAH/bwoZbnTBB8crnkKN9DOQcZT+eUCxzZ",
+	"hyky6Wdo/+7zJ4+JEaCdIWhVq5mBij5QDX4c+2gMAarwow8/9n2ADH704Ef/rGiQ7PerBonvXe7B5/cu",
+	"aCxoBHrwhfdY6lN2qT0f/nr/9OFdz/dOpXwP2OH53nfA0Lpn7KxTKZ+HEkTYAxmx+3R6/h5Q1fO950is",
+	"h0A/vEJKvQU0wtfOmXjLkMXzvUc0BEBZ4OGaN2sMpGt5zZ/C8uCx0pZq0ijMKRBPyek5K9sJxtrqg9mY",
+	"2Qe//Pzvvvzzf/ry47949cnfV62ANgZaYgE8X02nTKnEVMtZAYk1VZhrq1ll7akmffptHrOpNoR00oca",
+	"q+QW7B+l87QxMiKw+1WSAPaMXnBFpGB7Wu5JwZKhaBObh0jqAl2NzfXq3//hy49//tW//uyLT//0q88+",
+	"97/49KNXP/vPLz796H8/+tEXn//EYv43//bqFx8VjZLOt3Z41WGPJETAReowJHVMhUIrQrNLDSYwIGbp",
+	"4hOJVvGYhuHYbDvE0j4mEd0QxdiArBeSWddCipALBpYomKY+EXIigw1hoWJDgYOAlB0C5Mcpx3Klxz46",
+	"DgsZwQgfPrJJpfQiIbTd4dmK1YiUR2NGNnJlhPIfAg0kmu2T6oLVlgxVw1M6qCMKhEAqdMhjxgIWkJUI",
+	"mTLQIRpcGUyA+RG9fI+JuV54gx5uJy7S663eAkBYv5iBj/dlsAFoW6G2++e/zUIOtmaL5UINAWgQxEwp",
+	"lmO7EfkiYLERQnhHpOQqbJEXxp1I/RNQ+W7WXp/5HtcsMq6o2LQwqzK8HsIc28yJEpXRsIjo5Ttm0j7y",
+	"MruwVKRxTDdFIuJkFR7N7N2dPCaHS+HmoBSsRswJtTb+LSj4lyumtNnNoHGFNFZISRtwMLLjO5lECeDz",
+	"lQ3Fg234PDMTvvNtlwONH23rQfPAifdbcSzjHRHn4DPPVgqsENSKRo9yKYjS4C4CF8p+NGchEMV4Xe8E",
+	"BqKBF/cLHjXMm8zFFVnHUswHJHkJbkVcKeM+LWM5CRms/MLtNGrDxQUNeTACEZpxgiHCVZfcwOe2A1gY",
+	"gGlGyYQGRkuZPbqksVbwhGtFlhQMVckFC8hkQwKpVcelUnZkepPDn1Kg6vPTjH7GhDaRDUdkJwn6tNlW",
+	"z8xofE/Hm3vueBZGHLQkOt4YEzSNZCEkMdVsFPKI69axrPLKN0xsu/TTqFGTufOdWK6WT1D/PkDRUUHr",
+	"uaYiUOjkMI4xr5DDMhWEkjm8bdCLwNGJWDRhcarQ0bOwW2XG56uYBUSsYEjR3Hn1X3/56k/+7Kv//sdX",
+	"P/7pV599/sVnn3351//xq1/8qN/tFS2buoHDYfAtpyGTQ+89rrR7pQdcLUO6IWigJ85IggoiRwVu7sR4",
+	"wyFcGfTTsJKMAzTp2IZMKxZdCfKv/uqnX37881cf/+0vf/LTX/3iRy/uy4lP7oEmO2vEuPTecPii883h",
+	"8Kwe92csolxwMd8JfanAaZUkxretsUotTayZi7sfTWAXVWqw/+Uff5JHBPCuQ7g0tBHVt+mFCWkHAQfM",
+	"aPg0J+ZmNFSs6oaICxYragjRTg6cgoeG20axl25iIkGSSKu1flkSdFtQ5dz5ERc8gi3erUqBigeTA9vA",
+	"4drWb2OIdpt/V04IWOshi/kaz1p5g97RneO7d+72wQHu+t6C0VhPGCDRM3dQsFl7hUbs/kbDa3cOD/fv",
+	"mPDb/VUMCxBdRbh+RjVDUxepid6rN/D2v//do+/9URpbNtMe3Dk47PX3UzRN/LmaZkjA3zm6nKLpFulp",
+	"sMGO80mkiOJiykjv+KjbUpjnaOYKNcmZZvnwNFlyMVcnJKosGVec4TrPgcZQGu7V98zYPOlbB9ZfB/ey",
+	"IjMcbKvIEsZm0KaR8YRzefKmpHBujCSQXUbrSQjSW8ZEMDD/7BZWxgDK7zqU9yjrT6ytaCyf8ZLO2bi0",
+	"pUwA0Bsc9P2KxEE56Q1614lNuJ+A7g0OM0mwSCOzdWm1neSJn8K084s3E5k7GoCWEFfVpR/RSwNk3/rJ",
+	"5qrXauFZYu7gPpTwdi2qRzQ+rw0Xpe7EOMlqjDFANI4ZDcYDIgW7pUhE43NlfeMNARdWyLXTvTpMUyiw",
+	"qLJMyUHmW0YGnps6XmaWnZdJBtLOr5bZZRHZiVtxPjdEg1qGqZqc2XMZMfCdUqZE8sJY7E5VOZETr7o1",
+	"ViZ3auNJTnbtF9il3qQ+u9lG/f/BdrVDkrxgEmXaotVKQJMW00CBO2ne2uQ9Qf83Z0wXbWBjxqKNb6Ky",
+	"RbvXPO58yzxzWrkG1sdSG4emMTydhGlCflGI3/s2GZX4bhYRwVigThz5LmP62/oAyx4D6pc//pcvPv0E",
+	"8Diropk9rMXjyZKJRppLHIA0NzbrTYn+SQPRP6knOhoCNcIirarwwW4A8yHiCiNEiZHgE0anCyLFlHXI",
+	"vVBJDBGkkc5bykTSctGkcp1OLhQysVHcc475bG2ySDbumZrFzcLIzJtKLvRkUBhVLe7rTERZGCpCKgdc",
+	"GynzKPtOZdNXohTN274pqvFYanBgKux6IIWmU62AUbh8FOwNMW+Q71MayxDFClZFpK5RgzXHLhi+aqJi",
+	"2aISBqomQV92P2REOIa06ESu3KEsC5jjXRLwoC4AdjMVYTHMFTWxWcyZzT6uRO4iJULIZrBY5Vpg/jLg",
+	"Ssnwwqndq4vDkq7t2jDwtbDcjCRNipKKbIFtI+yuv0nwPf1OMwDKLc8Vm0oR1OZjBzZaYyNuAosWanJu",
+	"PshSFs58I1ORRwptURvsGgob1DV7wyerpYmDV+N3ZJygNYblqRe5BCBVWUiMz7mgYSULtzIIv8hTOZfJ",
+	"yd1EqXVW2TOrhGJpaqeJRTk2X5czMA5uuV3HJyuNNZB1adFUE6wXVJvUplaYuTqxFWhJPQgVGykYAZfV",
+	"xtGLWistsCtvi6fO0r6Sm2F9nHGHvGNYv5BhQGZFtxZDs1Sds4DMZAwwM1MyapwPLA3xyWQFpgGgIgDg",
+	"tQ2HAAoxI0pWQkg5R5YqbWzeZE5k9+tpsJxwdaqvnlt9ZVxcOpXXri4pVfo1rNsM/5artVZZZknDsnxc",
+	"7qI50U1CZHLAuVb8U/bmzM1qCUQ7m7NYE1G1Lgt1D6XHToPuqS1pLOLyUMZkEss17P4E6CkVQmo01MgH",
+	"bGJCZ0lcrhj6kWI+dm6F4wyEUsXfm0mG4kdvmAx9Kl0UKUkVmKgBxYZwLRDn5nh/bbFIBG+nrYOwOAkZ",
+	"M8WEy/DMykJy6jmXQJ5JrLvDxBEYp2sm9JaQg7S7slB/v0wgeIPRBJlu/+3F7en8u8d27TQuuj6zEYki",
+	"TeFuaqEo9rK0J03saNwhGOwx5UGoyuZxJbLW7DFlcTejbbJAW2yKXN9oamnHjWEzUa2q6dhLF89KsZFd",
+	"A6L1SahnuYhQmXXmya+RfQdO9qXFzL/tLLSIfD1sxAr7qsE7i5lamNRYWuqMVn8YYEWgTc6UGIsF+8BZ",
+	"ly656+WYY0q536y+NF+9ocJ8ZlBoEfAXbD0+qUh7LKaWIl+hkqNEXdI1RyEguTfw2ObdxeQ7U/6Ev/vO",
+	"+x++03vM3z0uEdC1uGvTna+jTnflhwH9arvLn4C/m2rGz2d5QTf3Enic/DO5+luKyLUg3FZA2eKsxDIE",
+	"xw5rXg2vpzSOeam/zot7xarOOwflos6c6fpiOLzs9/aGw8ujt87cpSzY61HvdpZ2mWJCj43DZgJIxgM1",
+	"NbQKrAxbk8CDxH/Hu6kTi/U+F5USv5b+W1LuNvAOZ/3pMS3UvZm62aKQTtA1DS2lBZtM2k5CisCUYebB",
+	"aPeu6aUyC3XnejWBsdv2vp0dj4t5GW5O5a46QO6umMp7DMm94wbz/Hw1I7LGtcueM6G3CkiYf3xi661M",
+	"zUy2VHfX8f2Cjm9wSWB3/PYp/a/NBUJy3NR0aPCLbK9Kyx7FXEAAexMx6oltV9u6FCeb2u69+xuAHUuH",
+	"66q44ZlvayxrxpiyYd8KurpWOhu9s8nrmlG2ZsC3yc6GUTZRna8Xdo/NZ6r8JGReM9hmSHwTOarrk6PY",
+	"kIQect0QaYuSE8+3Zljy3E/1elMHHxJGmSxKXeOjzjdtBltbBwPbttkw1Dxt17ppqHzT/s23rcLc2uWp",
+	"W3V5tmjLfGoCis2DHiX1I1v6Hkx1f8vezaBd82YbHGSLntHCbmiDsGo39GkWYWnT29ruo4+TzGDzsLds",
+	"EX/zKBB1mDEp1Po5+kqyOs2yTO6i+SekYC01Sq7C86pNsWJWAVoJxMZYhkyTxJcUhF6wGC3cBCyCxWEF",
+	"0AK5moQsl2vFNJWjESZFOgdEHn6n/sp6wx1pVsVIIv5q43qzWEaYnDP1g0ozGmSl1sZ3Llvw6cYZd4gN",
+	"x6lcSTENQxZjfscEqW1OZgFui5zNQi5Y2oloWhANFGhsyQgPARC2s0Wn35mA7mWCULHBkv4OeSCVxsq0",
+	"aDVdZK26IsCOBnhgPg36G6ajZLaKsaQB71s3YkM0S2Ogyh3axOZYW0+FWfezxLA7yjlEuV5wd4hz90RL",
+	"/qCJtG/rsNut5l1uGH3IgN/J2koRa1yc2+MR6fTu4MtRLqpsGHFWJfvNywqzePLrMmlbNiwH7E50bghB",
+	"4yEK7oYjW0FizPDyJkatPPYJJWBoJdsnbz7bvlZT4gRbJqLnSd9wTpKE/IIN0h0sYO9ybXonx9YwHPsm",
+	"bKpsgamxAMdmbyojDHA/0umiAALhgowX9IKNzTkGmIVIsnCKKPbSgNdJRllhZLP8Geg0BJVBnpRrpnPt",
+	"99g5xLVvZ5Ig7HPSEf0/JvSJeR5yptJzgUyweBxSpcdJ+xkTOt4g/CmpuTnbBumf5sKL632B/SIvrraW",
+	"SmFyGRRuY0b6pTc4uk6FVS8nrMzRG+3OQxoLdmkQM01280QxlNqD9/vF0NG9ve/TvQ+7e8ejvbNvOkNH",
+	"C9se02q/YS9NQRL2ul+HKATS3DAOa23erWJvI6bjhnCCarEUsnKGJWOxSUgddJOrfA22LfbtlWuzV8I8",
+	"6dWulG2JiN0V24M8Ttc35qFwVr6McT2PUbTAyoVRuHxPSMhmmsiVTgqXgIrOcjTX6rhJOsOtKu1xM9WS",
+	"bzSabF2mOV4FsVEySgqwlG8LYUxwqiTmAynY+DUCVrlWab1x1wf8WoNSZTZYoN5st0TeMaqtvsegNA68",
+	"UeX9FuL+pkrsb0jnmop3F7HLoDdUJtxSWEB9Qh4/fLAnwLEKOR5nAihRu9RB507Af3IU52w9xSKvtX4w",
+	"HF52u3vD4WXv4XB4efQQ/jx+WJP8SAUajYPkKItyIgQ4T2SclLb7eJxSFGEhamkR2ezFlMYY7zF8KS2e",
+	"ymIxL2VMw7edxavp93ZZFSVW42zpt5pYm2YtaupHkzLzXDorzfKsBH+5YoRGeA4jOqNc27CrlYf5xVZk",
+	"epraeYNZLqfmqsQubrb7kjo+F7FeJvaXYGuWtfLu3Lbr36AyPrMwKk2KgtnjdvxMV9lGpdcAsWi8fM2T",
+	"xXUY2bX52p9tgP9mn04sNle7boQBkqSa1vTrafQ7TnD7cDHHK5XzqDJr/g12gNs6znKvUwp9o+RYKS0j",
+	"tzz9IClipuCeCU2YCKxrWq1YvvICqimeTav59ByF6Nr6EYmsxbmqKjh50d26XyhuyxCoiGLz8a360wpV",
+	"nLOJMA95yOrUzIyHNlG1poqslqGkQVrafULG8Dytibd136LabA/DCoenDpLDU/e+f7l/8b3j6Lv95Xvx",
+	"3VNx/2D6QXAE2tWSkkfOauZgFacCsZwjfI3VbwC8ygv3/uHhloOpfG/B+HzhEK9P+SUL3b3szXCUeW2w",
+	"9z26Crj0fO+CBwx+I7wudSyo+3xYikeXTWkY4jmxuVIJahs+y6hXPq34h67zlxP7aEeKr3kAU70hyrmX",
+	"folK1aWPp4YYYyJdrT2/qQu7d3B0cHf/zsHRtmbsZIr35BQXarLDqoZZaEegfNNcrwLmDfZ7nf5+98D3",
+	"Qinm9l6v3+scHO0f+Z7mGjfU8wUV8wXl3lb7LZ3EtWiyaa8cSYYU+eN8B/recbeSfyhA2/ip3t3Ct/Cy",
+	"8jGL5dW2pelmfopUHqqmxfAoV9VSW/ufS0qkR0zbw91w1d48FN9zxZ/KhlPFSNylash+JC0cupF9+euv",
+	"BUqaYuqdO2fU5U3VoLjO2t69LmX7STcpoun5H7XlRy7GunVA6g0RRTfKBycXtsu2WhOjfrZQLbUjfOMt",
+	"bgvXJd6tn1g0217IDLhEYbcGyOjR9uNTcbnllYJ031aGkrxkEuD2FVtN2LzbktMWEwOgLSLVkg0Ujq1L",
+	"NioAbEvHOyBo90KBkG1fSpdQ6xeyJdT2lRyzsM7Acd+91RZ0aXr6sebfRmnWMdca5IfQEsNLNmcDGzEr",
+	"BdsSBSx3Z1dasK1h8dot2CDaAoke8S5d2PkWuXVzR3alp/r1OqfLVk7bzmlrIiSd0wafJsn6LD1CsUyx",
+	"Te7kTKBbemqm0nQSMp9ENDCVActYzmNq3JMEYEuukaamlBtE/EhLOQrt+dim+nTEg1HM4LtpuXcwCrk4",
+	"z10m1eAgGQufML3PI65GioUzzzfpvBF4Cum8oJdiQUP8s3CkZnJpZ0sulzSmETOncyf3Egii5ATu0Q/t",
+	"mYzpDeNBYnmfXshgJKQe4SnspjrQHPCZfkjIEb2gmsZGtI7oyPRu20vb1G2vuBiZPKW51As2ShYRXG/k",
+	"Kh7lGrCwWbs0f0zFnOE90MRqxqkxW/OnWWYHc42Srn8gdkTFZkS1ZtFSKwxI0AvKQ/uBlTgXci1y8yd3",
+	"UI9llwkGyXUsV9o8V6vlUsaaBSPDYBMcz9+PWMBp+mA5j2nARumq9z08KHQ0jVkAJhgNlXNLVUrL6wwJ",
+	"W1Jv2u1F8Dtb4g3bEr8zDH5DhsFZYRe8bGhDuaXsCRGmzEMV0gcnpOeTvk/2yf989M/p/92Z0+WWaElj",
+	"NCH/PwIyvdfvds+a3jpNczSNZ4aWsSweBAj6Isiq6sz/wbgFjk/ATpLTcnNHYxC5XErFNbb4wv3qUanl",
+	"BGZEL/Ng9ZAqpTtFU8ZWprRjchLtufbtvLsfdVJrIOSPna+GeGo6h5pDNqWT6HMpt1YH2Sc5Nfd59jCa",
+	"i1nNsamGBETObDmjPZDFJIuy0wGYCJaSC61ObKtYciNpEjO3TTEWFyY7EOAR8LCkhkKZ45a5IC+o2ogp",
+	"XfLOhkbh2e/fLlz/QYfkOye4IjQHBp60n+SuyL0c9IA0GRsCjYfCIDqx/zNhQmP7rwkwTWjP/BYSlBv+",
+	"2xTznjnOBUxtoZCn9qyWR++cgp6NQ+Co1ks1uI1LRslVPGUdGc9v25duR1zn4lneKY9g3xjgTb0aCHAW",
+	"23Nhe51up5tbXN7A2+90O/vmAIgFLBaMZ4CrYMp5ihzEajrzOIXwNsi1/wsAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -299,7 +299,7 @@ func TestUnknownRoutesAndMethods(t *testing.T) {
 	unknown := want{http.StatusNotFound, fault.UnknownRoute, "接口不存在", "no such route"}
 	for _, path := range []string{
 		"/nothing", "/Tim", "/Tim/", "/Tim/UserLogin/", "/tim/userlogin", "/Tim/addfriend", "/docs/nothing.js", "/docs/..%2fopenapi.yaml",
-		"//", "/Tim//UserLogin", "/avatar", "/websocket", "/websocket/", "/api/", "/api/../jwt.key", "/..%2f..%2fetc/passwd", "/metrics", "/debug/pprof/",
+		"//", "/Tim//UserLogin", "/avatar", "/websocket/", "/api/", "/api/../jwt.key", "/..%2f..%2fetc/passwd", "/metrics", "/debug/pprof/",
 	} {
 		s.refused(t, ask{path: path}, unknown)
 		if !strings.HasPrefix(path, "/docs/") {

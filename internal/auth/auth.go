@@ -271,9 +271,17 @@ func (a *Auth) Sessions(ctx context.Context, account string) ([]Login, error) {
 	return logins, nil
 }
 
-// End ends one of an account's sessions; one that is not there has ended already.
+// End ends one of an account's sessions; one that is not there has ended already. Nobody is told of an id that was none
+// of the account's: it may be somebody else's.
 func (a *Auth) End(ctx context.Context, account, id string) error {
-	return a.Logout(ctx, Session{Account: account, ID: id})
+	deleted, err := a.DB.Write().DeleteSession(ctx, account, id)
+	if err != nil {
+		return fmt.Errorf("end session: %w", err)
+	}
+	if deleted > 0 {
+		a.tell(ctx, account, id)
+	}
+	return nil
 }
 
 // EndOthers ends all sessions of an account but the caller's.
@@ -304,7 +312,7 @@ func (a *Auth) dropOthers(ctx context.Context, tx *store.Tx, s Session) ([]strin
 // failed logins.
 func (a *Auth) ChangePassword(ctx context.Context, s Session, old, changed, address string) error {
 	if err := CheckPassword(changed); err != nil {
-		return err
+		return fault.Invalid(fault.InvalidBody, "newPassword", passwordForm)
 	}
 	if err := a.checkCredentials(ctx, s.Account, old, address); err != nil {
 		return err
@@ -380,10 +388,12 @@ func (a *Auth) Forget(id string) { a.seen.ended(id, time.Now()) }
 // ForgetAll makes this node ask the database again about every session. Called when the bus may have lost news.
 func (a *Auth) ForgetAll() { a.seen.clear() }
 
+const passwordForm = "must have 6 characters to 72 bytes"
+
 // CheckPassword refuses a new password that is too short or too long: 6 characters to 72 bytes.
 func CheckPassword(password string) error {
 	if len([]rune(password)) < 6 || len(password) > MaxPasswordBytes {
-		return fault.Invalid(fault.InvalidBody, "password", "must have 6 characters to 72 bytes")
+		return fault.Invalid(fault.InvalidBody, "password", passwordForm)
 	}
 	return nil
 }

@@ -52,9 +52,7 @@ func (w *waiting[T, R]) done(result R, err error) { w.answer <- answer[R]{result
 // that wait is bounded by the callers, each of whom has one.
 func (b *batches[T, R]) submit(ctx context.Context, conversation string, item T) (R, error) {
 	w := &waiting[T, R]{item: item, answer: make(chan answer[R], 1)}
-	hash := fnv.New32a()
-	_, _ = hash.Write([]byte(conversation)) // never fails
-	l := &b.lanes[int(hash.Sum32())%len(b.lanes)]
+	l := b.lane(conversation)
 	l.mu.Lock()
 	l.queue = append(l.queue, w)
 	if !l.busy {
@@ -69,6 +67,13 @@ func (b *batches[T, R]) submit(ctx context.Context, conversation string, item T)
 		var none R
 		return none, fmt.Errorf("wait for the commit: %w", ctx.Err())
 	}
+}
+
+// lane is the one that a conversation always goes through.
+func (b *batches[T, R]) lane(conversation string) *lane[T, R] {
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(conversation))            // never fails
+	return &b.lanes[hash.Sum32()%uint32(len(b.lanes))] //nolint:gosec // a handful
 }
 
 // run commits what waits in a lane until nothing does.

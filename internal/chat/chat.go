@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 
 	"golang.org/x/text/unicode/norm"
 
@@ -36,7 +37,7 @@ type Options struct {
 type Service struct {
 	Options
 	drafts *batches[*draft, Message]
-	marks  *batches[*mark, bool]
+	marks  *batches[*mark, moved]
 }
 
 // New returns a Service. Close it.
@@ -66,6 +67,9 @@ func own(caller, account string) error {
 
 // ErrGroupOwner tells an operator that an account can't own a group that it isn't a member of.
 var ErrGroupOwner = errors.New("the account is no member of the group")
+
+// rowLimit is a page's size as statements take it.
+func rowLimit(limit int) int32 { return int32(min(max(limit, 0), math.MaxInt32)) }
 
 func nullable(s string) sql.NullString { return sql.NullString{String: s, Valid: s != ""} }
 

@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 
@@ -137,7 +136,7 @@ func participate(ctx context.Context, tx *store.Tx, account, conversation string
 // Missed returns the messages after a seq, in order, at most limit. Only for an account's socket that Open has
 // admitted and no event has ended since.
 func (s *Service) Missed(ctx context.Context, conversation string, after int64, limit int) ([]Message, error) {
-	rows, err := s.DB.Read().MessagesAfter(ctx, conversation, after, int32(min(max(limit, 0), math.MaxInt32)))
+	rows, err := s.DB.Read().MessagesAfter(ctx, conversation, after, rowLimit(limit))
 	if err != nil {
 		return nil, fmt.Errorf("missed messages: %w", err)
 	}
@@ -167,7 +166,7 @@ func (s *Service) ConfirmDelivered(ctx context.Context, account, conversation st
 // before returns the messages before one seq and after another, the last ones of them, in order.
 func (s *Service) before(ctx context.Context, conversation string, before, after int64, limit int) ([]Message, error) {
 	rows, err := s.DB.Read().MessagesBefore(ctx, db.MessagesBeforeParams{
-		Conversation: conversation, Before: before, After: after, Limit: int32(min(max(limit, 0), math.MaxInt32)),
+		Conversation: conversation, Before: before, After: after, Limit: rowLimit(limit),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("history: %w", err)

@@ -10,7 +10,7 @@ import (
 	"tim/internal/store"
 )
 
-// AddFriend makes two accounts friends, both directions at once. Repeating it changes nothing. For account itself.
+// AddFriend makes two accounts friends, both directions at once. Repeating it changes nothing and tells nobody. For account itself.
 func (s *Service) AddFriend(ctx context.Context, caller, account, friend string) error {
 	if err := own(caller, account); err != nil {
 		return err
@@ -19,11 +19,18 @@ func (s *Service) AddFriend(ctx context.Context, caller, account, friend string)
 	if friend == caller {
 		return fault.New(fault.FriendIsSelf)
 	}
+	var made bool
 	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
+		made = false
 		if _, err := s.account(ctx, tx.Queries, friend); err != nil {
 			return err
 		}
 		for _, f := range bothWays(caller, friend) {
+			there, err := s.isFriend(ctx, tx.Queries, f[0], f[1])
+			if err != nil {
+				return err
+			}
+			made = made || !there
 			if err := tx.AddFriend(ctx, f[0], f[1]); err != nil {
 				return err
 			}
@@ -32,6 +39,9 @@ func (s *Service) AddFriend(ctx context.Context, caller, account, friend string)
 	})
 	if err != nil {
 		return fmt.Errorf("add friend: %w", err)
+	}
+	if !made { // or anybody could have it told again and again
+		return nil
 	}
 	s.tell(ctx, Event{Kind: FriendshipBegan, Accounts: []string{caller, friend}})
 	return nil
@@ -44,8 +54,9 @@ func (s *Service) DeleteFriend(ctx context.Context, caller, account, friend stri
 		return err
 	}
 	friend = Normal(friend)
+	var deleted int64
 	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
-		var deleted int64
+		deleted = 0
 		for _, f := range bothWays(caller, friend) {
 			n, err := tx.DeleteFriend(ctx, f[0], f[1])
 			if err != nil {
@@ -61,6 +72,9 @@ func (s *Service) DeleteFriend(ctx context.Context, caller, account, friend stri
 	})
 	if err != nil {
 		return fmt.Errorf("delete friend: %w", err)
+	}
+	if deleted == 0 { // a stranger's wish is no news
+		return nil
 	}
 	e := Event{Kind: FriendshipEnded, Accounts: []string{caller, friend}}
 	if !s.AllowStrangers { // else their conversation goes on

@@ -52,19 +52,27 @@ func TestFriendRefusals(t *testing.T) {
 	})
 }
 
-func TestEndOfAFriendshipIsTold(t *testing.T) {
+func TestFriendshipIsToldAtBothEnds(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {
 		h.register(t, "alice", "bob")
-		h.befriend(t, "alice", "bob")
-		must(t, h.DeleteFriend(t.Context(), "alice", "alice", "bob"))
-		want := []Event{{Kind: FriendshipEnded, Conversation: ToUser("alice").Conversation("bob")}}
+		for range 2 { // the second time nothing begins
+			h.befriend(t, "alice", "bob")
+		}
+		h.befriend(t, "bob", "alice")
+		both := []string{"alice", "bob"}
+		same(t, "told of its beginning", []Event{{Kind: FriendshipBegan, Accounts: both}}, h.told())
+		for range 2 {
+			must(t, h.DeleteFriend(t.Context(), "alice", "alice", "bob"))
+		}
+		want := []Event{{Kind: FriendshipEnded, Conversation: ToUser("alice").Conversation("bob"), Accounts: both}}
 		same(t, "told", want, h.told())
 		// Where strangers may write, nothing ends for the sockets.
 		open := h.reopened(t, func(o *Options) { o.AllowStrangers = true })
 		open.befriend(t, "alice", "bob")
 		must(t, open.DeleteFriend(t.Context(), "alice", "alice", "bob"))
-		same(t, "told where strangers may write", nil, open.told())
+		want = []Event{{Kind: FriendshipBegan, Accounts: both}, {Kind: FriendshipEnded, Accounts: both}}
+		same(t, "told where strangers may write", want, open.told())
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -114,7 +115,7 @@ func (s *Service) RemoveMember(ctx context.Context, caller, account string, grou
 	})
 }
 
-// HandOver makes a member the owner. For the owner; account is the owner's.
+// HandOver makes a member the owner; the owner itself changes nothing. For the owner; account is the owner's.
 func (s *Service) HandOver(ctx context.Context, caller, account string, group int32, member string) error {
 	member = Normal(member)
 	return s.changeGroup(ctx, "hand over group", caller, account, group, func(c *change) error {
@@ -128,9 +129,15 @@ func (s *Service) HandOver(ctx context.Context, caller, account string, group in
 		if members == 0 {
 			return fault.New(fault.NotInGroup)
 		}
+		if member == c.owner {
+			return nil
+		}
 		return c.handTo(ctx, member)
 	})
 }
+
+// maxDeleted bounds the accounts that one statement names: databases allow only so many arguments.
+const maxDeleted = 1000
 
 // Dissolve ends a group and closes all its sockets. Its name is free again; its history nobody can read any more. For
 // the owner; account is the owner's.
@@ -146,15 +153,14 @@ func (s *Service) Dissolve(ctx context.Context, caller, account string, group in
 		if err := c.note(ctx, GroupDissolved, ""); err != nil {
 			return err
 		}
-		if len(members) > 0 {
-			if err := c.tx.DeleteParticipants(ctx, c.conversation(), members); err != nil {
+		for some := range slices.Chunk(members, maxDeleted) {
+			if err := c.tx.DeleteParticipants(ctx, c.conversation(), some); err != nil {
 				return err
 			}
 		}
 		if err := c.tx.DeleteMembers(ctx, group); err != nil {
 			return err
 		}
-		c.gone = members
 		_, err = c.tx.DeleteGroup(ctx, group)
 		return err
 	})
@@ -191,7 +197,7 @@ func (s *Service) Groups(ctx context.Context, caller, account string, after int3
 	if err := own(caller, account); err != nil {
 		return nil, err
 	}
-	rows, err := s.DB.Read().Groups(ctx, caller, after, int32(limit))
+	rows, err := s.DB.Read().Groups(ctx, caller, after, rowLimit(limit))
 	if err != nil {
 		return nil, fmt.Errorf("groups: %w", err)
 	}
@@ -210,7 +216,7 @@ func (s *Service) Members(ctx context.Context, caller, account string, group int
 	if err := s.mayOpen(ctx, caller, ToGroup(group)); err != nil {
 		return nil, err
 	}
-	rows, err := s.DB.Read().MemberUsers(ctx, group, Normal(after), int32(limit))
+	rows, err := s.DB.Read().MemberUsers(ctx, group, Normal(after), rowLimit(limit))
 	if err != nil {
 		return nil, fmt.Errorf("members: %w", err)
 	}
@@ -231,7 +237,6 @@ type change struct {
 	owner string
 	last  int64 // seq
 	news  []Event
-	gone  []string // accounts whose membership it ended
 }
 
 func (c *change) conversation() string { return groupID(c.group) }

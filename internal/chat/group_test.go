@@ -67,11 +67,20 @@ func TestJoinAndLeave(t *testing.T) {
 			must(t, h.JoinGroup(ctx, "bob", "bob", id))
 		}
 		same(t, "members", []string{"alice", "bob"}, h.members(t, id))
-		same(t, "told of joining", nil, h.told())
+		conversation := groupID(id)
+		same(t, "told of joining", []Event{
+			{Kind: MessageStored, Conversation: conversation, Group: id},
+			{Kind: MemberJoined, Conversation: conversation, Group: id, Account: "alice", Actor: "alice", Seq: 1},
+			{Kind: MessageStored, Conversation: conversation, Group: id},
+			{Kind: MemberJoined, Conversation: conversation, Group: id, Account: "bob", Actor: "bob", Seq: 2},
+		}, withoutMessages(h.told()))
 		must(t, h.LeaveGroup(ctx, "bob", "bob", id))
 		same(t, "members", []string{"alice"}, h.members(t, id))
 		same(t, "sides", []string{"alice"}, h.column(t, "SELECT account FROM participant"))
-		same(t, "told", []Event{{Kind: MemberLeft, Conversation: ToGroup(id).Conversation(""), Account: "bob"}}, h.told())
+		same(t, "told", []Event{
+			{Kind: MessageStored, Conversation: conversation, Group: id},
+			{Kind: MemberLeft, Conversation: conversation, Group: id, Account: "bob", Actor: "bob", Seq: 3},
+		}, withoutMessages(h.told()))
 		refused(t, h.LeaveGroup(ctx, "bob", "bob", id), fault.NotInGroup)
 		refused(t, h.LeaveGroup(ctx, "bob", "alice", id), fault.NotYourAccount)
 		refused(t, h.JoinGroup(ctx, "bob", "alice", id), fault.NotYourAccount)
@@ -80,6 +89,14 @@ func TestJoinAndLeave(t *testing.T) {
 		same(t, "told of refusals", nil, h.told())
 		same(t, "owner", "alice", h.owner(t, id))
 	})
+}
+
+// withoutMessages is what was told but for the messages' contents.
+func withoutMessages(events []Event) []Event {
+	for i := range events {
+		events[i].Message = nil
+	}
+	return events
 }
 
 func TestOldestMemberInherits(t *testing.T) {
@@ -240,7 +257,7 @@ func TestGroupOfTheOriginal(t *testing.T) {
 		must(t, h.JoinGroup(t.Context(), "carol", "carol", 7))
 		must(t, h.JoinGroup(t.Context(), "bob", "bob", 7)) // is one already
 		h.send(t, "bob", to, "2")
-		for account, want := range map[string]int64{"bob": 0, "carol": 1, "alice": 0} {
+		for account, want := range map[string]int64{"bob": 0, "carol": 2, "alice": 0} {
 			o, err := h.Open(t.Context(), account, to)
 			must(t, err)
 			if o.Delivered != want {
@@ -316,11 +333,11 @@ func TestStrangersMayWriteWhereItIsAllowed(t *testing.T) {
 		_, err := open.Open(t.Context(), "alice", ToUser("bob"))
 		must(t, err)
 		open.send(t, "alice", ToUser("bob"), "hello")
-		_, err = open.Send(t.Context(), "alice", ToUser("nobody"), TextBody("x"))
+		_, err = open.Send(t.Context(), "alice", ToUser("nobody"), TextContent("x"), "")
 		refused(t, err, fault.UnknownAccount)
-		_, err = open.Send(t.Context(), "alice", ToUser("alice"), TextBody("x"))
+		_, err = open.Send(t.Context(), "alice", ToUser("alice"), TextContent("x"), "")
 		refused(t, err, fault.NotFriends)
-		_, err = h.Send(t.Context(), "alice", ToUser("bob"), TextBody("x"))
+		_, err = h.Send(t.Context(), "alice", ToUser("bob"), TextContent("x"), "")
 		refused(t, err, fault.NotFriends)
 	})
 }

@@ -31,7 +31,7 @@ func (s *Service) Conversations(ctx context.Context, caller, account, after stri
 	if err := own(caller, account); err != nil {
 		return nil, err
 	}
-	rows, err := s.DB.Read().Conversations(ctx, caller, after, int32(limit))
+	rows, err := s.DB.Read().Conversations(ctx, caller, after, rowLimit(limit))
 	if err != nil {
 		return nil, fmt.Errorf("conversations: %w", err)
 	}
@@ -110,7 +110,7 @@ type Marks struct {
 }
 
 // Mark moves an account's own marks: received up to a seq, and read, which includes received. What is beyond the newest
-// message counts up to it. For friends and members.
+// message counts up to it. It returns where they stand then. For friends and members.
 func (s *Service) Mark(ctx context.Context, caller string, t Target, m Marks) (Marks, error) {
 	if _, err := s.Open(ctx, caller, t); err != nil {
 		return Marks{}, err
@@ -122,12 +122,12 @@ func (s *Service) Mark(ctx context.Context, caller string, t Target, m Marks) (M
 	}
 	m.Read = min(m.Read, last)
 	m.Received = max(min(m.Received, last), m.Read)
-	moved, err := s.marks.submit(ctx, conversation, &mark{account: caller, conversation: conversation, marks: m})
+	result, err := s.marks.submit(ctx, conversation, &mark{account: caller, conversation: conversation, marks: m})
 	if err != nil {
 		return Marks{}, err
 	}
-	if moved {
-		s.tellSides(ctx, caller, t, Event{Kind: MarksMoved, Conversation: conversation, Account: caller, Marks: &m})
+	if result.told {
+		s.tellSides(ctx, caller, t, Event{Kind: MarksMoved, Conversation: conversation, Account: caller, Marks: &result.now})
 	}
-	return m, nil
+	return result.now, nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -103,13 +104,30 @@ func (h *house) notify(_ context.Context, e Event) {
 	}
 }
 
-// told returns what was told since it was last asked.
+// told returns what was told since it was last asked, all of what was answered before: senders have their answers a
+// little earlier than the others the news.
 func (h *house) told() []Event {
+	for deadline := time.Now().Add(10 * time.Second); h.drafts.busy() && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	events := h.events
 	h.events = nil
 	return events
+}
+
+// busy reports whether a lane has something under way.
+func (b *batches[T, R]) busy() bool {
+	for i := range b.lanes {
+		b.lanes[i].mu.Lock()
+		busy := b.lanes[i].busy
+		b.lanes[i].mu.Unlock()
+		if busy {
+			return true
+		}
+	}
+	return false
 }
 
 func (h *house) onlineOf(_ context.Context, accounts []string) []bool {
@@ -160,25 +178,45 @@ func (h *house) group(t *testing.T, name string, accounts ...string) int32 {
 
 func (h *house) send(t *testing.T, from string, to Target, text string) Message {
 	t.Helper()
-	m, err := h.Send(t.Context(), from, to, TextBody(text))
+	m, err := h.Send(t.Context(), from, to, TextContent(text), "")
 	must(t, err)
 	return m
 }
 
-// texts returns a conversation's messages after a seq, and fails the test when their numbers have gaps.
+// texts returns a conversation's texts after a seq, without the notices, and fails the test when the numbers of all have
+// gaps.
 func (h *house) texts(t *testing.T, conversation string, after int64) []string {
 	t.Helper()
 	messages, err := h.Missed(t.Context(), conversation, after, 10_000)
 	must(t, err)
-	texts := make([]string, len(messages))
+	texts := make([]string, 0, len(messages))
 	for i, m := range messages {
-		texts[i] = m.Text()
+		if text, shown := m.Text(); shown {
+			texts = append(texts, text)
+		}
 		if m.Seq != after+int64(i)+1 {
 			t.Errorf("message %d of %s has the number %d", after+int64(i)+1, conversation, m.Seq)
 		}
 	}
 	return texts
 }
+
+// last is the seq of a conversation's newest message.
+func (h *house) last(t *testing.T, conversation string) int64 {
+	t.Helper()
+	last, err := h.LastSeq(t.Context(), conversation)
+	must(t, err)
+	return last
+}
+
+// textOf is a message's text, "" for a notice.
+func textOf(m Message) string {
+	text, _ := m.Text()
+	return text
+}
+
+// stored is the form in which a text is stored.
+func stored(text string) string { return TextContent(text).encode() }
 
 func (h *house) exec(t *testing.T, statement string, args ...any) {
 	t.Helper()

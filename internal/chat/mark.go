@@ -3,6 +3,8 @@ package chat
 import (
 	"cmp"
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -16,8 +18,12 @@ type mark struct {
 	conversation string
 	marks        Marks
 	delivered    int64 // of the contract's sockets
+}
 
-	moved bool
+// moved is where an account stands once its mark is stored, and whether this mark brought it there.
+type moved struct {
+	now  Marks
+	told bool // somebody is to hear of it
 }
 
 func (m *mark) key() participantKey { return participantKey{m.conversation, m.account} }
@@ -29,35 +35,62 @@ func (k participantKey) compare(other participantKey) int {
 	return cmp.Or(cmp.Compare(k.conversation, other.conversation), cmp.Compare(k.account, other.account))
 }
 
-type waitingMark = waiting[*mark, bool]
+type waitingMark = waiting[*mark, moved]
 
-// commitMarks stores a batch of marks in one transaction, each mark once however often it moved meanwhile. The answer is
-// whether it moved.
+// commitMarks stores a batch of marks in one transaction, each account's mark of a conversation once however often it
+// moved meanwhile. Where several moved it, the last one is told.
 func (s *Service) commitMarks(ctx context.Context, batch []*waitingMark) {
-	slices.SortFunc(batch, func(a, b *waitingMark) int { return a.item.key().compare(b.item.key()) })
+	slices.SortStableFunc(batch, func(a, b *waitingMark) int { return a.item.key().compare(b.item.key()) })
+	results := make([]moved, len(batch))
 	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
-		for _, w := range batch {
-			m := w.item
-			m.moved = false
-			if m.delivered > 0 {
-				_, err := tx.MoveDelivered(ctx, db.MoveDeliveredParams{
-					Seq: m.delivered, Account: m.account, Conversation: m.conversation, Below: m.delivered,
-				})
-				if err != nil {
-					return fmt.Errorf("confirm delivered: %w", err)
-				}
+		for i := 0; i < len(batch); {
+			sum, next := *batch[i].item, i+1
+			for ; next < len(batch) && batch[next].item.key() == sum.key(); next++ {
+				sum.add(batch[next].item)
 			}
-			rows, err := tx.MoveMarks(ctx, db.MoveMarksParams{
-				Received: m.marks.Received, Seen: m.marks.Read, Account: m.account, Conversation: m.conversation,
-			})
+			result, err := sum.move(ctx, tx)
 			if err != nil {
-				return fmt.Errorf("move marks: %w", err)
+				return err
 			}
-			m.moved = rows > 0
+			for j := i; j < next; j++ {
+				results[j] = moved{now: result.now, told: result.told && j == next-1}
+			}
+			i = next
 		}
 		return nil
 	})
-	for _, w := range batch {
-		w.done(w.item.moved, err)
+	for i, w := range batch {
+		w.done(results[i], err)
 	}
+}
+
+// add makes one mark of two of the same account in the same conversation.
+func (m *mark) add(other *mark) {
+	m.delivered = max(m.delivered, other.delivered)
+	m.marks = Marks{Read: max(m.marks.Read, other.marks.Read), Received: max(m.marks.Received, other.marks.Received)}
+}
+
+func (m *mark) move(ctx context.Context, tx *store.Tx) (moved, error) {
+	if m.delivered > 0 {
+		_, err := tx.MoveDelivered(ctx, db.MoveDeliveredParams{
+			Seq: m.delivered, Account: m.account, Conversation: m.conversation, Below: m.delivered,
+		})
+		if err != nil {
+			return moved{}, fmt.Errorf("confirm delivered: %w", err)
+		}
+	}
+	rows, err := tx.MoveMarks(ctx, db.MoveMarksParams{
+		Received: m.marks.Received, Seen: m.marks.Read, Account: m.account, Conversation: m.conversation,
+	})
+	if err != nil {
+		return moved{}, fmt.Errorf("move marks: %w", err)
+	}
+	row, err := tx.GetParticipant(ctx, m.account, m.conversation)
+	if errors.Is(err, sql.ErrNoRows) {
+		return moved{}, nil // has left meanwhile
+	}
+	if err != nil {
+		return moved{}, fmt.Errorf("read marks: %w", err)
+	}
+	return moved{now: Marks{Read: row.ReadSeq, Received: row.ReceivedSeq}, told: rows > 0}, nil
 }

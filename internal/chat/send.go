@@ -56,7 +56,7 @@ type waitingDraft = waiting[*draft, Message]
 // numbers, and inserts the messages together.
 func (s *Service) commit(ctx context.Context, batch []*waitingDraft) {
 	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
-		last, err := lockAll(ctx, tx, batch)
+		last, err := s.lockAll(ctx, tx, batch)
 		if err != nil {
 			return err
 		}
@@ -81,21 +81,42 @@ func (s *Service) commit(ctx context.Context, batch []*waitingDraft) {
 	}
 }
 
-func lockAll(ctx context.Context, tx *store.Tx, batch []*waitingDraft) (map[string]int64, error) {
-	conversations := make([]string, len(batch))
-	for i, w := range batch {
-		conversations[i] = w.item.conversation
+// lockAll locks the conversations of a batch in one order and returns the last seq of each. One that nobody has written
+// to is made only when one of the drafts may: else whoever is refused would leave a row behind each time.
+func (s *Service) lockAll(ctx context.Context, tx *store.Tx, batch []*waitingDraft) (map[string]int64, error) {
+	drafts := make(map[string][]*draft, len(batch))
+	for _, w := range batch {
+		d := w.item
+		d.message, d.again, d.refusal = Message{}, false, nil // the transaction may be run again
+		drafts[d.conversation] = append(drafts[d.conversation], d)
 	}
-	slices.Sort(conversations)
-	last := make(map[string]int64, len(batch))
-	for _, c := range slices.Compact(conversations) {
-		seq, err := lock(ctx, tx, c)
+	last := make(map[string]int64, len(drafts))
+	for _, c := range slices.Sorted(maps.Keys(drafts)) {
+		seq, err := tx.LockConversation(ctx, c)
+		if errors.Is(err, sql.ErrNoRows) {
+			var allowed bool
+			if allowed, err = s.anyMayWrite(ctx, tx, drafts[c]); err == nil && allowed {
+				seq, err = lock(ctx, tx, c)
+			}
+		}
 		if err != nil {
 			return nil, fmt.Errorf("lock conversation: %w", err)
 		}
 		last[c] = seq
 	}
 	return last, nil
+}
+
+// anyMayWrite refuses the drafts before the first that may be written, and reports whether there is one.
+func (s *Service) anyMayWrite(ctx context.Context, tx *store.Tx, drafts []*draft) (bool, error) {
+	for _, d := range drafts {
+		err := s.mayWrite(ctx, tx.Queries, d.sender, d.target)
+		if _, refused := errors.AsType[*fault.Fault](err); !refused {
+			return err == nil, err
+		}
+		d.refusal = err
+	}
+	return false, nil
 }
 
 // numbering is what a batch's transaction has numbered so far.
@@ -110,11 +131,13 @@ type ownID struct{ conversation, sender, clientID string }
 
 // number gives a draft its seq, or that of the message it repeats, or refuses it.
 func (s *Service) number(ctx context.Context, tx *store.Tx, d *draft, n *numbering) error {
-	d.message, d.again, d.refusal = Message{}, false, nil // the transaction may be run again
+	if d.refusal != nil {
+		return nil
+	}
 	err := s.mayWrite(ctx, tx.Queries, d.sender, d.target)
 	if _, refused := errors.AsType[*fault.Fault](err); refused {
 		d.refusal = err
-		return nil
+		return nil //nolint:nilerr // the draft is refused, the others of its batch are not
 	}
 	if err != nil {
 		return err

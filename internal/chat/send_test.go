@@ -16,43 +16,34 @@ import (
 	"tim/internal/testserver"
 )
 
-func TestTextBody(t *testing.T) {
-	t.Parallel()
-	for _, text := range []string{"", "hello", "密码😀", "\"\\\n\t", "<b>&</b>", "\u2028", `{"kind":"text","text":"x"}`, "out"} {
-		if got := (Message{Body: TextBody(text)}).Text(); got != text {
-			t.Errorf("%q comes back as %q", text, got)
-		}
-	}
-	for _, body := range []string{`{"kind":"picture","url":"x"}`, `{}`, `no JSON`, `{"text":"x"}`, ``} {
-		if got := (Message{Body: body}).Text(); got != body {
-			t.Errorf("a body of another kind, %q, reads %q", body, got)
-		}
-	}
-}
-
 func TestSendStoresThenTells(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {
 		h.register(t, "alice", "bob")
 		h.befriend(t, "alice", "bob")
 		id := h.group(t, "climbers", "alice")
+		h.told()
 		before := time.Now().UnixMilli()
 		for _, to := range []Target{ToUser("bob"), ToGroup(id)} {
 			conversation := to.Conversation("alice")
-			if last, err := h.LastSeq(t.Context(), conversation); err != nil || last != 0 {
-				t.Errorf("before the first message: %d, %v", last, err)
+			base := int64(0)
+			if to.Group != 0 {
+				base = 1 // its creator's notice
+			}
+			if last := h.last(t, conversation); last != base {
+				t.Errorf("before the first message: %d", last)
 			}
 			for i := range 3 {
 				sent := h.send(t, "alice", to, fmt.Sprint(i))
-				if sent.Seq != int64(i+1) || sent.Sender != "alice" || sent.SentAt < before || sent.SentAt > time.Now().UnixMilli() {
+				if sent.Seq != base+int64(i+1) || sent.Sender != "alice" || sent.SentAt < before || sent.SentAt > time.Now().UnixMilli() {
 					t.Errorf("message %d is %+v", i, sent)
 				}
-				stored, err := h.Missed(t.Context(), conversation, int64(i), 10)
+				stored, err := h.Missed(t.Context(), conversation, base+int64(i), 10)
 				must(t, err)
 				same(t, "stored", []Message{sent}, stored)
 			}
-			if last, err := h.LastSeq(t.Context(), conversation); err != nil || last != 3 {
-				t.Errorf("last: %d, %v", last, err)
+			if last := h.last(t, conversation); last != base+3 {
+				t.Errorf("last: %d", last)
 			}
 			if page, err := h.Missed(t.Context(), conversation, 0, 2); err != nil || len(page) != 2 || page[1].Seq != 2 {
 				t.Errorf("a page of two: %v, %v", page, err)
@@ -62,10 +53,23 @@ func TestSendStoresThenTells(t *testing.T) {
 			}
 		}
 		h.Close()
-		for i, e := range h.told() {
-			if e.Kind != MessageStored || e.Message.Seq != int64(i%3+1) || e.Message.Text() != fmt.Sprint(i%3) {
+		events := h.told()
+		for i, e := range events {
+			m := *e.Message
+			want := Event{Kind: MessageStored, Conversation: e.Conversation, Message: e.Message}
+			if i < 3 {
+				want.Accounts, want.Conversation = []string{"alice", "bob"}, ToUser("bob").Conversation("alice")
+			} else {
+				want.Group, want.Conversation = id, groupID(id)
+				m.Seq--
+			}
+			same(t, "the event", want, e)
+			if m.Seq != int64(i%3+1) || textOf(m) != fmt.Sprint(i%3) {
 				t.Errorf("event %d is %+v", i, e)
 			}
+		}
+		if len(events) != 6 {
+			t.Errorf("%d events", len(events))
 		}
 	})
 }
@@ -95,15 +99,16 @@ func TestSendRefusals(t *testing.T) {
 			ToUser("bob"): fault.NotFriends, ToUser("alice"): fault.NotFriends, ToUser("nobody"): fault.NotFriends,
 			ToGroup(id): fault.NotAMember, ToGroup(id + 1): fault.NotAMember,
 		} {
-			_, err := h.Send(t.Context(), "alice", to, TextBody("x"))
+			_, err := h.Send(t.Context(), "alice", to, TextContent("x"), "")
 			refused(t, err, want)
 		}
+		same(t, "conversations", []string{groupID(id)}, h.column(t, "SELECT id FROM conversation"))
 		must(t, h.DeleteFriend(t.Context(), "friend", "friend", "alice"))
-		_, err := h.Send(t.Context(), "alice", ToUser("friend"), TextBody("x"))
+		_, err := h.Send(t.Context(), "alice", ToUser("friend"), TextContent("x"), "")
 		refused(t, err, fault.NotFriends)
 		h.told()
 		h.Close()
-		same(t, "messages", nil, h.column(t, "SELECT body FROM message"))
+		same(t, "messages", nil, h.column(t, "SELECT body FROM message WHERE seq > 1"))
 		same(t, "told", nil, h.told())
 	})
 }
@@ -115,6 +120,7 @@ type sending struct {
 	random *rand.Rand
 	groups []int32
 	people []string
+	base   map[string]int64 // last seq before the run: the notices of who joined
 
 	mu   sync.Mutex
 	sent map[string][]Message // by conversation, as Send returned them
@@ -124,7 +130,7 @@ func newSending(t *testing.T, h *house) *sending {
 	t.Helper()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	s := &sending{house: h, random: rand.New(rand.NewPCG(seed, 0)), sent: make(map[string][]Message)}
+	s := &sending{house: h, random: rand.New(rand.NewPCG(seed, 0)), sent: make(map[string][]Message), base: make(map[string]int64)}
 	s.people = []string{"a", "b", "c", "d", "e"}
 	h.register(t, s.people...)
 	for i, me := range s.people {
@@ -132,7 +138,10 @@ func newSending(t *testing.T, h *house) *sending {
 	}
 	for i := range 3 { // the last person is no member of the last group
 		s.groups = append(s.groups, h.group(t, fmt.Sprint("group", i), s.people[:5-i/2]...))
+		conversation := groupID(s.groups[i])
+		s.base[conversation] = h.last(t, conversation)
 	}
+	h.told()
 	return s
 }
 
@@ -153,7 +162,7 @@ func (s *sending) run(t *testing.T, sender string, device int, plan []Target) {
 	last := make(map[string]int64)
 	for i, to := range plan {
 		text := fmt.Sprintf("%s%d: %d", sender, device, i)
-		m, err := s.Send(t.Context(), sender, to, TextBody(text))
+		m, err := s.Send(t.Context(), sender, to, TextContent(text), "")
 		if to.Group == s.groups[2] && sender == "e" {
 			refused(t, err, fault.NotAMember)
 			continue
@@ -163,7 +172,7 @@ func (s *sending) run(t *testing.T, sender string, device int, plan []Target) {
 			continue
 		}
 		conversation := to.Conversation(sender)
-		if m.Seq <= last[conversation] || m.Text() != text || m.Sender != sender {
+		if m.Seq <= last[conversation] || textOf(m) != text || m.Sender != sender {
 			t.Errorf("%s: sent %q after %d and got %+v", conversation, text, last[conversation], m)
 		}
 		last[conversation] = m.Seq
@@ -206,19 +215,19 @@ func TestSendByManyAtOnce(t *testing.T) {
 		for conversation, answered := range s.sent {
 			total += len(answered)
 			h.texts(t, conversation, 0) // dense
-			stored, err := h.Missed(t.Context(), conversation, 0, 1000)
+			stored, err := h.Missed(t.Context(), conversation, s.base[conversation], 1000)
 			must(t, err)
 			same(t, conversation+": told", stored, told[conversation])
 			if len(answered) != len(stored) {
 				t.Errorf("%s: %d were answered, %d stored", conversation, len(answered), len(stored))
 			}
 			for _, m := range answered {
-				if m != stored[m.Seq-1] {
-					t.Errorf("%s: answered %+v, stored %+v", conversation, m, stored[m.Seq-1])
+				if there := stored[m.Seq-1-s.base[conversation]]; m != there {
+					t.Errorf("%s: answered %+v, stored %+v", conversation, m, there)
 				}
 			}
 		}
-		if n := h.column(t, "SELECT COUNT(*) FROM message"); n[0] != fmt.Sprint(total) {
+		if n := h.column(t, "SELECT COUNT(*) FROM message WHERE body NOT LIKE '%notice%'"); n[0] != fmt.Sprint(total) {
 			t.Errorf("%s messages stored, %d answered", n[0], total)
 		}
 	})
@@ -227,20 +236,20 @@ func TestSendByManyAtOnce(t *testing.T) {
 // counted counts the transactions of a service that has not sent yet.
 func counted(h *house) *atomic.Int64 {
 	var commits atomic.Int64
-	commit := h.writer.commit
-	h.writer.commit = func(ctx context.Context, batch []*draft) {
+	commit := h.drafts.commit
+	h.drafts.commit = func(ctx context.Context, batch []*waitingDraft) {
 		commits.Add(1)
 		commit(ctx, batch)
 	}
 	return &commits
 }
 
-// waiting is how many drafts wait in all lanes.
-func (w *writer) waiting() (n int) {
-	for i := range w.lanes {
-		w.lanes[i].mu.Lock()
-		n += len(w.lanes[i].waiting)
-		w.lanes[i].mu.Unlock()
+// waiting is how many items wait in all lanes.
+func (b *batches[T, R]) waiting() (n int) {
+	for i := range b.lanes {
+		b.lanes[i].mu.Lock()
+		n += len(b.lanes[i].queue)
+		b.lanes[i].mu.Unlock()
 	}
 	return n
 }
@@ -263,7 +272,7 @@ func TestMessagesThatWaitTogetherAreStoredTogether(t *testing.T) {
 		to := ToGroup(h.group(t, "climbers", "alice"))
 		held, entered := make(chan struct{}), make(chan struct{})
 		h.notified = func(e Event) {
-			if e.Message.Seq == 1 { // holds the lane after the first commit
+			if e.Message.Seq == 2 { // holds the lane after the first commit
 				close(entered)
 				<-held
 			}
@@ -274,12 +283,12 @@ func TestMessagesThatWaitTogetherAreStoredTogether(t *testing.T) {
 		var work sync.WaitGroup
 		for i := range many {
 			work.Go(func() {
-				if _, err := h.Send(t.Context(), "alice", to, TextBody(fmt.Sprint(i))); err != nil {
+				if _, err := h.Send(t.Context(), "alice", to, TextContent(fmt.Sprint(i)), ""); err != nil {
 					t.Error(err)
 				}
 			})
 		}
-		until(t, "all wait", func() bool { return h.writer.waiting() == many })
+		until(t, "all wait", func() bool { return h.drafts.waiting() == many })
 		close(held)
 		work.Wait()
 		if got := len(h.texts(t, to.Conversation(""), 0)); got != many+1 {
@@ -293,11 +302,11 @@ func TestMessagesThatWaitTogetherAreStoredTogether(t *testing.T) {
 
 func TestConversationsOfOneLaneKeepToIt(t *testing.T) {
 	t.Parallel()
-	w := newWriter(nil, 4)
-	used := make(map[*lane]int)
+	b := newBatches[*draft, Message](4, nil)
+	used := make(map[*lane[*draft, Message]]int)
 	for i := range 1000 {
-		l := w.lane(groupID(int32(i)))
-		if l != w.lane(groupID(int32(i))) {
+		l := b.lane(groupID(int32(i)))
+		if l != b.lane(groupID(int32(i))) {
 			t.Fatal("a conversation has two lanes")
 		}
 		used[l]++
@@ -312,13 +321,23 @@ func TestConversationsOfOneLaneKeepToIt(t *testing.T) {
 	}
 }
 
-// batchOf makes drafts and returns them with a way to their outcome once they were committed.
-func batchOf(drafts ...*draft) []*draft {
-	for _, d := range drafts {
+// batchOf makes a batch of drafts.
+func batchOf(drafts ...*draft) []*waitingDraft {
+	batch := make([]*waitingDraft, len(drafts))
+	for i, d := range drafts {
 		d.conversation = d.target.Conversation(d.sender)
-		d.done = make(chan struct{})
+		batch[i] = &waitingDraft{item: d, answer: make(chan answer[Message], 1)}
 	}
-	return drafts
+	return batch
+}
+
+// answersOf waits until a batch is answered.
+func answersOf(batch []*waitingDraft) []answer[Message] {
+	answers := make([]answer[Message], len(batch))
+	for i, w := range batch {
+		answers[i] = <-w.answer
+	}
+	return answers
 }
 
 func TestARefusedDraftDoesNotFailItsBatch(t *testing.T) {
@@ -328,23 +347,24 @@ func TestARefusedDraftDoesNotFailItsBatch(t *testing.T) {
 		h.befriend(t, "alice", "bob")
 		id := h.group(t, "climbers", "alice")
 		batch := batchOf(
-			&draft{sender: "stranger", target: ToGroup(id), body: TextBody("refused")},
-			&draft{sender: "alice", target: ToGroup(id), body: TextBody("1")},
-			&draft{sender: "stranger", target: ToGroup(id), body: TextBody("refused")},
-			&draft{sender: "alice", target: ToUser("bob"), body: TextBody("1")},
-			&draft{sender: "alice", target: ToUser("stranger"), body: TextBody("refused")},
-			&draft{sender: "alice", target: ToGroup(id), body: TextBody("2")},
-			&draft{sender: "bob", target: ToUser("alice"), body: TextBody("2")},
+			&draft{sender: "stranger", target: ToGroup(id), body: stored("refused")},
+			&draft{sender: "alice", target: ToGroup(id), body: stored("1")},
+			&draft{sender: "stranger", target: ToGroup(id), body: stored("refused")},
+			&draft{sender: "alice", target: ToUser("bob"), body: stored("1")},
+			&draft{sender: "alice", target: ToUser("stranger"), body: stored("refused")},
+			&draft{sender: "alice", target: ToGroup(id), body: stored("2")},
+			&draft{sender: "bob", target: ToUser("alice"), body: stored("2")},
 		)
+		h.told()
 		h.commit(t.Context(), batch)
-		for i, d := range batch {
-			<-d.done
-			if (d.err != nil) != (d.body == TextBody("refused")) {
-				t.Errorf("draft %d: %v", i, d.err)
+		answers := answersOf(batch)
+		for i, a := range answers {
+			if (a.err != nil) != (batch[i].item.body == stored("refused")) {
+				t.Errorf("draft %d: %v", i, a.err)
 			}
 		}
-		refused(t, batch[0].err, fault.NotAMember)
-		refused(t, batch[4].err, fault.NotFriends)
+		refused(t, answers[0].err, fault.NotAMember)
+		refused(t, answers[4].err, fault.NotFriends)
 		for _, to := range []Target{ToGroup(id), ToUser("bob")} {
 			same(t, "stored", []string{"1", "2"}, h.texts(t, to.Conversation("alice"), 0))
 		}
@@ -361,8 +381,10 @@ func TestOnlyRefusedDraftsStoreNothing(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		batch := batchOf(&draft{sender: "a", target: ToUser("b")}, &draft{sender: "a", target: ToGroup(1)})
 		h.commit(t.Context(), batch)
-		refused(t, batch[0].err, fault.NotFriends)
-		refused(t, batch[1].err, fault.NotAMember)
+		answers := answersOf(batch)
+		refused(t, answers[0].err, fault.NotFriends)
+		refused(t, answers[1].err, fault.NotAMember)
+		same(t, "conversations", nil, h.column(t, "SELECT id FROM conversation"))
 		same(t, "told", nil, h.told())
 	})
 }
@@ -376,21 +398,21 @@ func TestRightsThatCannotBeLookedUpFailTheBatch(t *testing.T) {
 		id := h.group(t, "climbers", "alice")
 		h.exec(t, "ALTER TABLE friends RENAME TO elsewhere")
 		batch := batchOf(
-			&draft{sender: "alice", target: ToGroup(id), body: TextBody("1")},
-			&draft{sender: "alice", target: ToUser("bob"), body: TextBody("2")},
-			&draft{sender: "alice", target: ToGroup(id), body: TextBody("3")},
+			&draft{sender: "alice", target: ToGroup(id), body: stored("1")},
+			&draft{sender: "alice", target: ToUser("bob"), body: stored("2")},
+			&draft{sender: "alice", target: ToGroup(id), body: stored("3")},
 		)
+		h.told()
 		h.commit(t.Context(), batch)
-		for i, d := range batch {
-			<-d.done
-			if fault.From(d.err).Reason != fault.Internal {
-				t.Errorf("draft %d: %v", i, d.err)
+		for i, a := range answersOf(batch) {
+			if fault.From(a.err).Reason != fault.Internal {
+				t.Errorf("draft %d: %v", i, a.err)
 			}
 		}
-		same(t, "stored", nil, h.column(t, "SELECT body FROM message"))
+		same(t, "stored", nil, h.column(t, "SELECT body FROM message WHERE seq > 1"))
 		same(t, "told", nil, h.told())
 		h.exec(t, "ALTER TABLE elsewhere RENAME TO friends")
-		same(t, "the next number", 1, h.send(t, "alice", ToGroup(id), "4").Seq)
+		same(t, "the next number", 2, h.send(t, "alice", ToGroup(id), "4").Seq)
 	})
 }
 
@@ -400,13 +422,14 @@ func TestUnavailableDatabaseFailsTheBatch(t *testing.T) {
 	h := onMySQL(t, server.Address)
 	h.register(t, "alice", "bob")
 	h.befriend(t, "alice", "bob")
+	h.told()
 	h.send(t, "alice", ToUser("bob"), "before")
 	until(t, "the first was told", func() bool { return len(h.told()) == 1 })
 	server.Kill()
 	var work sync.WaitGroup
 	for i := range 10 {
 		work.Go(func() {
-			_, err := h.Send(t.Context(), "alice", ToUser("bob"), TextBody(fmt.Sprint("lost", i)))
+			_, err := h.Send(t.Context(), "alice", ToUser("bob"), TextContent(fmt.Sprint("lost", i)), "")
 			if !store.IsUnavailable(err) {
 				t.Errorf("got %v", err)
 			}
@@ -440,9 +463,10 @@ func TestRetryAfterADeadlockStoresOnce(t *testing.T) {
 	}
 	lockRow(second)
 	batch := batchOf(
-		&draft{sender: "alice", target: ToGroup(second), body: TextBody("two")},
-		&draft{sender: "alice", target: ToGroup(first), body: TextBody("one")},
+		&draft{sender: "alice", target: ToGroup(second), body: stored("two")},
+		&draft{sender: "alice", target: ToGroup(first), body: stored("one")},
 	)
+	h.told()
 	go h.commit(ctx, batch) // ends with the drafts, which are waited for
 	until(t, "the batch waits for the rival", func() bool {
 		var waiting int
@@ -456,10 +480,9 @@ func TestRetryAfterADeadlockStoresOnce(t *testing.T) {
 	})
 	lockRow(first) // which the batch holds: the deadlock
 	must(t, rival.Commit())
-	for i, d := range batch {
-		<-d.done
-		if d.err != nil || d.message.Seq != 1 {
-			t.Errorf("draft %d: %+v, %v", i, d.message, d.err)
+	for i, a := range answersOf(batch) {
+		if a.err != nil || a.result.Seq != 2 {
+			t.Errorf("draft %d: %+v, %v", i, a.result, a.err)
 		}
 	}
 	same(t, "of the first", []string{"one"}, h.texts(t, groupID(first), 0))
@@ -496,10 +519,10 @@ func TestSendGivesUpWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() {
-		_, err := h.Send(ctx, "alice", to, TextBody("1"))
+		_, err := h.Send(ctx, "alice", to, TextContent("1"), "")
 		done <- err
 	}()
-	until(t, "the lane has taken it", func() bool { return h.writer.lane(to.Conversation("")).taken() })
+	until(t, "the lane has taken it", func() bool { return h.drafts.lane(to.Conversation("")).taken() })
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
@@ -510,10 +533,10 @@ func TestSendGivesUpWithItsContext(t *testing.T) {
 	same(t, "stored", []string{"1"}, h.texts(t, to.Conversation(""), 0))
 }
 
-func (l *lane) taken() bool {
+func (l *lane[T, R]) taken() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.busy && len(l.waiting) == 0
+	return l.busy && len(l.queue) == 0
 }
 
 func TestCloseWaits(t *testing.T) {
@@ -521,6 +544,7 @@ func TestCloseWaits(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		h.register(t, "alice")
 		to := ToGroup(h.group(t, "climbers", "alice"))
+		h.told()
 		held, entered := make(chan struct{}), make(chan struct{}, 10)
 		h.notified = func(Event) {
 			entered <- struct{}{}
@@ -530,10 +554,10 @@ func TestCloseWaits(t *testing.T) {
 		<-entered
 		second := make(chan error)
 		go func() {
-			_, err := h.Send(t.Context(), "alice", to, TextBody("2"))
+			_, err := h.Send(t.Context(), "alice", to, TextContent("2"), "")
 			second <- err
 		}()
-		until(t, "the second waits", func() bool { return h.writer.waiting() == 1 })
+		until(t, "the second waits", func() bool { return h.drafts.waiting() == 1 })
 		closed := make(chan struct{})
 		go func() {
 			h.Close()

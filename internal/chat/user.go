@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"tim/gen/db"
@@ -74,6 +75,10 @@ type Changes struct {
 // UpdateProfile changes the caller's profile and returns it as it is now.
 func (s *Service) UpdateProfile(ctx context.Context, caller string, c Changes) (User, error) {
 	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
+		// Two devices that change different fields at once must not undo each other.
+		if err := tx.LockUser(ctx, caller); err != nil {
+			return err
+		}
 		row, err := s.account(ctx, tx.Queries, caller)
 		if err != nil {
 			return err
@@ -101,22 +106,24 @@ func (s *Service) UpdateProfile(ctx context.Context, caller string, c Changes) (
 func (s *Service) FindUsers(ctx context.Context, keyword string, limit int) ([]User, error) {
 	keyword = Normal(keyword)
 	beyond := keyword + string(utf8.MaxRune)
-	accounts, err := s.DB.Read().UsersByAccountPrefix(ctx, keyword, beyond, int32(limit))
+	accounts, err := s.DB.Read().UsersByAccountPrefix(ctx, keyword, beyond, rowLimit(limit))
 	if err != nil {
 		return nil, fmt.Errorf("find users by account: %w", err)
 	}
-	names, err := s.DB.Read().UsersByUsernamePrefix(ctx, keyword, beyond, int32(limit))
+	names, err := s.DB.Read().UsersByUsernamePrefix(ctx, keyword, beyond, rowLimit(limit))
 	if err != nil {
 		return nil, fmt.Errorf("find users by display name: %w", err)
 	}
 	var users []User
 	found := make(map[string]bool)
 	for _, row := range accounts {
-		found[row.Account] = true
-		users = append(users, User{ID: int64(row.ID), Account: row.Account, Username: row.Username, Sex: sex(row.Sex), Age: row.Age.Int32})
+		if strings.HasPrefix(row.Account, keyword) { // a column may overlook spaces at the end
+			found[row.Account] = true
+			users = append(users, User{ID: int64(row.ID), Account: row.Account, Username: row.Username, Sex: sex(row.Sex), Age: row.Age.Int32})
+		}
 	}
 	for _, row := range names {
-		if !found[row.Account] && len(users) < limit {
+		if strings.HasPrefix(row.Username, keyword) && !found[row.Account] && len(users) < limit {
 			users = append(users, User{ID: int64(row.ID), Account: row.Account, Username: row.Username, Sex: sex(row.Sex), Age: row.Age.Int32})
 		}
 	}

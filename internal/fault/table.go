@@ -150,7 +150,11 @@ var table = map[Reason]row{
 		},
 	},
 	NotAMember: {status: http.StatusForbidden, text: Text{"不是群成员", "not a member of the group"}},
-	NotInGroup: {status: http.StatusNotFound, text: Text{"退出群聊错误", "not left: not a member of the group"}},
+	NotInGroup: {
+		status: http.StatusNotFound,
+		text:   Text{"对方不是群成员", "the account is no member of the group"},
+		on:     map[string]Text{"leaveGroup": {"退出群聊错误", "not left: not a member of the group"}},
+	},
 }
 
 // Reasons lists every reason there is, sorted.

@@ -187,6 +187,8 @@ func channelOf(path string) string {
 	path, _, _ = strings.Cut(path, "?")
 	parts := strings.Split(strings.Trim(path, "/"), "/")
 	switch {
+	case len(parts) == 1:
+		return "modern"
 	case len(parts) == 2:
 		return "chat"
 	case len(parts) == 3:

@@ -79,13 +79,20 @@ type connection struct {
 	lagging  []*stream          // those that lack something, in turn
 	live     bool               // tim.v1: it has synced, so events concern it
 	syncing  bool               // … or is about to
+	recheck  bool               // … and must catch up then
 	mark     mark
 	beat     *time.Timer // of the heartbeat
 	late     *time.Timer // see startWithin; may be nil
 	expiry   *time.Timer // of tim.v1's token
 
-	groups   []string        // tim.v1: the topics of its groups
-	followed map[string]bool // … and the accounts whose presence it follows, whether they are online
+	// Of tim.v1, see membership.go and presence.go.
+	left     map[string]farewell // conversations that the account has left meanwhile
+	followed map[string]follow   // accounts whose presence it follows
+	gone     bool                // it listens to nothing any more
+
+	tuning    sync.Mutex      // held while topics are joined and left; taken before mu
+	listening map[string]bool // the topics of its groups and followed accounts, guarded by tuning
+	refusals  *rate.Limiter   // of requests over the limit; nil for none
 }
 
 // outgoing is a frame on its way to the client.
@@ -93,6 +100,8 @@ type outgoing struct {
 	kind int    // websocket.TextMessage, PingMessage or PongMessage
 	data []byte // nil for a message that this client is not shown but that counts as written
 	seq  int64  // of a message of the conversation; 0 for any other frame
+
+	stream *stream // tim.v1: that the message belongs to; nil for any other frame
 }
 
 func (h *Hub) newConnection(k kind, id string, session auth.Session) *connection {
@@ -222,6 +231,12 @@ func (c *connection) step() {
 
 // writeOne writes one frame. c.mu is held, but not while writing.
 func (c *connection) writeOne(o outgoing) {
+	if o.stream != nil && o.stream.over {
+		return // there was a right to it when it was queued
+	}
+	if o.stream != nil {
+		o.stream.sent = o.seq
+	}
 	if o.data != nil || o.kind != websocket.TextMessage {
 		if o.kind == websocket.PingMessage {
 			o.data = c.mark.ping()
@@ -235,7 +250,7 @@ func (c *connection) writeOne(o outgoing) {
 			return
 		}
 	}
-	if o.seq > 0 {
+	if o.seq > 0 && o.stream == nil { // clients of tim.v1 move their marks themselves
 		c.wrote(o.seq)
 	}
 }
@@ -287,7 +302,7 @@ func (c *connection) seal(code int, reason string, drop bool) {
 	if drop {
 		c.queue, c.queued = nil, 0
 	}
-	if c.kind == kindModern && c.attached {
+	if c.kind == kindModern && code != closeProtocol {
 		last := modernClose(code, reason)
 		code = int(last)
 		c.push(outgoing{kind: websocket.TextMessage, data: bye(last, reason)})
@@ -299,10 +314,14 @@ func (c *connection) seal(code int, reason string, drop bool) {
 // refuse ends the connection with the code that fits an error.
 func (c *connection) refuse(err error) {
 	switch f := fault.From(err); f.Reason {
-	case fault.NotFriends, fault.NotAMember, fault.UnknownAccount, fault.UnknownGroup:
-		c.shut(closePolicy, "no longer allowed", true)
 	case fault.SessionEnded:
 		c.shut(closePolicy, "the session has ended", true)
+	case fault.NotFriends, fault.NotAMember, fault.UnknownAccount, fault.UnknownGroup:
+		if c.kind != kindModern { // which isn't about one conversation alone
+			c.shut(closePolicy, "no longer allowed", true)
+			return
+		}
+		fallthrough
 	default:
 		c.hub.Log.Warn("a socket is asked to come back later", "socket", c.id, "account", c.account, "err", err)
 		c.shut(closeTryLater, "come back later", true)

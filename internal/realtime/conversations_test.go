@@ -41,10 +41,11 @@ var update = flag.Bool("update", false, "record the conversations in testdata an
 //	join GROUP ACCOUNT          leave GROUP ACCOUNT
 //	online ACCOUNT FRIEND       ask whether a friend is shown as online
 //	dial NAME PATH [OPTION...]  open a socket; its session is NAME up to the dot. Options: token=SESSION|none|TEXT,
-//	                            via=query|subprotocol, header=NAME:VALUE, plain (no handshake)
+//	                            via=query|subprotocol, protocols=LIST, header=NAME:VALUE, plain (no handshake)
 //	send NAME TEXT              sendbytes NAME HEX, sendbinary NAME HEX, sendsize NAME BYTES, senddrip NAME BYTES
 //	close NAME CODE             send a close frame and wait for the answer
 //	cut NAME                    reset the connection
+//	rest SESSION METHOD PATH    do a request, which must succeed
 //	stop                        stop the server
 //
 // What comes: "= …" is the answer to the command, "NAME: frame" a frame, and "NAME closed CODE REASON" the end of a
@@ -234,11 +235,16 @@ func (r *replayer) finish() {
 	}
 }
 
-var timeInFrame = regexp.MustCompile(`"time":"[^"]*"`)
+var (
+	timeInFrame   = regexp.MustCompile(`"time":"[^"]*"`)
+	numberInFrame = regexp.MustCompile(`"(time|expires|after|retryAfter)":\d+`)
+	secretInFrame = regexp.MustCompile(`"(session|token)":"[^"]*"`)
+)
 
 // normal is a frame without what differs from run to run, and short.
 func normal(frame string) string {
 	frame = timeInFrame.ReplaceAllString(frame, `"time":"TIME"`)
+	frame = secretInFrame.ReplaceAllString(numberInFrame.ReplaceAllString(frame, `"$1":0`), `"$1":"SECRET"`)
 	if len(frame) > 400 {
 		return fmt.Sprintf("%d bytes, sha256 %.8x…", len(frame), sha256.Sum256([]byte(frame)))
 	}
@@ -273,6 +279,11 @@ func (r *replayer) do(command string) {
 		r.ended = append(r.ended, args[0])
 	case "close":
 		r.peers[args[0]].sayGoodbye(number(r.t, args[1]))
+	case "rest":
+		path, query, _ := strings.Cut(args[2], "?")
+		values, err := url.ParseQuery(query)
+		must(r.t, err)
+		r.call(args[0], args[1], path, values, nil)
 	case "stop":
 		r.server.Shutdown(r.t)
 	default:
@@ -345,6 +356,9 @@ func (r *replayer) dial(name, path string, args []string) {
 	session, _, _ := strings.Cut(name, ".")
 	token, via, plain := r.tokens[session], "header", false
 	o := options{header: http.Header{}}
+	if path == "/websocket" {
+		o.protocols = []string{"tim.v1"}
+	}
 	for _, arg := range args {
 		key, value, _ := strings.Cut(arg, "=")
 		switch key {
@@ -359,6 +373,8 @@ func (r *replayer) dial(name, path string, args []string) {
 		case "header":
 			header, value, _ := strings.Cut(value, ":")
 			o.header.Set(header, value)
+		case "protocols":
+			o.protocols = strings.Split(value, ",")
 		case "plain":
 			plain = true
 		default:

@@ -25,7 +25,7 @@ func conversationTopic(conversation string) string { return "c:" + conversation 
 const (
 	textSent    chat.EventKind = "text"    // DirectText from Account
 	wentOffline chat.EventKind = "offline" // Account
-	rosterMoved chat.EventKind = "roster"  // Texts, for all or for Socket alone
+	rosterMoved chat.EventKind = "roster"  // Texts, for all of the group's sockets or for Socket alone
 
 	typing        chat.EventKind = "typing"   // Account, in Group or to whom the topic belongs
 	presenceMoved chat.EventKind = "presence" // Account is online if Alone
@@ -128,8 +128,10 @@ func (h *Hub) handle(t *topic, payload []byte) {
 		h.handleRoster(t, e)
 	case chat.MarksMoved, typing, presenceMoved:
 		h.handleTransient(t, e)
-	default:
+	case chat.FriendshipBegan, chat.FriendshipEnded, chat.MemberJoined, chat.MemberLeft, chat.GroupDissolved, chat.OwnerChanged:
 		h.handleChange(t, e)
+	default: // of a newer node
+		h.Log.Debug("unknown event", "event", string(e.Kind))
 	}
 }
 
@@ -143,14 +145,17 @@ func (t *topic) target(e event) chat.Target {
 			return chat.ToUser(account)
 		}
 	}
+	if len(e.Accounts) > 0 { // to oneself
+		return chat.ToUser(e.Accounts[0])
+	}
 	return chat.ToUser(e.Account)
 }
 
 // handleChange brings a change of contacts or groups: it ends what there is no right to any more, and tells clients of
 // tim.v1.
 func (h *Hub) handleChange(t *topic, e event) {
-	notice := encode(noticeFrame(t.target(e), e))
-	var moved []*connection
+	target := t.target(e)
+	notice := encode(noticeFrame(target, e))
 	t.each(func(c *connection) {
 		switch {
 		case c.kind == kindDirect && e.Kind == chat.FriendshipEnded && c.conversation == e.Conversation:
@@ -158,45 +163,33 @@ func (h *Hub) handleChange(t *topic, e event) {
 		case c.kind == kindGroup && (e.Kind == chat.GroupDissolved || e.Kind == chat.MemberLeft && c.account == e.Account):
 			c.shut(closePolicy, "no longer a member", true)
 		case c.kind == kindModern && c.concerned():
-			if e.Kind == chat.GroupDissolved || e.Kind == chat.MemberLeft && c.account == e.Account {
-				c.drop(e.Conversation)
-			}
-			// Whoever joins or leaves hears of it on its own topic, which it always listens to; the others on the group's.
-			personal := e.Kind == chat.MemberJoined || e.Kind == chat.MemberLeft
-			if !personal || (c.account == e.Account) == (t.name == accountTopic(c.account)) {
+			if t.tells(c, target, e) {
 				c.enqueue(notice)
 			}
-			if personal && c.account == e.Account || e.Kind == chat.GroupDissolved {
-				moved = append(moved, c)
+			if e.Kind == chat.GroupDissolved || isPersonal(c, e) {
+				h.membershipMoved(c, e)
 			}
+			h.sightMoved(c, target, e)
 		}
 	})
-	for _, c := range moved {
-		h.running.Go(func() { h.move(c, e) })
-	}
 }
 
-// move makes a connection of tim.v1 listen to a group that its account has joined, or no longer to one that it has left.
-func (h *Hub) move(c *connection, e event) {
-	defer h.survive("a change of groups")
-	if e.Kind != chat.MemberJoined {
-		name := conversationTopic(e.Conversation)
-		c.noteLeft(name)
-		h.topics.leave(name, c)
-		return
+// isPersonal tells whether an event is that a connection's account has joined or left.
+func isPersonal(c *connection, e event) bool {
+	return (e.Kind == chat.MemberJoined || e.Kind == chat.MemberLeft) && c.account == e.Account
+}
+
+// tells tells whether a connection of tim.v1 gets a notice of an event on this topic. Whoever joins or leaves hears of it
+// on its own topic, which it always listens to; the others on the group's.
+func (t *topic) tells(c *connection, target chat.Target, e event) bool {
+	switch {
+	case target.Group == 0:
+		return true
+	case isPersonal(c, e):
+		return t.name == accountTopic(c.account)
+	default:
+		return c.carries(e.Conversation)
 	}
-	ctx, cancel := h.within(h.Timing.StoreTimeout)
-	defer cancel()
-	if err := h.listen(ctx, c, e.Group); err != nil {
-		c.refuse(err)
-		return
-	}
-	last, err := h.chat.LastSeq(ctx, e.Conversation)
-	if err != nil {
-		c.refuse(err)
-		return
-	}
-	c.carry(e.Conversation, chat.ToGroup(e.Group), e.Seq, last)
 }
 
 // mostMarkReaders is up to how many connections a group's marks go to all; beyond it only to the account's own, since
@@ -218,7 +211,7 @@ func (h *Hub) handleTransient(t *topic, e event) {
 	case typing:
 		frame = encode(frames.TypingFrame{Type: frames.TypingFrameTypeTyping, Conversation: wire.FromTarget(target), Account: e.Account})
 	default:
-		frame = encode(frames.Presence{Type: frames.PresenceTypePresence, Account: e.Account, Online: e.Alone})
+		frame = presenceFrame(e.Account, e.Alone)
 	}
 	many := e.Kind == chat.MarksMoved && e.Group != 0 && t.size() > mostMarkReaders
 	t.each(func(c *connection) {
@@ -228,7 +221,7 @@ func (h *Hub) handleTransient(t *topic, e event) {
 			if c.saw(e.Account, e.Alone) {
 				c.enqueue(frame)
 			}
-		case c.concerned():
+		case target.Group == 0 && c.concerned() || target.Group != 0 && c.carries(e.Conversation):
 			c.enqueue(frame)
 		}
 	})
@@ -236,7 +229,7 @@ func (h *Hub) handleTransient(t *topic, e event) {
 
 func (h *Hub) handleRoster(t *topic, e event) {
 	t.each(func(c *connection) {
-		if e.Alone && c.id != e.Socket {
+		if c.kind != kindGroup || e.Alone && c.id != e.Socket {
 			return
 		}
 		for _, text := range e.Texts {
@@ -260,58 +253,56 @@ func (h *Hub) CatchUp(ctx context.Context) {
 	defer context.AfterFunc(h.life, cancel)()
 	h.auth.ForgetAll()
 	last := make(map[string]int64)
+	modern := make(map[string][]*connection)
 	var away error
 	for _, c := range h.connections() {
-		if ctx.Err() != nil {
-			return
-		}
 		if away == nil {
 			away = h.catchUp(ctx, c, last)
 		}
-		if away != nil && ctx.Err() == nil {
-			c.refuse(away)
+		if away != nil {
+			break
 		}
+		if c.kind == kindModern {
+			modern[c.account] = append(modern[c.account], c)
+		}
+	}
+	for account, connections := range modern {
+		if away == nil {
+			away = h.catchUpModern(ctx, account, connections)
+		}
+	}
+	if away == nil || ctx.Err() != nil {
+		return
+	}
+	for _, c := range h.connections() {
+		c.refuse(away)
 	}
 }
 
-// catchUp does so for one connection, which it ends when it has no right any more. last remembers what was asked
-// before. The error says that the database can't be asked.
+// catchUp does so for one connection, which it ends when it has no right any more; of one of tim.v1 it only looks at the
+// session. last remembers what was asked before. The error says that the database can't be asked.
 func (h *Hub) catchUp(ctx context.Context, c *connection, last map[string]int64) error {
 	ctx, cancel := context.WithTimeout(ctx, h.Timing.StoreTimeout)
 	defer cancel()
 	err := h.auth.Check(ctx, c.session)
+	if err == nil && c.conversation != "" {
+		err = h.chat.MayWrite(ctx, c.account, c.target)
+	}
 	if _, refused := errors.AsType[*fault.Fault](err); refused {
 		c.refuse(err)
 		return nil
 	}
-	if err != nil {
+	if err != nil || c.conversation == "" {
 		return err
 	}
-	for _, s := range c.carried() {
-		err := h.chat.MayRead(ctx, c.account, s.target)
-		if c.kind != kindModern && err == nil {
-			err = h.chat.MayWrite(ctx, c.account, s.target)
-		}
-		if _, refused := errors.AsType[*fault.Fault](err); refused {
-			if c.kind != kindModern {
-				c.refuse(err)
-				return nil
-			}
-			c.drop(s.conversation)
-			continue
-		}
-		if err != nil {
+	seq, known := last[c.conversation]
+	if !known {
+		if seq, err = h.chat.LastSeq(ctx, c.conversation); err != nil {
 			return err
 		}
-		seq, known := last[s.conversation]
-		if !known {
-			if seq, err = h.chat.LastSeq(ctx, s.conversation); err != nil {
-				return err
-			}
-			last[s.conversation] = seq
-		}
-		c.learn(s.conversation, seq)
+		last[c.conversation] = seq
 	}
+	c.learn(c.conversation, seq)
 	return nil
 }
 

@@ -1,7 +1,12 @@
 package realtime
 
 import (
+	"errors"
+	"maps"
+	"slices"
+
 	"tim/gen/frames"
+	"tim/internal/chat"
 )
 
 // For the fuzz targets, which call what parses a client's bytes.
@@ -19,3 +24,37 @@ func GroupParam(text string) (int32, error) { return groupParam(text, "GroupID")
 
 // ParsePong is parsePong.
 func ParsePong(data string) (number, seq int64, ok bool) { return parsePong(data) }
+
+// Topics lists what is listened to.
+func (h *Hub) Topics() []string {
+	h.topics.mu.Lock()
+	defer h.topics.mu.Unlock()
+	return slices.Sorted(maps.Keys(h.topics.open))
+}
+
+// Closing counts the connections that are ending.
+func (h *Hub) Closing() (n int) {
+	for _, c := range h.connections() {
+		if c.shutting() {
+			n++
+		}
+	}
+	return n
+}
+
+// DecodeRequest is requests.decode. broken says that the frame is no JSON object.
+func (h *Hub) DecodeRequest(frame []byte) (request any, id string, broken bool, err error) {
+	request, id, err = h.requests.decode(frame)
+	return request, id, errors.Is(err, errNoJSON), err
+}
+
+// ErrorFrame is errorFrame, encoded.
+func (h *Hub) ErrorFrame(id string, err error) []byte { return encode(h.errorFrame(id, err)) }
+
+// RequestID is requestID.
+func RequestID(frame []byte) (string, bool) { return requestID(frame) }
+
+// MessageFrame is messageFrame.
+func (h *Hub) MessageFrame(target chat.Target, m chat.Message) []byte {
+	return h.messageFrame(target, m)
+}

@@ -2,16 +2,14 @@ package realtime
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/gorilla/websocket"
 	"github.com/labstack/echo/v4"
+	"golang.org/x/time/rate"
 
 	"tim/gen/api"
 	"tim/gen/frames"
@@ -32,6 +30,7 @@ func (h *Hub) openModern(c echo.Context) error {
 	return h.accept(c, func(session auth.Session) (*connection, face, error) {
 		conn := h.newConnection(kindModern, newID(), session)
 		conn.streams = make(map[string]*stream)
+		conn.limit()
 		return conn, face{
 			prepare:  func(ctx context.Context) error { return h.prepareModern(ctx, conn) },
 			receive:  func(ctx context.Context, frame []byte) { h.receiveRequest(ctx, conn, frame) },
@@ -53,23 +52,33 @@ func (h *Hub) prepareModern(ctx context.Context, conn *connection) error {
 
 func (h *Hub) closeModern(conn *connection) {
 	h.topics.leave(accountTopic(conn.account), conn)
-	for _, name := range conn.joined() {
-		h.topics.leave(name, conn)
-	}
 	ctx, cancel := h.within(h.Timing.StoreTimeout)
 	defer cancel()
 	h.part(ctx, conn, deviceRoom(conn.account))
+	h.untune(conn)
+	conn.neverExpire()
 }
 
 // expireAt closes the connection when its token expires, unless it is renewed before.
 func (c *connection) expireAt(t time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.expiry != nil {
+	switch {
+	case c.gone:
+	case c.expiry != nil:
 		c.expiry.Reset(time.Until(t))
-		return
+	default:
+		c.expiry = time.AfterFunc(time.Until(t), func() { c.shut(int(frames.CloseCodeTokenExpired), "the token has expired", true) })
 	}
-	c.expiry = time.AfterFunc(time.Until(t), func() { c.shut(int(frames.CloseCodeTokenExpired), "the token has expired", true) })
+}
+
+// neverExpire ends that: the connection is gone.
+func (c *connection) neverExpire() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.expiry != nil {
+		c.expiry.Stop()
+	}
 }
 
 // modernClose is what the contract's close codes are on tim.v1, whose codes say whether to come back.
@@ -96,8 +105,9 @@ const mostJitter = 2 * time.Second
 
 // bye is the last frame before a close of tim.v1.
 func bye(code frames.CloseCode, reason string) []byte {
-	frame := frames.Bye{Type: frames.ByeTypeBye, Code: code, Reason: reason, Reconnect: code < frames.CloseCodeSessionEnded}
-	if frame.Reconnect {
+	comeBack := code >= frames.CloseCodeGoingAway && code < frames.CloseCodeSessionEnded
+	frame := frames.Bye{Type: frames.ByeTypeBye, Code: code, Reason: reason, Reconnect: comeBack}
+	if comeBack {
 		after := rand.N(mostJitter).Milliseconds()
 		frame.After = &after
 	}
@@ -108,6 +118,11 @@ func bye(code frames.CloseCode, reason string) []byte {
 func (h *Hub) receiveRequest(ctx context.Context, conn *connection, frame []byte) {
 	ctx, cancel := context.WithTimeout(ctx, h.Timing.FrameTimeout)
 	defer cancel()
+	delay := conn.charge(1)
+	if delay > 0 {
+		h.refuseFast(conn, frame, delay)
+		return
+	}
 	request, id, err := h.requests.decode(frame)
 	if errors.Is(err, errNoJSON) {
 		conn.shut(int(frames.CloseCodeMalformed), err.Error(), true)
@@ -115,7 +130,7 @@ func (h *Hub) receiveRequest(ctx context.Context, conn *connection, frame []byte
 	}
 	var answer any
 	if err == nil {
-		err = h.admitRequest(ctx, conn)
+		err = h.auth.Check(ctx, conn.session)
 	}
 	if err == nil {
 		answer, err = h.answer(ctx, conn, request)
@@ -130,16 +145,43 @@ func (h *Hub) receiveRequest(ctx context.Context, conn *connection, frame []byte
 	}
 }
 
-// admitRequest checks what every request needs: a live session, and that the client isn't too fast.
-func (h *Hub) admitRequest(ctx context.Context, conn *connection) error {
-	if conn.limiter != nil {
-		r := conn.limiter.Reserve()
-		if delay := r.Delay(); delay > 0 {
-			r.Cancel()
-			return fault.Retry(fault.RateLimited, delay)
-		}
+// refusalsPerRequest is how much faster than requests their refusals may be; beyond it the server reads slower.
+const refusalsPerRequest = 10
+
+// bytesPerToken is how much of a refused frame costs as much as a small one: it has to be parsed for its id.
+const bytesPerToken = 4 << 10
+
+// limit makes the limiters of a connection of tim.v1.
+func (c *connection) limit() {
+	if c.limiter != nil {
+		c.refusals = rate.NewLimiter(refusalsPerRequest*c.limiter.Limit(), refusalsPerRequest*c.limiter.Burst())
 	}
-	return h.auth.Check(ctx, conn.session)
+}
+
+// charge takes tokens for what a client asks, at most as many as it may have at once; if there are too few it takes none
+// and says when to try again.
+func (c *connection) charge(tokens int) time.Duration {
+	if c.limiter == nil || tokens == 0 {
+		return 0
+	}
+	r := c.limiter.ReserveN(time.Now(), min(tokens, c.limiter.Burst()))
+	delay := r.Delay()
+	if delay > 0 {
+		r.Cancel()
+	}
+	return delay
+}
+
+// refuseFast answers a frame that came too fast. A flood of them is slowed down: else refusing would cost the others.
+func (h *Hub) refuseFast(conn *connection, frame []byte, delay time.Duration) {
+	id, ok := requestID(frame)
+	if !ok {
+		conn.shut(int(frames.CloseCodeMalformed), errNoJSON.Error(), true)
+		return
+	}
+	conn.enqueue(encode(h.errorFrame(id, fault.Retry(fault.RateLimited, delay))))
+	tokens := min(1+len(frame)/bytesPerToken, conn.refusals.Burst())
+	conn.wait(conn.refusals.ReserveN(time.Now(), tokens).Delay())
 }
 
 // answer does what a request asks; nil when the answer has been sent already.
@@ -199,8 +241,26 @@ func (h *Hub) answerHistory(ctx context.Context, conn *connection, r frames.Hist
 		return nil, err
 	}
 	out := frames.Page{Type: frames.PageTypePage, ID: r.ID, Last: last}
-	out.Messages, err = wire.Messages(target, messages)
+	out.Messages, err = wire.Messages(target, firstBytes(messages, page.Forward))
 	return out, err
+}
+
+// firstBytes are as many of the messages as an answer holds, at least one: of a page forward the first, else the last.
+func firstBytes(messages []chat.Message, forward bool) []chat.Message {
+	size := 0
+	for n := range messages {
+		i := n
+		if !forward {
+			i = len(messages) - 1 - n
+		}
+		if size += len(messages[i].Body); size > answerBytes && n > 0 {
+			if forward {
+				return messages[:n]
+			}
+			return messages[len(messages)-n:]
+		}
+	}
+	return messages
 }
 
 func (h *Hub) answerMark(ctx context.Context, conn *connection, id string, conversation api.Target, m chat.Marks) (any, error) {
@@ -220,7 +280,9 @@ func (h *Hub) answerTyping(ctx context.Context, conn *connection, r frames.Typin
 	if target.Group != 0 {
 		topic = conversationTopic(target.Conversation(conn.account))
 	}
-	h.publish(ctx, topic, event{Event: chat.Event{Kind: typing, Account: conn.account, Group: target.Group}})
+	h.publish(ctx, topic, event{Event: chat.Event{
+		Kind: typing, Conversation: target.Conversation(conn.account), Account: conn.account, Group: target.Group,
+	}})
 	return frames.Done{Type: frames.DoneTypeDone, ID: r.ID}, nil
 }
 
@@ -255,77 +317,4 @@ func (h *Hub) errorFrame(id string, err error) frames.Error {
 		out.RetryAfter = &after
 	}
 	return out
-}
-
-// requests checks frames of clients against their schemas and decodes them.
-type requests struct{ schemas map[string]*openapi3.Schema }
-
-var errNoJSON = errors.New("a frame is no JSON object")
-
-func newRequests(spec *openapi3.T) *requests {
-	r := &requests{schemas: make(map[string]*openapi3.Schema)}
-	for kind, ref := range spec.Components.Schemas["ClientFrame"].Value.Discriminator.Mapping {
-		r.schemas[kind] = spec.Components.Schemas[ref.Ref[strings.LastIndexByte(ref.Ref, '/')+1:]].Value
-	}
-	return r
-}
-
-// decode returns the request that a frame is, as its generated type, and its id, also of a bad one if it has one.
-func (r *requests) decode(frame []byte) (request any, id string, err error) {
-	var value map[string]any
-	if err := json.Unmarshal(frame, &value); err != nil || value == nil {
-		return nil, "", errNoJSON
-	}
-	if text, ok := value["id"].(string); ok && len(text) <= maxRequestID {
-		id = text
-	}
-	kind, _ := value["type"].(string)
-	schema, ok := r.schemas[kind]
-	if !ok {
-		return nil, printable(id), fault.Invalid(fault.InvalidBody, "type", "must be one of "+strings.Join(r.kinds(), ", "))
-	}
-	if err := schema.VisitJSON(value); err != nil {
-		return nil, printable(id), invalidFrame(err)
-	}
-	var union frames.ClientFrame
-	if err := union.UnmarshalJSON(frame); err != nil {
-		return nil, id, errNoJSON
-	}
-	request, err = union.ValueByDiscriminator()
-	if err != nil {
-		return nil, id, fault.Invalid(fault.InvalidBody, "frame", "a number must be an integer and written so")
-	}
-	return request, id, nil
-}
-
-const maxRequestID = 64
-
-// printable is an id that the schema allows, "" for another: what a client sends comes back as it was or not at all.
-func printable(id string) string {
-	if strings.ContainsFunc(id, func(r rune) bool { return r < 0x21 || r > 0x7e }) {
-		return ""
-	}
-	return id
-}
-
-func (r *requests) kinds() []string {
-	kinds := make([]string, 0, len(r.schemas))
-	for kind := range r.schemas {
-		kinds = append(kinds, kind)
-	}
-	slices.Sort(kinds)
-	return kinds
-}
-
-// invalidFrame names the field that the schema refuses.
-func invalidFrame(err error) error {
-	wrong, ok := errors.AsType[*openapi3.SchemaError](err)
-	if !ok {
-		return fault.Invalid(fault.InvalidBody, "frame", "is not as its schema has it")
-	}
-	field := strings.Join(wrong.JSONPointer(), ".")
-	if field == "" {
-		field = "frame"
-	}
-	return fault.Invalid(fault.InvalidBody, field, wrong.Reason)
 }

@@ -2,10 +2,14 @@ package realtime
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"time"
 
 	"tim/gen/api"
 	"tim/gen/frames"
 	"tim/internal/chat"
+	"tim/internal/fault"
 )
 
 // accountRoom is where an account's chat sockets are, deviceRoom its connections of tim.v1. It is online while it has
@@ -42,10 +46,21 @@ func (h *Hub) part(ctx context.Context, conn *connection, room string) (last boo
 	return last
 }
 
-// announce tells an account's followers whether it is online.
+// announceTries bounds how often one call says anew what has changed while it was saying it.
+const announceTries = 3
+
+// announce tells an account's followers whether it is online. Somebody else may be announcing the opposite at the same
+// time: so it looks once more afterwards, and whoever comes last has said what is.
 func (h *Hub) announce(ctx context.Context, account string) {
 	online := h.Online(ctx, []string{account})[0]
-	h.publish(ctx, presenceTopic(account), event{Event: chat.Event{Kind: presenceMoved, Account: account}, Alone: online})
+	for range announceTries {
+		h.publish(ctx, presenceTopic(account), event{Event: chat.Event{Kind: presenceMoved, Account: account}, Alone: online})
+		now := h.Online(ctx, []string{account})[0]
+		if now == online {
+			return
+		}
+		online = now
+	}
 }
 
 // Online tells which accounts have a live chat socket or a connection of tim.v1. While other nodes can't be asked, this
@@ -70,8 +85,20 @@ func (h *Hub) Online(ctx context.Context, accounts []string) []bool {
 	return online
 }
 
+// follow is what a connection knows of an account that it follows.
+type follow struct {
+	online bool
+	heard  bool // an event told so, since the last subscribe began
+}
+
+// accountsPerToken is how many accounts of a subscribe frame cost as much as a frame: each is a question to the database.
+const accountsPerToken = 10
+
 // answerSubscribe follows accounts, instead of those before. Whom the caller may not see stays offline for it.
 func (h *Hub) answerSubscribe(ctx context.Context, conn *connection, r frames.Subscribe) (any, error) {
+	if delay := conn.charge(len(r.Accounts) / accountsPerToken); delay > 0 {
+		return nil, fault.Retry(fault.RateLimited, delay)
+	}
 	wanted := make(map[string]bool, len(r.Accounts))
 	for _, account := range r.Accounts {
 		account = chat.Normal(account)
@@ -80,62 +107,149 @@ func (h *Hub) answerSubscribe(ctx context.Context, conn *connection, r frames.Su
 			return nil, err
 		}
 		if visible {
-			wanted[account] = false
+			wanted[account] = true
 		}
 	}
-	gone, added := conn.refollow(wanted)
-	for _, account := range gone {
-		h.topics.leave(presenceTopic(account), conn)
+	if err := h.tune(ctx, conn, conn.refollow(wanted)...); err != nil {
+		return nil, err
 	}
-	for _, account := range added {
-		if err := h.topics.join(ctx, presenceTopic(account), conn); err != nil {
-			return nil, err
-		}
-	}
-	accounts := make([]string, 0, len(wanted))
-	for account := range wanted {
-		accounts = append(accounts, account)
-	}
+	accounts := slices.Sorted(maps.Keys(wanted))
 	out := frames.Subscribed{Type: frames.SubscribedTypeSubscribed, ID: r.ID, Online: []api.Account{}}
 	for i, online := range h.Online(ctx, accounts) {
-		conn.saw(accounts[i], online)
-		if online {
+		if conn.asked(accounts[i], online) {
 			out.Online = append(out.Online, accounts[i])
 		}
 	}
 	return out, nil
 }
 
-// refollow makes the connection follow other accounts, and tells which ones it no longer does and which anew.
-func (c *connection) refollow(wanted map[string]bool) (gone, added []string) {
+// refollow makes the connection follow other accounts. It returns the topics that have to be tuned.
+func (c *connection) refollow(wanted map[string]bool) (topics []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	followed := make(map[string]follow, len(wanted))
 	for account := range c.followed {
-		if _, ok := wanted[account]; !ok {
-			gone = append(gone, account)
-		}
+		topics = append(topics, presenceTopic(account))
 	}
 	for account := range wanted {
-		if _, ok := c.followed[account]; !ok {
-			added = append(added, account)
-		}
-	}
-	followed := make(map[string]bool, len(wanted))
-	for account := range wanted {
-		followed[account] = c.followed[account]
+		topics = append(topics, presenceTopic(account))
+		followed[account] = follow{online: c.followed[account].online}
 	}
 	c.followed = followed
-	return gone, added
+	return topics
 }
 
-// saw notes whether a followed account is online, and reports whether that is news.
+// unfollow ends that the connection follows an account, and reports whether it was shown online.
+func (c *connection) unfollow(account string) (online bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	online = c.followed[account].online
+	delete(c.followed, account)
+	return online
+}
+
+// follows lists the accounts that the connection follows.
+func (c *connection) follows() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Sorted(maps.Keys(c.followed))
+}
+
+// saw notes what an event tells of a followed account, and reports whether that is news.
 func (c *connection) saw(account string, online bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	was, follows := c.followed[account]
-	if !follows || was == online {
+	if !follows {
 		return false
 	}
-	c.followed[account] = online
-	return true
+	c.followed[account] = follow{online: online, heard: true}
+	return was.online != online
+}
+
+// asked notes whether a followed account was online when that was asked, unless an event has come since the question
+// began, which knows better. It returns what counts.
+func (c *connection) asked(account string, online bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was, follows := c.followed[account]
+	if !follows {
+		return false
+	}
+	if !was.heard {
+		c.followed[account] = follow{online: online}
+		return online
+	}
+	return was.online
+}
+
+// sightMoved looks again at whom a client of tim.v1 may see, after an end of friendship or membership. It must not block.
+func (h *Hub) sightMoved(c *connection, target chat.Target, e event) {
+	var doubtful []string
+	switch followed := c.follows(); {
+	case len(followed) == 0:
+	case e.Kind == chat.FriendshipEnded && slices.Contains(followed, target.User):
+		doubtful = []string{target.User}
+	case e.Kind == chat.GroupDissolved || e.Kind == chat.MemberLeft && e.Account == c.account:
+		doubtful = followed
+	case e.Kind == chat.MemberLeft && slices.Contains(followed, e.Account):
+		doubtful = []string{e.Account}
+	}
+	if len(doubtful) > 0 {
+		c.spawn("who may be seen", func() { h.review(c, doubtful) })
+	}
+}
+
+// review ends that a connection follows those of the accounts whom it may not see any more.
+func (h *Hub) review(c *connection, accounts []string) {
+	ctx, cancel := h.within(h.Timing.StoreTimeout)
+	defer cancel()
+	for _, account := range accounts {
+		visible, err := h.chat.MaySee(ctx, c.account, account)
+		if err != nil {
+			c.refuse(err) // or it would see what it may not
+			return
+		}
+		if visible {
+			continue
+		}
+		if c.unfollow(account) {
+			c.enqueue(presenceFrame(account, false))
+		}
+		_ = h.tune(ctx, c, presenceTopic(account)) // which only leaves
+	}
+}
+
+// lookAgain asks anew about those whom a connection follows, after the bus may have lost news. Who seems to have gone is
+// believed to only a while later: other nodes may not have entered their sockets again yet, and those of a dead one are
+// forgotten by then.
+func (h *Hub) lookAgain(c *connection) {
+	followed := c.follows()
+	if len(followed) == 0 {
+		return
+	}
+	h.review(c, followed)
+	h.look(c, followed, true)
+	again := time.NewTimer(h.Timing.LookAgain)
+	defer again.Stop()
+	select {
+	case <-again.C:
+		h.look(c, c.follows(), false)
+	case <-c.ended:
+	case <-h.life.Done():
+	}
+}
+
+func (h *Hub) look(c *connection, accounts []string, arrivals bool) {
+	ctx, cancel := h.within(h.Timing.StoreTimeout)
+	defer cancel()
+	for i, online := range h.Online(ctx, accounts) {
+		if (online || !arrivals) && c.saw(accounts[i], online) {
+			c.enqueue(presenceFrame(accounts[i], online))
+		}
+	}
+}
+
+func presenceFrame(account string, online bool) []byte {
+	return encode(frames.Presence{Type: frames.PresenceTypePresence, Account: account, Online: online})
 }

@@ -47,7 +47,9 @@ func (c *connection) readOne(ctx context.Context, receive func(ctx context.Conte
 		c.shut(closeInvalid, "frames must be UTF-8", true)
 	default:
 		receive(ctx, frame)
-		c.pause()
+		if c.kind != kindModern { // whose requests are refused when they come too fast
+			c.pause()
+		}
 		c.heard()
 	}
 	return nil
@@ -88,11 +90,14 @@ func (c *connection) extend() {
 // pause keeps a peer that sends too fast waiting: nothing is read from it meanwhile, and nothing dropped. For the
 // reader.
 func (c *connection) pause() {
-	if c.limiter == nil {
-		return
+	if c.limiter != nil {
+		c.wait(c.limiter.Reserve().Delay())
 	}
-	delay := c.limiter.Reserve().Delay()
-	if delay == 0 {
+}
+
+// wait lets time pass before the next frame is read. For the reader.
+func (c *connection) wait(delay time.Duration) {
+	if delay <= 0 {
 		return
 	}
 	for end := time.Now().Add(delay); !c.shutting() && c.hub.life.Err() == nil; {

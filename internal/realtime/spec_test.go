@@ -84,7 +84,14 @@ func theSpec(t testing.TB) *spec {
 // matches lists the messages of an operation that a frame may be.
 func (s *spec) matches(operation, frame string) (names []string) {
 	bare := !strings.HasPrefix(frame, "{") && !strings.HasPrefix(frame, "[") // matching long JSON against patterns takes long
+	var typed struct{ Type string }
+	if strings.HasPrefix(operation, "modern") {
+		_ = json.Unmarshal([]byte(frame), &typed) // no type is as good as a wrong one
+	}
 	for _, m := range s.messages[operation] {
+		if typed.Type != "" && !slices.Contains(m.schema.Properties["type"].Value.Enum, any(typed.Type)) {
+			continue
+		}
 		if m.json == bare && strings.HasSuffix(operation, "ToClient") {
 			continue
 		}
@@ -156,9 +163,10 @@ func TestEveryFrameSchemaIsUsed(t *testing.T) {
 	}
 	for name := range schemas.Components.Schemas {
 		switch name {
-		case "OnlineUser", "DirectTextFrom", "DirectTextBody", "openapi_Account", "openapi_SuccessCode": // parts of others
+		case "OnlineUser", "DirectTextFrom", "DirectTextBody", "CloseCode", "RequestID", "Have", "SocketLimits": // parts of others
+		case "ClientFrame", "ServerFrame": // choices of them
 		default:
-			if !names[name] {
+			if !names[name] && !strings.HasPrefix(name, "openapi_") {
 				t.Errorf("no message of asyncapi.yaml carries %s", name)
 			}
 		}

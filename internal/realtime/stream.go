@@ -22,6 +22,11 @@ type stream struct {
 	conversation string
 	target       chat.Target // as the connection's account names it
 
+	over      bool  // the account has no right to it any more; it is no longer among the connection's streams
+	tentative bool  // not known yet to be the account's, or where it begins
+	joined    int64 // the seq at which the membership began
+	sent      int64 // on tim.v1: the last that was written
+
 	started  bool
 	fetching bool  // there may be more in the database than known
 	known    int64 // the highest seq heard of
@@ -77,7 +82,7 @@ func (c *connection) offer(news *news) {
 	s.known = max(s.known, m.Seq)
 	if s.started && !s.fetching && m.Seq == s.pos+1 && c.queued <= queueLimit && c.closing == nil {
 		s.pos = m.Seq
-		c.push(c.outgoing(m, news.frame(c)))
+		c.push(c.outgoing(s, m, news.frame(c)))
 		return
 	}
 	c.follow(s)
@@ -88,7 +93,7 @@ func (c *connection) offer(news *news) {
 func (c *connection) streamFor(news *news) *stream {
 	s := c.streams[news.conversation]
 	if s == nil && c.kind == kindModern && c.live && news.target.Group == 0 {
-		s = &stream{conversation: news.conversation, target: news.target, started: !c.syncing}
+		s = &stream{conversation: news.conversation, target: news.target, tentative: c.syncing, started: !c.syncing}
 		c.streams[news.conversation] = s
 	}
 	return s
@@ -104,11 +109,10 @@ func (c *connection) learn(conversation string, seq int64) {
 	}
 }
 
-// outgoing is a message as this connection gets it: one-to-one sockets carry no echo. Clients of tim.v1 move their marks
-// themselves.
-func (c *connection) outgoing(m chat.Message, frame []byte) outgoing {
+// outgoing is a message as this connection gets it: one-to-one sockets carry no echo.
+func (c *connection) outgoing(s *stream, m chat.Message, frame []byte) outgoing {
 	if c.kind == kindModern {
-		return outgoing{kind: websocket.TextMessage, data: frame}
+		return outgoing{kind: websocket.TextMessage, data: frame, seq: m.Seq, stream: s}
 	}
 	if c.kind == kindDirect && m.Sender == c.account {
 		frame = nil
@@ -141,17 +145,17 @@ func (c *connection) fetch() {
 		return
 	}
 	for _, m := range page {
-		if c.closing != nil || c.sealed {
+		if c.closing != nil || c.sealed || s.over {
 			return
 		}
 		s.pos = m.Seq
 		news := news{hub: c.hub, conversation: s.conversation, target: s.target, message: m}
-		c.writeOne(c.outgoing(m, news.frame(c)))
+		c.writeOne(c.outgoing(s, m, news.frame(c)))
 		if len(c.queue) > 0 { // a pong or a notice shouldn't wait for the whole backlog
 			return
 		}
 	}
-	if len(page) < pageSize {
+	if len(page) < pageSize && !s.over {
 		s.fetching = false
 		c.missing(s, len(page) > 0, known)
 	}
@@ -173,7 +177,7 @@ func (c *connection) missing(s *stream, found bool, known int64) {
 	s.timer = time.AfterFunc(c.hub.Timing.FetchAgain, func() {
 		c.guardLocked(func() {
 			s.waiting = false
-			c.follow(s)
+			c.follow(s) // which does nothing for one that is over
 		})
 	})
 }
@@ -207,21 +211,4 @@ func (c *connection) concerned() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.live
-}
-
-// carriedStream names a conversation that a connection carries.
-type carriedStream struct {
-	conversation string
-	target       chat.Target
-}
-
-// carried lists the conversations that the connection carries.
-func (c *connection) carried() []carriedStream {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	all := make([]carriedStream, 0, len(c.streams))
-	for _, s := range c.streams {
-		all = append(all, carriedStream{s.conversation, s.target})
-	}
-	return all
 }

@@ -2,7 +2,6 @@ package realtime
 
 import (
 	"context"
-	"slices"
 
 	"tim/gen/api"
 	"tim/gen/frames"
@@ -11,20 +10,39 @@ import (
 )
 
 const (
-	// syncPage is how many conversations a synced frame lists.
+	// syncPage is how many conversations a synced frame lists at most.
 	syncPage = 100
 	// groupPage is how many of an account's groups are looked up at once.
 	groupPage = 500
+	// answerBytes is how large an answer may grow that lists messages, give or take one of them.
+	answerBytes = 256 << 10
 )
 
 // answerSync lists a page of the account's conversations. The first one makes the connection live: it listens to its
 // groups before it looks at where the conversations stand, so that nothing falls between; then come, behind the answer,
-// the messages that the client lacks.
+// the messages that the client lacks. One that fails leaves the connection as it was.
 func (h *Hub) answerSync(ctx context.Context, conn *connection, r frames.Sync) error {
 	first := conn.beginSync()
+	err := h.sync(ctx, conn, r, first)
+	switch {
+	case !first:
+	case err != nil:
+		conn.abortSync()
+	default:
+		strange, recheck := conn.endSync()
+		_ = h.tune(ctx, conn, strange...) // which only leaves
+		if recheck {
+			if err := h.catchUpModern(ctx, conn.account, []*connection{conn}); err != nil {
+				conn.refuse(err) // the request has its answer
+			}
+		}
+	}
+	return err
+}
+
+func (h *Hub) sync(ctx context.Context, conn *connection, r frames.Sync, first bool) error {
 	if first {
 		if err := h.goLive(ctx, conn, r.Have); err != nil {
-			conn.abortSync()
 			return err
 		}
 	}
@@ -33,28 +51,32 @@ func (h *Hub) answerSync(ctx context.Context, conn *connection, r frames.Sync) e
 		after = *r.After
 	}
 	page, err := h.chat.Conversations(ctx, conn.account, conn.account, after, syncPage)
-	if err == nil {
-		var answer frames.Synced
-		if answer, err = synced(r.ID, page); err == nil {
-			conn.enqueue(encode(answer))
-		}
+	if err != nil {
+		return err
 	}
-	if first {
-		conn.endSync()
+	answer, err := synced(r.ID, page)
+	if err == nil {
+		conn.enqueue(encode(answer))
 	}
 	return err
 }
 
 func synced(id string, page []chat.Conversation) (frames.Synced, error) {
-	out := frames.Synced{Type: frames.SyncedTypeSynced, ID: id, Conversations: make([]api.Conversation, len(page))}
+	out := frames.Synced{Type: frames.SyncedTypeSynced, ID: id, Conversations: make([]api.Conversation, 0, len(page))}
+	size := 0
 	for i, c := range page {
-		var err error
-		if out.Conversations[i], err = wire.Conversation(c); err != nil {
+		conversation, err := wire.Conversation(c)
+		if err != nil {
 			return out, err
 		}
-	}
-	if len(page) == syncPage {
-		out.Next = &page[syncPage-1].ID
+		out.Conversations = append(out.Conversations, conversation)
+		if c.Last != nil {
+			size += len(c.Last.Body)
+		}
+		if i == syncPage-1 || size > answerBytes && i < len(page)-1 {
+			out.Next = &page[i].ID
+			break
+		}
 	}
 	return out, nil
 }
@@ -68,7 +90,7 @@ func (h *Hub) goLive(ctx context.Context, conn *connection, have *[]frames.Have)
 			return err
 		}
 		for _, g := range groups {
-			if err := h.listen(ctx, conn, g.ID); err != nil {
+			if err := h.tune(ctx, conn, conn.expect(g.ID)); err != nil {
 				return err
 			}
 			after = g.ID
@@ -83,32 +105,13 @@ func (h *Hub) goLive(ctx context.Context, conn *connection, have *[]frames.Have)
 			has[wire.Target(known.Conversation).Conversation(conn.account)] = known.Seq
 		}
 	}
-	for after := ""; ; {
-		page, err := h.chat.Conversations(ctx, conn.account, conn.account, after, syncPage)
-		if err != nil {
-			return err
+	return h.standings(ctx, conn.account, func(c chat.Conversation) {
+		from := c.LastSeq
+		if seq, ok := has[c.ID]; ok {
+			from = min(max(seq, c.JoinedSeq), c.LastSeq)
 		}
-		for _, c := range page {
-			from := c.LastSeq
-			if seq, ok := has[c.ID]; ok {
-				from = min(max(seq, c.JoinedSeq), c.LastSeq)
-			}
-			conn.carry(c.ID, c.Target, from, c.LastSeq)
-			after = c.ID
-		}
-		if len(page) < syncPage {
-			return nil
-		}
-	}
-}
-
-// listen makes a connection hear of a group.
-func (h *Hub) listen(ctx context.Context, conn *connection, group int32) error {
-	name := conversationTopic(chat.ToGroup(group).Conversation(""))
-	if !conn.noteJoined(name) {
-		return nil
-	}
-	return h.topics.join(ctx, name, conn)
+		conn.carry(place{conversation: c.ID, target: c.Target, joined: c.JoinedSeq, from: from, last: c.LastSeq})
+	})
 }
 
 // beginSync makes events concern the connection; their messages wait until endSync. It reports whether it was the first.
@@ -122,75 +125,31 @@ func (c *connection) beginSync() bool {
 	return true
 }
 
-// abortSync undoes beginSync: the client may sync again.
+// abortSync undoes beginSync: the client may sync again. The topics stay joined for that.
 func (c *connection) abortSync() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for _, s := range c.streams {
+		c.endStream(s)
+	}
 	c.live, c.syncing = false, false
-	clear(c.streams)
 }
 
-// endSync lets the messages flow.
-func (c *connection) endSync() {
+// endSync lets the messages flow. It returns the topics of groups that turned out not to be the account's any more, and
+// whether the bus may have lost something meanwhile.
+func (c *connection) endSync() (strange []string, recheck bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.syncing = false
 	for _, s := range c.streams {
-		s.started = true
+		if s.tentative && s.target.Group != 0 {
+			strange = append(strange, conversationTopic(s.conversation))
+			c.endStream(s)
+			continue
+		}
+		s.tentative, s.started = false, true
 		c.follow(s)
 	}
-}
-
-// carry gives the connection a stream that begins after a seq.
-func (c *connection) carry(conversation string, target chat.Target, from, last int64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s := c.streams[conversation]
-	if s == nil {
-		s = &stream{conversation: conversation}
-		c.streams[conversation] = s
-	}
-	s.target, s.pos, s.known, s.started = target, from, max(s.known, last), !c.syncing
-	c.follow(s)
-}
-
-// drop ends a stream: the account has no right to it any more. It reports whether there was one.
-func (c *connection) drop(conversation string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s := c.streams[conversation]
-	if s == nil {
-		return false
-	}
-	s.started = false
-	delete(c.streams, conversation)
-	return true
-}
-
-// noteJoined remembers a topic that the connection joins; false when it has already.
-func (c *connection) noteJoined(name string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if slices.Contains(c.groups, name) {
-		return false
-	}
-	c.groups = append(c.groups, name)
-	return true
-}
-
-func (c *connection) noteLeft(name string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.groups = slices.DeleteFunc(c.groups, func(other string) bool { return other == name })
-}
-
-// joined are the topics of groups and of presence that the connection listens to.
-func (c *connection) joined() []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	names := slices.Clone(c.groups)
-	for account := range c.followed {
-		names = append(names, presenceTopic(account))
-	}
-	return names
+	recheck, c.recheck = c.recheck, false
+	return strange, recheck
 }

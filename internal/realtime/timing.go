@@ -35,6 +35,8 @@ type Timing struct {
 	SettleTimeout time.Duration
 	// FetchAgain is when a message that was announced, but can't be read yet, is looked for again. Default: 100 ms.
 	FetchAgain time.Duration
+	// LookAgain is when presence is asked about once more after the bus may have lost news: by then what a dead node left is forgotten. Default: 1 min.
+	LookAgain time.Duration
 	// LastWords is what the sockets have to end in, once Close has cut them. Default: 1 s.
 	LastWords time.Duration
 }
@@ -53,6 +55,7 @@ func (t Timing) withDefaults() Timing {
 		RosterTimeout: cmp.Or(t.RosterTimeout, 2*time.Second),
 		SettleTimeout: cmp.Or(t.SettleTimeout, 500*time.Millisecond),
 		FetchAgain:    cmp.Or(t.FetchAgain, 100*time.Millisecond),
+		LookAgain:     cmp.Or(t.LookAgain, time.Minute),
 		LastWords:     cmp.Or(t.LastWords, time.Second),
 	}
 }

@@ -29,9 +29,28 @@ func TestSuccessesInBothLanguages(t *testing.T) {
 		{"userRegister", "注册成功", "registered"},
 		{"userLogin", "登录成功", "logged in"},
 		{"addFriend", "添加好友成功", "friend added"},
-		{"deleteFriend", "删除好友成功", "friend deleted"},
+		{"getProfile", "ok", "ok"},
+		{"findUsers", "ok", "ok"},
+		{"updateProfile", "修改成功", "changed"},
+		{"changePassword", "修改成功", "changed"},
+		{"renewToken", "ok", "ok"},
+		{"getSessions", "ok", "ok"},
+		{"endSession", "退出成功", "logged out"},
+		{"endOtherSessions", "退出成功", "logged out"},
+		{"sendMessage", "发送成功", "sent"},
+		{"getHistory", "ok", "ok"},
+		{"getConversations", "ok", "ok"},
+		{"markRead", "ok", "ok"},
+		{"markReceived", "ok", "ok"},
 		{"createGroup", "创建成功", "group created"},
 		{"joinGroup", "加入群聊成功", "group joined"},
+		{"addMember", "添加成员成功", "member added"},
+		{"getGroups", "ok", "ok"},
+		{"getGroupMembers", "ok", "ok"},
+		{"removeMember", "移除成员成功", "member removed"},
+		{"transferGroup", "转让群聊成功", "group handed over"},
+		{"dissolveGroup", "解散群聊成功", "group dissolved"},
+		{"deleteFriend", "删除好友成功", "friend deleted"},
 		{"leaveGroup", "退出群聊成功", "group left"},
 		{"uploadHeadPic", "上传成功", "uploaded"},
 		{"healthz", "ok", "ok"},
@@ -78,26 +97,60 @@ func said(t *testing.T, s *site, operation, token, language string) string {
 		w = s.post("/Tim/UserLogin", `{"account": "alice", "password": "123456"}`, headers...)
 	case "userLogout":
 		w = s.get("/Tim/UserLogout", headers...)
-	case "addFriend", "deleteFriend":
-		w = s.get("/Tim/"+operation+"?UserAccount=alice&FriendAccount=bob", headers...)
-	case "createGroup":
-		w = s.ask(http.MethodPost, "/Tim/createGroup?CreateUserAccount=alice&GroupName=climbers", nil, headers...)
-	case "joinGroup", "leaveGroup":
-		w = s.ask(http.MethodPost, "/Tim/"+operation+"?UserAccount=alice&GroupID=1", nil, headers...)
+	case "updateProfile":
+		w = s.post("/Tim/updateProfile", `{"age": 20}`, headers...)
+	case "changePassword":
+		w = s.post("/Tim/changePassword", `{"oldPassword": "123456", "newPassword": "123456"}`, headers...)
+	case "sendMessage":
+		w = s.post("/Tim/sendMessage", `{"to": {"user": "bob"}, "clientId": "1", "body": {"kind": "text", "text": "hello"}}`, headers...)
 	case "uploadHeadPic":
 		w = s.ask(http.MethodPost, "/uploadheadpic", strings.NewReader(form), append(headers, "Content-Type", media)...)
 		if w.Code != http.StatusOK {
 			t.Errorf("%s: %d %s", operation, w.Code, w.Body)
 		}
 		return w.Body.String()
-	default:
+	case "healthz", "readyz":
 		w = s.get("/"+operation, headers...)
+	default:
+		w = s.parametric(operation, headers...)
 	}
 	var answer api.Done
 	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || w.Code != http.StatusOK || answer.Code != http.StatusOK {
 		t.Errorf("%s: %d %s", operation, w.Code, w.Body)
 	}
 	return answer.Message
+}
+
+// parametric has alice ask for an operation that takes parameters alone.
+func (s *site) parametric(operation string, headers ...string) *httptest.ResponseRecorder {
+	method, parameters := http.MethodPost, "?UserAccount=alice&GroupID=1"
+	switch operation {
+	case "addFriend", "deleteFriend":
+		method, parameters = http.MethodGet, "?UserAccount=alice&FriendAccount=bob"
+	case "getProfile", "getSessions", "getConversations", "getGroups":
+		method, parameters = http.MethodGet, "?account=alice"
+	case "findUsers":
+		method, parameters = http.MethodGet, "?keyword=b"
+	case "getHistory":
+		method, parameters = http.MethodGet, "?account=alice&FriendAccount=bob"
+	case "getGroupMembers":
+		method, parameters = http.MethodGet, "?account=alice&GroupID=1"
+	case "endSession":
+		parameters = "?UserAccount=alice&session=x"
+	case "markRead", "markReceived":
+		parameters = "?UserAccount=alice&FriendAccount=bob&seq=1"
+	case "createGroup":
+		parameters = "?CreateUserAccount=alice&GroupName=climbers"
+	case "addMember", "removeMember":
+		parameters += "&MemberAccount=bob"
+	case "transferGroup":
+		s.ask(http.MethodPost, "/Tim/addMember"+parameters+"&MemberAccount=bob", nil, headers...)
+		parameters += "&MemberAccount=bob"
+	case "dissolveGroup":
+		s.ask(http.MethodPost, "/Tim/createGroup?CreateUserAccount=alice&GroupName=another", nil, headers...)
+		parameters = "?UserAccount=alice&GroupID=2"
+	}
+	return s.ask(method, "/Tim/"+operation+parameters, nil, headers...)
 }
 
 func TestNoAnswerCarriesAPassword(t *testing.T) {

@@ -123,6 +123,12 @@ func checkRows(t *testing.T, d *DB) {
 			"SELECT CONCAT_WS('|', GroupID, account, joined_at) FROM userofgroup ORDER BY account",
 			[]string{"1|b|0", "1|c|0", "1|d|0"},
 		},
+		{"SELECT CONCAT_WS('|', id, last_seq) FROM conversation", []string{"g1|0"}},
+		{
+			"SELECT CONCAT_WS('|', account, conversation, COALESCE(peer, 'NULL'), group_id, joined_seq, delivered_seq, received_seq, read_seq)" +
+				" FROM participant ORDER BY account",
+			[]string{"b|g1|NULL|1|0|0|0|0", "c|g1|NULL|1|0|0|0|0", "d|g1|NULL|1|0|0|0|0"},
+		},
 		{
 			"SELECT DISTINCT collation_name FROM information_schema.columns WHERE table_schema = DATABASE()" +
 				" AND column_name IN ('account', 'user', 'friend', 'creator', 'sender', 'peer')",
@@ -225,6 +231,27 @@ func TestMigrateGoesOnAfterACrash(t *testing.T) {
 	checkRows(t, d)
 	if again, err := d.Migrate(t.Context()); err != nil || len(again) != 0 {
 		t.Errorf("migrating again applied %v, %v", again, err)
+	}
+}
+
+// TestMigrateKeepsWhatConversationsThereAre: a node of the version before may have begun them, and so may the same
+// migration before a crash.
+func TestMigrateKeepsWhatConversationsThereAre(t *testing.T) {
+	t.Parallel()
+	d := migrated(t, takenOver(t, "utf8mb4_general_ci"))
+	exec(t, d.write, "UPDATE conversation SET last_seq = 5, created_at = 7")
+	exec(t, d.write, "DELETE FROM participant WHERE account = 'b'")
+	exec(t, d.write, "UPDATE participant SET joined_seq = 1, delivered_seq = 2, received_seq = 3, read_seq = 2 WHERE account = 'c'")
+	exec(t, d.write, "INSERT INTO `group` (GroupName) VALUES ('another')")
+	exec(t, d.write, "DELETE FROM goose_db_version WHERE version_id > 13")
+	migrated(t, d)
+	got := texts(t, d.read, "SELECT CONCAT_WS('|', id, last_seq, created_at) FROM conversation ORDER BY id")
+	if diff := cmp.Diff([]string{"g1|5|7", "g2|0|0"}, got); diff != "" {
+		t.Errorf("conversations (-want +got):\n%s", diff)
+	}
+	got = texts(t, d.read, "SELECT CONCAT_WS('|', account, joined_seq, delivered_seq, received_seq, read_seq) FROM participant ORDER BY account")
+	if diff := cmp.Diff([]string{"b|0|0|0|0", "c|1|2|3|2", "d|0|0|0|0"}, got); diff != "" {
+		t.Errorf("participants (-want +got):\n%s", diff)
 	}
 }
 

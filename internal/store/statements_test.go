@@ -232,15 +232,18 @@ func withoutHead(text string) string {
 	return text
 }
 
-var placeholder = regexp.MustCompile(`(LIMIT )?\?`)
+var placeholder = regexp.MustCompile(`(LIMIT |< )?\?`)
 
 // arguments are values that fit: fill has a row of everything under 1.
 func arguments(text string) []any {
 	var args []any
 	for _, p := range placeholder.FindAllString(text, -1) {
-		if strings.HasPrefix(p, "LIMIT") {
+		switch {
+		case strings.HasPrefix(p, "LIMIT"):
 			args = append(args, int64(10))
-		} else {
+		case strings.HasPrefix(p, "<"): // beyond what is asked for, or a range would be empty
+			args = append(args, "9")
+		default:
 			args = append(args, "1")
 		}
 	}
@@ -256,7 +259,9 @@ func TestStatementsNameTheirKey(t *testing.T) {
 		"conversation": "id", "message": "conversation", "participant": "account",
 	}
 	exempt := map[string]string{
-		"AccountsByUsername": "display names are asked for when an avatar is",
+		"AccountsByUsername":    "display names are asked for when an avatar is",
+		"UsersByAccountPrefix":  "a search, page by page, of an index; whoever spreads users asks all servers",
+		"UsersByUsernamePrefix": "as the other search",
 	}
 	from := regexp.MustCompile("(?:FROM|UPDATE) `?(\\w+)`?")
 	for name, text := range statements(t) {

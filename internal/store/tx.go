@@ -102,6 +102,18 @@ const (
 	mostBytes = 256 << 10
 )
 
+// An update that changes nothing: the one lock of a row that both engines know by the same text.
+const lockUser = nameComment + "LockUser :exec\nUPDATE `user` SET account = account WHERE account = ?"
+
+// LockUser makes whoever changes the same account wait until this transaction ends. What is read of it afterwards is up
+// to date.
+func (tx *Tx) LockUser(ctx context.Context, account string) error {
+	if _, err := tx.conn.ExecContext(ctx, lockUser, account); err != nil {
+		return fmt.Errorf("lock user: %w", err)
+	}
+	return nil
+}
+
 // InsertMessages stores messages, many in one statement, which is some ten times faster than one by one. A duplicate
 // (IsDuplicate) makes it fail; the transaction must then be given up, as some of the rows may be in it.
 func (tx *Tx) InsertMessages(ctx context.Context, rows []db.InsertMessageParams) error {

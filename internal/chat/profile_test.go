@@ -1,0 +1,124 @@
+package chat
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"tim/internal/fault"
+)
+
+// By how the account or the display name begins, byte by byte: no letter stands for another.
+func TestFindUsers(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, h *house) {
+		for account, name := range map[string]string{
+			"al": "x", "alice": "100%", "al_ice": "under_score", "alX": "back\\slash", "Alice": "😀😀 smile", "bob": "al capone",
+			"ren\u00e9": "密码", "rene": "😀", "\U0010FFFD": "1000", "al%": "Ünder", "a'l": "''; --", "spaces": "a b",
+		} {
+			_, err := h.Register(t.Context(), Registration{Account: account, Password: "123456", Username: name})
+			must(t, err)
+		}
+		h.comeOnline("bob")
+		for keyword, want := range map[string][]string{
+			"al":         {"al", "al%", "alX", "al_ice", "alice", "bob"}, // accounts first
+			"al_":        {"al_ice"},
+			"al%":        {"al%"},
+			"%":          nil,
+			"_":          nil,
+			"100%":       {"alice"},
+			"100":        {"alice", "\U0010FFFD"},
+			"back\\":     {"alX"},
+			"\\":         nil,
+			"😀":          {"rene", "Alice"},
+			"😀😀":         {"Alice"},
+			"\U0010FFFD": {"\U0010FFFD"},
+			"A":          {"Alice"},
+			"rene\u0301": {"ren\u00e9"},
+			"rene":       {"rene"},
+			"密":          {"ren\u00e9"},
+			"under":      {"al_ice"},
+			"'":          {"a'l"},
+			"a'":         {"a'l"},
+			"al ":        {"bob"}, // not al, to which MySQL's columns would add the space
+			"a ":         {"spaces"},
+			"alicea":     nil,
+		} {
+			users, err := h.FindUsers(t.Context(), keyword, 20)
+			must(t, err)
+			same(t, fmt.Sprintf("%q", keyword), append([]string{}, want...), accountsOf(users))
+			for _, u := range users {
+				if u.Online != (u.Account == "bob") {
+					t.Errorf("%+v", u)
+				}
+			}
+		}
+		for limit := range 8 {
+			users, err := h.FindUsers(t.Context(), "al", limit)
+			must(t, err)
+			if len(users) != min(limit, 6) {
+				t.Errorf("limit %d: %v", limit, accountsOf(users))
+			}
+		}
+	})
+}
+
+func TestUpdateProfile(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, h *house) {
+		h.register(t, "alice", "bob")
+		was, err := h.Profile(t.Context(), "alice")
+		must(t, err)
+		name, age, sex := "爱丽丝😀", int32(20), "female"
+		for _, step := range []struct {
+			change Changes
+			want   User
+		}{
+			{Changes{}, was},
+			{Changes{Username: &name}, User{ID: was.ID, Account: "alice", Username: name}},
+			{Changes{Age: &age}, User{ID: was.ID, Account: "alice", Username: name, Age: age}},
+			{Changes{Sex: &sex}, User{ID: was.ID, Account: "alice", Username: name, Age: age, Sex: &sex}},
+			{Changes{Username: &was.Username, Age: new(int32)}, User{ID: was.ID, Account: "alice", Username: "ALICE", Sex: &sex}},
+			{Changes{Username: &was.Username}, User{ID: was.ID, Account: "alice", Username: "ALICE", Sex: &sex}}, // the same again
+		} {
+			got, err := h.UpdateProfile(t.Context(), "alice", step.change)
+			must(t, err)
+			same(t, "answered", step.want, got)
+			got, err = h.Profile(t.Context(), "alice")
+			must(t, err)
+			same(t, "stored", step.want, got)
+		}
+		same(t, "passwords", []string{"hash of 123456", "hash of 123456"}, h.column(t, "SELECT password FROM `user`"))
+		bob, err := h.Profile(t.Context(), "bob")
+		must(t, err)
+		same(t, "somebody else's", "BOB", bob.Username)
+		_, err = h.UpdateProfile(t.Context(), "nobody", Changes{Username: &name})
+		refused(t, err, fault.UnknownAccount)
+	})
+}
+
+// Two devices that change different fields at once don't undo each other.
+func TestProfileChangedAtOnce(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, h *house) {
+		h.register(t, "alice")
+		for i := range 20 {
+			name, age := strings.Repeat("x", i+1), int32(i+1)
+			var work sync.WaitGroup
+			for _, c := range []Changes{{Username: &name}, {Age: &age}} {
+				work.Go(func() {
+					if _, err := h.UpdateProfile(t.Context(), "alice", c); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			work.Wait()
+			got, err := h.Profile(t.Context(), "alice")
+			must(t, err)
+			if got.Username != name || got.Age != age {
+				t.Fatalf("round %d: %+v", i, got)
+			}
+		}
+	})
+}
