@@ -96,8 +96,8 @@ func TestMySQLSettings(t *testing.T) {
 
 func TestMySQLErrorsKeepThePassword(t *testing.T) {
 	t.Parallel()
-	real := testserver.MariaDB(t)
-	address, _, _ := strings.Cut(strings.TrimPrefix(real, "root@"), "/tim")
+	server := testserver.MariaDB(t)
+	address, _, _ := strings.Cut(strings.TrimPrefix(server, "root@"), "/tim")
 	for _, dsn := range []string{
 		"tim:Secret@" + address + "/tim",            // refused by the server
 		"tim:Secret@tcp(127.0.0.1:1)/tim",           // nobody there

@@ -39,7 +39,7 @@ func (s *seam) PrepareContext(ctx context.Context, query string) (*sql.Stmt, err
 }
 
 func (s *seam) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	rows, err := s.on.QueryContext(ctx, s.text(query), args...) //nolint:sqlclosecheck // the generated code closes
+	rows, err := s.on.QueryContext(ctx, s.text(query), args...)
 	s.note(err)
 	return rows, err //nolint:wrapcheck // the generated code's caller wraps
 }
