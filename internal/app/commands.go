@@ -10,6 +10,7 @@ import (
 
 	"tim/internal/auth"
 	"tim/internal/chat"
+	"tim/internal/cluster"
 	"tim/internal/store"
 )
 
@@ -28,6 +29,7 @@ func NewLog(s Settings, out io.Writer) *slog.Logger {
 
 // Serve runs a node until ctx ends, and then drains it.
 func Serve(ctx context.Context, s Settings, log *slog.Logger) error {
+	cluster.LogClient(log) // for the whole process, hence not in Start
 	server, err := Start(ctx, s, log)
 	if err != nil {
 		return err

@@ -14,7 +14,7 @@ func kinds(b *testing.B, bench func(b *testing.B, node cluster.Node)) {
 	b.Helper()
 	b.Run("Memory", func(b *testing.B) {
 		node := cluster.NewMemory(cluster.Options{})
-		defer node.Close() //nolint:errcheck // it has none
+		defer node.Close()
 		bench(b, node)
 	})
 	b.Run("Redis", func(b *testing.B) { bench(b, openRedis(b, testserver.Redis(b), cluster.Options{})) })

@@ -231,7 +231,7 @@ func TestRedisSilentNodeIsMissed(t *testing.T) {
 func awaitBeats(t testing.TB, url string, nodes int) {
 	t.Helper()
 	ps := raw(t, url).PSubscribe(t.Context(), "tim:{*}")
-	defer ps.Close() //nolint:errcheck // nothing depends on it
+	defer ps.Close()
 	client := raw(t, url)
 	lanes, err := client.PubSubChannels(t.Context(), "tim:{*}").Result()
 	if err != nil {

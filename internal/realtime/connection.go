@@ -32,6 +32,8 @@ const (
 	// queueLimit bounds what waits to be written on one connection, in bytes. Messages beyond it stay in the database
 	// until there is room; other frames beyond it end the connection.
 	queueLimit = 256 << 10
+	// hopeless is the size from which on a frame is refused by its header alone; readAll refuses what is less, and says why.
+	hopeless = 16 << 20
 	// frameOverhead is what a queued frame costs beside its bytes.
 	frameOverhead = 64
 )
@@ -131,6 +133,9 @@ func (c *connection) attach(socket *websocket.Conn) {
 		c.peerCloses(code)
 		return nil
 	})
+	if c.hub.FrameLimit > 0 {
+		socket.SetReadLimit(max(hopeless, c.hub.FrameLimit))
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.socket, c.attached = socket, true

@@ -78,7 +78,7 @@ func TestReaderThatNeverReads(t *testing.T) {
 	n.users("alice", "bob")
 	n.friends("alice", "bob")
 	n.chat("alice")
-	stuck := n.dialWith("bob", chatPath("bob"), options{hold: true, buffer: 4096})
+	stuck := n.dialWith("bob", chatPath("bob"), options{hold: true, buffer: 64 << 10})
 	alice := n.dial("alice", chatPath("alice"))
 	large := strings.Repeat("x", 60_000)
 	for i := 0; n.isOnline("bob"); i++ {

@@ -1,6 +1,7 @@
 package realtime_test
 
 import (
+	"flag"
 	"fmt"
 	"net/http"
 	"os"
@@ -12,6 +13,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	// Most of what these tests do is to wait: for disks, for timeouts, for peers.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	code := testserver.Main(m)
 	http.DefaultClient.CloseIdleConnections()
 	if err := goleak.Find(); err != nil && code == 0 {

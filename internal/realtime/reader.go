@@ -147,6 +147,8 @@ func (c *connection) finish(err error) {
 	defer c.recovered()
 	violated := isViolation(err)
 	switch {
+	case errors.Is(err, websocket.ErrReadLimit):
+		c.seal(closeTooLarge, "the frame is too large", true) // likewise
 	case violated:
 		c.seal(closeProtocol, "", true) // gorilla has told the peer already, in most cases
 	case c.closing == nil:

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -15,11 +16,11 @@ import (
 )
 
 const (
-	defaultMaxOpen = 32
-	dialTimeout    = 5 * time.Second
-	ioTimeout      = 30 * time.Second
-	connLifetime   = 10 * time.Minute // so that load moves to a server that came back
-	connIdleTime   = 5 * time.Minute
+	unlimitedIdle = 32 // connections kept, where there is no limit on those in use
+	dialTimeout   = 5 * time.Second
+	ioTimeout     = 30 * time.Second
+	connLifetime  = 10 * time.Minute // so that load moves to a server that came back
+	connIdleTime  = 5 * time.Minute
 	// Far below ioTimeout: the server tells of a wait in vain before the driver gives up the connection.
 	rowLockSeconds = "5"
 	ddlLockSeconds = "60"
@@ -27,7 +28,7 @@ const (
 
 // OpenMySQL opens a database on a server, MySQL 8.0 or MariaDB 10.6 at the oldest, which must answer now. The DSN is
 // go-sql-driver's, user:password@tcp(host:port)/database or user:password@unix(path)/database; what it leaves open is
-// completed here, timeouts and TLS can be set in it. maxOpen is the most connections at once, 0 for 32. No error shows
+// completed here, timeouts and TLS can be set in it. maxOpen is the most connections at once, 0 for no limit. No error shows
 // the password.
 func OpenMySQL(ctx context.Context, dsn string, maxOpen int) (*DB, error) {
 	config, err := parseDSN(dsn)
@@ -39,11 +40,8 @@ func OpenMySQL(ctx context.Context, dsn string, maxOpen int) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if maxOpen <= 0 {
-		maxOpen = defaultMaxOpen
-	}
 	pool.SetMaxOpenConns(maxOpen)
-	pool.SetMaxIdleConns(maxOpen)
+	pool.SetMaxIdleConns(cmp.Or(maxOpen, unlimitedIdle))
 	pool.SetConnMaxLifetime(connLifetime)
 	pool.SetConnMaxIdleTime(connIdleTime)
 	if err := checkServer(ctx, pool); err != nil {
