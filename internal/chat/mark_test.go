@@ -227,10 +227,10 @@ func TestUnreadCountsAreTheModels(t *testing.T) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		accounts := []string{"a", "b", "c", "d"}
 		h.register(t, accounts...)
-		for round := range 4 {
+		for round := range 3 {
 			id := h.group(t, fmt.Sprint("group", round), "a")
 			m := &model{last: 1, members: map[string]*standing{"a": {member: true, joined: 1, received: 1, read: 1}, "b": {}, "c": {}, "d": {}}}
-			for range 60 {
+			for range 40 {
 				m.step(t, h, random, id, accounts[random.IntN(len(accounts))])
 				m.check(t, h, id)
 			}

@@ -132,12 +132,12 @@ type ownID struct{ conversation, sender, clientID string }
 // number gives a draft its seq, or that of the message it repeats, or refuses it.
 func (s *Service) number(ctx context.Context, tx *store.Tx, d *draft, n *numbering) error {
 	if d.refusal != nil {
-		return nil
+		return nil //nolint:nilerr // the draft is refused, the others of its batch are not
 	}
 	err := s.mayWrite(ctx, tx.Queries, d.sender, d.target)
 	if _, refused := errors.AsType[*fault.Fault](err); refused {
 		d.refusal = err
-		return nil //nolint:nilerr // the draft is refused, the others of its batch are not
+		return nil
 	}
 	if err != nil {
 		return err

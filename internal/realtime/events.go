@@ -163,7 +163,7 @@ func (h *Hub) handleChange(t *topic, e event) {
 		case c.kind == kindGroup && (e.Kind == chat.GroupDissolved || e.Kind == chat.MemberLeft && c.account == e.Account):
 			c.shut(closePolicy, "no longer a member", true)
 		case c.kind == kindModern && c.concerned():
-			if t.tells(c, target, e) {
+			if t.informs(c, target, e) {
 				c.enqueue(notice)
 			}
 			if e.Kind == chat.GroupDissolved || isPersonal(c, e) {
@@ -174,14 +174,14 @@ func (h *Hub) handleChange(t *topic, e event) {
 	})
 }
 
-// isPersonal tells whether an event is that a connection's account has joined or left.
+// isPersonal reports whether an event is that a connection's account has joined or left.
 func isPersonal(c *connection, e event) bool {
 	return (e.Kind == chat.MemberJoined || e.Kind == chat.MemberLeft) && c.account == e.Account
 }
 
-// tells tells whether a connection of tim.v1 gets a notice of an event on this topic. Whoever joins or leaves hears of it
+// informs reports whether a connection of tim.v1 gets a notice of an event on this topic. Whoever joins or leaves hears of it
 // on its own topic, which it always listens to; the others on the group's.
-func (t *topic) tells(c *connection, target chat.Target, e event) bool {
+func (t *topic) informs(c *connection, target chat.Target, e event) bool {
 	switch {
 	case target.Group == 0:
 		return true
@@ -199,19 +199,9 @@ const mostMarkReaders = 50
 // handleTransient brings what is never stored, or only as its latest state, to clients of tim.v1.
 func (h *Hub) handleTransient(t *topic, e event) {
 	target := t.target(e)
-	var frame []byte
-	switch e.Kind {
-	case chat.MarksMoved:
-		if e.Marks == nil {
-			return
-		}
-		frame = encode(frames.MarksFrame{
-			Type: frames.MarksFrameTypeMarks, Conversation: wire.FromTarget(target), Account: e.Account, Received: e.Marks.Received, Read: e.Marks.Read,
-		})
-	case typing:
-		frame = encode(frames.TypingFrame{Type: frames.TypingFrameTypeTyping, Conversation: wire.FromTarget(target), Account: e.Account})
-	default:
-		frame = presenceFrame(e.Account, e.Alone)
+	frame := transientFrame(target, e)
+	if frame == nil {
+		return
 	}
 	many := e.Kind == chat.MarksMoved && e.Group != 0 && t.size() > mostMarkReaders
 	t.each(func(c *connection) {
@@ -225,6 +215,21 @@ func (h *Hub) handleTransient(t *topic, e event) {
 			c.enqueue(frame)
 		}
 	})
+}
+
+func transientFrame(target chat.Target, e event) []byte {
+	switch {
+	case e.Kind == presenceMoved:
+		return presenceFrame(e.Account, e.Alone)
+	case e.Kind == typing:
+		return encode(frames.TypingFrame{Type: frames.TypingFrameTypeTyping, Conversation: wire.FromTarget(target), Account: e.Account})
+	case e.Marks == nil:
+		return nil
+	default:
+		return encode(frames.MarksFrame{
+			Type: frames.MarksFrameTypeMarks, Conversation: wire.FromTarget(target), Account: e.Account, Received: e.Marks.Received, Read: e.Marks.Read,
+		})
+	}
 }
 
 func (h *Hub) handleRoster(t *topic, e event) {

@@ -3,6 +3,7 @@ package realtime
 import (
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -43,8 +44,8 @@ func (h *Hub) prepareModern(ctx context.Context, conn *connection) error {
 	h.come(ctx, conn, deviceRoom(conn.account))
 	conn.enqueue(encode(frames.Hello{
 		Type: frames.HelloTypeHello, Account: conn.account, Session: conn.session.ID, Time: time.Now().UnixMilli(),
-		Expires: conn.session.Expires.UnixMilli(), Heartbeat: int32(h.Timing.Heartbeat.Milliseconds()),
-		Limits: frames.SocketLimits{FrameBytes: h.FrameLimit, SendRate: h.SendRate, SendBurst: int32(h.SendBurst)},
+		Expires: conn.session.Expires.UnixMilli(), Heartbeat: int32(h.Timing.Heartbeat.Milliseconds()), //nolint:gosec // some seconds
+		Limits: frames.SocketLimits{FrameBytes: h.FrameLimit, SendRate: h.SendRate, SendBurst: int32(min(h.SendBurst, math.MaxInt32))}, //nolint:gosec // it fits
 	}))
 	conn.expireAt(conn.session.Expires)
 	return h.topics.join(ctx, accountTopic(conn.account), conn)
@@ -96,7 +97,7 @@ func modernClose(code int, reason string) frames.CloseCode {
 	case closePolicy:
 		return frames.CloseCodeSessionEnded
 	default:
-		return frames.CloseCode(code)
+		return frames.CloseCode(code) //nolint:gosec // four digits
 	}
 }
 
@@ -108,7 +109,7 @@ func bye(code frames.CloseCode, reason string) []byte {
 	comeBack := code >= frames.CloseCodeGoingAway && code < frames.CloseCodeSessionEnded
 	frame := frames.Bye{Type: frames.ByeTypeBye, Code: code, Reason: reason, Reconnect: comeBack}
 	if comeBack {
-		after := rand.N(mostJitter).Milliseconds()
+		after := rand.N(mostJitter).Milliseconds() //nolint:gosec // no secret
 		frame.After = &after
 	}
 	return encode(frame)

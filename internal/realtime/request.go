@@ -72,11 +72,12 @@ func (r *requests) decode(frame []byte) (request any, id string, err error) {
 		return nil, id, fault.Invalid(fault.InvalidBody, "type", "must be one of "+strings.Join(r.kinds, ", "))
 	}
 	for key, field := range value {
-		if schema.Properties[key] == nil {
+		switch {
+		case schema.Properties[key] == nil:
 			delete(value, key)
-		} else if depth(field, maxDepth) > maxDepth {
+		case depth(field, maxDepth) > maxDepth:
 			return nil, id, fault.Invalid(fault.InvalidBody, key, "is nested too deeply")
-		} else if key != "body" { // which is stored as it is
+		case key != "body": // which is stored as it is
 			value[key] = integers(field)
 		}
 	}

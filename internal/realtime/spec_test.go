@@ -84,7 +84,9 @@ func theSpec(t testing.TB) *spec {
 // matches lists the messages of an operation that a frame may be.
 func (s *spec) matches(operation, frame string) (names []string) {
 	bare := !strings.HasPrefix(frame, "{") && !strings.HasPrefix(frame, "[") // matching long JSON against patterns takes long
-	var typed struct{ Type string }
+	var typed struct {
+		Type string `json:"type"`
+	}
 	if strings.HasPrefix(operation, "modern") {
 		_ = json.Unmarshal([]byte(frame), &typed) // no type is as good as a wrong one
 	}
