@@ -142,10 +142,8 @@ func (c *connection) finish(err error) {
 	defer c.recovered()
 	violated := isViolation(err)
 	switch {
-	case errors.Is(err, websocket.ErrReadLimit):
-		c.seal(closeTooLarge, "the frame is too large", true) // likewise
 	case violated:
-		c.seal(closeProtocol, "", true) // gorilla has told the peer already, in most cases
+		c.seal(closeProtocol, "", true) // gorilla has told the peer already, of a hopeless frame with 1009
 	case c.closing == nil:
 		c.closing, c.sealed = &websocket.CloseError{Code: websocket.CloseAbnormalClosure}, true
 	}
