@@ -15,14 +15,12 @@ import (
 
 	"tim/gen/frames"
 	"tim/internal/fault"
+	"tim/internal/wire"
 )
 
 const (
 	// maxRequestID is the most bytes that the schema allows an id.
 	maxRequestID = 64
-	// maxDepth is how deep a frame may be nested. A message is stored and sent within other JSON, whose parsers have
-	// limits, too.
-	maxDepth = 100
 	// maxProblemText bounds what an error frame says of a field, in bytes: it may name what the client has sent.
 	maxProblemText = 200
 	// exactly is up to where every integer is a float64.
@@ -75,7 +73,7 @@ func (r *requests) decode(frame []byte) (request any, id string, err error) {
 		switch {
 		case schema.Properties[key] == nil:
 			delete(value, key)
-		case depth(field, maxDepth) > maxDepth:
+		case wire.TooDeep(field):
 			return nil, id, fault.Invalid(fault.InvalidBody, key, "is nested too deeply")
 		case key != "body": // which is stored as it is
 			value[key] = integers(field)
@@ -173,25 +171,6 @@ func goodID(value any) string {
 		return ""
 	}
 	return id
-}
-
-// depth is how deep a value is nested; beyond limit it doesn't look further.
-func depth(value any, limit int) int {
-	deepest := 0
-	if limit < 0 {
-		return deepest
-	}
-	switch v := value.(type) {
-	case map[string]any:
-		for _, inner := range v {
-			deepest = max(deepest, 1+depth(inner, limit-1))
-		}
-	case []any:
-		for _, inner := range v {
-			deepest = max(deepest, 1+depth(inner, limit-1))
-		}
-	}
-	return deepest
 }
 
 // integers is a value in which numbers that are integers are written so: for JSON 1.0 and 1e2 are such.

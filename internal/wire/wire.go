@@ -42,7 +42,7 @@ func FromTarget(t chat.Target) api.Target {
 func Content(body api.SendBody, replyTo *api.Seq, mentions *api.Mentions) (chat.Content, error) {
 	text, err := canonical(body)
 	if err != nil {
-		return chat.Content{}, fmt.Errorf("encode body: %w", err)
+		return chat.Content{}, err
 	}
 	c := chat.Content{Body: text}
 	if replyTo != nil {
@@ -58,15 +58,44 @@ func Content(body api.SendBody, replyTo *api.Seq, mentions *api.Mentions) (chat.
 func canonical(body api.SendBody) ([]byte, error) {
 	text, err := body.MarshalJSON()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("encode body: %w", err)
 	}
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
 	var value any
 	if err := decoder.Decode(&value); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("decode body: %w", err)
+	}
+	if TooDeep(value) {
+		return nil, fault.Invalid(fault.InvalidBody, "body", "is nested too deeply")
 	}
 	return json.Marshal(value)
+}
+
+// maxDepth is how deep what a client sends may be nested. A message is stored and sent within other JSON, whose parsers
+// have limits, too.
+const maxDepth = 100
+
+// TooDeep tells whether a decoded JSON value is nested too deeply to be stored and sent on.
+func TooDeep(value any) bool { return depth(value, maxDepth) > maxDepth }
+
+// depth is how deep a value is nested; beyond limit it doesn't look further.
+func depth(value any, limit int) int {
+	deepest := 0
+	if limit < 0 {
+		return deepest
+	}
+	switch v := value.(type) {
+	case map[string]any:
+		for _, inner := range v {
+			deepest = max(deepest, 1+depth(inner, limit-1))
+		}
+	case []any:
+		for _, inner := range v {
+			deepest = max(deepest, 1+depth(inner, limit-1))
+		}
+	}
+	return deepest
 }
 
 // Message is a message as the reader of a conversation gets it.

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -116,5 +117,18 @@ func TestConversation(t *testing.T) {
 	must(t, err)
 	if group.Unread != 0 || group.PeerRead != nil || group.PeerReceived != nil || group.Message != nil {
 		t.Errorf("got %+v", group)
+	}
+}
+
+// What is nested so deeply that it could not be read back within other JSON is refused, whichever face it comes by.
+func TestNestedTooDeeply(t *testing.T) {
+	t.Parallel()
+	for levels, fine := range map[int]bool{90: true, 101: false, 9000: false} {
+		var b api.SendBody
+		must(t, b.UnmarshalJSON([]byte(`{"kind":"custom","data":{"a":`+strings.Repeat("[", levels)+strings.Repeat("]", levels)+`}}`)))
+		_, err := Content(b, nil, nil)
+		if fault.Is(err, fault.InvalidBody) == fine || fine != (err == nil) {
+			t.Errorf("%d levels: %v", levels, err)
+		}
 	}
 }
