@@ -88,9 +88,9 @@ type connection struct {
 	expiry   *time.Timer // of tim.v1's token
 
 	// Of tim.v1, see membership.go and presence.go.
-	left     map[string]farewell // conversations that the account has left meanwhile
-	followed map[string]follow   // accounts whose presence it follows
-	gone     bool                // it listens to nothing any more
+	left     map[string]departure // conversations that the account has left meanwhile
+	followed map[string]follow    // accounts whose presence it follows
+	gone     bool                 // it listens to nothing any more
 
 	tuning    sync.Mutex      // held while topics are joined and left; taken before mu
 	listening map[string]bool // the topics of its groups and followed accounts, guarded by tuning

@@ -16,8 +16,8 @@ type place struct {
 	last         int64
 }
 
-// farewell is what a connection remembers of a conversation that its account has left.
-type farewell struct {
+// departure is what a connection remembers of a conversation that its account has left.
+type departure struct {
 	seq  int64 // at which it left
 	sent int64 // what had been written then: the database may have been ahead of the event
 }
@@ -84,7 +84,7 @@ func (c *connection) drop(conversation string, left int64) {
 		c.endStream(s)
 	}
 	if c.left == nil {
-		c.left = make(map[string]farewell)
+		c.left = make(map[string]departure)
 	}
 	before.seq = max(before.seq, left)
 	c.left[conversation] = before
