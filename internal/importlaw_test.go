@@ -60,9 +60,10 @@ func rooms() map[string]room {
 			},
 			"puts everything together and so knows all, but nothing of the tests, and no generated code",
 		},
-		"cmd/tim": {[]string{"internal/app"}, "the command line and nothing else, so that tests can start what it starts"},
+		"cmd/tim": {[]string{"internal/app", "internal/check"}, "the command line and nothing else, so that tests can start what it starts"},
 
-		"internal/testserver": {nil, "starts programs for tests of every package, so it knows none of them"},
+		"internal/servers":    {nil, "starts MariaDB, Redis and MinIO for tests and commands alike, so it knows none of them"},
+		"internal/testserver": {[]string{"internal/servers"}, "serves the tests of every package, so it knows none of them"},
 		"internal/apptest": {
 			[]string{"api", "gen/api", "gen/client", "gen/frames", "internal/app", "internal/testserver"},
 			"tests a server from without: what it knows from within, it could not find wrong",
@@ -72,7 +73,9 @@ func rooms() map[string]room {
 	}
 }
 
-func clients() []string { return []string{"gen/api", "gen/client", "gen/frames", "internal/check"} }
+func clients() []string {
+	return []string{"gen/api", "gen/client", "gen/frames", "internal/check", "internal/servers"}
+}
 
 const clientsWhy = "clients like any other: what they share with the server, they could not find wrong in it"
 
@@ -88,25 +91,25 @@ func guests() []guest {
 		{"github.com/labstack/echo", []string{"internal/rest", "internal/realtime", "internal/app"}, "the router is a face's business; rules don't know that there is HTTP"},
 		{"net/http", []string{
 			"internal/rest", "internal/realtime", "internal/app", "internal/web", "internal/blob", "internal/fault",
-			"internal/apptest", "internal/testserver", "internal/bench", "internal/check",
+			"internal/apptest", "internal/servers", "internal/bench", "internal/check",
 		}, "as echo; blob serves ranges by it and fault names statuses"},
 		{"github.com/getkin/kin-openapi", []string{"internal/rest", "internal/realtime", "internal/apptest", "internal/bench", "internal/check"}, "specs are asked at the door, and nowhere behind it"},
 		{"github.com/gorilla/websocket", []string{"internal/realtime", "internal/bench", "internal/check"}, "sockets have one owner"},
 		{"github.com/redis/go-redis", []string{"internal/cluster"}, "whether there is a Redis is known in one room"},
 		{"github.com/minio/minio-go", []string{"internal/blob"}, "whether there is an S3 is known in one room"},
-		{"modernc.org/sqlite", []string{"internal/store"}, "which engine it is, nobody outside has to know"},
-		{"github.com/go-sql-driver/mysql", []string{"internal/store", "internal/testserver"}, "which engine it is, nobody outside has to know"},
+		{"modernc.org/sqlite", []string{"internal/store", "internal/check"}, "which engine it is, nobody outside has to know, but check: it reads the truth behind the server's back"},
+		{"github.com/go-sql-driver/mysql", []string{"internal/store", "internal/servers", "internal/check"}, "as sqlite; servers makes databases with it"},
 		{"github.com/pressly/goose", []string{"internal/store"}, "migrations are the store's"},
-		{"database/sql", []string{"internal/store", "internal/auth", "internal/chat", "internal/testserver"}, "rows end where the rules end"},
+		{"database/sql", []string{"internal/store", "internal/auth", "internal/chat", "internal/servers", "internal/check"}, "rows end where the rules end; check reads the truth behind the server's back"},
 		{"github.com/golang-jwt/jwt", []string{"internal/auth"}, "a token is opened in one place"},
 		{"golang.org/x/crypto", []string{"internal/auth"}, "passwords are hashed in one place"},
 		{"github.com/gabriel-vasile/mimetype", []string{"internal/files"}, "what kind of file it is, is decided in one place"},
 		{"github.com/alecthomas/kong", []string{"cmd/tim", "internal/apptest", "internal/bench", "internal/check"}, "settings are a struct; how they are given is the command's business"},
-		{"os/exec", []string{"internal/testserver", "internal/check", "internal/bench"}, "the server starts no programs"},
-		{"testing", []string{"internal/testserver", "internal/apptest", "internal/check"}, "what serves knows nothing of being tested"},
+		{"os/exec", []string{"internal/servers", "internal/check", "internal/bench"}, "the server starts no programs"},
+		{"testing", []string{"internal/testserver", "internal/apptest"}, "what serves knows nothing of being tested"},
 		{"github.com/google/go-cmp", nil, "compares for tests; it panics on what it doesn't like"},
 		{"go.uber.org/goleak", nil, "for tests"},
-		{"math/rand", []string{"internal/store", "internal/realtime", "internal/cluster", "internal/testserver", "internal/bench", "internal/check"}, "spreads what is tried again, and makes nothing that must not be guessed"},
+		{"math/rand", []string{"internal/store", "internal/realtime", "internal/cluster", "internal/servers", "internal/bench", "internal/check"}, "spreads what is tried again, and makes nothing that must not be guessed"},
 		{"unsafe", nil, "nothing here needs it"},
 		{"log", nil, "one log, log/slog, that is handed in"},
 		{"io/ioutil", nil, "its functions live in io and os"},

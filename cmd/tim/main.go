@@ -14,6 +14,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"tim/internal/app"
+	"tim/internal/check"
 )
 
 type cli struct {
@@ -30,6 +31,8 @@ type cli struct {
 		Group   int32  `arg:"" help:"The group's number."`
 		Account string `arg:"" help:"A member."`
 	} `cmd:"" help:"Make a member the owner of a group."`
+
+	Check check.Options `cmd:"" help:"Prove the promises about delivery: start nodes, break what can break, compare what clients got with the database."`
 
 	Version struct{} `cmd:"" help:"Print the version."`
 }
@@ -64,8 +67,29 @@ func run(ctx context.Context, command string, c *cli) error {
 		return app.SetPassword(ctx, c.Settings, c.Passwd.Account, password, log)
 	case "owner <group> <account>":
 		return app.SetOwner(ctx, c.Settings, c.Owner.Group, c.Owner.Account)
+	case "check":
+		return prove(ctx, c.Check)
 	default:
 		_, err := fmt.Fprintln(os.Stdout, app.Version())
 		return err
 	}
+}
+
+// prove runs the checker on this very program.
+func prove(ctx context.Context, options check.Options) (err error) {
+	options.Out = os.Stdout
+	if options.Binary, err = os.Executable(); err != nil {
+		return err
+	}
+	report, err := check.Run(ctx, options)
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprint(os.Stdout, report); err != nil {
+		return err
+	}
+	if !report.Passed {
+		return errors.New("a promise was broken")
+	}
+	return nil
 }

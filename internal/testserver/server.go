@@ -1,6 +1,10 @@
 package testserver
 
-import "testing"
+import (
+	"testing"
+
+	"tim/internal/servers"
+)
 
 // Server is a server that one test has for itself and may hurt. It is gone when the test ends. Its methods fail
 // the test when they can't do what they say, so they are called from the test's own goroutine, one at a time.
@@ -9,55 +13,64 @@ type Server struct {
 	// it is the DSN of an empty utf8mb4 database, for Redis a URL.
 	Address string
 
-	t        testing.TB
-	instance *instance
+	t      testing.TB
+	server *servers.Server
 }
 
-func newServer(t testing.TB, i *instance, address string) *Server {
+func newServer(t testing.TB, constructor func(*servers.Home) (*servers.Server, error)) *Server {
+	t.Helper()
+	server, err := start(constructor)
+	if err != nil {
+		t.Fatalf("testserver: %v", err)
+	}
+	removeAfter(t, server)
+	return &Server{Address: server.Address, t: t, server: server}
+}
+
+func removeAfter(t testing.TB, server *servers.Server) {
 	t.Helper()
 	t.Cleanup(func() {
-		if err := here.remove(i); err != nil {
+		if err := server.Remove(); err != nil {
 			t.Errorf("testserver: %v", err)
 		}
 	})
-	return &Server{Address: address, t: t, instance: i}
 }
 
 // Stop asks the server to end (SIGTERM) and returns when it has; it does nothing when the server is down.
 func (s *Server) Stop() {
 	s.t.Helper()
-	s.do((*instance).stop)
+	s.must(s.server.Stop())
 }
 
 // Kill ends the server as a power cut would (SIGKILL); it does nothing when the server is down.
 func (s *Server) Kill() {
 	s.t.Helper()
-	s.do((*instance).kill)
+	s.must(s.server.Kill())
 }
 
 // Start starts the server again after Stop or Kill, on the same address with the same data, and returns when it
 // answers.
 func (s *Server) Start() {
 	s.t.Helper()
-	s.do((*instance).start)
+	s.must(s.server.Start())
 }
 
 // Pause makes the server fall silent (SIGSTOP): connections stay open and new ones are accepted, nothing is
 // answered.
 func (s *Server) Pause() {
 	s.t.Helper()
-	s.do((*instance).pause)
+	s.must(s.server.Pause())
 }
 
 // Resume ends a Pause (SIGCONT); the server then answers what it was asked meanwhile.
 func (s *Server) Resume() {
 	s.t.Helper()
-	s.do((*instance).resume)
+	s.must(s.server.Resume())
 }
 
-func (s *Server) do(f func(*instance) error) {
+func (s *Server) must(err error) {
 	s.t.Helper()
-	if err := f(s.instance); err != nil {
+	if err != nil {
 		s.t.Fatalf("testserver: %v", err)
 	}
 }

@@ -1,5 +1,5 @@
 // Package testserver starts real servers for tests: MariaDB, Redis, Redis Cluster and MinIO, each a private
-// instance in a temporary folder, reachable through a unix socket or a free port of the loopback address.
+// instance of package servers in a temporary folder. What can't be done fails the test.
 //
 // A package whose tests use it says so once:
 //
@@ -14,35 +14,25 @@ package testserver
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"os"
-	"path/filepath"
-	"slices"
+	"strings"
 	"sync"
-	"syscall"
 	"testing"
-)
 
-const (
-	folderPrefix = "tim-test-"
-	lockName     = "lock"
-
-	// A unix socket's path has room for 107 bytes; the longest that is put behind the folder takes some 30.
-	longestTempDir = 60
+	"tim/internal/servers"
 )
 
 // process is what this test process has started.
 type process struct {
-	mu        sync.Mutex
-	folder    string // "" outside Main
-	instances map[*instance]struct{}
-	names     int
+	mu    sync.Mutex
+	home  *servers.Home // nil outside Main
+	names int
 
 	// Shared by all tests of the process; the first one that asks starts them.
 	mariadb struct {
-		once     sync.Once
-		instance *instance
-		err      error
+		once   sync.Once
+		server *servers.Server
+		err    error
 	}
 	minio struct {
 		once sync.Once
@@ -54,69 +44,38 @@ type process struct {
 // here is the one thing that outlives a test: servers shared by all tests of the process.
 //
 //nolint:gochecknoglobals // one per process is its meaning, and tests have no other common place
-var here = &process{instances: map[*instance]struct{}{}}
+var here = &process{}
 
 // Main runs the tests of m and then ends every server they started. It returns the exit code for os.Exit.
 // Only TestMain calls it, once.
 func Main(m *testing.M) int {
-	sweep(tempDir())
-	folder, unlock, err := makeFolder(tempDir())
+	home, err := servers.NewHome()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "testserver:", err)
 		return 1
 	}
-	here.open(folder)
+	here.open(home)
 	code := m.Run()
-	err = errors.Join(here.close(), os.RemoveAll(folder), unlock())
-	if err != nil {
+	if err := home.Close(); err != nil {
 		fmt.Fprintln(os.Stderr, "testserver:", err)
 		return max(code, 1)
 	}
 	return code
 }
 
-func (p *process) open(folder string) {
+func (p *process) open(home *servers.Home) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.folder = folder
+	p.home = home
 }
 
-// close kills everything that still runs; nobody needs its data any more.
-func (p *process) close() error {
-	p.mu.Lock()
-	running := slices.Collect(maps.Keys(p.instances))
-	p.folder = ""
-	p.mu.Unlock()
-
-	var errs []error
-	for _, i := range running {
-		errs = append(errs, i.kill())
-	}
-	return errors.Join(errs...)
-}
-
-// add gives the instance a folder of its own and remembers it for close.
-func (p *process) add(i *instance) error {
+func (p *process) opened() (*servers.Home, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.folder == "" {
-		return errors.New("the package's tests need: func TestMain(m *testing.M) { os.Exit(testserver.Main(m)) }")
+	if p.home == nil {
+		return nil, errors.New("the package's tests need: func TestMain(m *testing.M) { os.Exit(testserver.Main(m)) }")
 	}
-	p.names++
-	i.folder = filepath.Join(p.folder, fmt.Sprintf("%s%d", i.kind, p.names))
-	if err := os.Mkdir(i.folder, 0o700); err != nil {
-		return fmt.Errorf("folder for a server: %w", err)
-	}
-	p.instances[i] = struct{}{}
-	return nil
-}
-
-// remove kills the instance and deletes its folder.
-func (p *process) remove(i *instance) error {
-	p.mu.Lock()
-	delete(p.instances, i)
-	p.mu.Unlock()
-	return errors.Join(i.kill(), os.RemoveAll(i.folder))
+	return p.home, nil
 }
 
 // name returns a name that no other call in this process gets.
@@ -127,49 +86,88 @@ func (p *process) name(prefix string) string {
 	return fmt.Sprintf("%s%d", prefix, p.names)
 }
 
-func tempDir() string {
-	if dir := os.TempDir(); len(dir) <= longestTempDir {
-		return dir
+// start calls one of the constructors of Home.
+func start[T any](constructor func(*servers.Home) (T, error)) (server T, err error) {
+	home, err := here.opened()
+	if err != nil {
+		return server, err
 	}
-	return "/tmp"
+	return constructor(home)
 }
 
-// makeFolder makes the folder of this process and locks it for as long as the process lives, which is how
-// sweep tells it from one whose process was killed.
-func makeFolder(parent string) (folder string, unlock func() error, err error) {
-	folder, err = os.MkdirTemp(parent, folderPrefix)
+// MariaDB returns the DSN (of go-sql-driver, without parameters) of an empty utf8mb4 database in a MariaDB that
+// all tests of this process share; the database is dropped when the test ends. The server commits durably, as
+// in production. What belongs to the whole server, such as GET_LOCK, is shared with the other tests.
+func MariaDB(t testing.TB) (dsn string) {
+	t.Helper()
+	shared := &here.mariadb
+	shared.once.Do(func() { shared.server, shared.err = start((*servers.Home).MariaDB) })
+	if shared.err != nil {
+		t.Fatalf("testserver: %v", shared.err)
+	}
+	name := here.name("tim_")
+	dsn, err := shared.server.CreateDatabase(name)
 	if err != nil {
-		return "", nil, fmt.Errorf("temporary folder: %w", err)
+		t.Fatalf("testserver: %v", err)
 	}
-	// The lock gets its name only once it is held: sweep never sees one that is not held yet.
-	unnamed := filepath.Join(folder, "unnamed")
-	file, err := os.OpenFile(unnamed, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return "", nil, fmt.Errorf("temporary folder: %w", err)
-	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return "", nil, errors.Join(fmt.Errorf("lock %s: %w", unnamed, err), file.Close())
-	}
-	if err := os.Rename(unnamed, filepath.Join(folder, lockName)); err != nil {
-		return "", nil, errors.Join(fmt.Errorf("temporary folder: %w", err), file.Close())
-	}
-	return folder, file.Close, nil
+	t.Cleanup(func() {
+		// It hangs while a connection that the test left open holds a lock in the database.
+		if err := shared.server.DropDatabase(name); err != nil {
+			t.Errorf("testserver: %v; does the test leave a transaction open?", err)
+		}
+	})
+	return dsn
 }
 
-// sweep removes the folders of test processes that were killed. What it can't remove belongs to somebody else.
-func sweep(parent string) {
-	locks, err := filepath.Glob(filepath.Join(parent, folderPrefix+"*", lockName))
+// MariaDBServer starts a MariaDB for this test alone, with one empty database.
+func MariaDBServer(t testing.TB) *Server {
+	t.Helper()
+	return newServer(t, (*servers.Home).MariaDB)
+}
+
+// Redis starts a Redis without persistence for this test alone and returns its URL, redis://127.0.0.1:port.
+func Redis(t testing.TB) (url string) {
+	t.Helper()
+	return newServer(t, (*servers.Home).Redis).Address
+}
+
+// RedisServer starts a Redis for this test alone that the test may hurt. It writes every change to disk before
+// it answers, so that Start finds everything that was acknowledged, even after Kill; FLUSHALL makes it the
+// Redis that lost its data.
+func RedisServer(t testing.TB) *Server {
+	t.Helper()
+	return newServer(t, (*servers.Home).DurableRedis)
+}
+
+// RedisCluster starts a Redis Cluster of three masters for this test alone and returns their URLs, with commas
+// between them. All three agree that all slots are served. It takes some two seconds, which Redis gives a new
+// master to look around.
+func RedisCluster(t testing.TB) (urls string) {
+	t.Helper()
+	masters, err := start((*servers.Home).RedisCluster)
 	if err != nil {
-		return
+		t.Fatalf("testserver: %v", err)
 	}
-	for _, lock := range locks {
-		file, err := os.Open(lock)
-		if err != nil {
-			continue
-		}
-		if syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
-			_ = os.RemoveAll(filepath.Dir(lock))
-		}
-		_ = file.Close()
+	all := make([]string, len(masters))
+	for i, master := range masters {
+		removeAfter(t, master)
+		all[i] = master.Address
 	}
+	return strings.Join(all, ",")
+}
+
+// S3 is a bucket that doesn't exist yet, and the way to it.
+type S3 = servers.S3
+
+// MinIO returns a new bucket's name in a MinIO that all tests of this process share.
+func MinIO(t testing.TB) S3 {
+	t.Helper()
+	minio := &here.minio
+	minio.once.Do(func() { minio.s3, minio.err = start((*servers.Home).MinIO) })
+	if minio.err != nil {
+		t.Fatalf("testserver: %v", minio.err)
+	}
+	s3 := minio.s3
+	s3.Bucket = here.name("tim-test-")
+	return s3
 }

@@ -1,10 +1,10 @@
 package testserver
 
 import (
-	"bufio"
 	"context"
+	"database/sql"
 	"fmt"
-	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,50 +15,37 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// childMode makes TestMain of a copy of this test process do something else than run tests under Main.
+// childMode makes TestMain of a copy of this test process run its tests without Main.
 const (
 	childMode    = "TESTSERVER_CHILD"
-	childHold    = "hold"
 	childNoMain  = "no main"
-	childReady   = "ready"
 	childTimeout = 2 * time.Minute
 )
 
 func TestMain(m *testing.M) {
-	switch os.Getenv(childMode) {
-	case childHold:
-		if err := hold(); err != nil {
-			fmt.Println(err)
-		}
-		os.Exit(1)
-	case childNoMain:
+	if os.Getenv(childMode) == childNoMain {
 		os.Exit(m.Run())
 	}
 	os.Exit(Main(m))
 }
 
-// hold starts servers, says so, and waits to be killed.
-func hold() error {
-	folder, _, err := makeFolder(tempDir())
+// child runs tests in a copy of this process, with dir for temporary files.
+func child(t *testing.T, dir, mode, tests string) (out string, err error) {
+	t.Helper()
+	self, err := os.Executable()
 	if err != nil {
-		return err
+		t.Fatal(err)
 	}
-	here.open(folder)
-	if _, err := startMariaDB(); err != nil {
-		return err
-	}
-	if _, _, err := startRedisInstance(); err != nil {
-		return err
-	}
-	fmt.Println(childReady)
-	_, err = io.Copy(io.Discard, os.Stdin)
-	return err
+	cmd := exec.CommandContext(t.Context(), self, "-test.run="+tests, "-test.timeout="+childTimeout.String(), "-test.count=1")
+	cmd.Env = append(os.Environ(), "TMPDIR="+dir, childMode+"="+mode)
+	both, err := cmd.CombinedOutput()
+	return string(both), err
 }
 
 // shortTempDir is like t.TempDir, but short enough for sockets.
 func shortTempDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp(tempDir(), "ts-") //nolint:usetesting // t.TempDir is too long
+	dir, err := os.MkdirTemp("/tmp", "ts-") //nolint:usetesting // t.TempDir is too long
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,165 +57,165 @@ func shortTempDir(t *testing.T) string {
 	return dir
 }
 
-func child(t *testing.T, dir, mode, tests string) *exec.Cmd {
+func openMariaDB(t *testing.T, dsn string) *sql.DB {
 	t.Helper()
-	self, err := os.Executable()
+	db, err := sql.Open("mysql", dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), self, "-test.run="+tests, "-test.timeout="+childTimeout.String(), "-test.count=1")
-	cmd.Env = append(os.Environ(), "TMPDIR="+dir, childMode+"="+mode)
-	return cmd
+	t.Cleanup(func() { _ = db.Close() }) // an error when the test stopped the server
+	return db
 }
 
-// processesIn returns the names of the processes whose working directory is in dir.
-func processesIn(dir string) []string {
-	links, _ := filepath.Glob("/proc/[0-9]*/cwd")
-	var found []string
-	for _, link := range links {
-		if cwd, err := os.Readlink(link); err == nil && strings.HasPrefix(cwd, dir+"/") {
-			name, _ := os.ReadFile(filepath.Join(filepath.Dir(link), "comm"))
-			found = append(found, strings.TrimSpace(string(name)))
-		}
-	}
-	return found
-}
-
-func entries(t *testing.T, dir string) []string {
+func scan[T any](t *testing.T, db *sql.DB, query string, args ...any) (value T) {
 	t.Helper()
-	found, err := filepath.Glob(filepath.Join(dir, "*"))
-	if err != nil {
-		t.Fatal(err)
+	if err := db.QueryRowContext(t.Context(), query, args...).Scan(&value); err != nil {
+		t.Fatalf("%s: %v", query, err)
 	}
-	return found
+	return value
+}
+
+// dial tells whether somebody listens at a Redis URL.
+func dial(t *testing.T, url string) error {
+	t.Helper()
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(url, "redis://"))
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
 
 func TestMainLeavesNothing(t *testing.T) {
 	t.Parallel()
 	dir := shortTempDir(t)
-	out, err := child(t, dir, "", "^(TestMariaDBIsEmptyAndUTF8|TestRedisIsPrivate|TestMinIOTakesFiles)$").CombinedOutput()
-	if err != nil {
+	out, err := child(t, dir, "", "^(TestMariaDBDropsItsDatabases|TestRedisEndsWithItsTest|TestMinIOIsShared)$")
+	if err != nil || !strings.HasSuffix(out, "PASS\n") {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if diff := cmp.Diff([]string(nil), processesIn(dir)); diff != "" {
-		t.Errorf("processes left (-want +got):\n%s", diff)
-	}
-	if diff := cmp.Diff([]string(nil), entries(t, dir)); diff != "" {
-		t.Errorf("files left (-want +got):\n%s", diff)
-	}
-}
-
-func TestKilledProcessLeavesNoServer(t *testing.T) {
-	t.Parallel()
-	dir := shortTempDir(t)
-	cmd := child(t, dir, childHold, "^$")
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stdin.Close()
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil || line != childReady+"\n" {
-		t.Fatalf("child says %q, %v", line, err)
-	}
-	if got := len(processesIn(dir)); got != 2 {
-		t.Errorf("%d servers run, want 2", got)
-	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait() // an error, of course
-	err = until(10*time.Second, func() error {
-		if left := processesIn(dir); len(left) > 0 {
-			return fmt.Errorf("still running: %v", left)
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := len(entries(t, dir)); got != 1 {
-		t.Fatalf("%d folders left by the killed process, want 1", got)
-	}
-
-	// The next test process removes what the killed one couldn't.
-	if out, err := child(t, dir, "", "^TestFreePort$").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	if diff := cmp.Diff([]string(nil), entries(t, dir)); diff != "" {
-		t.Errorf("files left (-want +got):\n%s", diff)
-	}
-}
-
-func TestSweepLeavesTheLiving(t *testing.T) {
-	t.Parallel()
-	dir := shortTempDir(t)
-	folder, unlock, err := makeFolder(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sweep(dir)
-	if diff := cmp.Diff([]string{folder}, entries(t, dir)); diff != "" {
-		t.Errorf("while locked (-want +got):\n%s", diff)
-	}
-	if err := unlock(); err != nil {
-		t.Fatal(err)
-	}
-	sweep(dir)
-	if diff := cmp.Diff([]string(nil), entries(t, dir)); diff != "" {
-		t.Errorf("after unlocking (-want +got):\n%s", diff)
+	left, err := filepath.Glob(filepath.Join(dir, "*"))
+	if diff := cmp.Diff([]string(nil), left); diff != "" || err != nil {
+		t.Errorf("%v; files left (-want +got):\n%s", err, diff)
 	}
 }
 
 func TestWithoutMainSaysHow(t *testing.T) {
 	t.Parallel()
-	out, err := child(t, shortTempDir(t), childNoMain, "^TestRedisIsPrivate$").CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "os.Exit(testserver.Main(m))") {
+	out, err := child(t, shortTempDir(t), childNoMain, "^TestRedisEndsWithItsTest$")
+	if err == nil || !strings.Contains(out, "os.Exit(testserver.Main(m))") {
 		t.Errorf("without Main: %v\n%s", err, out)
 	}
 }
 
-func TestMissingServerSaysHow(t *testing.T) {
+func TestMariaDBDropsItsDatabases(t *testing.T) {
 	t.Parallel()
-	_, err := lookPath("no-such-server")
-	if err == nil || err.Error() != "no-such-server is not installed: run `make deps`" {
-		t.Errorf("lookPath: %v", err)
+	var names []string
+	t.Run("use", func(t *testing.T) {
+		for range 2 {
+			db := openMariaDB(t, MariaDB(t))
+			if _, err := db.ExecContext(t.Context(), "CREATE TABLE t (a INT)"); err != nil {
+				t.Fatal(err)
+			}
+			names = append(names, scan[string](t, db, "SELECT DATABASE()"))
+		}
+	})
+	if len(names) != 2 || names[0] == names[1] {
+		t.Fatalf("databases %v, want two", names)
+	}
+	db := openMariaDB(t, MariaDB(t))
+	for _, name := range names {
+		if n := scan[int](t, db, "SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = ?", name); n != 0 {
+			t.Errorf("database %s is still there", name)
+		}
 	}
 }
 
-func TestServerThatCannotStart(t *testing.T) {
+func TestMariaDBServerIsHurt(t *testing.T) {
 	t.Parallel()
-	i := &instance{
-		kind:  "broken",
-		argv:  []string{"/bin/sh", "-c", "echo no such option; exit 3"},
-		ready: func(_ context.Context, pid int) error { return fmt.Errorf("process %d is silent", pid) },
+	server := MariaDBServer(t)
+	db := openMariaDB(t, server.Address)
+	if got := scan[string](t, db, "SELECT DATABASE()"); got != "tim" {
+		t.Errorf("database %s", got)
 	}
-	if err := here.add(i); err != nil {
-		t.Fatal(err)
+	for _, end := range []func(){server.Kill, server.Stop} {
+		end()
+		if err := db.PingContext(t.Context()); err == nil {
+			t.Error("a server that is down answers")
+		}
+		server.Start()
+		if err := db.PingContext(t.Context()); err != nil {
+			t.Errorf("after Start: %v", err)
+		}
 	}
-	err := i.start()
-	if err == nil || !strings.Contains(err.Error(), errDied.Error()) || !strings.Contains(err.Error(), "no such option") {
-		t.Errorf("start: %v, want the server's own words", err)
+	server.Pause()
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if err := db.PingContext(ctx); err == nil {
+		t.Error("a paused server answers")
 	}
-	if err := here.remove(i); err != nil {
+	server.Resume()
+	if err := db.PingContext(t.Context()); err != nil {
+		t.Errorf("after Resume: %v", err)
+	}
+}
+
+func TestRedisEndsWithItsTest(t *testing.T) {
+	t.Parallel()
+	var urls []string
+	t.Run("use", func(t *testing.T) {
+		urls = append([]string{Redis(t), RedisServer(t).Address}, strings.Split(RedisCluster(t), ",")...)
+		for _, url := range urls {
+			if err := dial(t, url); err != nil {
+				t.Errorf("%s: %v", url, err)
+			}
+		}
+	})
+	if len(urls) != 5 {
+		t.Errorf("%v: want five, the last three of a cluster", urls)
+	}
+	for _, url := range urls {
+		if err := dial(t, url); err == nil {
+			t.Errorf("%s still answers", url)
+		}
+	}
+}
+
+func TestMinIOIsShared(t *testing.T) {
+	t.Parallel()
+	s3, other := MinIO(t), MinIO(t)
+	if s3.Bucket == other.Bucket {
+		t.Errorf("two tests have the bucket %s", s3.Bucket)
+	}
+	s3.Bucket, other.Bucket = "", ""
+	if diff := cmp.Diff(s3, other); diff != "" {
+		t.Errorf("two servers (-one +other):\n%s", diff)
+	}
+	if err := dial(t, s3.Endpoint); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestFreePort(t *testing.T) {
+// recorder is a test that can fail without failing this one.
+type recorder struct {
+	testing.TB
+
+	failure string
+}
+
+func (*recorder) Helper() {}
+
+func (r *recorder) Fatalf(format string, args ...any) { r.failure = fmt.Sprintf(format, args...) }
+
+func TestServerFailsItsTest(t *testing.T) {
 	t.Parallel()
-	port, err := freePort()
-	if err != nil {
-		t.Fatal(err)
+	server := RedisServer(t)
+	record := &recorder{TB: t}
+	server.t = record
+	server.Kill()
+	if record.failure != "" {
+		t.Errorf("Kill fails: %s", record.failure)
 	}
-	if !portFree(port) || listens(os.Getpid(), port) {
-		t.Errorf("port %d is not free", port)
+	server.Pause()
+	if want := "testserver: redis is down"; record.failure != want {
+		t.Errorf("Pause of a server that is down: %q, want %q", record.failure, want)
 	}
 }

@@ -1,4 +1,4 @@
-package testserver
+package servers
 
 import (
 	"context"
@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"testing"
 )
 
 // S3 is a bucket that doesn't exist yet, and the way to it.
@@ -14,30 +13,18 @@ type S3 struct {
 	Endpoint  string // host:port, spoken to with plain HTTP
 	AccessKey string
 	SecretKey string
-	Bucket    string // unused so far; the code under test makes it
+	Bucket    string // unused so far; who uses it makes it
 }
 
-// MinIO returns a new bucket's name in a MinIO that all tests of this process share.
-func MinIO(t testing.TB) S3 {
-	t.Helper()
-	minio := &here.minio
-	minio.once.Do(func() { minio.s3, minio.err = startMinIO() })
-	if minio.err != nil {
-		t.Fatalf("testserver: %v", minio.err)
-	}
-	s3 := minio.s3
-	s3.Bucket = here.name("tim-test-")
-	return s3
-}
-
-func startMinIO() (S3, error) {
-	binary, err := lookPath("minio")
+// MinIO starts a MinIO with no bucket in it; the one it names is for the caller to make.
+func (h *Home) MinIO() (S3, error) {
+	binary, err := LookPath("minio")
 	if err != nil {
 		return S3{}, err
 	}
-	s3 := S3{AccessKey: "tim", SecretKey: rand.Text()}
-	_, port, err := startOnFreePort(func(port int) *instance {
-		return &instance{
+	s3 := S3{AccessKey: "tim", SecretKey: rand.Text(), Bucket: "tim"}
+	server, err := h.startOnFreePort(func(port int) *Server {
+		return &Server{
 			kind: "minio",
 			// Everything stays in its folder, which is the working directory.
 			argv: []string{binary, "server", "--quiet", "--address", loopback(port), "--certs-dir", "certs", "data"},
@@ -51,7 +38,7 @@ func startMinIO() (S3, error) {
 	if err != nil {
 		return S3{}, err
 	}
-	s3.Endpoint = loopback(port)
+	s3.Endpoint = server.TCPAddress
 	return s3, nil
 }
 

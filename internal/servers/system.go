@@ -1,4 +1,4 @@
-package testserver
+package servers
 
 import (
 	"bytes"
@@ -27,9 +27,9 @@ const (
 	startAttempts = 5
 )
 
-// lookPath finds a server's binary: in PATH, where Debian puts servers, which an ordinary user's PATH leaves
+// LookPath finds a server's binary: in PATH, where Debian puts servers, which an ordinary user's PATH leaves
 // out, and where `go install` puts them.
-func lookPath(name string) (string, error) {
+func LookPath(name string) (string, error) {
 	if path, err := exec.LookPath(name); err == nil {
 		return path, nil
 	}
@@ -54,8 +54,9 @@ func lookPath(name string) (string, error) {
 	return "", fmt.Errorf("%s is not installed: run `make deps`", name)
 }
 
-// freePort returns a port of the loopback address that nobody listens on, nor on the port as far above it.
-func freePort() (int, error) {
+// FreePort returns a port of the loopback address that nobody listens on, nor on the one 10000 above it, nor is it
+// one that Linux gives to outgoing connections. Another process may take it before the caller does.
+func FreePort() (int, error) {
 	for range portAttempts {
 		port := firstPort + rand.IntN(portCount) //nolint:gosec // a guess is all it is
 		if portFree(port) && portFree(port+busDistance) {
@@ -114,27 +115,6 @@ func listens(pid, port int) bool {
 		}
 	}
 	return false
-}
-
-// startOnFreePort builds instances until one starts: each gets another port.
-func startOnFreePort(build func(port int) *instance) (i *instance, port int, err error) {
-	for range startAttempts {
-		if port, err = freePort(); err != nil {
-			return nil, 0, err
-		}
-		i = build(port)
-		if err = here.add(i); err != nil {
-			return nil, 0, err
-		}
-		if err = i.start(); err == nil {
-			return i, port, nil
-		}
-		err = errors.Join(err, here.remove(i))
-		if !errors.Is(err, errDied) {
-			break
-		}
-	}
-	return nil, 0, err
 }
 
 // until calls f until it returns nil, or gives up with its last error after the time.

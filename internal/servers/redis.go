@@ -1,4 +1,4 @@
-package testserver
+package servers
 
 import (
 	"bufio"
@@ -9,7 +9,6 @@ import (
 	"net"
 	"strconv"
 	"strings"
-	"testing"
 	"time"
 )
 
@@ -19,62 +18,54 @@ const (
 	clusterWithin  = 60 * time.Second
 )
 
-// Redis starts a Redis without persistence for this test alone and returns its URL, redis://127.0.0.1:port.
-func Redis(t testing.TB) (url string) {
-	t.Helper()
-	return startRedis(t, "--appendonly", "no").Address
+// Redis starts a Redis without persistence: a restart loses its data.
+func (h *Home) Redis() (*Server, error) { return h.startRedis("--appendonly", "no") }
+
+// DurableRedis starts a Redis that writes every change to disk before it answers, so that Start finds everything
+// that was acknowledged, even after Kill; FLUSHALL makes it the Redis that lost its data.
+func (h *Home) DurableRedis() (*Server, error) {
+	return h.startRedis("--appendonly", "yes", "--appendfsync", "always")
 }
 
-// RedisServer starts a Redis for this test alone that the test may hurt. It writes every change to disk before
-// it answers, so that Start finds everything that was acknowledged, even after Kill; FLUSHALL makes it the
-// Redis that lost its data.
-func RedisServer(t testing.TB) *Server {
-	t.Helper()
-	return startRedis(t, "--appendonly", "yes", "--appendfsync", "always")
-}
-
-// RedisCluster starts a Redis Cluster of three masters for this test alone and returns their URLs, with commas
-// between them. All three agree that all slots are served. It takes some two seconds, which Redis gives a new
-// master to look around.
-func RedisCluster(t testing.TB) (urls string) {
-	t.Helper()
-	var all []string
-	var ports []int
-	for range clusterMasters {
-		s := startRedis(t, "--appendonly", "no", "--cluster-enabled", "yes", "--cluster-node-timeout", "5000")
-		_, p, _ := strings.Cut(strings.TrimPrefix(s.Address, "redis://"), ":")
-		port, err := strconv.Atoi(p)
-		if err != nil {
-			t.Fatalf("testserver: %v", err)
+// RedisCluster starts a Redis Cluster of three masters without persistence. All three agree that all slots are
+// served. It takes some two seconds, which Redis gives a new master to look around.
+func (h *Home) RedisCluster() ([]*Server, error) {
+	masters, err := h.startMasters()
+	if err == nil {
+		err = joinCluster(masters)
+	}
+	if err != nil {
+		for _, master := range masters {
+			err = errors.Join(err, master.Remove())
 		}
-		all, ports = append(all, s.Address), append(ports, port)
+		return nil, fmt.Errorf("redis cluster: %w", err)
 	}
-	if err := joinCluster(ports); err != nil {
-		t.Fatalf("testserver: redis cluster: %v", err)
-	}
-	return strings.Join(all, ",")
+	return masters, nil
 }
 
-func startRedis(t testing.TB, options ...string) *Server {
-	t.Helper()
-	i, port, err := startRedisInstance(options...)
-	if err != nil {
-		t.Fatalf("testserver: %v", err)
+func (h *Home) startMasters() (masters []*Server, err error) {
+	for range clusterMasters {
+		master, err := h.startRedis("--appendonly", "no", "--cluster-enabled", "yes", "--cluster-node-timeout", "5000")
+		if err != nil {
+			return masters, err
+		}
+		masters = append(masters, master)
 	}
-	return newServer(t, i, "redis://"+loopback(port))
+	return masters, nil
 }
 
-func startRedisInstance(options ...string) (i *instance, port int, err error) {
-	binary, err := lookPath("redis-server")
+func (h *Home) startRedis(options ...string) (*Server, error) {
+	binary, err := LookPath("redis-server")
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	return startOnFreePort(func(port int) *instance {
+	return h.startOnFreePort(func(port int) *Server {
 		args := []string{binary, "--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--save", "", "--dir", "."}
-		return &instance{
-			kind:  "redis",
-			argv:  append(args, options...),
-			ready: func(ctx context.Context, pid int) error { return redisReady(ctx, pid, port) },
+		return &Server{
+			Address: "redis://" + loopback(port),
+			kind:    "redis",
+			argv:    append(args, options...),
+			ready:   func(ctx context.Context, pid int) error { return redisReady(ctx, pid, port) },
 		}
 	})
 }
@@ -95,27 +86,27 @@ func redisReady(ctx context.Context, pid, port int) error {
 	return err
 }
 
-func joinCluster(ports []int) error {
+func joinCluster(masters []*Server) error {
 	ctx, cancel := context.WithTimeout(context.Background(), clusterWithin)
 	defer cancel()
-	for n, port := range ports {
-		first, last := n*clusterSlots/len(ports), (n+1)*clusterSlots/len(ports)-1
+	for n, master := range masters {
+		first, last := n*clusterSlots/len(masters), (n+1)*clusterSlots/len(masters)-1
 		commands := []string{
 			fmt.Sprintf("CLUSTER ADDSLOTSRANGE %d %d", first, last),
 			fmt.Sprintf("CLUSTER SET-CONFIG-EPOCH %d", n+1),
 		}
 		if n > 0 {
-			commands = append(commands, fmt.Sprintf("CLUSTER MEET 127.0.0.1 %d", ports[0]))
+			commands = append(commands, fmt.Sprintf("CLUSTER MEET 127.0.0.1 %d", masters[0].port))
 		}
 		for _, command := range commands {
-			if _, err := redisAsk(ctx, port, command); err != nil {
+			if _, err := redisAsk(ctx, master.port, command); err != nil {
 				return fmt.Errorf("%s: %w", command, err)
 			}
 		}
 	}
 	return until(clusterWithin, func() error {
-		for _, port := range ports {
-			if err := clusterReady(ctx, port, len(ports)); err != nil {
+		for _, master := range masters {
+			if err := clusterReady(ctx, master.port, len(masters)); err != nil {
 				return err
 			}
 		}

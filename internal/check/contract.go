@@ -1,0 +1,172 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// front is a client of the contract's sockets: a chat socket, and one for each conversation, all of which come and go by
+// themselves.
+type front struct {
+	t       *trial
+	account *account
+	ledger  *ledger
+
+	mu    sync.Mutex
+	token string
+	links map[string]*link // by conversation; those that are open
+}
+
+func (t *trial) newFront(a *account) *front {
+	return &front{t: t, account: a, ledger: t.book.open(a, a.name, true), links: make(map[string]*link)}
+}
+
+func (f *front) live(ctx context.Context) {
+	var sockets sync.WaitGroup
+	defer sockets.Wait()
+	sockets.Go(func() { f.keep(ctx, conversation{}) })
+	for _, c := range f.account.conversations {
+		sockets.Go(func() { f.keep(ctx, c) })
+	}
+}
+
+// path is where a conversation's socket is opened; without one, the chat socket.
+func (f *front) path(c conversation) string {
+	switch {
+	case c.target.Group != nil:
+		return "/websocket/" + strconv.Itoa(int(*c.target.Group)) + "/" + f.account.name
+	case c.target.User != nil:
+		return "/websocket/OneToOne/" + f.account.name + "/" + *c.target.User
+	default:
+		return "/websocket/" + f.account.name
+	}
+}
+
+// keep opens a socket again whenever it has ended.
+func (f *front) keep(ctx context.Context, c conversation) {
+	random := f.t.random("front " + f.account.name + " " + c.key)
+	for ctx.Err() == nil {
+		token, err := f.session(ctx, random)
+		if err == nil {
+			var socket *websocket.Conn
+			var status int
+			socket, status, err = f.t.dial(ctx, f.t.any(random), f.path(c), token)
+			if status == http.StatusUnauthorized {
+				f.forget(token)
+			}
+			if err == nil {
+				f.visit(ctx, random, c, &link{Conn: socket})
+			}
+		}
+		rest(ctx, nil, about(random, awayMean))
+	}
+}
+
+// session returns the token that all sockets share.
+func (f *front) session(ctx context.Context, random *rand.Rand) (string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.token != "" {
+		return f.token, nil
+	}
+	token, err := f.t.logIn(ctx, random, f.account.name)
+	f.token = token
+	return token, err
+}
+
+func (f *front) forget(token string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.token == token {
+		f.token = ""
+	}
+}
+
+// visit reads a socket until it ends, which in the end the client does, cleanly or not.
+func (f *front) visit(ctx context.Context, random *rand.Rand, c conversation, l *link) {
+	visit := f.ledger.arrive()
+	f.opened(c, l)
+	visiting, over := context.WithCancel(ctx)
+	defer context.AfterFunc(visiting, func() { _ = l.Close() })()
+	var leaving sync.WaitGroup
+	defer leaving.Wait()
+	defer over()
+	defer f.closed(c, l)
+	after, clean := about(random, visitMean), random.IntN(2) == 0
+	leaving.Go(func() {
+		switch {
+		case !rest(visiting, f.t.calm, after):
+		case clean:
+			l.sayGoodbye()
+		default:
+			l.reset()
+		}
+	})
+	for {
+		_, frame, err := l.ReadMessage()
+		if err != nil {
+			if endedCleanly(err) && f.t.trouble.databaseIsFine() {
+				f.ledger.leftCleanly(visit)
+			}
+			return
+		}
+		if c.key != "" {
+			f.take(c, visit, frame)
+		}
+	}
+}
+
+// endedCleanly tells whether both sides have said goodbye: then all that was sent before has been read.
+func endedCleanly(err error) bool {
+	closed, ok := errors.AsType[*websocket.CloseError](err)
+	return ok && closed.Code != websocket.CloseAbnormalClosure
+}
+
+func (f *front) take(c conversation, visit int, frame []byte) {
+	m, isMessage, err := f.t.spec.message(frame)
+	if err != nil {
+		f.t.book.accuse("a frame that is not as the spec has it: " + string(frame[:min(len(frame), 300)]))
+	}
+	if isMessage {
+		f.ledger.hear(c.key, heard{hash: fingerprint(m.FromUser, m.Message), at: time.Now(), visit: visit})
+	}
+}
+
+func (f *front) opened(c conversation, l *link) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if c.key != "" {
+		f.links[c.key] = l
+	}
+}
+
+func (f *front) closed(c conversation, l *link) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.links[c.key] == l {
+		delete(f.links, c.key)
+	}
+}
+
+// talk writes from time to time to a conversation whose socket is open. These sockets know no acknowledgement, so what is
+// written once may be lost, and is not repeated.
+func (f *front) talk(talking context.Context, mean time.Duration) {
+	random := f.t.random("talk " + f.account.name)
+	for n := 1; rest(talking, nil, about(random, mean)); n++ {
+		c := f.account.conversations[random.IntN(len(f.account.conversations))]
+		f.mu.Lock()
+		l := f.links[c.key]
+		f.mu.Unlock()
+		if l != nil {
+			_ = l.writeText([]byte(strings.Join([]string{f.account.name, strconv.Itoa(n)}, "-"))) // its reader sees to what broke
+		}
+	}
+}

@@ -1,0 +1,152 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+)
+
+// gate stands between a node and a server that it needs, and can be shut. Safe for concurrent use.
+type gate struct {
+	target   string
+	listener net.Listener
+	work     sync.WaitGroup
+
+	mu    sync.Mutex
+	state gateState
+	moved chan struct{} // closed when state changes
+	conns map[net.Conn]struct{}
+}
+
+type gateState int
+
+const (
+	gateOpen gateState = iota
+	// gateStalled lets nothing through, as a network does that drops packets.
+	gateStalled
+	// gateCut has ended all connections and refuses new ones.
+	gateCut
+	gateClosed
+)
+
+const dialTimeout = 5 * time.Second
+
+// newGate listens on a free port of the loopback address. The caller closes it.
+func newGate(ctx context.Context, target string) (*gate, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("gate: %w", err)
+	}
+	g := &gate{target: target, listener: listener, moved: make(chan struct{}), conns: make(map[net.Conn]struct{})}
+	g.work.Go(g.accept)
+	return g, nil
+}
+
+func (g *gate) address() string { return g.listener.Addr().String() }
+
+func (g *gate) accept() {
+	for {
+		conn, err := g.listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err == nil {
+			g.work.Go(func() { g.serve(conn) })
+		}
+	}
+}
+
+func (g *gate) serve(near net.Conn) {
+	defer near.Close() //nolint:errcheck // it ends either way
+	if !g.enter(near) {
+		return
+	}
+	defer g.leave(near)
+	far, err := (&net.Dialer{Timeout: dialTimeout}).Dial("tcp", g.target)
+	if err != nil {
+		return
+	}
+	defer far.Close() //nolint:errcheck // as near
+	if !g.enter(far) {
+		return
+	}
+	defer g.leave(far)
+	var back sync.WaitGroup
+	back.Go(func() { g.pump(near, far) })
+	g.pump(far, near)
+	back.Wait()
+}
+
+// pump carries bytes one way until either side ends, which then ends the other.
+func (g *gate) pump(to, from net.Conn) {
+	defer to.Close()   //nolint:errcheck // it ends either way
+	defer from.Close() //nolint:errcheck // as to
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buffer)
+		g.pass()
+		if n > 0 {
+			if _, failed := to.Write(buffer[:n]); failed != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// pass returns when the gate doesn't stall.
+func (g *gate) pass() {
+	for {
+		g.mu.Lock()
+		stalled, moved := g.state == gateStalled, g.moved
+		g.mu.Unlock()
+		if !stalled {
+			return
+		}
+		<-moved
+	}
+}
+
+func (g *gate) enter(conn net.Conn) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.state >= gateCut {
+		return false
+	}
+	g.conns[conn] = struct{}{}
+	return true
+}
+
+func (g *gate) leave(conn net.Conn) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.conns, conn)
+}
+
+// set changes what the gate lets through.
+func (g *gate) set(state gateState) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.state = state
+	close(g.moved)
+	g.moved = make(chan struct{})
+	if state < gateCut {
+		return
+	}
+	for conn := range g.conns {
+		_ = conn.Close()
+	}
+}
+
+// close ends the gate and waits for what it carried.
+func (g *gate) close() error {
+	g.set(gateClosed)
+	err := g.listener.Close()
+	g.work.Wait()
+	return err
+}

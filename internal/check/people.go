@@ -1,0 +1,244 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"tim/gen/api"
+	"tim/gen/client"
+)
+
+// account is one of those that chat, with its clients.
+type account struct {
+	name          string
+	conversations []conversation
+	devices       []*device // of tim.v1
+	front         *front    // of the contract's sockets; may be nil
+}
+
+// conversation is one as an account names it; key is the same for all of its accounts.
+type conversation struct {
+	key    string
+	target api.Target
+}
+
+func direct(a, b string) conversation {
+	pair := []string{a, b}
+	slices.Sort(pair)
+	return conversation{key: directKey(pair[0], pair[1]), target: api.Target{User: &b}}
+}
+
+func directKey(a, b string) string {
+	if a > b {
+		a, b = b, a
+	}
+	return "d:" + a + "|" + b
+}
+
+func groupKey(id int32) string { return "g:" + strconv.Itoa(int(id)) }
+
+// group is a group; guests are members from time to time.
+type group struct {
+	conversation
+	owner  *account
+	guests []*account
+}
+
+// populate makes the accounts, their friendships and groups, and their clients.
+func (t *trial) populate(ctx context.Context) error {
+	random := t.random("populate")
+	modern := max(6, t.opts.Accounts)
+	contract := max(2, modern/2)
+	for i := range modern + contract {
+		a := &account{name: "m" + strconv.Itoa(i)}
+		if i >= modern {
+			a.name = "k" + strconv.Itoa(i-modern)
+		}
+		if err := t.register(ctx, random, a); err != nil {
+			return err
+		}
+		t.accounts = append(t.accounts, a)
+	}
+	m, k := t.accounts[:modern], t.accounts[modern:]
+	for i, a := range m {
+		for _, b := range []*account{m[(i+1)%modern], m[(i+2)%modern]} {
+			if err := t.befriend(ctx, random, a, b, true); err != nil {
+				return err
+			}
+		}
+	}
+	for i := 0; i+1 < contract; i += 2 {
+		if err := t.befriend(ctx, random, k[i], k[i+1], true); err != nil {
+			return err
+		}
+	}
+	if err := t.makeGroups(ctx, random, m, k); err != nil {
+		return err
+	}
+	t.equip(m, k)
+	return nil
+}
+
+func (t *trial) register(ctx context.Context, random *rand.Rand, a *account) error {
+	_, err := insist(ctx, t, random, "", func(ctx context.Context, c *client.ClientWithResponses) (*client.UserRegisterResponse, error) {
+		return c.UserRegisterWithResponse(ctx, client.Registration{Account: a.name, Password: password, Username: "The " + a.name})
+	})
+	if err != nil && !refusedWith(err, http.StatusConflict) {
+		return fmt.Errorf("register %s: %w", a.name, err)
+	}
+	return nil
+}
+
+// befriend makes two accounts friends, and, with chat, lets them write to each other.
+func (t *trial) befriend(ctx context.Context, random *rand.Rand, a, b *account, chat bool) error {
+	token, err := t.logIn(ctx, random, a.name)
+	if err != nil {
+		return err
+	}
+	_, err = insist(ctx, t, random, token, func(ctx context.Context, c *client.ClientWithResponses) (*client.AddFriendResponse, error) {
+		return c.AddFriendWithResponse(ctx, &client.AddFriendParams{UserAccount: a.name, FriendAccount: b.name})
+	})
+	if err != nil {
+		return fmt.Errorf("%s and %s: %w", a.name, b.name, err)
+	}
+	if chat {
+		a.conversations = append(a.conversations, direct(a.name, b.name))
+		b.conversations = append(b.conversations, direct(b.name, a.name))
+	}
+	return nil
+}
+
+// makeGroups makes one group with members on both faces, one on tim.v1 alone, a small one, and one whose guests come and
+// go.
+func (t *trial) makeGroups(ctx context.Context, random *rand.Rand, m, k []*account) error {
+	var even, odd []*account
+	for i, a := range m {
+		if i%2 == 0 {
+			even = append(even, a)
+		} else {
+			odd = append(odd, a)
+		}
+	}
+	guests := []*account{m[3], m[4], k[1]}
+	for _, g := range []struct {
+		members, guests []*account
+	}{
+		{members: append(even, k...)},
+		{members: odd},
+		{members: m[:5]},
+		{members: []*account{m[0], m[1], m[2], k[0]}, guests: guests},
+	} {
+		if err := t.makeGroup(ctx, random, g.members, g.guests); err != nil {
+			return err
+		}
+	}
+	for _, guest := range guests {
+		if err := t.befriend(ctx, random, m[0], guest, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *trial) makeGroup(ctx context.Context, random *rand.Rand, members, guests []*account) error {
+	name := "group " + strconv.Itoa(len(t.groups)+1)
+	var id int32
+	for i, a := range members {
+		token, err := t.logIn(ctx, random, a.name)
+		if err != nil {
+			return err
+		}
+		if i == 0 {
+			id, err = t.createGroup(ctx, random, token, a.name, name)
+		} else {
+			_, err = insist(ctx, t, random, token, func(ctx context.Context, c *client.ClientWithResponses) (*client.JoinGroupResponse, error) {
+				return c.JoinGroupWithResponse(ctx, &client.JoinGroupParams{UserAccount: a.name, GroupID: id})
+			})
+		}
+		if err != nil {
+			return fmt.Errorf("%s of %s: %w", name, a.name, err)
+		}
+	}
+	g := &group{conversation: conversation{key: groupKey(id), target: api.Target{Group: &id}}, owner: members[0], guests: guests}
+	for _, a := range slices.Concat(members, guests) {
+		a.conversations = append(a.conversations, g.conversation)
+	}
+	t.groups = append(t.groups, g)
+	return nil
+}
+
+func (t *trial) createGroup(ctx context.Context, random *rand.Rand, token, owner, name string) (int32, error) {
+	made, err := insist(ctx, t, random, token, func(ctx context.Context, c *client.ClientWithResponses) (*client.CreateGroupResponse, error) {
+		return c.CreateGroupWithResponse(ctx, &client.CreateGroupParams{CreateUserAccount: owner, GroupName: name})
+	})
+	if err != nil {
+		return 0, err
+	}
+	return made.JSON200.Data.GroupID, nil
+}
+
+// equip gives the accounts their clients: every second one on tim.v1 has two devices.
+func (t *trial) equip(m, k []*account) {
+	for i, a := range m {
+		for n := range 2 - i%2 {
+			a.devices = append(a.devices, t.newDevice(a, fmt.Sprintf("%s#%d", a.name, n+1)))
+		}
+	}
+	for _, a := range k {
+		a.front = t.newFront(a)
+	}
+}
+
+const churnEvery = 1500 * time.Millisecond
+
+// churn lets guests come and go, until talking ends. What it has begun, it ends.
+func (t *trial) churn(talking, living context.Context) {
+	random := t.random("churn")
+	inside := make(map[*account]bool)
+	token := ""
+	for rest(talking, nil, about(random, churnEvery)) {
+		g := t.groups[len(t.groups)-1]
+		guest := g.guests[random.IntN(len(g.guests))]
+		var err error
+		if token == "" {
+			if token, err = t.logIn(living, random, g.owner.name); err != nil {
+				continue // which later tries again
+			}
+		}
+		if inside[guest] {
+			err = t.remove(living, random, token, g, guest)
+		} else {
+			err = t.admit(living, random, token, g, guest)
+		}
+		if err == nil {
+			inside[guest] = !inside[guest]
+		} else {
+			t.book.accuse(fmt.Sprintf("the owner could not change the group: %v", err))
+		}
+	}
+}
+
+func (t *trial) admit(ctx context.Context, random *rand.Rand, token string, g *group, guest *account) error {
+	_, err := insist(ctx, t, random, token, func(ctx context.Context, c *client.ClientWithResponses) (*client.AddMemberResponse, error) {
+		return c.AddMemberWithResponse(ctx, &client.AddMemberParams{UserAccount: g.owner.name, GroupID: *g.target.Group, MemberAccount: guest.name})
+	})
+	return err
+}
+
+// remove notes when it was answered: from then on nothing more may come. That the guest is no member was the doing of a
+// request whose answer was lost.
+func (t *trial) remove(ctx context.Context, random *rand.Rand, token string, g *group, guest *account) error {
+	_, err := insist(ctx, t, random, token, func(ctx context.Context, c *client.ClientWithResponses) (*client.RemoveMemberResponse, error) {
+		return c.RemoveMemberWithResponse(ctx, &client.RemoveMemberParams{UserAccount: g.owner.name, GroupID: *g.target.Group, MemberAccount: guest.name})
+	})
+	if err != nil && !refusedWith(err, http.StatusConflict) && !refusedWith(err, http.StatusNotFound) {
+		return err
+	}
+	t.book.removed(guest.name, g.key)
+	return nil
+}

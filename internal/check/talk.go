@@ -1,0 +1,158 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"tim/gen/api"
+	"tim/gen/client"
+	"tim/gen/frames"
+)
+
+const (
+	againMean = 150 * time.Millisecond
+	// Of a hundred attempts so many go over REST, of a hundred acknowledged messages so many are sent once more, and
+	// before so many of a hundred messages the conversation is marked as read.
+	restAttempts = 20
+	sentAgain    = 5
+	markedRead   = 10
+)
+
+// talk lets everybody write until talking ends; what was begun then goes on until it is answered.
+func (t *trial) talk(talking, living context.Context, talkers *sync.WaitGroup) {
+	var speak []func(mean time.Duration)
+	for _, a := range t.accounts {
+		for _, d := range a.devices {
+			speak = append(speak, func(mean time.Duration) { d.talk(talking, living, mean) })
+		}
+		if f := a.front; f != nil {
+			speak = append(speak, func(mean time.Duration) { f.talk(talking, mean) })
+		}
+	}
+	mean := time.Duration(float64(len(speak)) / t.opts.Rate * float64(time.Second))
+	for _, s := range speak {
+		talkers.Go(func() { s(mean) })
+	}
+}
+
+// talk writes from time to time, and marks what it has as read.
+func (d *device) talk(talking, living context.Context, mean time.Duration) {
+	random := d.t.random("talk " + d.name)
+	token := ""
+	for n := 1; rest(talking, nil, about(random, mean)); n++ {
+		if token == "" { // REST has a session of its own
+			var err error
+			if token, err = d.t.logIn(living, random, d.account.name); err != nil {
+				continue
+			}
+		}
+		c := d.account.conversations[random.IntN(len(d.account.conversations))]
+		if random.IntN(100) < markedRead {
+			d.markRead(living, c)
+		}
+		text := d.name + "-" + strconv.Itoa(n)
+		s := &send{account: d.account, conversation: c, text: text, clientID: text}
+		d.t.book.note(s)
+		d.deliver(living, random, token, s)
+	}
+}
+
+// deliver sends a message again and again, over the socket or REST, until it is acknowledged or refused for good.
+func (d *device) deliver(ctx context.Context, random *rand.Rand, token string, s *send) {
+	ctx, cancel := context.WithTimeout(ctx, insistFor)
+	defer cancel()
+	for {
+		overREST := random.IntN(100) < restAttempts
+		seq, final, err := d.attempt(ctx, random, token, s, overREST)
+		switch {
+		case err == nil:
+			d.t.book.acknowledge(s, seq)
+			if random.IntN(100) >= sentAgain {
+				return
+			}
+		case final:
+			return
+		}
+		if !rest(ctx, nil, about(random, againMean)) {
+			d.t.book.accuse(fmt.Sprintf("%s could not be sent for %v: %v", s.text, insistFor, err))
+			return
+		}
+	}
+}
+
+// attempt sends it once. What is final is no use repeating.
+func (d *device) attempt(ctx context.Context, random *rand.Rand, token string, s *send, overREST bool) (seq int64, final bool, err error) {
+	if overREST {
+		return d.t.sendREST(ctx, random, token, s)
+	}
+	var body api.SendBody
+	if err := body.FromTextBody(api.TextBody{Kind: api.TextBodyKindText, Text: s.text}); err != nil {
+		return 0, true, err
+	}
+	answer, err := d.ask(ctx, func(id string) any {
+		return frames.Send{Type: frames.SendTypeSend, ID: id, To: s.conversation.target, ClientID: s.clientID, Body: body}
+	})
+	if err != nil {
+		return 0, false, err
+	}
+	switch a := answer.(type) {
+	case frames.Sent:
+		return a.Seq, false, nil
+	case frames.Error:
+		if a.Reason == api.ReasonClientIDReused {
+			d.t.book.accuse("the same message was called another: " + s.text)
+		}
+		return 0, a.Reason == api.ReasonNotAMember || a.Reason == api.ReasonClientIDReused, fmt.Errorf("refused: %s", a.Reason)
+	default:
+		return 0, false, fmt.Errorf("an answer of type %T", answer)
+	}
+}
+
+func (t *trial) sendREST(ctx context.Context, random *rand.Rand, token string, s *send) (seq int64, final bool, err error) {
+	c, err := t.on(t.any(random), token)
+	if err != nil {
+		return 0, true, err
+	}
+	request := client.SendRequest{ClientID: s.clientID, To: client.Target{User: s.conversation.target.User, Group: s.conversation.target.Group}}
+	if err := request.Body.FromTextBody(client.TextBody{Kind: client.TextBodyKindText, Text: s.text}); err != nil {
+		return 0, true, err
+	}
+	answer, err := c.SendMessageWithResponse(ctx, request)
+	if err != nil {
+		return 0, false, err
+	}
+	if answer.JSON200 != nil {
+		return answer.JSON200.Data.Seq, false, nil
+	}
+	status := answer.StatusCode()
+	if status == http.StatusConflict {
+		t.book.accuse("the same message was called another over REST: " + s.text)
+	}
+	final = status == http.StatusForbidden || status == http.StatusConflict
+	return 0, final, &errRefused{status: status, body: string(answer.Body)}
+}
+
+// markRead marks what the device has as read. An acknowledged mark must never go back; a guest's begins anew.
+func (d *device) markRead(ctx context.Context, c conversation) {
+	seq := d.claims()[c.key]
+	if seq == 0 {
+		return
+	}
+	answer, err := d.ask(ctx, func(id string) any {
+		return frames.Read{Type: frames.ReadTypeRead, ID: id, Conversation: c.target, Seq: seq}
+	})
+	if err != nil {
+		return // nothing was acknowledged
+	}
+	if marked, ok := answer.(frames.Marked); ok {
+		if marked.Read < seq {
+			d.t.book.accuse(fmt.Sprintf("a mark up to %d was answered with %d", seq, marked.Read))
+		}
+		d.t.book.marked(d.account.name, c.key, marked.Read)
+	}
+}

@@ -1,0 +1,159 @@
+package check
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	_ "github.com/go-sql-driver/mysql" // the driver "mysql"
+	_ "modernc.org/sqlite"             // the driver "sqlite"
+)
+
+// truth is what the database holds.
+type truth struct {
+	conversations map[string]*stored // by conversation
+	read          map[side]int64
+}
+
+// stored is one conversation.
+type stored struct {
+	last     int64 // as the conversation itself has it
+	messages []storedMessage
+	seqs     map[uint64]int64 // by fingerprint; of texts, which are never the same
+}
+
+// storedMessage is a message; its seq is one more than its index, or else faulty.
+type storedMessage struct {
+	seq      int64
+	sender   string
+	clientID string
+	text     string
+	event    string // of a notice
+	account  string // … whom it is about
+	hash     uint64
+}
+
+// readTruth reads all of it, also while nodes run.
+func (s *site) readTruth(ctx context.Context) (*truth, error) {
+	driver, source := "sqlite", "file:"+filepath.Join(s.home.Folder(), "data1", "tim.db")+"?mode=ro&_pragma=busy_timeout(10000)"
+	if s.database != nil {
+		driver, source = "mysql", s.database.Address
+	}
+	db, err := sql.Open(driver, source)
+	if err != nil {
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	defer db.Close() //nolint:errcheck // it was only read
+	t := &truth{conversations: make(map[string]*stored), read: make(map[side]int64)}
+	names, err := t.readSides(ctx, db)
+	if err == nil {
+		err = t.readConversations(ctx, db, names)
+	}
+	if err == nil {
+		err = t.readMessages(ctx, db, names)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the database: %w", err)
+	}
+	return t, nil
+}
+
+// readSides returns the conversations' names here, by their ids.
+func (t *truth) readSides(ctx context.Context, db *sql.DB) (names map[string]string, err error) {
+	names = make(map[string]string)
+	err = each(ctx, db, "SELECT account, conversation, COALESCE(peer, ''), COALESCE(group_id, 0), read_seq FROM participant", func(row *sql.Rows) error {
+		var account, id, peer string
+		var group int32
+		var read int64
+		if err := row.Scan(&account, &id, &peer, &group, &read); err != nil {
+			return err
+		}
+		names[id] = directKey(account, peer)
+		if group != 0 {
+			names[id] = groupKey(group)
+		}
+		t.read[side{account, names[id]}] = read
+		return nil
+	})
+	return names, err
+}
+
+func (t *truth) readConversations(ctx context.Context, db *sql.DB, names map[string]string) error {
+	return each(ctx, db, "SELECT id, last_seq FROM conversation", func(row *sql.Rows) error {
+		var id string
+		s := &stored{seqs: make(map[uint64]int64)}
+		if err := row.Scan(&id, &s.last); err != nil {
+			return err
+		}
+		if names[id] == "" {
+			return fmt.Errorf("conversation %s is nobody's", id)
+		}
+		t.conversations[names[id]] = s
+		return nil
+	})
+}
+
+func (t *truth) readMessages(ctx context.Context, db *sql.DB, names map[string]string) error {
+	const query = "SELECT conversation, seq, sender, COALESCE(client_id, ''), body FROM message ORDER BY conversation, seq"
+	return each(ctx, db, query, func(row *sql.Rows) error {
+		var id, body string
+		var m storedMessage
+		if err := row.Scan(&id, &m.seq, &m.sender, &m.clientID, &body); err != nil {
+			return err
+		}
+		var content struct {
+			Body struct {
+				Text    string `json:"text"`
+				Event   string `json:"event"`
+				Account string `json:"account"`
+			} `json:"body"`
+		}
+		if err := json.Unmarshal([]byte(body), &content); err != nil {
+			return fmt.Errorf("message %d of %s: %w", m.seq, id, err)
+		}
+		m.text, m.event, m.account = content.Body.Text, content.Body.Event, content.Body.Account
+		m.hash = fingerprint(m.sender, m.text)
+		s := t.conversations[names[id]]
+		if s == nil {
+			return fmt.Errorf("message %d is of conversation %s, which isn't there", m.seq, id)
+		}
+		s.messages = append(s.messages, m)
+		if m.event == "" {
+			s.seqs[m.hash] = m.seq
+		}
+		return nil
+	})
+}
+
+func each(ctx context.Context, db *sql.DB, query string, do func(*sql.Rows) error) error {
+	rows, err := db.QueryContext(ctx, query)
+	if err != nil {
+		return err
+	}
+	defer rows.Close() //nolint:errcheck // Err has it
+	for rows.Next() && err == nil {
+		err = do(rows)
+	}
+	return errors.Join(err, rows.Err())
+}
+
+// membership is from where to where an account may read a conversation: after the one seq, up to the other, 0 for no end.
+type membership struct{ after, upTo int64 }
+
+// memberships of an account, in order. One to one there is one without end.
+func (s *stored) memberships(account string) (all []membership) {
+	inside := false
+	for _, m := range s.messages {
+		switch {
+		case m.account != account:
+		case m.event == "joined":
+			all, inside = append(all, membership{after: m.seq}), true
+		case m.event == "left" && inside:
+			all[len(all)-1].upTo, inside = m.seq, false
+		}
+	}
+	return all
+}

@@ -1,0 +1,227 @@
+package servers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	startWithin = 90 * time.Second // generous: other test processes may be starting theirs
+	stopWithin  = 30 * time.Second
+	pollEvery   = 5 * time.Millisecond
+	logShown    = 4 << 10 // bytes of a server's log in an error
+)
+
+// errDied says that a server ended while its start was awaited.
+var errDied = errors.New("the server ended at its start")
+
+// Server is one server: its folder survives stops, its process does not. Its methods may be called from any
+// goroutine; one waits for the other.
+type Server struct {
+	// Address is what Tim is configured with; it stays the same over restarts. For MariaDB it is the DSN (of
+	// go-sql-driver, without parameters) of an empty utf8mb4 database, through a unix socket; for Redis a URL,
+	// redis://127.0.0.1:port.
+	Address string
+
+	// TCPAddress is 127.0.0.1:port, for who wants to stand in between; it stays the same over restarts. At a
+	// MariaDB it admits root without a password.
+	TCPAddress string
+
+	home   *Home
+	kind   string // what it is, in messages and in the folder's name
+	folder string
+	port   int
+	argv   []string
+	env    []string // nil: this process's own
+
+	// install is what the first start does before all else; nil when there is nothing to do.
+	install func(ctx context.Context) error
+
+	// ready returns nil once the server answers; pid is its process.
+	ready func(ctx context.Context, pid int) error
+
+	mu      sync.Mutex
+	removed bool
+	cmd     *exec.Cmd // nil while it is down
+}
+
+func (s *Server) path(elem string) string { return filepath.Join(s.folder, elem) }
+
+// Start starts the server, again on the same address with the same data, and returns when it answers, or else
+// leaves it down. It is an error when the server runs, or ended by itself and was not stopped or killed since.
+// The constructors of Home return servers that are started.
+func (s *Server) Start() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cmd != nil {
+		return fmt.Errorf("%s runs already", s.kind)
+	}
+	if s.removed {
+		return fmt.Errorf("%s is removed", s.kind)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startWithin)
+	defer cancel()
+	if s.install != nil {
+		if err := s.install(ctx); err != nil {
+			return err
+		}
+		s.install = nil
+	}
+	if err := s.launch(); err != nil {
+		return err
+	}
+	if err := s.awaitReady(ctx); err != nil {
+		return errors.Join(fmt.Errorf("%s: %w\n%s", s.kind, err, s.logTail()), s.end(syscall.SIGKILL))
+	}
+	return nil
+}
+
+// launch starts the process. The caller holds mu.
+func (s *Server) launch() error {
+	log, err := os.OpenFile(s.path("log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("log of %s: %w", s.kind, err)
+	}
+	defer log.Close()                             //nolint:errcheck // the server writes through its own
+	cmd := exec.Command(s.argv[0], s.argv[1:]...) //nolint:noctx // it lives until end
+	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = s.env, s.folder, log, log
+	// A group of its own, so that Ctrl-C at the terminal doesn't take the server away from who uses it. The
+	// death signal follows the thread that started the child; Go ends a thread only when a goroutine that locked
+	// it returns, which no code here does.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start %s: %w", s.kind, err)
+	}
+	s.cmd = cmd
+	return nil
+}
+
+func (s *Server) awaitReady(ctx context.Context) error {
+	pid := s.cmd.Process.Pid
+	for {
+		err := s.ready(ctx, pid)
+		if err == nil {
+			return nil
+		}
+		if state, _ := processState(pid); state == 'Z' {
+			return errDied
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("not ready: %w", err)
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+// Kill ends the server as a power cut would (SIGKILL); it does nothing when the server is down.
+func (s *Server) Kill() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.end(syscall.SIGKILL)
+}
+
+// Remove kills the server and deletes its folder; it can't be started again.
+func (s *Server) Remove() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.removed = true
+	s.home.forget(s)
+	return errors.Join(s.end(syscall.SIGKILL), os.RemoveAll(s.folder))
+}
+
+// PID returns the id of the running process, 0 while it is down.
+func (s *Server) PID() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cmd == nil {
+		return 0
+	}
+	pid := s.cmd.Process.Pid
+	if state, err := processState(pid); err != nil || state == 'Z' { // it ended by itself
+		return 0
+	}
+	return pid
+}
+
+// Stop asks the server to end (SIGTERM) and returns when it has; it does nothing when the server is down.
+func (s *Server) Stop() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cmd == nil {
+		return nil
+	}
+	if err := s.cmd.Process.Signal(syscall.SIGCONT); err != nil { // a paused process hears nothing else
+		return fmt.Errorf("stop %s: %w", s.kind, err)
+	}
+	return s.end(syscall.SIGTERM)
+}
+
+// end signals the process and reaps it. The caller holds mu.
+func (s *Server) end(signal syscall.Signal) error {
+	if s.cmd == nil {
+		return nil
+	}
+	cmd := s.cmd
+	s.cmd = nil
+	if err := cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("end %s: %w", s.kind, err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait() // how it ended is not of interest
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-time.After(stopWithin):
+	}
+	err := cmd.Process.Kill()
+	<-ended
+	return errors.Join(fmt.Errorf("%s didn't end within %v of %v\n%s", s.kind, stopWithin, signal, s.logTail()), err)
+}
+
+// Pause makes the server fall silent (SIGSTOP): connections stay open and the kernel accepts new ones, nothing is
+// answered. It is an error when the server is down.
+func (s *Server) Pause() error { return s.signal(syscall.SIGSTOP, 'T') }
+
+// Resume ends a Pause (SIGCONT); the server then answers what it was asked meanwhile.
+func (s *Server) Resume() error { return s.signal(syscall.SIGCONT, 'S', 'R', 'D') }
+
+// signal sends a signal and waits until the process is in one of the states.
+func (s *Server) signal(signal syscall.Signal, states ...byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cmd == nil {
+		return fmt.Errorf("%s is down", s.kind)
+	}
+	if err := s.cmd.Process.Signal(signal); err != nil {
+		return fmt.Errorf("signal %s: %w", s.kind, err)
+	}
+	for deadline := time.Now().Add(stopWithin); ; time.Sleep(pollEvery) {
+		state, err := processState(s.cmd.Process.Pid)
+		if err == nil && slices.Contains(states, state) {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s is in state %q after %v", s.kind, state, signal)
+		}
+	}
+}
+
+func (s *Server) logTail() string {
+	log, err := os.ReadFile(s.path("log"))
+	if err != nil {
+		return err.Error()
+	}
+	return string(log[max(0, len(log)-logShown):])
+}
