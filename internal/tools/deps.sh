@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what this machine lacks, and says nothing when there is nothing to do. Made for Debian 12.
 #
-#   deps.sh servers   what `make test` needs: MariaDB, Redis, MinIO, a C compiler for Go's race detector
+#   deps.sh servers   what `make test` needs: MariaDB, Redis, MinIO, nginx, HAProxy, systemd's tool that checks units, a C
+#                     compiler for Go's race detector
 #   deps.sh node      what `make verify` needs besides: Node and npm
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -23,17 +24,21 @@ die() {
 	exit 1
 }
 
+as_root() {
+	if [ "$(id -u)" -eq 0 ]; then
+		"$@"
+	else
+		have sudo || die "root or sudo is needed for: $*"
+		sudo "$@"
+	fi
+}
+
 install_packages() {
 	(($# > 0)) || return 0
 	have apt-get || die "no apt-get here; install these yourself: $*"
-	local as_root=()
-	if [ "$(id -u)" -ne 0 ]; then
-		have sudo || die "root or sudo is needed to install: $*"
-		as_root=(sudo)
-	fi
 	echo "deps: installing $*"
-	"${as_root[@]}" apt-get update -qq
-	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >/dev/null
+	as_root apt-get update -qq
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >/dev/null
 }
 
 install_servers() {
@@ -41,7 +46,15 @@ install_servers() {
 	have mariadbd && have mariadb-install-db || missing+=(mariadb-server)
 	have redis-server || missing+=(redis-server)
 	have gcc && [ -e /usr/include/stdlib.h ] || missing+=(gcc libc6-dev)
-	install_packages "${missing[@]}"
+	have systemd-analyze || missing+=(systemd)
+	local proxies=()
+	have nginx || proxies+=(nginx)
+	have haproxy || proxies+=(haproxy)
+	install_packages "${missing[@]}" "${proxies[@]}"
+	# Debian starts them at once, on ports that may be wanted; the tests start their own.
+	if ((${#proxies[@]} > 0)) && [ -d /run/systemd/system ]; then
+		as_root systemctl disable --quiet --now "${proxies[@]}"
+	fi
 
 	have minio && return
 	local bin

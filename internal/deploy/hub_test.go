@@ -1,0 +1,72 @@
+package deploy_test
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"tim/internal/apptest"
+	"tim/internal/auth"
+	"tim/internal/chat"
+	"tim/internal/cluster"
+	"tim/internal/realtime"
+	"tim/internal/store"
+)
+
+// hub is the sockets alone, with a heartbeat of their own, which no setting offers.
+type hub struct {
+	address string
+	token   string // of the account a
+}
+
+func startHub(t *testing.T, heartbeat time.Duration) hub {
+	t.Helper()
+	ctx := t.Context()
+	log := slog.New(slog.DiscardHandler)
+	db, err := store.OpenSQLite(ctx, filepath.Join(t.TempDir(), "tim.db"))
+	must(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	_, err = db.Migrate(ctx)
+	must(t, err)
+	bus := cluster.NewMemory(cluster.Options{})
+	t.Cleanup(func() { _ = bus.Close() })
+	sockets, err := realtime.New(realtime.Options{
+		Bus: bus, Presence: bus, Zone: time.UTC, AllowOrigin: func(*http.Request) bool { return true }, FrameLimit: 1 << 16,
+		RosterLimit: 200, Timing: realtime.Timing{Heartbeat: heartbeat}, Log: log, Metrics: prometheus.NewRegistry(),
+	})
+	must(t, err)
+	passwords, err := auth.NewPasswords(4)
+	must(t, err)
+	sessions := auth.New(auth.Options{DB: db, Passwords: passwords, Key: make([]byte, auth.MinKeyBytes), Ended: sockets.SessionEnded, Log: log})
+	service := chat.New(chat.Options{DB: db, HashPassword: passwords.Hash, Notify: sockets.Notify, Online: sockets.Online, Lanes: 1})
+	t.Cleanup(service.Close)
+	e := echo.New()
+	must(t, sockets.Serve(ctx, e, service, sessions))
+	e.GET("/readyz", func(c echo.Context) error { return c.NoContent(http.StatusOK) })
+	server := httptest.NewServer(e)
+	t.Cleanup(server.Close)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		sockets.Close(ctx)
+	})
+	_, err = service.Register(ctx, chat.Registration{Account: "a", Password: apptest.Password, Username: "A"})
+	must(t, err)
+	token, err := sessions.Login(ctx, "a", apptest.Password, "127.0.0.1", "test")
+	must(t, err)
+	return hub{server.Listener.Addr().String(), token}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
