@@ -477,7 +477,7 @@ type CustomBody struct {
 // CustomBodyKind defines model for CustomBody.Kind.
 type CustomBodyKind string
 
-// DisplayName The name others see; need not be unique.
+// DisplayName The name others see; NFC-normalised, need not be unique.
 //
 // Example: Alice
 type DisplayName = string
@@ -662,7 +662,7 @@ type Message struct {
 	// ReplyTo A message's number in its conversation; 1, 2, 3 … without gaps.
 	ReplyTo *Seq `json:"replyTo,omitempty"`
 
-	// Sender An account.
+	// Sender An account; empty for a notice of what an operator of the server did.
 	Sender string `json:"sender"`
 
 	// Seq A message's number in its conversation; 1, 2, 3 … without gaps.
@@ -689,7 +689,7 @@ type NoticeBody struct {
 	// Account Whom it was done to.
 	Account *string `json:"account,omitempty"`
 
-	// Actor The account who did it.
+	// Actor The account who did it; empty for an operator of the server.
 	Actor string          `json:"actor"`
 	Event NoticeBodyEvent `json:"event"`
 	Kind  NoticeBodyKind  `json:"kind"`
@@ -727,7 +727,7 @@ type ProfileChanges struct {
 	Age *int32             `json:"age,omitempty"`
 	Sex *ProfileChangesSex `json:"sex,omitempty"`
 
-	// Username The name others see; need not be unique.
+	// Username The name others see; NFC-normalised, need not be unique.
 	//
 	// Example: Alice
 	Username *DisplayName `json:"username,omitempty"`
@@ -772,7 +772,7 @@ type Registration struct {
 	// Sex Example: female
 	Sex nullable.Nullable[RegistrationSex] `json:"sex,omitempty"`
 
-	// Username The name others see; need not be unique.
+	// Username The name others see; NFC-normalised, need not be unique.
 	//
 	// Example: Alice
 	Username DisplayName `json:"username"`
@@ -927,6 +927,9 @@ type NotFound = Failure
 
 // RangeNotSatisfiable defines model for RangeNotSatisfiable.
 type RangeNotSatisfiable = Failure
+
+// RateLimited defines model for RateLimited.
+type RateLimited = Failure
 
 // TooLarge defines model for TooLarge.
 type TooLarge = Failure
@@ -2876,6 +2879,15 @@ type PreconditionFailedResponse struct {
 }
 
 type RangeNotSatisfiableJSONResponse Failure
+
+type RateLimitedResponseHeaders struct {
+	RetryAfter *int
+}
+type RateLimitedJSONResponse struct {
+	Body Failure
+
+	Headers RateLimitedResponseHeaders
+}
 
 type TooLargeJSONResponse Failure
 
@@ -5690,6 +5702,23 @@ func (response SendMessage422JSONResponse) VisitSendMessageResponse(w http.Respo
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendMessage429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response SendMessage429JSONResponse) VisitSendMessageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -9227,175 +9256,176 @@ func (sh *strictHandler) UploadMp4(ctx echo.Context) error {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H17cxxFnuBXyajbCB5Xkrpbko2l2LiVbYTN2MZryeG7sbVSdlV2d6LqzHJltlqNQxEDcwMs4IGNg7mB",
-	"YXeYG2C4ixk87E0M7AC73+XCLYu/5itc5C+zXt1V1Q91yxKIP7C6uyofv8zf+3XPcnjT54wwKayle1aD",
-	"YJcE8OcNIoPOzEpNkkB9dIlwAupLypm1ZK0RhzNXIMlRG1M5a9mWcBqkidWjTcpos9W0lsq2JTs+sZYs",
-	"yiSpk8Da27OtddqcuUGwUAP1jrveICiA3xCvIYxqmHqtgCDZwBJRgTATbRIQF2GBJNntmfhvAlKzlqz/",
-	"NBdvak7/KubMjHtqBQERPmeCwD7PY/cGudsiQqpPDmeSMPgT+75HHaxWNveiWS3ZxU3fI/pJl1hLi6WS",
-	"bblYwvw1SjzXWrKeC3jLv3zRsi0/4FWPNK0lq9kSElUJwgwZYKBawJuorGBYKS+cXXhm/szCWWvPtppE",
-	"CFxXYOu+/cr+e3/c//AfDx48+Os3H5hx0bBjqZ1qOFuU7WCPups+DnCTqDPdGxZyq/oMNOjSx3UVezUe",
-	"NImLnl974ZqNeIAwalIhKKurD83o92jeWTXxBc5qHnXGh3gMov0/v77/8oP9j147ePBq98t/ffTuZw//",
-	"8vPuz/788OtfdF/9Wffzf0tCwfEoYXKTupsBaQniTgQI6s7qgRF1URsLpIZGNQUMxmWDBMgsF/Z+kbeZ",
-	"x7GrRiRuDwTUnZ7zPUzTe7cefvXmwbffdj/+4uBPn6SuvMEvIQPK6lmru8ZlQ52G5Mg1MyukSSB6Gh+z",
-	"gGAenks8CTOt8qBKXZewSZzj//xo/59/uv8/7j/89kN9fAd/+rT79pfJ42NcbnZ4K9jEjsNbTE7s+Mx4",
-	"isII3iRV7nYQ8QQR5kp7lG2rHxmXSNA6Iy6qdpBsqOdJsGNu9WUmScCwNwlofHi/+8Zvuu9/1n31Z9/9",
-	"9LPv3n3/4MGDND6buSYBghVUwy1PKpIrG8RsaRn+DjRpVDebMrSlbwB8NXPZ3UI1qrgAlepH9bjH6wCK",
-	"a1yu8hZzJwGKn3/Sffu3D7+63/3DL7sffpYEQottM95mmwFvSTKpyxAQfdJItJwGAuQJt3SVu7RGNdLm",
-	"0YAnBHK431FjOK0gIEzC29dxICn2QuQvgEuNBw6ZcRMPxrtSxBRLa8mqUoaDjmX34b9tNVuepD4O5Fy1",
-	"I0mAWV3zuVFGybghasTwgtSoR3qIyAW9mZkbar70dH2DK3AEIEBQNXxMCHvnjB4JJw5vo8uJRsYG91yA",
-	"L8x7jcs1LKmoUVwNb9Sh7t7Bgy/3v3jl4K2fdn/1J0Wg3ns9ef0AtpuKKInErJOiSTA68igRiLekoC5J",
-	"wF6JUZxfwUF9ctvU7PLgP17rfvy75DYVNdyUnG96MN2k9gdElgrEd0iAqBTIo00qw61dxaxjCI2YwA67",
-	"f/zngwfv7f/+N/vv/RF2+MFfv3nr4MGXjz67333n591X7x88eC+5Z7XdJmadTSwlafpSTGbbnCM1Koi1",
-	"Sog1gy8jQQhKCNw9yNUjihex6OSjsIKbDLdkgwf0JTIWNV4olZOAfPTuZ/uvf3nw+ccHD17W4oi6PL/+",
-	"5ODB/3r0/tfdb9/LEjol3yZsIhC8xhEMBnyZs1gxiCRNWwledfUv2fWpUhV4gAKyw7eJphQ3Gd7B1JsQ",
-	"hdCMev+DVxSDevvBo3c/K75YrcTsk2HdLvEJcwlzAJtwG3cAODEjByRjgGJt3FHEZBnJoINwHVM20Zvm",
-	"B9xRkDkMaHt1KQXmYfSokpJwy4ulHgUKaNrDr+4/+v2n3XdeP/j05f0vXvnrNx/gOkEDR8q4yYpoTeTc",
-	"bhHPm0noTvoiw6HByyggtZYgwlxZ0fJ9HkjiXiUuxevAUQ99dx9+dX//3Qf7b7386IP/rgH16Iuvu//y",
-	"Zvq+RlNvNtXcm8DOJ80EFC8HMFQ7cFFDcULtVIPAH0NneuPhNx+NozOplbVgQkOpl9UCQY1S6p2QPCCT",
-	"06L01m7AeQ9DokcFvD0lCKnbmyK96Ek10VNGZ4o0fvXMk4TtEI/75KkpgjK6lDDKitER++VKFup7TwjE",
-	"cJMso2urF2aYkoo9KhTrUFPhQGt56joqSVqoVcawwx51FGVq4t0rhNVlw1oqA3pRFn22LV+x+EDN+g+3",
-	"/+HOnd1SaebOnd3y6p07u2dX1Z/nVjf+89/0S+C2tbKDJQ703VB78APuk0BSLcwrKXAoUd62WkIpik2S",
-	"o7RgzyPBEyJSgXmAXCp8D3cMbJq4g4TEzA11vLstEnQQZUISbUvoBUG/TqLkdsWLraXbeukb0VO8+iJx",
-	"QJO/gAP3vKKvGZqA2oS+VvWAt3wbKf2h2VSMz02dyz1rmyq103Jw4CpwKJkVLoEaAqTZKiwpDU/90j2L",
-	"sFZTLRLe3siAZjxeEfKt66d6tw6zRGNkwgB0yMsXsw9LqP2qw+JtpjRyMJEaem6jFqN3WwThJmd1JBtc",
-	"EKWYq3fATquOzuFshwQC6En6Oi/WKs45nD7MMwtF1/nOnd1KWV3hs8/mXOELidn6r7DT8+sw8LQtDwuZ",
-	"B5y7oZrISFtpiZHVzY7xhDJ5ZsGyYxt1qd9GneCRxcu6ah5T14mQ4AbBGWrsC0pK5UpYtWFxYBF8QpHN",
-	"YHuMpemJHEJ3yPQnC/J2ZO7g2MMWrP9wQ7dY9pov8bZWvczRCoQDAmKHen4Z0EQxJfVJoLYSxhzcJKhK",
-	"ajwY/Qr1IH7qrptLnACDAXS0+kzKkBhCFGMTfEElaYpBFziFoXvRrDgIMIi5jOxmYNsWVkL/Fli4Nbrt",
-	"SuTjOllGHqlJpWEohQPsgViAj6aYJaQXP3D3FzkjWRBwByLsWstRCsoF9eherGsMCyLRQxsG7coFAcE8",
-	"b6bL3F1AXMIkxV7GyeJYjila50psEvexEG0euGlhr1yZX1g8k6bwi5OTWHo2H646sZrMnbeE5M1srn+r",
-	"gSVR+itWehmTiDAXNfE2EYrOa6djgu+HhykkdbaB1bfxDhxzKBHAXFYf7w9fxK42NmLveuJ3GbRIxsL7",
-	"BAY9+MYguBgRIPcqXNSy17VcgU0JZZqsCyQIWUaMEBcIWZUYESDN2VemLKhODBvHRawsMIbaz1jrMi+P",
-	"QiWuG/tEehvp01vlAfIJ9z2yjC40KCOCgKr0LKt7VDRQm8qG9rBcwazewnWyNZsF8KBQNerzdw8gSma0",
-	"AiBeMCAzV32hVLYXS6WNLO67Sj2SJ8IruV9bOcBFCoqN0rCAwS6jLfX7ltIVwQgCeiFc9h4015qPVSlV",
-	"zsyUyjPz5aXy/FJpYam0OPPj3fmdvz/X/FHFvxI8s87OLzi33LNqj4YA0GYorKXxvxVEQmh60U0xhgQS",
-	"qmYJfKssLvbiW9+pNgitNzKY7XW6S7y+dcxXBq6jl0Lp3dsWbrmUW7a1Q12i/u3Rx+IVZSuNt8BOxUFx",
-	"VPpFu0EYOAAFEniH9CqEsPW+oQV9KWPo86GWPSLE29RVU00IctkEO1drVVf+0Fr6sCryakBEYx2s6X2T",
-	"aXO3yLrFSFDmEFQ+d7aUCd5+kMpwjuKF6sfsaO6sNUPQSv9ywxiZAWQsfCwcKGSMfVeKt1lWoFJs7FlG",
-	"pOnLjo7L0GYEILlaWiWDpdQ4qideSThv7sYnLqseDoo5W8pa/hTk3MRqI4pezkJPvKvRM45lsgujynou",
-	"Ryz8OB5tVkkgesXeyYk/MPHkVZKh1DeNWhl62xTO7hJVPLnTv8mhLDJJDe8JMTEDzfCabsJUkwZWD0CM",
-	"ah6NXwCKI1VDQ/BP53CvcO1jCGW3fnOqZ54A64WksqV2OV+ercyXFmzL46xuvitXyrMLZ+fP2pakEnBw",
-	"rYFZvYGpNdDqGk2SJY7E0yYYqstbVY8kSca5UuLuzJyLbw9rKUoAI8WrLRyq/ExqLPjYN5jZ5b1BQk+2",
-	"WBFtKrmq7BOqUzbxG5fh9hIkANOhtt8Ag1f4GSEZZp0XatbS7eL5bgqAzgCrrg4L2NgDmF/WM1QA5PGH",
-	"IyBtANs1IkS2nTogWGbZKseRq0xIWBbsqQjDm7QFNCGQVDn3CAYLnUt2lDqfeXYK6DMrdcIkMr5kT+0s",
-	"U4mkbqYUFbogC3Zqh86EBm8FQ22752AoGED0PuwIvGbuGERZJ3UVB9sZJrLQ5HsIM/RhrLu9dtzclR8p",
-	"x9Cwmg7GXCUsMjTnRtOKOKbBDImw6wZECK3lDcW3E2bNmEYkvYwRYbgabzMN36phakOIB+dNeMd4vqlm",
-	"AirFk7HImhwQ3+us84HnT+6C3gwOwCItJxPZBbk75ASSZuv8WsePPfY2Gp36FftE1BqjDZqF2Prssm9g",
-	"fGDZNorIM4oE7ggbVTtIMV21VJeqp5uUYckDzbt9X8FK8Tcwj+RZBkP7lq09xHk+g9CTbYd24bwHY/N3",
-	"aDgaOLG24wx+LhKmch5NyXy2xbgExpL98DX41TwqwSuUgw1kV5rHtIFp0EJjodAYvbVopDR6RoaQNKIJ",
-	"B0kbiRmLH0wBZtDD0VEPfDA+6kGPJoANwtE10s4NZoGUnzMLyCNKgRUIMxe5tE4lOEkw6yD9NPywtYlm",
-	"0Qz6uy3bhBIHQuGJfldHftSphAgdtIU9b8tG7QZ1GjHdRmSHBB1jLikMhukPHmBcJoV97HnWxl5vTIF/",
-	"78qe+v+1vY3Ep6vmu83Zv5vZeDpTD08ALZseNLDvE0ZcBbAojKQdUCkJBAByiPRpaD1Lp3eQKLsjZYKO",
-	"PHIQTGJb2AEyEkGB7ICIZ73IKQOpwOhQBsX61CCcd7i3GrwZ0l0Xol15Jn03Cyjgxajd4MilrnGb9Y1g",
-	"lhyfTrR2j9RkZOYC0im4p4SdLB2tV6EzOx7WK6ZXEe4ni+xfT7g205s9g5wGDrADWCA5OlvRUVsKDW6u",
-	"r848k76xWd7Qs5XUlT1zGLNQuNALjTAhIn3mjLSTeyn0LYXPKZroucnXDuHKHcaJm5zNTi0582zCGN3+",
-	"a6xoSDKBJMoqEibO1bWBQLUbnVnL7rOiQyTwvayUFB1hGAU8+1g2dFSUEhyeEAjezbzxfrzaQcZ4NX38",
-	"Qs7WFffWh53lw6+TXiUjbegsL5YGaSuC7CZRq4nBWFEj8MfGgMC/ovuVdDnv7WXs7gbBLmVEiHzdxayq",
-	"Uirl+gaL3ewZumj6uJ/FTiMR626jLb69pc69HaYGN6kQiaMexpI9aWdqrsKUl+98q9FBOEIHRecNPiwj",
-	"IXHVIzZqYhdibZEf8HqAtU8yYqKavG9KrB0xPbk6dn/Ga+iscTc9yrYTH0NfjrrIqSFqASXM3aRiUxCv",
-	"ZtkW8M5NdbWieaN0RDsdKh9/NLP15yHbPWkiCitMQPEmhDwnv9BuY4C5bHAXkq+w5/E27MxkHkcDMb6J",
-	"IYxWy7ebeLNJwG6nP+qNCfOJsk3YmPkoG2QzZHp9eae2xQNap6xn/uyEMPW9JJuQ3gSPCW1q2oToVXVh",
-	"+5KN7FSeiB0lOsbzh9+A0hB/DHeQzoy0U2H8+oDVDbXzwvttq+XXA+ySzei621Y74Ky+6SRilbKozg1S",
-	"p0IGOUGfQwYzJSReJd7U016dSskehZSylmeyfVKxPMmYyjE4cSE5ttWcG0l5I/whbzWHJ9sDoq8SA2cR",
-	"qDXC3EJl2mS4QzQ4Ye6pPj1Anz5Vkg+pJG+YW5kozjG6XS+61nshK7w8EMujGPwjMelJPmYygeRWYk8F",
-	"prI1o9pNIvz+5FgSYf48cBypIR7gPx07/Jo+jl7FyLz5hEDaT4moTv9MAmoZlW1UsdE8+n8/+TQKhKlj",
-	"f0AEVmb0hXGePaYwiJT/7miiIZLLTak/marPepQ0lK381LAniJ1V/iA6LhtiIV2doapVaKxzgQR1yTIi",
-	"FArNyITJh/s+F1SSUDkG2bDHlJVMigIZKrmsMhx7zzfpo62HwV1DxnDp+YZ0+WTpohEny4xSAKYb8d4G",
-	"8Tw+OOoAns7M9TLZD0PZrnpGSaw4O1wvirDrPfXnb63b6NJaZfHMMpIcVSHtKyqwojMf0Ra8vjU4aE1P",
-	"k7uuIyWEiejF6WDlTZHpHNPZg1gkwuYRmLkhuwDCrjEKBeV++1NCZ+m3vOYYdvppAM12M/c/yJlHGVmT",
-	"WLZElr2/3dCB1DGiN7CAGkU7BDlKWBfc2SYyYSYo2eUNe5hFGqWmx/uPPaAhWoXR8ZOhhxeMEw0SkGUU",
-	"8LbxOSDuuUgdUhULAnlWYEZ3wVQDMJcN0jG1W0bUiIqvCk3pOXZCD1I7s00xgRSE8+7RkWKGCZeZFk48",
-	"Jr4c7mrq/BhurtMKqOysqbkLKex6gygaq4MTtq6/sLaO5tZpE1YLksSWqTKogxQYMBKsvdL6FkZhz+HG",
-	"fPoj0tFp8pTVeKZ/nvuEafSsYmcbEeYuRWhkI2OKsjWTVl9QjwhtFIeXoErOLVJd07h9h91hTz+tthIm",
-	"1s8+/bSuoGAWD3i3dU+B0I5zhBUAbVNhcW9rFm2p3yHrolIqoSeFPu2nbLSoPprqi08p7F8ole+wJxmX",
-	"CLdkQ6k7DpbEfUqXCbu0vn4dCcAoJInn6SwOPyAOFQTxlnR4k+jtbOnZYVJt44Sv+82cd9iWWTc8a1Jm",
-	"lpP20r6MmSVE2BaqEynCtBoDqpV40ZQzBawrvK6Yat4lsMHMEQfB5TDgO2zF/K7or1DUr8FbwTLI28bQ",
-	"hyAFWy/2uWfTM/GW3DJL1Ecr1NrUwUaHrV73OVXkVp2pvllVAvn4t7HoMAf7dLaDm97Gk3Opz0+Bn5cG",
-	"qBbgJhGIsjvsNvbpnP4cvZP+5qnZOxDmSR3CBGCpufZXL68r8hp4CiWk9MXS3Jy61oK3AofM8qA+Z16a",
-	"a1KZCI601mnTsi0lzBouNluahUot6nXsU2vJmp8tzc6DwUo2AH3nQL7UYrOiWnBwSnu3LjMXqHmqjOd8",
-	"qZKN6y53WkqNh/fBUSDRnMsd0VN14kpk3ykuXpYgNtbS7Q3bEq1mEwcdqO8EVyQ1I+T714UiZ9qZbG2o",
-	"IdK3DWgzF9nFKowtN2L3ClswAmtsJLXAzYiLo3p0m9hwY8mufkH9TZtkFq2mS0/Bi8Y0jXwSpGaBz9r1",
-	"r4CVPoV48ZpoExEJ5sPVpdHClWfCGXew1+rxrof+9Ng8G7ptFQSVzpL9nvbKZ701dNmaZEbuXpotKSGl",
-	"t4ZspVQapx5PJS54dDtr48AkKyUtPJZ7RcOSkddi23IsKJmszz07YoMW6TzfqD7n0Bfo85dvvnS5fI0+",
-	"f26WzJdmnYrHqs3Vkvtfn/esvY1UtS8o6bX/+jvdN349fM2fOFY5o3LMRQge2bOtBQ2zrIEi2M4livPC",
-	"K+WJlTDrvnN///VfdB+8+uijl/vLa/b7OiZR8ehmDybzoAeNNWDK84MBE1X/gxcWB7+QWUNKvVypDPNy",
-	"srQXvHVuqDWmyvjt2dbiMId+OVHbdLE0P8zyEkXVCuizZvkJihwKYP00mbdkgv/0cxUjE/TELwDT12wc",
-	"CKvjcfhN8X4layABZS+Rkgl2SNBBjLskl7SqNUyQ0MQY8N1PftJ97S+jovUQGF0e6qzieoRHdyOiO/As",
-	"CHU0Es4G3wbt0dSWhWwmnQy0gvx8KnpKSmlBPq+qVP/pR3NOm7dGLKafXQ7BXoZgw3qCctEE/cOfhyJN",
-	"e8PXdk/4nI+EXU+JWycLS/7fz7qvvjUqjkaWi4lz3nOTKJb5h491Ue/ul//aX805Hcsy6dLeZJcKKU4M",
-	"g328jPICJOUoZTa2oBVQSey6q2DAyGWZ57lsIJcGxAE3qdLBOHPIMgqIT7CkrI6oRI6OnwsrBPaTxpVo",
-	"IkVPTASRAOm5oLRdQuTKDlsGIw+UtYttPAqTVqLNp+nJsFcz4ckoYhlg5dcWoPT6NAXNWp2GwuTWtzEV",
-	"OWP/y6+7b3zU/eTb7ttvTkHaGFd/GE1AWRgGseJOCPDGwiSIJQDPKCtQovOv37y1/+tPHn34pinCDKR0",
-	"/5cPuu98uv+H3z76zedZtfEn2SrhmimKHyFTTN4OX4r24Kff6i0fvPZ/ul9+8fCrv+iLk9xUTyjiZPYU",
-	"1qDVpjJFLEJcfAzi6VW8TZBs89jFEkcphhQ4/CZFgK/qyMZ8Q5IZKAzBhthGO8xzgE+z6Mao1PhqGE95",
-	"8qlxv3u8nL2WuA7IeOtIFOPIWocOUR2WEegDOBmMQLGAf/rlD48RFL8RtUp5DNRmxXUhT9IgcUhgtBMq",
-	"QV80KUhmnmQTmWeh1mxYdzRUsUVIcxJon6YkF9Ljj6n09uXVWGcWF+YrZasnbyayBw97BXuSeaasYSa4",
-	"4n98vv/uv51chDk1ZE4MU/XVQxzq4yaCugu0Ml1ZIS6/lWu6ggc51GmHvFElC4DBSieIxgypB2kT409d",
-	"ANCTTVkMWNHWO4gMYNwQMV0prIF76r8nKkvlCgmmRNghxAQT3b8xBQNWVIyrnO6Y8fqvul+PbBuOa52d",
-	"VE49CfuWhl3UTyFSW/oSpiZl3AqNzTDqY9FXQksRCjOPcmUIl3hEknHtRNgToHw6hEB9bl2fqIPaBMp4",
-	"h1rSLFrXWhwjM5LPcEYy/DH9pOxicm3fB2VGgyNu6/D9sit1X//ou/c/PrUrjUmkFPCOvV3pcfgFcUhG",
-	"GtQvtLeEVRAGCFfnU8aVyznOYSVzhYS8FhASN+bqIVKpSU9NLmOZXKZDkA5+99v993776N8/Pnj5jVP7",
-	"xvGxb4QoM4x8Qpj7ghL4w1ymAivHDgk6begUW21JCH/vx9Zne4c7YQi7cbIiT44rijwWNuZ5PQa4YkMB",
-	"YW6y+mXmnVfMqzfmqSDkadSIp2fjJZx0xgbVbmydqFcnMsT/9Ppu3PJr3vln7vKZmcbaheerjiyvVlZy",
-	"FhxHKuUvNlEJaL5SVAhoZebHeOal0sy5zZnsEkCniH9yEX+4oLYaZS6kBeWq4fArakMPuZzGgKhK6pSZ",
-	"tAYl5W6TTpg/l8bt1Wi6Aah9ibfTCaw6bzVj1l51NgdxzJLGxvKeEhuZ3jouwqpWzdmcZUB4faq/pkug",
-	"4f7AUialUnHm9RQMg7cLQvioCyWZ04Ft5QFhfKmAcr49WiybODYU4KjxWWENJK4OYN51Ivtaw2Xi9Aq0",
-	"aAvvqo0IdkzPIVBAUxX5bWi/p6tJ6p50KMdz91zv9FNn33h6rHuLkV25FXorAVxx/7/MtdR0jG4GZlvp",
-	"2oKKKeex4aczK/FNgdoAPSnotvEYyE1f58Lb/aVJ0kUKdL+JciqNNCwFU1wGoHjcsLZydPmg1kk5rGRS",
-	"PnvmbKWyeKak/ks1/Cz1NuUshY0zy8ka4+W4OWVJ17wfiyr2d0I8lY+GoadXqJDGfer0EKyQusZNP5LU",
-	"ddVY//LpahWS74IAd2yEdfwD1MOrYSdOBoQsfZpNQVejEK8TQzsPSQmmIWXEWzhEdnpOq/MwPbvaSQc/",
-	"nqJXEr2GCVWsEwnWWB24Nry4koA8WuWBiUoQmfiUmuAkCyTHKS5R8d1YNZuCiATSSXHN4uMiKS0+bsVs",
-	"uJyj8hA5R98T9ex76LwAkmocF0+IkOAVuTBC2joSVdUl4vLp6MmnoEC5DHWbDOUqjdxT9AdDo+KwslRT",
-	"xmS8nGnVaa7E+BQo0XrxVAcaUQeqh6hdREwSPR9zEuHBQKzwBGzPd6NC/IBynBFhcEz9jZ6UUK/ItXX8",
-	"FjM1C6lAdbpD2FPLiDLEA5cEs2jF0DskCBG6xruDm+FkVCLdoCKTbIXLPsl06wXo9qHAZmcWdZxFz4YV",
-	"H6lQUDd4N26g1wRF1d6VpaaatQYJrxNKotGqvLkvJuH/7vCkfsR+cLlsJ1qIwYNBK9GPTXoph+Q0i8fQ",
-	"bNhrBtQYfuSGwPENeckusqcS9HSSKUPkg5YwPWWii61+pqNLYQ0YXz8TNtrKzW56Lh5uAEu6BQzVjDss",
-	"KcfHMuanv07GJMx8h1FWjxGmHfe0QHA8DvQ7JiPlMpFECTE+CXQbWi3HKDkQYoeAO0KCUSbCHF3Y3HFG",
-	"n9uJ9sMpvpPoJKzXGvYFVt97c8/MLs6WLI1j+bFGutlvDz8bF8NSJeBP1bER1bHhAvWUzjMg5Hy0DP7n",
-	"owFPw8mPUTh5942Puj/75IcaTn7Y/JYE8PoLO6YbZU0yecXcvsdARxQWDxPh7hE8MGXlVtj5X2cBwyvC",
-	"sG7PJVE6MKKsQQIqdcZdSA6eiGOBQdukxtBUmHx3JV7WKRU6RlRIh+yeUqGxqFASeP1UKNVvcOJECKyw",
-	"UKk9yt1/HNKNQuthyFITB9s6kiqPKN30ddNmQe7OoqsQmciZ14GMAjV+u5+oXA0HPekk5dQQPLYhWJ0/",
-	"asHdgSUY7ExBZj4v5eJu4WGOZpOdhl1FRxLOJyMM58c2jwBOnVoip1nWLdhOOCUEtO8qNkJqshie7cRJ",
-	"oxn4lDz+gMmjvgPfcxJZPiWRJ5VERjSqgEwGpMl3yKDql+lKDHGZxV6FlfTpq6Nmst5IrudUnz2ti1mk",
-	"Yj/63dffvf/xaV3M40aLNBIPVRozIIy04x6f2dQnjP0AIxr4wMiuTwMidPe0sE+YbiHG2SwKvSmIMBfN",
-	"l5CLO3EsC6GBdp+1RCYBihY0BZ5q1h26jc5VjDtqxC5D43LhuGnpiW9E8hyRUHCIiAaKGgrm+34EYe7V",
-	"OOMtr1uY6QDWNn22adhmWzM9gZsk7ORP3bD4M3yro17CLnf6wUTAhCmQrX+IskRrPABmuARN+WTQ0a33",
-	"dO+7u3mFjNYSWzlEqdchY32iru/WYq3inMNW2HM9GfUzgpsz7kh/RJ1GBkUrFWUpJtwib//Tdz95eVQm",
-	"EzVL/4EwGlMHsviFC5zVPKrbq572EumnbApHgHeGKF4gvssAM1EjwQiV1Gxt8cgrS7ueGvFUAj+VwAsr",
-	"t337+4PP//dp5bbjJoFf0l1OtTaeitfsk8BbvoslSQRs5nm2MchDHqlJxFsSCQlCtdByUkYfttS4hxBU",
-	"opDH3uw7dGV2hCL0eiG6ELh43G3OymOnHJpNH7bK/fGK6DyVAgZUrI+wKEfF6elBndv7eeX65VV47L+p",
-	"p0a68OG4fc2dozbymbn/YQGH2cKOaaBd6asZWhK1YdH03s5rA632bZpgD9z4C/q5Y7dzKqJHbVQlgrra",
-	"1mG6jkM5/YDUSKAENypzQZFsXZ4PB/PUcTx/bUnO3d8OljiYu2du/l5u2PQVyrZ1MUVoil/toK25BsGu",
-	"T51W4G1lNGKCkftl3RwJ1seyMVr8c2+Wfrq84MCE/DWwnAskKHMIKp87W0pLs5HSmi1JhjankbxNgxOj",
-	"Ll1duTCzdmmlsngG8Z2e1ucwZ8dGVSzImYVW4PV0f0has3L8Y7TOsGwFZFjInlkYBNjBIjBt4jqZqzb9",
-	"9EWPoFOlDMMi+87MvPqiT+rjvuuzkV/NxDifOgpuwMErpTMnfIu21Wx5kvo4kHPVjiSBlt8OC6gVpEaM",
-	"0tkTIJsfUra/yl1ao6EGMYagNH1rTHkIQed6ANSFKrisYuqFEtmZwa/eUEdxjcs1LKmo0ePRe3WFIc0p",
-	"FOFXRIS4yKNsO1lVh3qREcXljshllhfVjwOJhiS7cq4hc7jjAFyFaIGi/ay1cb1OAnTzch5jVFuYu4eF",
-	"ICmm2L+VFfVIEZsTeq6ZFp11hMjhd2aQSXG7Ee0SeAdrGBYDO5fg9D8Ix6e2O8xzw86fXQYLshLHJRcj",
-	"IX8RgqAw63KYq9VmHseu08DSp05+XRSGsJTYaWghVsiA4CZxZxGQCPTkjdUL6Fy5XEJCd6ZB5YWnTE93",
-	"Q3qwh4yBQItuDc54K8hsNmPWdKGB5XXqDGOi1D4cqIAblZhr+WoQhEOXD+0xWlZKlTMzpfLMfHmpPL9U",
-	"WlgqLc78eHd+5+/PNX9U8a8Ez6yz8wvOLfdsnmVTQZkN6mB1OGyo8cAhM+EhTUR4CDNnlcBs6outOA7x",
-	"5cyNDMbbjyUX9EpnLlIBEWTG6ZKeKHlXogLIiUOCq7E1+6JfB2m9AM1iEWcAl8OBpNgL786R8vlppbiG",
-	"m0ly7ePL8PtXOxTb730t3Z/C/IhwKMHlcnn9YNOfP1Y07Ko/f0q/vrf0q+nPn9KvU/o1BP1qtgRIMsW0",
-	"a+GY0a6FU9r1PaZdC6e065R2DSV77VCX8BzqFRveC2sBeZRtQ7SdNthEJmQilhGVqM2DbYEoQ5ihrTut",
-	"Umneoc06/EG24BrzlkQYaczpp1mXCHavU+fmjSuDSNZKFMMCaaA43T4FfDFkFzvS64S1WIL+5sZFAS+R",
-	"P/coTShgu/A9TNMua6shpb80N+dxB3sNLuTSM6VnyqGnBXbxX8wx/G3sZVBgr5yJ7PN/22PMH8EoooBd",
-	"FdxrSYJu3rjyOKoI5QIp8zBKQ1DyMJdYHbSNBNkhAfa0oRlLwwchwdjYKXUMc5W7HYUApOnLTg8TWKfN",
-	"mRsm9zl7m+bhucSTsLKjL8nCtiG8LDTC5lMFTzZeyrVWXjK/TyVmaZSA6QEhEgVmtsta1DFRBAh7dIfk",
-	"mdlCD3a4g0yYGPf182svXBsPLtN3Xyv5zqyvcJ+FHuoT4abX7Ssl555AHufbEMqd75sPCHY7+df9hv55",
-	"CvFH1ZbQN15/VcWChJ81PoboMB56qIVTRoTIAi7sSlEDAMVsgryMVRwivSXoBeM0gAYNv7f9D+933/jN",
-	"/gevPPzqfvftB4/e/Sxd3CZB1yYCghXkEp8wlzCng1yua0kZvScq9qtviiL+nEHsfxt3EG8NuJAX1Wg6",
-	"ky4xhx467xpqvSthzM8O9VNYUe1IIpBLnDAaReGSDcuXYed8s34jdKE1o3UuI4yqATS7NIqeLoMT1tFC",
-	"VdKgzM2KGEzb9fMjBmOXsFK1ZsKrMWQdEOoRPdV4UYB5wtRIWuuIrqOEgja8lKQ3eUN3G51ucJ6eKqnS",
-	"LA4JtYdfvfHwm4+6v/r3R//42qMvvu7+y5sv+vU5n9UhRsEex8cGqFRDmOkurvrmmstq7pR6hHGUcY+O",
-	"Vvbqhdtw8pefq5Xd9Ieyh2u8NLrZcSUERmkbKQchp9vmMmriDhISOu7qFC114IgyIQl27ajMehBnCUbm",
-	"mAFaXL7WlqmnTYWk6Qi2aRA1jZ4mungkbFzTiXNHTa1GD6s5pW8nh76tkbDkZ6F+qcmN8fYdR9qmHX+n",
-	"As4PRsDZ/8VrD7/+syYATTj8U8QfQ7ApcpSFSL9wfJF+4RTpf7hIv3CK9ONqM7keprSB5F5YR+P2BnQ0",
-	"BdtHls5g2siAacS2wDllzUErLTNDf7GvOhVSY7QdFuT3eB3MNL25IMLqz5YwPWob1Ed1TgSqctlAbcig",
-	"VBKNQxLDhF0/+0eBDOOwlZ0aSyk0kNWtPiWGMFme2YnIySIUkMHJWSLjSui6FLrwg4ica2DwjsaPUtH7",
-	"Z9C6iLBDFVTYmmrDWuEgZ9Fay3GIEOo39S1oW7o6q8l3ymkCrGZX7wTkDtuKcW9LKXVgOeOBKxJ+bW3a",
-	"C1U+fbfRVny3t5a1CU1Tb+IJEhbqIGyHeNwns3dYOqwga8sXzfrM9RA+cXTzd+3nWFbICTcTMUJcHVQR",
-	"lYGDS7i3sff/AwAA//8=",
+	"7L37cxvHnSD+r3TNd6v8+A5JACQli6ytW0oyLTmSrBWp0l0kLtmYaQBtDrpH0w2CiIpVsXOxvbYVO3V2",
+	"Lna8G+diO767xIr3UrE3tjf/y5VA0T/lX7jqT/e8gJnBgwBF2vQPFgHM9OPTn/er71kOb/qcESaFtXTP",
+	"ahDskgD+vEFk0JlZqUkSqI8uEU5AfUk5s5asNeJw5gokOWpjKmct2xJOgzSxerRJGW22mtZS2bZkxyfW",
+	"kkWZJHUSWHt7trVOmzM3CBZqoN5x1xsEBfAb4jWEUQ1TrxUQJBtYIioQZqJNAuIiLJAkuz0T/11AataS",
+	"9f/NxZua07+KOTPjnlpBQITPmSCwz/PYvUHutoiQ6pPDmSQM/sS+71EHq5XNvWhWS3Zx0/eIftIl1tJi",
+	"qWRbLpYwf40Sz7WWrOcC3vIvX7Rsyw941SNNa8lqtoREVYIwQwYYqBbwJiorGFbKC2cXnpk/s3DW2rOt",
+	"JhEC1xXYum+9vP/uH/c/+OeDBw/+9vX7Zlw07FhqpxrOFmU72KPupo8D3CTqTPeGhdyqPgMNuvRxXcVe",
+	"jQdN4qLn1164ZiMeIIyaVAjK6upDM/o9mndWTXyBs5pHnfEhHoNo/8+v7b/0YP/DVw8evNL94t8evfPp",
+	"w7/8rPvTPz/86hfdV37a/ezfk1BwPEqY3KTuZkBagrgTAYLCWT0woi5qY4HU0KimgMG4bJAAmeXC3i/y",
+	"NvM4dtWIxO2BgMLpOd/DNL136+GXbxx88033o88P/vRxCuUNfQkZUFbPWt01LhvqNCRHrplZEU2C0NP0",
+	"mAUE8/Bc4kmYaZUHVeq6hE3iHP/7h/v/8pP9/3b/4Tcf6OM7+NMn3be+SB4f43Kzw1vBJnYc3mJyYsdn",
+	"xlMcRvAmqXK3g4gniDAo7VG2rX5kXCJB64y4qNpBsqGeJ8GOwerLTJKAYW8S0Pjgfvf133Tf+7T7yk+/",
+	"/cmn377z3sGDB2l6NnNNAgQrqIZbnlQsVzaI2dIy/B1o1qgwmzK0pTEAvpq57G6hGlVSgEr1o3rc43UA",
+	"xTUuV3mLuZMAxc8+7r7124df3u/+4ZfdDz5NAqHFthlvs82AtySZFDIERJ80Ei2ngYB4wi1d5S6tUU20",
+	"eTzgCYEc7nfUGE4rCAiT8PZ1HEiKvZD4C+BS44FDZtzEg/GuFDPF0lqyqpThoGPZffRvW82WJ6mPAzlX",
+	"7UgSYFbXcm6UUTIwRI0YIkiNeqSHiVzQm5m5oeZLT9c3uAJHAAoEVcPHjLB3zuiRcOIQG11ONDE2uOcC",
+	"fGHea1yuYUlFjeJqiFGHwr2DB1/sf/7ywZs/6f7qT4pBvftaEv0AtpuKKYnErJPiSTA68igRiLekoC5J",
+	"wB52LMkV2qSSTILKum/9/Nsfv3Tw11e7f/3ff/v6zYMHXzz69H737Z91X7l/8ODd9K4l2fTMxJPY7JqS",
+	"nJJzVMNCLiNBCEronj141qOVFkmr5KMw7TrnV3BQnxxiaAVDAe2j3yVBpOTHpuR804PpJoURIJaoQHyH",
+	"BIhKgeAUABnWOb+KWcewZjEJhPjjvxw8eHf/97/Zf/ePsMP3i9FCbbeJWWcTS0mavhST2TbnSI0KhoBS",
+	"+83g00STmwy3ZIMH9EfjUdZCqZwE5KN3Pt1/7YuDzz46ePCSVuAU8vz644MH/+PRe191v3k3S02XfJuw",
+	"iUDwGkcwGGgynMWmVKSb20pVrat/ya5PlXHFAxSQHb5NNG+9yfAOpt6EeKpWbfbff1mJ9LcePHrn02LE",
+	"aiVmn4yy4xKfMJcwB6gJt3EHgBOrPkBkDEisjTuK/S4jGXQQrmPKJoppfsAdBZnDgLbX+lRgHsbyLCmb",
+	"oLxY6jE5gac9/PL+o99/0n37tYNPXtr//OW/ff0+rhM0cKQMTFZMayLndot43kzC2tSIDIcGL6OA1FqC",
+	"CIOyouX7PJDEvUpcitdBBzk07j788v7+Ow/233zp0fv/VQPq0edfdf/1jTS+RlNvNtXcm6AATVoIKO0H",
+	"wFDtAKKGCpjaqQaBP4aV+frDrz8cx8pUK2vBhIZTL6sFguGpDGIheUAmZ3fqrd2A8x6GRY8KeHtKEFLY",
+	"m2K96Ek10VPGyox8JOqZJwnbIR73yVNTBGWElDDKirGq+zVxFlrITwjEcJMso2urF2aYsiM8KpToUFPh",
+	"QNvFCh2V7SHUKmPYYY86ijM18e4VwuqyYS2Vgbwoiz7blq9EfKBm/afb/3Tnzm6pNHPnzm559c6d3bOr",
+	"6s9zqxv//9/12yy2tbKDJQ40bqg9+AH3SSCpNn+U3jyU8WNbLaFM6ybJMfOw55HgCRE5DXiAXCp8D3cM",
+	"bJq4g4TEzA2t4rstEnQQZUIS7X3pBUG/FacsHSWLraXbeukb0VO8+iJxwPdxAQfuecVfM2wntQmNVvWA",
+	"t3wbKYur2VSCz02dyz1rmypD3XJw4CpwKJ0VkEANAdpsFZaUhqd+6Z5FWKupFglvb2RAMx6viPjW9VO9",
+	"W4dZojEyYQBW9+WL2Ycl1H7VYfE2Q9TVTmXDz23UYvRuiyDc5KyOZIMLgqiEd8CzrY7O4WyHBAL4SRqd",
+	"F2sV5xxOH+aZhSJ0vnNnt1JWKHz22RwUvpCYrR+FnZ5fh4GnbXlYyDzg3A0Na0bayq6O/JR2TCeUyTML",
+	"lh179Uv9Xv2EjCxe1lXzmEInQoIbBGcY/i8oLZUrZdWGxYEP9QnFNoPtMZamJ3II3SHTnyzI25HBwbGH",
+	"LVj/4YZusew1X+JtbXqZoxUIBwTUDvX8MpCJEkrqk0BtpYw5uElQldR4MDoK9RB+CtcNEifAYAAdrT6T",
+	"MySGEMXUBF9QSZpiEAKnKHQvmhUHAQY1l5HdDGrbwkrp34KYgCa3XYl8XCfLyCM1qSwMZXCABxULiGoV",
+	"i4T04gfu/iJnJAsC7kCCXWs5ykC5oB7di22NYUEkenjDoF25oCCY5810mbsLiEuYpNjLOFkc6zFF61yJ",
+	"gwg+FqLNAzet7JUr8wuLZ9IcfnFyGkvP5sNVJ1aTufOWkLyZLfVvNbAkyn7Fyi5jEhHmoibeJkLxeR2m",
+	"Tcj98DCFpM42iPo23oFjDjUCmMvqk/3hi9jV7lnsXU/8LoMWyVh4n8KgB98YBBejAuSiwkWte13LVdiU",
+	"UqbZukCCZOiujBAXGFuVGJUgLelXpqy4Tow6xyW0LLCG1tBY6zIvj8I1rht/RXob6dNc5QHyCfc9sowu",
+	"NCgjgoDp9Cyre1Q0UJvKho5RXcGs3sJ1sjWbBfCg0FTqyxgYwKTMaAVAvGBAZlB/oVS2F0uljSxpvEo9",
+	"kqfSKztAez0gyAyGjrK4QOAuoy31+5ayHcEpAnYiIH8P2WtLyKqUKmdmSuWZ+fJSeX6ptLBUWpz54e78",
+	"zj+ea/6g4l8Jnlln5xecW+5ZtUfDEGgzVN7S/KAVREppetFNMYZGEppqCXqrLC720lvfqTYIrTcyhO91",
+	"uku8vnXMVwauo5dj6d3bFm65lFu2tUNdov7tsc/iFWUbkbfAb8XBkFT2RrtBGIRQBRJ4h/QaiLD1vqEF",
+	"/VHG0OdDq3tEiLepq6aaEOSyGXiuFatQ/tBW+7Am82pARGMdvOt9k2n3t8jCYiQocwgqnztbygRvP0hl",
+	"OEfxQvVjdjR31poh7ad/uWGW0QA2Fj4WDhQKyj6U4m2WleoVO3+WEWn6sqMzW7RbAViu1l7JYK01zouK",
+	"VxLOm7vxieuuh4Nizpaylj8FvTex2oijl7PIE+9q8oyzwezCvLwe5IiVH8ejzSoJRK8aPDn1ByaevIky",
+	"lDmnSSvDjpvC2V2iSiZ3+jc5lIcmafE9ISbmsBne8k24btLA6gGIMdWj8QtAcaRmaQj+6RzuFa5jDqHu",
+	"1u9e9cwT4M2QVLbULufLs5X50oJteZzVzXflSnl24ez8WduSVAINrjUwqzcwtQZ6YaNJstSReNqEQHV5",
+	"q+qRJMs4V0rgzsy5GHtYS3ECGClebeFQ5WdSY8HHvsHMLu8NUnqy1YpoU8lVZZ9QnbKJY1xGGEyQAFyJ",
+	"2p8DAl7RZ0RkmHVeqFlLt4vnuykAOgO8vDpNYGMPYH5Zz1ABkMcfjoC1AWzXiBDZfuuAYJnluxxHrzJJ",
+	"dVmwpyJMENMe0YRCUuXcIxg8di7ZUeZ85tkpoM+s1AmTyMSWPbWzTCOSuplaVBiSLNipHQYXGrwVDLXt",
+	"noOh4BDR+7Aj8Jq5YxBlndRVHGxnuMxCF/Ah3NKH8fb2+nVzV36kEkPDajoUc5WwyPGcm48s4hwHMyTC",
+	"rhsQIbSVN5TcTrg5Yx6RjDpGjOFqvM00fKtGqA2hHpw36R7jxaqaCagUT8Yi73JAfK+zzgeeP7kLdjME",
+	"BIe3chiX1CFKCYMIB2ZIAQZLHqSzpZFL3Uw2IcjdIZcmaba3QHsH4ti/jUbnm8XRFbXGCDRmIbY+9Wzc",
+	"jY8627sRxViRwB1ho2oHKXGtlupS9XSTMgVDLfV9X8FKSUZwrOT5FEPPmK1jzXnRhzAmboce5rwHY0d6",
+	"6HIaOLH2AA1+LlLDch5NaYu2pZEs7+Fr8Kt5VEJ8KYeOyK40j2nX1KCFxuqkcZ9rpWrPtjgjQ+go0YSD",
+	"9JTEjMUPpgAz6OHoqAc+GB/1oEcTwAa16hpp56bFQLnVmQXkEWX6CoSZi1xapxLCLZh1kH4aftjaRLNo",
+	"Bv3Dlm3SuAOh6ES/q3NI6lRCrg/awp63ZaN2gzqNmOMjskOCjnG0FKbV9KchMC6TZgL2PGtjrzc7wb93",
+	"ZU/9/9reRuLTVfPd5uw/zGw8nWnBJ4CWzQ8a2PcJI64CWJSQ0g6olARSCTnkDDW0haZLa0hUWZNyXkex",
+	"PUhLsS3sABuJoEB2QDm0XuSUgT5hrC9DYn0GFM473FsN3gz5rgt5szyTv5sFFEhx1G5wJR4QTcuWPFGS",
+	"OY3ZV3yE0QY9UpORFw34q+Ce0qWyTMBee9GAZdggnF5FuOks2XA9EUlNQ+QMcho4wA6QiuTobEUnianN",
+	"31xfnXkmjdZZwdezlRRenzmM1ylc6IVGWLGSRgxG2sm9FIauwucU4/Tc5GuHiBwPEzNOzmanlpx5NmFK",
+	"cD+uK0aTrPCJyr6ESat1beBi7UZn1rL7nPSQeHwvq2ZIJzRG+dU+lg2dhKW0iycEgnczMd6PVzvI16+m",
+	"j1/I2boS8fqws1IG6qTXhkn7UcuLpUHGkCC7SdJqYvCF1Aj8sTEgz7AIv5IR7r29jN3dINiljAiRbxqZ",
+	"VVVKpdzQY3FUP8PUTR/3s9hpJFLrbbTFt7fUubfD2u0mFSJx1MM4yicdq821x/IK0m81OghH5KCEgaGH",
+	"ZSQkrnrERk3sQmov8gNeD7AOeUaSVsuATYl1nKenNMjuL0kOY0HupkfZduJjGCpSiJwaohZQwtxNKjYF",
+	"8WqWbYGA3VSoFc0b1Yva6cz8+KOZrb9Q3O6pSlFUYfKXNyHDOvmFjkoDzGWDu1Adhz2Pt2FnpjQ8Gojx",
+	"TQxZu1oJ3sSbTQJuQf1Rb0yYT5RtwsbMR9kgm6HQ6ysMti0e0DplPfNnV+zZ6Zo2RcngydqEZFmFsH21",
+	"TXaqLMWOKlHj+cNvwLKIP4Y7SJeu2qmqAX3ACkPtvGoC22r59QC7ZDNCd9tqB5zVN51EalQW17lB6lTI",
+	"ICfHdMjcqYRarHSgejpoVCnZo7BS1vJMcVEqdSiZwjmGJC5kx7aacyOpb4Q/5K3m8Gx7QLJXYuAsBrVG",
+	"mFtocZsWBJB8Tph7anQPMLpPLelDWtIbBisT3VNGdxtGaL0XisLLA6k8Svk/Eo+h5GPWLkhuJfZU4E9b",
+	"M6bdJLL9T467EebPA8eR+vkB/tNx86/p4+g1jMybTwikw6CI6mrTJKCWUdlGFRvNo//740+iPJs69gck",
+	"eGUmd5jY3GPKskiFB48m2SK53JT5k2n6rEc1StnGTw17gthZ/Smi47Ih1dLVBbHahMa69EhQlywjQqET",
+	"kEz4hbjvc0ElCY1j0A17/F3JGizQoZLLKsOx93yTPtp6mDs2ZIqYnm/IiFKWLRpJsswkCBC6kextEM/j",
+	"g5Ma4OnM0jJTbDGU76pnlMSKs7MBowS+3lN//ta6jS6tVRbPLCPJURWqzKIOOLrQEm3B61uDc+L0NLnr",
+	"OlJGmEiOnA5V3hSZsTddrIhFIksfnKUMihkgqxujUFHu9z8lbJZ+92yOY6efB9DsKHb/g5x5lJE1iWVL",
+	"ZAUF2g2dpx0TegMLaCK1Q5CjlHXBnW0iE26Ckl3esIdZpDFqepILsAc8RJsw2rkcBpDBOdEgAVlGAW+b",
+	"wATinovUIVWxIFDWBZ5nF1w1AHPZIB3TXGdEi6gYVWjKzrETdpDamW16F6QgnIdHR0oZJhtnWjTxmORy",
+	"uKupy2PAXKcVUNlZU3MXctj1BlE8Vuc+bF1/YW0dza3TJqwWNIkt0wZS50AwECRYh641FkZZ1eHGfPoD",
+	"0tFV+ZTVeGb4n/uEafKsYmcbEeYuRWRkI+OKsrWQVl9QjwjtFIeXoCnPLVJd07R9h91hTz+tthLW8c8+",
+	"/bRu2GAWD3S3dU+B0I5LkhUAbdMCc29rFm2p36Goo1IqoSeFPu2nbLSoPpr2mE8p6l8ole+wJxmXCLdk",
+	"Q5k7DpbEfUr3cbu0vn4dCaAoJInn6SIRPyAOFQTxlnR4k+jtbOnZYVLt44Sv+92cd9iWWTc8aypylpP+",
+	"0r6CnCVE2BaqEynCqh0DqpV40ZQzBawrvK6Eah4S2ODmiHPscgTwHbZiflf8Vyju1+CtYBn0bePoQ1Dx",
+	"rRf73LPpmXhLbpkl6qMVam3qYKPDVq/7nCp2q85UY1aVQPn/bSw6zME+ne3gprfx5Fzq81MQDKYBqgW4",
+	"SQSi7A67jX06pz9H76S/eWr2DmSRUocwAVRq0P7q5XXFXgNPkYSUvliam1NoLXgrcMgsD+pz5qW5JpWJ",
+	"3EtrnTYt21LKrJFis6VZaAyjXsc+tZas+dnS7Dw4rGQDyHcO9EutNutIJuVMWe/WZeYCN0/1WZ0vVbJp",
+	"3eVOS5nx8D4ECiSac7kjeppcXIn8O8Xd5RLMxlq6vWFbotVs4qAD7aQARVIzQnuBulDsTMdfrQ01RBrb",
+	"gDdzkd0bw/hyI3GvqAUj8MZGWgtgRty91qPbxAaMJbv6BfU3bZJZtJrudAUvGtc08kmQmgU+6/wABaz0",
+	"KcSL10ybiEgxH64NjlauPJMtuYO9Vk8IPgy6x+7ZMGyrIKhsluz3dOg+662hu+QkC4D30mJJKSm9TX4r",
+	"pdI47X8qcX+l21kbByFZKWnlsdyrGpaMvhb7lmNFyRSV7tmRGLRI5/lG9TmHvkCfv3zzR5fL1+jz52bJ",
+	"fGnWqXis2lwtuf/5ec/a20g1F4MOYvuvvd19/dfDtxiKU6EzGtVchAyTPdta0DDLGiiC7VyiezK8Up5Y",
+	"x7Tu2/f3X/tF98Erjz58qb//aX+sYxINlm72UDIPeshYA6Y8PxgwUbNBeGFx8AuZLavUy5XKMC8nO4nB",
+	"W+eGWmOqa+CebS0Oc+iXE81nF0vzwywv0cOtgD9rkZ/gyKEC1s+TeUsm5E+/VDE6QU/+Agh9LcaBsToe",
+	"h9+U7Fe6BhLQlxQpnWCHBB3EuEtyWatawwQZTUwB3/74x91X/zIqWQ9B0eWhzipuf3h0GBHhwLOg1NFI",
+	"ORuMDTqiqT0L2UI6mY0F7QCo6OkCoBX5vCZW/acfzTlt2RqJmH5xOYR4GUIM6wnKRRP0D38eekLtDd98",
+	"PxFzPhJxPSVpnexj+X8+7b7y5qg0GnkuJi55z02iN+cfPtJd17tf/Ft/u+10Lsuke6+TXSqkODEC9vEK",
+	"ygtQ86OM2diDVsAlseuuggMjV2Se57KBXBoQB8KkygbjzCHLKCA+wZKyOqISOTp/LmxI2M8aV6KJFD8x",
+	"GUQCtOeCTnoJlSs7txmcPNBFL/bxKEpaiTaf5ifDomYiklEkMsDLrz1A6fVpDpq1Og2Fya1vYyp6xv4X",
+	"X3Vf/7D78Tfdt96YgrYxrv0wmoKyMAxhxVdVwBsLk2CWADxjrEBH0L99/eb+rz9+9MEbpuczsNL9Xz7o",
+	"vv3J/h9+++g3n2VdXjDJuyyumVsLImKK2dvhO98e/OQbveWDV/9X94vPH375F404yU31pCJOZk9hy1vt",
+	"KlPMIqTFx6CeXsXbBMk2j0MscZZiyIHDb1IM+KrObMx3JJmBwhRsyG20w2II+DSLbozKja+G+ZQnnxv3",
+	"h8fL2WuJ24yMt45Er4+sdegU1WEFgT6AkyEIlAj4+S+/f4Kg+I3oLpvHwG1WXBeKKQ0RhwxGB6ES/EWz",
+	"gmTlSTaTeRZa24ZtTkMTW4Q8J0H2aU5yIT3+mEZvX12NdWZxYb5StnrqZiJ/8LAo2FPMM2ULMyEV//rZ",
+	"/jv/fnIJ5tSROTFK1aiHOLTjTSR1F1hlunFD3N0r13UFD3JoCw/FpUoXAIeVriKNBVIP0SbGn7oCoCeb",
+	"shqwor13kBnAuGFiuhFZA/e0m080rspVEkwHskOoCSa7f2MKDqyo11c5fUHHa7/qfjWybzhupXZSJfUk",
+	"/FsadtH1DZHZ0lcwNSnnVuhshlEfi70SeopQWHmUq0O4xCOSjOsnwp4A49MhBNqB6/ZHHdQm0DU8tJJm",
+	"0bq24hiZkXyGM5IRj+lnZReTa/suGDMaHPEtEt8tv1L3tQ+/fe+jU7/SmExKAe/Y+5UeR1wQh2ykQf1C",
+	"f0vYBWGAcnU+5Vy5nBMcVjpXyMhrASHxPWA9TCo16anLZSyXy3QY0sHvfrv/7m8f/cdHBy+9furfOD7+",
+	"jZBkhtFPCHNfUAp/WMtU4OXYIUGnDVf5VlsS0t/7qfXZ3uFOGMFunKzMk+NKIo9FjHlejwOu2FFAmJts",
+	"rpmJ80p49eY8FaQ8jZrx9Gy8hJMu2KDbja0L9epEhvSfXt+NW37NO//MXT4z01i78HzVkeXVykrOguNM",
+	"pfzFJjoBzVeKGgGtzPwQz/yoNHNucya7BdAp4Z9cwh8uqa1GmQtlQblmOPyK2nBlXc49hKhK6pSZsgal",
+	"5W6TTlg/l6bt1Wi6AaR9ibfTBay6bjVj1l5zNodwzJLGpvKeFhuZ0Touwq5WzdmcZUB6feo6T5fUcMuT",
+	"A1uZlErFlddTcAzeLkjhoy50fE4ntpUHpPGlEsr59mi5bOLYcICjpmdFNVC4OkB414nsu4kuk6ZX4Ea4",
+	"EFdtRLBjrjQCAzTV8N+G2/50y0l9BR7Kidw91zv91MU3np7o3mJkV26F0UoAV3zdYOZaajpHN4OyrXRv",
+	"QSWU88Tw05md+KbAbYCfFFzm8RjYTd9Fibf7W5OkmxTo6yzKqTLSsBVMcRuA4nHD1s0R8kGvk3LYyaR8",
+	"9szZSmXxTEn9l7pftNR7B2gpvKeznGxhXo7vwizplvpjccX+ixdP9aNh+OkVKqQJnzo9DCvkrvGdIknu",
+	"umq8f/l8tQrFd0GAOzbCOv8B+uHVsBMXA0KVPs3moKtRiteJ4Z2H5ATT0DLiLRyiOj3nZvWwPLvaSSc/",
+	"npJXkryGSVWsEwneWJ24Nry6koA8WuWByUoQmfSUmuAkKyTHKS9Ryd3YNJuCigTaSXHP4uOiKS0+bsNs",
+	"uJqj8hA1R98R8+w7GLwAlmoCF0+IkOEVhTBC3joSV9Ut4vL56MnnoMC5DHebDOcqjXxl6feGR8VpZak7",
+	"H5P5cuYmUIMS43OgxM2OpzbQiDZQPSTtImaSuFIypxAeHMSKTsD3fDdqxA8kxxkRhsbU3+hJCf2KXFvn",
+	"bzHTs5AKVKc7hD21jChDPHBJMItWDL9DghChe7w7uBlORiXSF1Rksq1w2SeZb70AV4IosNmZTR1n0bNh",
+	"x0cqFNQN3Y2b6DVBVbV3ZampZq1ByuuEimi0KW/wxRT83x2e1Y943Vyu2IkWYuhg0Er0Y5NeyiElzeIx",
+	"dBv2ugE1hR+5I3B8R17yktpTDXo6xZQh8cGVMD1toou9fuZGl8IeML5+JryNK7e66bl4uAEi6RYIVDPu",
+	"sKwcH8ucn/4+GZNw8x3GWD1GlHbcywIh8Dgw7pjMlMskEqXE+CTQt9xqPUbpgZA7BNIRCowyCebo0uaO",
+	"M/ncTtxunJI7iYuK9VrDa4fV997cM7OLsyVL01h+rpG+S7hHno1LYakW8Kfm2Ijm2HCJesrmGZByPloF",
+	"//PRgKfp5Mconbz7+ofdn378fU0nP2x9SwJ4/Y0d0xdlTbJ4xWDfY+AjioqHyXD3CB5YsnLLVNaZKmB4",
+	"RRjR7bkkKgdGlDVIQKWuuAvZwRNxLjBYm9Q4mgqL767EyzrlQseIC+mU3VMuNBYXSgKvnwul7hucOBMC",
+	"Lyx0ao9q9x+HdqPIehi21MTBts6kymNKN319s7Mgd2fRVchM5MzrQEWBGr/dz1SuhoOedJZy6gge2xGs",
+	"zh+1AHdgCYY6U5CZzyu5uFt4mKP5ZKfhV9GZhPPJDMP5sd0jQFOnnshptnULthNBCQHXdxU7ITVbDM92",
+	"4qzRDHzKHr/H7FHjwHecRZZPWeRJZZERjypgkwFp8h0yqPtluhND3Gax12AlffbqqJWsN5LrObVnT/ti",
+	"FpnYj3731bfvfXTaF/O48SJNxEO1xgwII+34js9s7hPmfoATDWJgZNenARH69rTwnjB9hRhnsyiMpiDC",
+	"XDRfQi7uxLkshAY6fNYSmQwoWtAUZKpZdxg2Olcx4agRbxkaVwrHl5ae+ItIniMSGg4R0UDRhYL5sR9B",
+	"mHs1rnjLuy3M3ADWNvds0/CabS30BG6S8CZ/6obNn+FbnfUS3nKnH0wkTJgG2fqHqEq0xgMQhktwKZ8M",
+	"OvrqPX333V3TyAitRAjexB19rR7YKIKjGs6K/64l9nqIXrBDJgNF18Jbi7WKcw5b4aXsybSgEeKg8ZX1",
+	"R3QVyaB0pqIyxkTc5K2ff/vjl0aVQtFt6t8TSWQaRRa/cIGzmkf1/avfmSa4N7AkV/RFgY+DXSq6AoEc",
+	"soUCm0AGmIkaCUZoz2ZrN0per9v11Iinav2pWl/YDu6b3x989j9P28EdN7X+kr46VZv4qSTQPrW+5btY",
+	"kkQWaF64HIOS5ZGaRLwlkZCgqQutfGVc7pYa9xDKTZRH2VvSh67MjtDZXi9EdxcXj/vutPLYdYxm04dt",
+	"nX+80kRPrykb0AY/oqIcu6nnYuvcC6VXrl9ehcf+i3pqJIQPx+27MTq6mz6zoUDYFWK28Bo2MNk0aobu",
+	"Se2tNBd6590trfZtbtYeuPEX9HPHbudURI/aqEoEdbUDxVxlDj36A1IjgVLcqMwFRfI+9Hw4mKeO4/lr",
+	"93Tu/nawxMHcPYP5e7m52Fco29YdGuGm/WoHbc01CHZ96rQCbyvjdicYuV/XzdFgfSwboyVV95b+p3sW",
+	"DqzyXwN3vECCMoeg8rmzpbQ2Gxm62Zpk6MgaKYQ1uNrq0tWVCzNrl1Yqi2cQ3+m5Tx3m7NioigU5s9AK",
+	"vJ4rJZIuspygG60zLFsBGRayZxYGAXawCkybuE7mqk0/jegRdKqUYVhk35mZV1/0SX3cd3028quZFOdT",
+	"R8ENJHildOaEb9G2mi1PUh8Hcq7akSTQ+tthAbWC1IhRjXwCZPND6vZXuUtrNLQgxlCUpu/BKQ+h6FwP",
+	"gLtQBZdVTL1QIzszjJ+E1ck1LtewpKJGj8eFrisMaUmhGL9iIsRFHmXbyVY91IucKC53RK6wvKh+HMg0",
+	"JNmVcw2ZIx0H0CqkIBTtZ62N63USoJuX8wSj2sLcPSwESQnF/q2sqEeKxJzQc8206KwjRI68M4NMStqN",
+	"6JfAO1jDsBjYuQyn/0E4PrXdYZ4bdv7s3lpQ6jguuxiJ+IsIBIWlnMOgVpt5HLtOA0ufOvnNVhjCUmKn",
+	"oZVYIQOCm8SdRcAi0JM3Vi+gc+VyCQl93Q0qLzxlLoo3rAd7yDgItOrW4Iy3gswbbMyaLjSwvE6dYVyU",
+	"OjAEbXWjvnUtXw2CcBhHoj1Oy0qpcmamVJ6ZLy+V55dKC0ulxZkf7s7v/OO55g8q/pXgmXV2fsG55Z7N",
+	"82wqKLNB12IdjhpqPHDITHhIE1EewnJcpTCbpmUrjkN8OXMjQ/D2U8kFvdKZi1RAWpoJ1KQnSuJK1FU5",
+	"cUiAGluzL/p10NYLyCxWcQZIORxIir0Qd45Uzk+rbjbcTFJqH1+B37/aocR+72vpSy/MjwiHGlyulNcP",
+	"Nv35Y8XDrvrzp/zrO8u/mv78Kf865V9D8K9mS4AmU8y7Fo4Z71o45V3fYd61cMq7TnnXULrXDnUJz+Fe",
+	"seO9sMGQR9k2pPBph03kQiZiGVGJ2jzYFogyhBnautMqleYd2qzDH2QL0Ji3JMJIU04/z7pEsHudOjdv",
+	"XBnEslaiHBaoLcXpO1kgFkN2sSO9TtjgJei/Mbko4SWK5x6lCwV8F76HaTpkbTWk9Jfm5jzuYK/BhVx6",
+	"pvRMOYy0wC7+kzmGv4+jDArslTORf/7ve5z5IzhFFLCrgnstSdDNG1ceR2uiXCBlHkZpCE4eFiirg7aR",
+	"IDskwJ52NGNp5CBULRs/pU6MrnK3owiANH3Z6REC67Q5c8MUVGdv0zw8l3gSVnb0fV7YNqSXhU7YfK7g",
+	"ycaPcr2Vl8zvU8lZGiULe0CKRIGb7bJWdUwWAcIe3SF5brYwgh3uIBMmJnz9/NoL18aDy/TD10q/M+sr",
+	"3GdhhPpEhOn1nZiSc08gj/NtyA/Pj80HBLudfHS/oX+eQv5RtSU0xuuvqliQ8LOmx5AcxiMPtXDKiBBZ",
+	"wIVdKW4AoJhNsJexOk6ktwQXzDgN4EHD723/g/vd13+z//7LD7+8333rwaN3Pk13zEnwtYmAYAW5xCfM",
+	"JczpIJfrBlXG7ok6CGtMUcyfMygoaOMO4q0BCHlRjabL8xJz6KHz0FDbXQlnfnaqn6KKakcSgVzihNko",
+	"ipZsWL4Mr+M36zdKF1ozVucywqgawA2axtDTvXXC5lyoShqUuVkZg2m/fn7GYBwSVqbWTIgaQzYXoR7R",
+	"U42XBZinTI1ktY4YOkoYaMNrSXqTN/QVptNNztNTJU2axSGh9vDL1x9+/WH3V//x6J9fffT5V91/feNF",
+	"vz7nszrkKNjjxNiAlGoIM301rMZcg6wGp9QjjKMMPDpa3asXbsPpX36uVXbTH8ofrunS2GbHlREYo22k",
+	"GoScKzyXdT2WhGt8dd2XOnBEmZAEu3bUuz2ISw8jd8wAKy7fasu006bC0nQG2zSYmiZPk108EjWu6Wq8",
+	"o+ZWo6fVnPK3k8Pf1kjYR7TQvtTsxkT7jiNv04G/UwXne6Pg7P/i1Ydf/VkzgCYc/inhj6HYFAXKQqJf",
+	"OL5Ev3BK9N9fol84JfpxrZncCFPaQXIvbM5xewOuSQXfR5bNYO6mAdeIbUFwypqD+7nMDP0dxOpUSE3R",
+	"dtjl3+N1cNP01oIIq79awlx826A+qnMiUJXLBmpDBaXSaBySGCa8SrR/FKgwDu/HU2MpgwaqutWnxBCm",
+	"yjO7EDnZ2QIqODlLVFwJ3exCN4sQUXANHN7R+FEpev8M2hYRdmiCCltzbVgrHOQsWms5DhFC/aa+BWtL",
+	"t3w19U45Nwur2dU7AbnDtmLa21JGHXjOeOCKRFxbu/ZCk0/jNtqKcXtrWbvQNPcmniBh9w/CdojHfTJ7",
+	"h6XTCrK2fNGsz6CH8Imjb5TXcY5lRZyAmYgR4uqkiqi3HCDh3sbe/wsAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

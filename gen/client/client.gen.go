@@ -472,7 +472,7 @@ type CustomBody struct {
 // CustomBodyKind defines model for CustomBody.Kind.
 type CustomBodyKind string
 
-// DisplayName The name others see; need not be unique.
+// DisplayName The name others see; NFC-normalised, need not be unique.
 //
 // Example: Alice
 type DisplayName = string
@@ -657,7 +657,7 @@ type Message struct {
 	// ReplyTo A message's number in its conversation; 1, 2, 3 … without gaps.
 	ReplyTo *Seq `json:"replyTo,omitempty"`
 
-	// Sender An account.
+	// Sender An account; empty for a notice of what an operator of the server did.
 	Sender string `json:"sender"`
 
 	// Seq A message's number in its conversation; 1, 2, 3 … without gaps.
@@ -684,7 +684,7 @@ type NoticeBody struct {
 	// Account Whom it was done to.
 	Account *string `json:"account,omitempty"`
 
-	// Actor The account who did it.
+	// Actor The account who did it; empty for an operator of the server.
 	Actor string          `json:"actor"`
 	Event NoticeBodyEvent `json:"event"`
 	Kind  NoticeBodyKind  `json:"kind"`
@@ -722,7 +722,7 @@ type ProfileChanges struct {
 	Age *int32             `json:"age,omitempty"`
 	Sex *ProfileChangesSex `json:"sex,omitempty"`
 
-	// Username The name others see; need not be unique.
+	// Username The name others see; NFC-normalised, need not be unique.
 	//
 	// Example: Alice
 	Username *DisplayName `json:"username,omitempty"`
@@ -767,7 +767,7 @@ type Registration struct {
 	// Sex Example: female
 	Sex nullable.Nullable[RegistrationSex] `json:"sex,omitempty"`
 
-	// Username The name others see; need not be unique.
+	// Username The name others see; NFC-normalised, need not be unique.
 	//
 	// Example: Alice
 	Username DisplayName `json:"username"`
@@ -922,6 +922,9 @@ type NotFound = Failure
 
 // RangeNotSatisfiable defines model for RangeNotSatisfiable.
 type RangeNotSatisfiable = Failure
+
+// RateLimited defines model for RateLimited.
+type RateLimited = Failure
 
 // TooLarge defines model for TooLarge.
 type TooLarge = Failure
@@ -1961,7 +1964,7 @@ type ClientInterface interface {
 
 	// SendMessageWithBody Send a message
 	//
-	// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again.
+	// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again. A session may send only so fast.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1970,7 +1973,7 @@ type ClientInterface interface {
 
 	// SendMessage Send a message
 	//
-	// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again.
+	// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again. A session may send only so fast.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2624,7 +2627,7 @@ func (c *Client) RenewToken(ctx context.Context, reqEditors ...RequestEditorFn) 
 
 // SendMessageWithBody Send a message
 //
-// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again.
+// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again. A session may send only so fast.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2643,7 +2646,7 @@ func (c *Client) SendMessageWithBody(ctx context.Context, contentType string, bo
 
 // SendMessage Send a message
 //
-// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again.
+// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again. A session may send only so fast.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -5625,7 +5628,7 @@ type ClientWithResponsesInterface interface {
 
 	// SendMessageWithBodyWithResponse Send a message
 	//
-	// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again.
+	// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again. A session may send only so fast.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5634,7 +5637,7 @@ type ClientWithResponsesInterface interface {
 
 	// SendMessageWithResponse Send a message
 	//
-	// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again.
+	// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again. A session may send only so fast.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8055,6 +8058,11 @@ func (r RenewTokenResponse) ContentType() string {
 	return ""
 }
 
+// SendMessageResponse429Headers the declared response headers of an HTTP 429 response for SendMessage
+type SendMessageResponse429Headers struct {
+	RetryAfter *int
+}
+
 // SendMessageResponse503Headers the declared response headers of an HTTP 503 response for SendMessage
 type SendMessageResponse503Headers struct {
 	RetryAfter *int
@@ -8081,10 +8089,14 @@ type SendMessageResponse struct {
 	JSON415 *UnsupportedMediaType
 	// JSON422 the response for an HTTP 422 `application/json` response
 	JSON422 *Unprocessable
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *Unavailable
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *SendMessageResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *SendMessageResponse503Headers
 }
@@ -8132,6 +8144,11 @@ func (r SendMessageResponse) GetJSON415() *UnsupportedMediaType {
 // GetJSON422 returns the response for an HTTP 422 `application/json` response
 func (r SendMessageResponse) GetJSON422() *Unprocessable {
 	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r SendMessageResponse) GetJSON429() *RateLimited {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -9942,7 +9959,7 @@ func (c *ClientWithResponses) RenewTokenWithResponse(ctx context.Context, reqEdi
 
 // SendMessageWithBodyWithResponse Send a message
 //
-// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again.
+// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again. A session may send only so fast.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9957,7 +9974,7 @@ func (c *ClientWithResponses) SendMessageWithBodyWithResponse(ctx context.Contex
 
 // SendMessageWithResponse Send a message
 //
-// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again.
+// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again. A session may send only so fast.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12355,6 +12372,13 @@ func ParseSendMessageResponse(rsp *http.Response) (*SendMessageResponse, error) 
 		}
 		response.JSON422 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -12372,6 +12396,16 @@ func ParseSendMessageResponse(rsp *http.Response) (*SendMessageResponse, error) 
 	}
 
 	switch {
+	case rsp.StatusCode == 429:
+		var headers SendMessageResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers SendMessageResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {

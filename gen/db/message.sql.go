@@ -202,6 +202,48 @@ func (q *Queries) LastSeq(ctx context.Context, conversation string) (int64, erro
 	return last_seq, err
 }
 
+const lastSeqs = `-- name: LastSeqs :many
+SELECT id, last_seq FROM conversation WHERE id IN (/*SLICE:conversations*/?)
+`
+
+type LastSeqsRow struct {
+	ID      string
+	LastSeq int64
+}
+
+func (q *Queries) LastSeqs(ctx context.Context, conversations []string) ([]LastSeqsRow, error) {
+	query := lastSeqs
+	var queryParams []interface{}
+	if len(conversations) > 0 {
+		for _, v := range conversations {
+			queryParams = append(queryParams, v)
+		}
+		query = strings.Replace(query, "/*SLICE:conversations*/?", strings.Repeat(",?", len(conversations))[1:], 1)
+	} else {
+		query = strings.Replace(query, "/*SLICE:conversations*/?", "NULL", 1)
+	}
+	rows, err := q.db.QueryContext(ctx, query, queryParams...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []LastSeqsRow
+	for rows.Next() {
+		var i LastSeqsRow
+		if err := rows.Scan(&i.ID, &i.LastSeq); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const lockConversation = `-- name: LockConversation :one
 SELECT last_seq FROM conversation WHERE id = ? FOR UPDATE
 `
@@ -394,4 +436,73 @@ UPDATE conversation SET last_seq = ? WHERE id = ?
 func (q *Queries) SetLastSeq(ctx context.Context, lastSeq int64, conversation string) error {
 	_, err := q.db.ExecContext(ctx, setLastSeq, lastSeq, conversation)
 	return err
+}
+
+const standings = `-- name: Standings :many
+SELECT p.account, p.conversation, p.peer, p.group_id, p.joined_seq, c.last_seq
+FROM participant p JOIN conversation c ON c.id = p.conversation
+WHERE p.account IN (/*SLICE:accounts*/?)
+  AND (p.account > ? OR p.account = ? AND p.conversation > ?)
+ORDER BY p.account, p.conversation LIMIT ?
+`
+
+type StandingsParams struct {
+	Accounts     []string
+	AfterAccount string
+	After        string
+	Limit        int32
+}
+
+type StandingsRow struct {
+	Account      string
+	Conversation string
+	Peer         sql.NullString
+	GroupID      sql.NullInt32
+	JoinedSeq    int64
+	LastSeq      int64
+}
+
+// Where several accounts stand in their conversations, a page of them: what comes behind one conversation of one account.
+func (q *Queries) Standings(ctx context.Context, arg StandingsParams) ([]StandingsRow, error) {
+	query := standings
+	var queryParams []interface{}
+	if len(arg.Accounts) > 0 {
+		for _, v := range arg.Accounts {
+			queryParams = append(queryParams, v)
+		}
+		query = strings.Replace(query, "/*SLICE:accounts*/?", strings.Repeat(",?", len(arg.Accounts))[1:], 1)
+	} else {
+		query = strings.Replace(query, "/*SLICE:accounts*/?", "NULL", 1)
+	}
+	queryParams = append(queryParams, arg.AfterAccount)
+	queryParams = append(queryParams, arg.AfterAccount)
+	queryParams = append(queryParams, arg.After)
+	queryParams = append(queryParams, arg.Limit)
+	rows, err := q.db.QueryContext(ctx, query, queryParams...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []StandingsRow
+	for rows.Next() {
+		var i StandingsRow
+		if err := rows.Scan(
+			&i.Account,
+			&i.Conversation,
+			&i.Peer,
+			&i.GroupID,
+			&i.JoinedSeq,
+			&i.LastSeq,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

@@ -79,10 +79,11 @@ func SetPassword(ctx context.Context, s Settings, account, password string, log 
 	})
 }
 
-// SetOwner makes a member the owner of a group.
+// SetOwner makes a member the owner of a group. The group's history says so; running nodes aren't told, and show the
+// notice with the group's next message or sync.
 func SetOwner(ctx context.Context, s Settings, group int32, account string) error {
 	return withStore(ctx, s, func(db *store.DB) error {
-		service := chat.New(chat.Options{DB: db})
+		service := chat.New(chat.Options{DB: db, Notify: func(context.Context, chat.Event) {}})
 		defer service.Close()
 		return service.SetOwner(ctx, group, account)
 	})

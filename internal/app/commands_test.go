@@ -72,6 +72,10 @@ func TestOperatorCommands(t *testing.T) {
 		if got := s.ownerOf(t, group); got != "op.b" {
 			t.Errorf("the owner is %q", got)
 		}
+		said := into[history](t, s.do(t, get(b, "/Tim/getHistory", "account", "op.b", "GroupID", id)))
+		if len(said.Messages) != 1 || string(said.Messages[0].Body) != `{"kind":"notice","event":"owner","actor":"","account":"op.b"}` {
+			t.Errorf("the history says %+v", said)
+		}
 		if out, errs, err := tim(t, s.Settings, "a new password\n", "passwd", "op.a"); err != nil || strings.Contains(out+errs, "a new password") {
 			t.Errorf("passwd: %v %s %s", err, out, errs)
 		}

@@ -162,3 +162,34 @@ func TestLongPasswords(t *testing.T) {
 		}
 	}
 }
+
+// What a session sends over REST is limited as a socket's frames are, each session for itself; nothing that was refused
+// is stored.
+func TestSendLimit(t *testing.T) {
+	t.Parallel()
+	inModes(t, func(t *testing.T, s *site) {
+		a, b := s.enter(t, "sl.a"), s.enter(t, "sl.b")
+		s.befriend(t, a, "sl.a", "sl.b")
+		for i := range 3 {
+			into[sent](t, s.do(t, text(a, toUser("sl.b"), fmt.Sprint(i), "x")))
+		}
+		s.refused(t, text(a, toUser("sl.b"), "3", "x"), want{http.StatusTooManyRequests, fault.RateLimited, "发送过快，请稍后再试", "too fast; try again later"})
+		if got := s.do(t, text(a, toUser("sl.b"), "3", "x")); got.header.Get("Retry-After") == "" {
+			t.Errorf("no Retry-After: %v", got.header)
+		}
+		into[sent](t, s.do(t, text(b, toUser("sl.a"), "0", "y")))
+		again := s.login(t, "sl.a") // another session of the same account
+		into[sent](t, s.do(t, text(again, toUser("sl.b"), "4", "x")))
+		diff(t, "the newest", int64(5), into[history](t, s.do(t, get(b, "/Tim/getHistory", "account", "sl.b", "FriendAccount", "sl.a"))).Last)
+	}, "--limit-send-rate=0.01", "--limit-send-burst=3")
+}
+
+func TestNoSendLimit(t *testing.T) {
+	t.Parallel()
+	s := start(t, apptest.Embedded, "--limit-send-rate=0", "--limit-send-burst=3")
+	a := s.enter(t, "ns.a")
+	group := s.createGroup(t, a, "ns.a", "ns")
+	for i := range 10 {
+		into[sent](t, s.do(t, text(a, toGroup(group), fmt.Sprint(i), "x")))
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"maps"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 
 	"tim/internal/fault"
 	"tim/internal/testserver"
@@ -42,6 +45,9 @@ func run(m *testing.M) int {
 	defer os.RemoveAll(dir)
 	shared.dir = dir
 	code := testserver.Main(m)
+	if code == 0 {
+		code = leaked()
+	}
 	if code != 0 || !allTests() {
 		return code
 	}
@@ -53,6 +59,21 @@ func run(m *testing.M) int {
 	})
 	if len(missing) > 0 || len(unknown) > 0 {
 		fmt.Fprintf(os.Stderr, "FAIL: reasons that no answer had: %v; that no table has: %v\n", missing, unknown)
+		return 1
+	}
+	return 0
+}
+
+// leaked fails when a server or a client has left a goroutine behind.
+func leaked() int {
+	http.DefaultClient.CloseIdleConnections()
+	err := goleak.Find()
+	// The Redis client probes for a second more where it couldn't connect.
+	for end := time.Now().Add(5 * time.Second); err != nil && time.Now().Before(end); {
+		err = goleak.Find()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "after the tests:", err)
 		return 1
 	}
 	return 0

@@ -4,13 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/gorilla/websocket"
 
 	"tim/internal/apptest"
 	"tim/internal/fault"
@@ -484,14 +481,7 @@ func TestRateLimitedSocket(t *testing.T) {
 	t.Parallel()
 	s := start(t, apptest.Embedded, "--limit-send-rate=1", "--limit-send-burst=3")
 	a := s.enter(t, "rl.a")
-	dialer := websocket.Dialer{Subprotocols: []string{"tim.v1"}}
-	address := url.URL{Scheme: "ws", Host: strings.TrimPrefix(s.URL, "http://"), Path: "/websocket"}
-	conn, _, err := dialer.DialContext(t.Context(), address.String(), http.Header{"token": {a}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	c := &socket{conn}
+	c := openModern(t, s.URL, a)
 	for i := range 10 {
 		c.write(t, fmt.Sprintf(`{"type":"ping","id":"%d"}`, i))
 	}

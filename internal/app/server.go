@@ -271,7 +271,7 @@ func (s *Server) routes(linkKey []byte) (*echo.Echo, error) {
 			PictureLimit: limit.PictureBytes, AudioLimit: limit.AudioBytes, VideoLimit: limit.VideoBytes,
 		}),
 		Origins: origins, Proxies: proxies, Language: s.settings.language(), Always200: s.settings.Always200,
-		BodyLimit: limit.BodyBytes, Log: s.log, Metrics: s.registry,
+		BodyLimit: limit.BodyBytes, SendRate: limit.SendRate, SendBurst: limit.SendBurst, Log: s.log, Metrics: s.registry,
 	})
 }
 

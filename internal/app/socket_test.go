@@ -68,6 +68,18 @@ func openGroup(t testing.TB, base string, group int32, account, token string) *s
 	}
 }
 
+// openModern opens a connection of tim.v1.
+func openModern(t testing.TB, base, token string) *socket {
+	t.Helper()
+	dialer := websocket.Dialer{Subprotocols: []string{"tim.v1"}}
+	c, response, err := dialer.DialContext(t.Context(), "ws"+strings.TrimPrefix(base, "http")+"/websocket", http.Header{"token": {token}})
+	if err != nil {
+		t.Fatalf("open tim.v1: %v (%v)", err, response)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return &socket{c}
+}
+
 // read returns the next frame.
 func (c *socket) read(t testing.TB) string {
 	t.Helper()
@@ -136,6 +148,47 @@ func (c *socket) close(t testing.TB) {
 				t.Fatalf("close: %v", err)
 			}
 			return
+		}
+	}
+}
+
+// What reaches a friend on an old front end, whose pong says so, is told to the sender on tim.v1.
+func TestOldFrontEndsConfirmToNewOnes(t *testing.T) {
+	t.Parallel()
+	inModes(t, func(t *testing.T, s *site) {
+		a, b := s.enter(t, "cf.a"), s.enter(t, "cf.b")
+		s.befriend(t, a, "cf.a", "cf.b")
+		modern := openModern(t, s.URL, a)
+		modern.write(t, `{"type":"sync","id":"s"}`)
+		modern.readType(t, "synced")
+		s.openChat(t, "cf.b", b)
+		direct := openDirect(t, s.URL, "cf.b", "cf.a", b)
+		into[sent](t, s.do(t, text(a, toUser("cf.b"), "1", "hi")))
+		if m := direct.readMessage(t); m.Message != "hi" {
+			t.Errorf("got %+v", m)
+		}
+		ended := make(chan struct{})
+		go func() { // reads on: a reader's pong is what confirms
+			defer close(ended)
+			_, _ = direct.next()
+		}()
+		frame := modern.readType(t, "marks")
+		diff(t, "marks", `{"account":"cf.b","conversation":{"user":"cf.b"},"read":0,"received":1,"type":"marks"}`, frame)
+		_ = direct.Close()
+		<-ended
+	})
+}
+
+// readType returns the next frame of tim.v1 that has a type, its fields in alphabetical order.
+func (c *socket) readType(t testing.TB, kind string) string {
+	t.Helper()
+	for {
+		var frame map[string]any
+		if err := json.Unmarshal([]byte(c.read(t)), &frame); err != nil {
+			t.Fatal(err)
+		}
+		if frame["type"] == kind {
+			return encodeJSON(t, frame)
 		}
 	}
 }

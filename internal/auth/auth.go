@@ -218,8 +218,32 @@ func (a *Auth) Check(ctx context.Context, s Session) error {
 			return fmt.Errorf("touch session: %w", err)
 		}
 	}
-	a.seen.alive(s.ID, now)
+	if !a.seen.note(s.ID, true, now) {
+		return fault.New(fault.SessionEnded)
+	}
 	return nil
+}
+
+// CheckAll is Check for many sessions, of which it asks the database whatever this node remembers: for when the bus may
+// have lost news. It asks once for every 200, and prolongs none: the next Check does. The errors are those of the
+// sessions, in their order: nil or the fault SessionEnded; the last result is why it can't be told.
+func (a *Auth) CheckAll(ctx context.Context, sessions []Session) ([]error, error) {
+	now := time.Now()
+	keys := make([]store.SessionKey, len(sessions))
+	for i, s := range sessions {
+		keys[i] = store.SessionKey{Account: s.Account, ID: s.ID}
+	}
+	until, err := a.DB.SessionsUntil(ctx, keys)
+	if err != nil {
+		return nil, fmt.Errorf("check sessions: %w", err)
+	}
+	errs := make([]error, len(sessions))
+	for i, key := range keys {
+		if !a.seen.note(key.ID, until[key] > now.UnixMilli(), now) {
+			errs[i] = fault.New(fault.SessionEnded)
+		}
+	}
+	return errs, nil
 }
 
 // Logout ends one session, here at once and on every node when the bus has told it.
@@ -385,7 +409,8 @@ func (a *Auth) tell(ctx context.Context, account, id string) {
 // Forget makes this node refuse a session that has ended. Called when the bus brings the news.
 func (a *Auth) Forget(id string) { a.seen.ended(id, time.Now()) }
 
-// ForgetAll makes this node ask the database again about every session. Called when the bus may have lost news.
+// ForgetAll makes this node ask the database again about every session. Called when neither it nor the bus could be asked:
+// who comes then is refused, and finds another node.
 func (a *Auth) ForgetAll() { a.seen.clear() }
 
 const passwordForm = "must have 6 characters to 72 bytes"

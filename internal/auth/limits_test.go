@@ -89,7 +89,7 @@ func TestSeenIsBoundInMemory(t *testing.T) {
 		s.ended(fmt.Sprint("ended ", i), now)
 	}
 	for i := range maxSeen + maxSeen/4 {
-		s.alive(fmt.Sprint(i), now)
+		s.note(fmt.Sprint(i), true, now)
 		if len(s.sessions) > maxSeen {
 			t.Fatalf("%d sessions after %d", len(s.sessions), i+1)
 		}
@@ -116,8 +116,9 @@ func TestSeenIsBoundInMemory(t *testing.T) {
 func TestSeen(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	see := func(at time.Duration) func(*seen) { return func(s *seen) { s.alive("x", now.Add(at)) } }
+	see := func(at time.Duration) func(*seen) { return func(s *seen) { s.note("x", true, now.Add(at)) } }
 	dead := func(at time.Duration) func(*seen) { return func(s *seen) { s.ended("x", now.Add(at)) } }
+	missing := func(s *seen) { s.note("x", false, now) }
 	forget := (*seen).clear
 	type do = []func(*seen)
 	for _, tt := range []struct {
@@ -134,8 +135,10 @@ func TestSeen(t *testing.T) {
 		{"an end is not revived by an answer from before it", do{dead(0), see(0)}, time.Second, ended},
 		{"not even long after", do{dead(0), see(50 * time.Second)}, 51 * time.Second, ended},
 		{"an end is forgotten when the database knows it", do{dead(0)}, time.Minute, unknown},
-		{"news may have been lost", do{see(0), forget}, 0, unknown},
-		{"an end stays though", do{dead(0), forget}, time.Second, ended},
+		{"everybody is forgotten", do{see(0), forget}, 0, unknown},
+		{"but not ends", do{dead(0), forget}, time.Second, ended},
+		{"not there any more", do{see(0), missing}, 0, unknown},
+		{"an end stays though", do{dead(0), missing}, time.Second, ended},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -43,22 +43,28 @@ func (s *seen) state(id string, now time.Time) state {
 	return unknown
 }
 
-// alive remembers a session that the database holds, unless it is known to have ended: the database may have been
-// asked before it ended.
-func (s *seen) alive(id string, now time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if was := s.sessions[id]; was.state == ended && now.Before(was.until) {
-		return
-	}
-	s.put(id, sighting{alive, now.Add(rememberFor)}, now)
-}
-
 // ended remembers an end for longer than any question to the database takes.
 func (s *seen) ended(id string, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.put(id, sighting{ended, now.Add(time.Minute)}, now)
+}
+
+// note remembers that the database holds a session, or forgets one that isn't there, and returns whether it lives: not
+// if it is known to have ended, for the database may have been asked before. That one isn't there is not remembered: the
+// server that was asked may not have it yet.
+func (s *seen) note(id string, there bool, now time.Time) (lives bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if was := s.sessions[id]; was.state == ended && now.Before(was.until) {
+		return false
+	}
+	if !there {
+		delete(s.sessions, id)
+		return false
+	}
+	s.put(id, sighting{alive, now.Add(rememberFor)}, now)
+	return true
 }
 
 // clear forgets who is alive, not who has ended.

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -97,7 +98,8 @@ func TestLogoutEndsOneSession(t *testing.T) {
 			t.Errorf("told of (-want +got):\n%s", diff)
 		}
 		// Nothing brings it back: neither lost news, nor another login, nor the end told twice.
-		n.ForgetAll()
+		_, err = n.CheckAll(t.Context(), []Session{onPhone})
+		must(t, err)
 		n.login(t, "alice")
 		must(t, n.Logout(t.Context(), onPhone))
 		_, err = n.Authenticate(t.Context(), phone)
@@ -143,9 +145,57 @@ func TestLostNewsAreMadeUpFor(t *testing.T) {
 		_, err := other.Authenticate(t.Context(), token)
 		must(t, err)
 		must(t, n.Logout(t.Context(), s))
-		other.ForgetAll()
+		errs, err := other.CheckAll(t.Context(), []Session{s})
+		must(t, err)
+		refused(t, errs[0], fault.SessionEnded)
 		_, err = other.Authenticate(t.Context(), token)
 		refused(t, err, fault.SessionEnded)
+	})
+}
+
+// Sessions that live, have ended, have expired or are somebody else's, more than one statement asks about; afterwards it
+// is remembered who lives.
+func TestCheckAll(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, n *node) {
+		n.register(t, "alice")
+		n.register(t, "bob")
+		var sessions []Session
+		var want []bool
+		for i := range 250 {
+			account := []string{"alice", "bob"}[i%2]
+			s := Session{Account: account, ID: fmt.Sprintf("%s%d", account, i)}
+			expires := time.Now().Add(time.Hour).UnixMilli()
+			if i%5 == 1 {
+				expires = time.Now().Add(-time.Second).UnixMilli()
+			}
+			if i%5 != 2 {
+				n.exec(t, "INSERT INTO session (account, id, device, created_at, used_at, expires_at) VALUES (?, ?, '', 0, ?, ?)",
+					account, s.ID, time.Now().UnixMilli(), expires)
+			}
+			if i%5 == 3 {
+				n.Forget(s.ID) // ended, though the database hasn't been told yet
+			}
+			if i%5 == 4 {
+				s.Account = "nobody"
+			}
+			sessions, want = append(sessions, s), append(want, i%5 == 0)
+		}
+		errs, err := n.CheckAll(t.Context(), sessions)
+		must(t, err)
+		for i, err := range errs {
+			if !want[i] {
+				refused(t, err, fault.SessionEnded)
+			} else if err != nil {
+				t.Errorf("%s: %v", sessions[i].ID, err)
+			}
+		}
+		n.exec(t, "DELETE FROM session")
+		for i, s := range sessions {
+			if err := n.Check(t.Context(), s); (err == nil) != want[i] {
+				t.Errorf("%s, which has been seen a moment ago: %v", s.ID, err)
+			}
+		}
 	})
 }
 

@@ -122,17 +122,7 @@ func (s *Service) HandOver(ctx context.Context, caller, account string, group in
 		if err := c.mustOwn(); err != nil {
 			return err
 		}
-		members, err := c.tx.IsMember(ctx, group, member)
-		if err != nil {
-			return err
-		}
-		if members == 0 {
-			return fault.New(fault.NotInGroup)
-		}
-		if member == c.owner {
-			return nil
-		}
-		return c.handTo(ctx, member)
+		return c.handToMember(ctx, member)
 	})
 }
 
@@ -166,30 +156,17 @@ func (s *Service) Dissolve(ctx context.Context, caller, account string, group in
 	})
 }
 
-// SetOwner names the owner of a group, who must be a member: else ErrGroupOwner. For operators.
+// SetOwner names the owner of a group, who must be a member: else ErrGroupOwner. The notice of it names no actor. For
+// operators.
 func (s *Service) SetOwner(ctx context.Context, group int32, account string) error {
 	account = Normal(account)
-	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
-		if _, err := tx.GetGroup(ctx, group); err != nil {
-			return notFound(err, fault.UnknownGroup)
-		}
-		if _, err := lock(ctx, tx, groupID(group)); err != nil { // or the new owner might leave meanwhile
-			return err
-		}
-		members, err := tx.IsMember(ctx, group, account)
-		if err != nil {
-			return err
-		}
-		if members == 0 {
+	return s.runChange(ctx, "set owner", "", group, func(c *change) error {
+		err := c.handToMember(ctx, account)
+		if fault.Is(err, fault.NotInGroup) {
 			return ErrGroupOwner
 		}
-		_, err = tx.SetGroupOwner(ctx, nullable(account), group)
 		return err
 	})
-	if err != nil && !errors.Is(err, ErrGroupOwner) {
-		return fmt.Errorf("set owner: %w", err)
-	}
-	return err
 }
 
 // Groups lists a page of an account's groups, by id, after one. For account itself.
@@ -241,14 +218,20 @@ type change struct {
 
 func (c *change) conversation() string { return groupID(c.group) }
 
-// changeGroup runs one change of a group in one transaction, and tells the sockets of it once it is committed.
+// changeGroup runs one change of a group by an account itself, see runChange.
 func (s *Service) changeGroup(ctx context.Context, what, caller, account string, group int32, do func(*change) error) error {
 	if err := own(caller, account); err != nil {
 		return err
 	}
+	return s.runChange(ctx, what, caller, group, do)
+}
+
+// runChange runs one change of a group in one transaction, and tells the sockets of it once it is committed. The actor of
+// an operator's change is "".
+func (s *Service) runChange(ctx context.Context, what, actor string, group int32, do func(*change) error) error {
 	var c change
 	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
-		c = change{tx: tx, group: group, actor: caller}
+		c = change{tx: tx, group: group, actor: actor}
 		if err := c.lock(ctx); err != nil {
 			return err
 		}
@@ -316,6 +299,21 @@ func (c *change) expel(ctx context.Context, account string) error {
 	return c.tx.RemoveParticipant(ctx, account, c.conversation())
 }
 
+// handToMember makes a member the owner, NotInGroup for anybody else.
+func (c *change) handToMember(ctx context.Context, account string) error {
+	members, err := c.tx.IsMember(ctx, c.group, account)
+	if err != nil {
+		return err
+	}
+	if members == 0 {
+		return fault.New(fault.NotInGroup)
+	}
+	if account == c.owner {
+		return nil
+	}
+	return c.handTo(ctx, account)
+}
+
 // handTo makes an account, or nobody, the owner.
 func (c *change) handTo(ctx context.Context, account string) error {
 	if _, err := c.tx.SetGroupOwner(ctx, nullable(account), c.group); err != nil {
@@ -327,7 +325,8 @@ func (c *change) handTo(ctx context.Context, account string) error {
 	return c.note(ctx, OwnerChanged, account)
 }
 
-// note writes what happened into the group's history, and keeps the news of it for after the commit.
+// note writes what happened into the group's history, as a message of the actor, whose own marks move as with any other;
+// and keeps the news of it for after the commit.
 func (c *change) note(ctx context.Context, kind EventKind, account string) error {
 	c.last++
 	m := Message{
@@ -338,6 +337,9 @@ func (c *change) note(ctx context.Context, kind EventKind, account string) error
 	})
 	if err == nil {
 		err = c.tx.SetLastSeq(ctx, c.last, c.conversation())
+	}
+	if err == nil { // nobody's, where the actor is no member: not yet, no longer, or an operator
+		_, err = c.tx.MoveMarks(ctx, db.MoveMarksParams{Received: c.last, Seen: c.last, Account: c.actor, Conversation: c.conversation()})
 	}
 	if err != nil {
 		return fmt.Errorf("note in the history: %w", err)

@@ -58,23 +58,43 @@ type Page struct {
 // History returns a page of a conversation's messages and the seq of its newest. For friends and those who were, and for
 // members, who see what came after they joined.
 func (s *Service) History(ctx context.Context, caller string, t Target, p Page) ([]Message, int64, error) {
-	conversation := t.Conversation(caller)
 	floor, err := s.mayRead(ctx, caller, t)
-	if err != nil {
-		return nil, 0, err
+	for err == nil {
+		var messages []Message
+		var last int64
+		if messages, last, err = s.page(ctx, t.Conversation(caller), p, floor); err != nil {
+			break
+		}
+		if t.Group == 0 { // nobody loses the right to read these
+			return messages, last, nil
+		}
+		// Asked again afterwards, since a member may have been removed meanwhile, and even have come back.
+		read := floor
+		if floor, err = s.mayRead(ctx, caller, t); err == nil && floor == read {
+			return messages, last, nil
+		}
 	}
+	return nil, 0, err
+}
+
+// page reads a page of the messages after a floor, and the seq of the newest.
+func (s *Service) page(ctx context.Context, conversation string, p Page, floor int64) ([]Message, int64, error) {
 	last, err := s.LastSeq(ctx, conversation)
 	if err != nil {
 		return nil, 0, err
 	}
+	var messages []Message
 	if p.Forward {
-		messages, err := s.Missed(ctx, conversation, max(p.From, floor), p.Limit)
-		return messages, last, err
+		messages, err = s.Missed(ctx, conversation, max(p.From, floor), p.Limit)
+	} else {
+		if p.From == 0 {
+			p.From = last + 1
+		}
+		messages, err = s.before(ctx, conversation, p.From, floor, p.Limit)
 	}
-	if p.From == 0 {
-		p.From = last + 1
+	if len(messages) > 0 {
+		last = max(last, messages[len(messages)-1].Seq) // it may be newer
 	}
-	messages, err := s.before(ctx, conversation, p.From, floor, p.Limit)
 	return messages, last, err
 }
 
@@ -127,7 +147,12 @@ func (s *Service) Mark(ctx context.Context, caller string, t Target, m Marks) (M
 		return Marks{}, err
 	}
 	if result.told {
-		s.tellSides(ctx, caller, t, Event{Kind: MarksMoved, Conversation: conversation, Account: caller, Marks: &result.now})
+		s.tellMarks(ctx, caller, t, result.now)
 	}
 	return result.now, nil
+}
+
+// tellMarks tells where an account stands now.
+func (s *Service) tellMarks(ctx context.Context, account string, t Target, now Marks) {
+	s.tellSides(ctx, account, t, Event{Kind: MarksMoved, Conversation: t.Conversation(account), Account: account, Marks: &now})
 }

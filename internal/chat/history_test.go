@@ -1,8 +1,10 @@
 package chat
 
 import (
+	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 
 	"tim/internal/fault"
@@ -182,6 +184,124 @@ func TestWhoReadsWhat(t *testing.T) {
 		for _, account := range []string{"alice", "bob"} {
 			_, err = read(account)
 			refused(t, err, fault.UnknownGroup)
+		}
+	})
+}
+
+// stepping is a context that does something when it is looked at for the n-th time, as statements do again and again: each
+// look is a moment at which others may have done the same.
+type stepping struct {
+	context.Context
+
+	mu    sync.Mutex
+	looks int
+	at    int
+	do    func()
+}
+
+func (s *stepping) Done() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.looks++; s.looks == s.at {
+		s.do()
+	}
+	return s.Context.Done()
+}
+
+// over returns how often it was looked at; it does nothing any more, though drivers may look once more.
+func (s *stepping) over() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.at = 0
+	return s.looks
+}
+
+// raws runs statements in one transaction, raw.
+func (h *house) raws(t *testing.T, do func(exec func(statement string, args ...any))) {
+	t.Helper()
+	tx, err := h.raw.BeginTx(t.Context(), nil)
+	must(t, err)
+	do(func(statement string, args ...any) {
+		_, err := tx.ExecContext(t.Context(), statement, args...)
+		must(t, err)
+	})
+	must(t, tx.Commit())
+}
+
+const joinsRaw = "INSERT INTO participant (account, conversation, group_id, joined_seq, delivered_seq, received_seq, read_seq) VALUES ('bob', ?, ?, ?, 0, 0, 0)"
+
+// manyGroups makes the groups 1 to n, each of bob alone, who joined at 2, and with a message 3.
+func (h *house) manyGroups(t *testing.T, n int) {
+	t.Helper()
+	h.raws(t, func(exec func(string, ...any)) {
+		for id := range n {
+			c := groupID(int32(id + 1))
+			exec("INSERT INTO `group` (GroupID, GroupName) VALUES (?, ?)", id+1, c)
+			exec("INSERT INTO userofgroup (GroupID, account) VALUES (?, 'bob')", id+1)
+			exec("INSERT INTO conversation (id, last_seq, created_at) VALUES (?, 3, 0)", c)
+			exec("INSERT INTO message (conversation, seq, sender, body, sent_at) VALUES (?, 3, 'alice', ?, 1)", c, stored("3"))
+			exec(joinsRaw, c, id+1, 2)
+		}
+	})
+}
+
+// behind does what others do: bob's membership of a group ends, perhaps, a message 4 is sent, and it begins anew, perhaps.
+func (h *house) behind(t *testing.T, id int32, leaves, joins bool) {
+	t.Helper()
+	h.raws(t, func(exec func(string, ...any)) {
+		if leaves {
+			exec("DELETE FROM userofgroup WHERE GroupID = ? AND account = 'bob'", id)
+			exec("DELETE FROM participant WHERE conversation = ? AND account = 'bob'", groupID(id))
+		}
+		exec("INSERT INTO message (conversation, seq, sender, body, sent_at) VALUES (?, 4, 'alice', ?, 1)", groupID(id), stored("4"))
+		exec("UPDATE conversation SET last_seq = 4 WHERE id = ?", groupID(id))
+		if joins {
+			exec("INSERT INTO userofgroup (GroupID, account) VALUES (?, 'bob')", id)
+			exec(joinsRaw, groupID(id), id, 4)
+		}
+	})
+}
+
+// Whatever happens between any two statements of the reading: nobody reads what came after the membership ended, nor
+// what was there before it began anew, and the newest seq is not below a message that comes with it.
+func TestHistoryWhileOthersAct(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, h *house) {
+		h.register(t, "alice", "bob")
+		const most = 100
+		h.manyGroups(t, 2+2*3*most/2)
+		var groups int32
+		read := func(at int, p Page, leaves, joins bool) (looks int) {
+			groups++
+			id := groups
+			ctx := &stepping{Context: t.Context(), at: at, do: func() { h.behind(t, id, leaves, joins) }}
+			messages, last, err := h.History(ctx, "bob", ToGroup(id), p)
+			looks = ctx.over()
+			seqs := seqsOf(messages)
+			switch {
+			case err != nil:
+				if refused(t, err, fault.NotAMember); !leaves || joins {
+					t.Errorf("look %d: a member is refused", at)
+				}
+			case leaves && slices.Contains(seqs, 4):
+				t.Errorf("look %d: it reads %v, and may not any more, or not yet", at, seqs)
+			case !leaves && !slices.Contains(seqs, 3):
+				t.Errorf("look %d: it reads %v", at, seqs)
+			case len(seqs) > 0 && last < seqs[len(seqs)-1]:
+				t.Errorf("look %d: the newest is %d of %v", at, last, seqs)
+			}
+			return looks
+		}
+		for _, p := range []Page{{Forward: true, From: 2, Limit: 10}, {From: 99, Limit: 10}} {
+			looks := read(0, p, false, false)
+			if looks < 4 || looks > most {
+				t.Fatalf("%d looks", looks)
+			}
+			for at := 1; at <= looks; at += 2 { // a statement takes more looks than two
+				read(at, p, true, false)
+				read(at, p, true, true)
+				read(at, p, false, false)
+			}
 		}
 	})
 }

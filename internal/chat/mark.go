@@ -38,9 +38,11 @@ func (k participantKey) compare(other participantKey) int {
 type waitingMark = waiting[*mark, moved]
 
 // commitMarks stores a batch of marks in one transaction, each account's mark of a conversation once however often it
-// moved meanwhile. Where several moved it, the last one is told.
+// moved meanwhile. Where several moved it, the last one is told, of those who name their target if there are any.
 func (s *Service) commitMarks(ctx context.Context, batch []*waitingMark) {
-	slices.SortStableFunc(batch, func(a, b *waitingMark) int { return a.item.key().compare(b.item.key()) })
+	slices.SortStableFunc(batch, func(a, b *waitingMark) int {
+		return cmp.Or(a.item.key().compare(b.item.key()), -cmp.Compare(a.item.delivered, b.item.delivered))
+	})
 	results := make([]moved, len(batch))
 	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
 		for i := 0; i < len(batch); {

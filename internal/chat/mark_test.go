@@ -43,12 +43,58 @@ func TestMarkAnswersWhereItStands(t *testing.T) {
 			}
 			same(t, fmt.Sprintf("told after %+v", step.mark), want, h.told())
 		}
-		// What the contract's sockets confirm is received too.
-		h.send(t, "alice", ToUser("bob"), "6")
-		must(t, h.ConfirmDelivered(t.Context(), "bob", to.Conversation("bob"), 6))
-		got, err := h.Mark(t.Context(), "bob", to, Marks{})
-		must(t, err)
-		same(t, "confirmed", Marks{Read: 5, Received: 6}, got)
+	})
+}
+
+// What the contract's sockets confirm is received too, and told as a mark is: once, and only if it moved.
+func TestConfirmationsAreTold(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, h *house) {
+		h.register(t, "alice", "bob")
+		h.befriend(t, "alice", "bob")
+		id := h.group(t, "climbers", "alice", "bob")
+		for to, want := range map[Target]Event{
+			ToUser("alice"): {Accounts: []string{"bob", "alice"}},
+			ToGroup(id):     {Group: id},
+		} {
+			from := ToUser("bob")
+			if to.Group != 0 {
+				from = to
+			}
+			h.send(t, "bob", to, "hi")
+			h.send(t, "alice", from, "x")
+			last := h.send(t, "alice", from, "y").Seq
+			h.send(t, "bob", to, "ho") // and so has received all of it
+			h.told()
+			want.Kind, want.Conversation, want.Account = MarksMoved, to.Conversation("bob"), "bob"
+			confirm := func(seq int64) []Event {
+				must(t, h.ConfirmDelivered(t.Context(), "bob", want.Conversation, seq))
+				return h.told()
+			}
+			same(t, "told of what its own message says", nil, confirm(last))
+			for range 3 {
+				last = h.send(t, "alice", from, "z").Seq
+			}
+			h.told()
+			read := last - 3
+			for _, step := range []struct {
+				seq  int64
+				told bool
+			}{{last - 1, true}, {last - 1, false}, {last - 2, false}, {last, true}, {0, false}} {
+				var told []Event
+				if want.Marks = &(Marks{Read: read, Received: step.seq}); step.told {
+					told = []Event{want}
+				}
+				same(t, fmt.Sprintf("told after %d", step.seq), told, confirm(step.seq))
+			}
+			got, err := h.Mark(t.Context(), "bob", to, Marks{})
+			must(t, err)
+			same(t, "the marks", Marks{Read: read, Received: last}, got)
+		}
+		must(t, h.LeaveGroup(t.Context(), "bob", "bob", id))
+		h.told()
+		must(t, h.ConfirmDelivered(t.Context(), "bob", groupID(id), 99)) // has left meanwhile
+		same(t, "told of one who left", nil, h.told())
 	})
 }
 
@@ -76,12 +122,13 @@ func TestMarkRefusals(t *testing.T) {
 	})
 }
 
-// Marks that wait together are stored together, each account's once, and the last one is told.
+// Marks that wait together are stored together, each account's once, and the last one is told, of those who know whom to
+// tell if there are any.
 func TestMarksThatWaitTogether(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {
-		h.register(t, "alice", "bob")
-		id := h.group(t, "climbers", "alice", "bob")
+		h.register(t, "alice", "bob", "carol")
+		id := h.group(t, "climbers", "alice", "bob", "carol")
 		for range 5 {
 			h.send(t, "alice", ToGroup(id), "x")
 		}
@@ -92,6 +139,8 @@ func TestMarksThatWaitTogether(t *testing.T) {
 			{account: "bob", marks: Marks{Received: 6}},
 			{account: "gone", marks: Marks{Received: 6}},
 			{account: "bob", marks: Marks{Received: 3}, delivered: 3},
+			{account: "carol", marks: Marks{Received: 5}, delivered: 5},
+			{account: "carol", marks: Marks{Received: 4}, delivered: 4},
 		} {
 			m.conversation = groupID(id)
 			batch = append(batch, &waitingMark{item: &m, answer: make(chan answer[moved], 1)})
@@ -107,7 +156,7 @@ func TestMarksThatWaitTogether(t *testing.T) {
 				t.Errorf("bob stands at %+v", a.result.now)
 			}
 		}
-		same(t, "told", []bool{false, false, false, false, true}, told)
+		same(t, "told", []bool{false, false, true, false, false, false, true}, told)
 		o, err := h.Open(t.Context(), "bob", ToGroup(id))
 		must(t, err)
 		same(t, "delivered", 3, o.Delivered)
@@ -131,7 +180,7 @@ func (m *model) step(t *testing.T, h *house, random *rand.Rand, id int32, accoun
 	t.Helper()
 	ctx, to, is := t.Context(), ToGroup(id), m.members[account]
 	upTo := random.Int64N(m.last + 3)
-	switch random.IntN(6) {
+	switch random.IntN(8) {
 	case 0, 1:
 		_, err := h.Send(ctx, account, to, TextContent("x"), "")
 		if m.allowed(t, is, err) {
@@ -155,6 +204,8 @@ func (m *model) step(t *testing.T, h *house, random *rand.Rand, id int32, accoun
 			m.last++
 			*is = standing{member: true, joined: m.last, received: m.last, read: m.last}
 		}
+	case 5:
+		m.ownerActs(t, h, id, account)
 	default:
 		if random.IntN(3) > 0 || account == "a" { // the owner stays, so that nobody inherits
 			return
@@ -167,6 +218,24 @@ func (m *model) step(t *testing.T, h *house, random *rand.Rand, id int32, accoun
 			refused(t, err, fault.NotInGroup)
 		}
 	}
+}
+
+// ownerActs has the owner, a, remove a member or bring it back: whoever does has read everything before.
+func (m *model) ownerActs(t *testing.T, h *house, id int32, account string) {
+	t.Helper()
+	if account == "a" {
+		return
+	}
+	is, owner := m.members[account], m.members["a"]
+	m.last++
+	if is.member {
+		must(t, h.RemoveMember(t.Context(), "a", "a", id, account))
+		is.member = false
+	} else {
+		must(t, h.AddMember(t.Context(), "a", "a", id, account))
+		*is = standing{member: true, joined: m.last, received: m.last, read: m.last}
+	}
+	owner.received, owner.read = m.last, m.last
 }
 
 // allowed checks that a member is allowed and nobody else.
@@ -218,7 +287,7 @@ func (m *model) check(t *testing.T, h *house, id int32) {
 	}
 }
 
-// After any sequence of sends, marks, joins and leaves, unread counts, marks and histories are as a simple model has them.
+// After any sequence of sends, marks, joins, leaves and what the owner does, unread counts, marks and histories are as a simple model has them.
 func TestUnreadCountsAreTheModels(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {
@@ -227,6 +296,7 @@ func TestUnreadCountsAreTheModels(t *testing.T) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		accounts := []string{"a", "b", "c", "d"}
 		h.register(t, accounts...)
+		h.befriend(t, "a", "b", "c", "d")
 		for round := range 3 {
 			id := h.group(t, fmt.Sprint("group", round), "a")
 			m := &model{last: 1, members: map[string]*standing{"a": {member: true, joined: 1, received: 1, read: 1}, "b": {}, "c": {}, "d": {}}}

@@ -269,3 +269,42 @@ func TestGroupsAndMembersArePaged(t *testing.T) {
 		refused(t, err, fault.NotYourAccount)
 	})
 }
+
+// A notice is unread by those it is news to: not by whoever caused it, who has read what came before as any sender has,
+// nor by whoever joins with it.
+func TestWhoHasReadTheNotices(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, h *house) {
+		accounts := []string{"alice", "bob", "carol", "dave"}
+		h.register(t, accounts...)
+		h.befriend(t, "alice", "bob", "carol", "dave")
+		ctx, id := t.Context(), h.group(t, "climbers", "alice", "bob", "carol")
+		unread := func(what string, want map[string]int64) {
+			t.Helper()
+			got := make(map[string]int64)
+			for _, account := range accounts {
+				list, err := h.Conversations(ctx, account, account, "", 10)
+				must(t, err)
+				for _, c := range list {
+					if got[account] = c.Unread(); c.ReceivedSeq < c.ReadSeq {
+						t.Errorf("%s: %s has read what it hasn't received: %+v", what, account, c)
+					}
+				}
+			}
+			same(t, what, want, got)
+		}
+		unread("made and joined", map[string]int64{"alice": 2, "bob": 1, "carol": 0})
+		must(t, h.AddMember(ctx, "alice", "alice", id, "dave"))
+		unread("added", map[string]int64{"alice": 0, "bob": 2, "carol": 1, "dave": 0})
+		must(t, h.HandOver(ctx, "alice", "alice", id, "bob"))
+		unread("handed over", map[string]int64{"alice": 0, "bob": 3, "carol": 2, "dave": 1})
+		must(t, h.RemoveMember(ctx, "bob", "bob", id, "carol"))
+		unread("removed", map[string]int64{"alice": 1, "bob": 0, "dave": 2})
+		must(t, h.LeaveGroup(ctx, "bob", "bob", id)) // alice or dave inherits
+		unread("left and inherited", map[string]int64{"alice": 3, "dave": 4})
+		must(t, h.JoinGroup(ctx, "bob", "bob", id))
+		unread("came back", map[string]int64{"alice": 4, "bob": 0, "dave": 5})
+		must(t, h.SetOwner(ctx, id, "bob"))
+		unread("named by an operator", map[string]int64{"alice": 5, "bob": 1, "dave": 6})
+	})
+}

@@ -122,3 +122,38 @@ func TestProfileChangedAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// Display names are stored in the spelling that they are looked for in; old rows are found as they lie there.
+func TestDisplayNamesAreNormalised(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, h *house) {
+		const nfc, nfd = "Ren\u00e9e", "Rene\u0301e"
+		got, err := h.Register(t.Context(), Registration{Account: "a", Password: "123456", Username: nfd})
+		must(t, err)
+		same(t, "registered", nfc, got.Username)
+		h.register(t, "b", "c")
+		name := nfd
+		got, err = h.UpdateProfile(t.Context(), "b", Changes{Username: &name})
+		must(t, err)
+		same(t, "changed", nfc, got.Username)
+		same(t, "the caller's own", nfd, name)
+		h.exec(t, "INSERT INTO `user` (account, username) VALUES ('old', '"+nfd+"')")
+		age := int32(7)
+		got, err = h.UpdateProfile(t.Context(), "old", Changes{Age: &age}) // its name is none of this
+		must(t, err)
+		same(t, "an old row's", nfd, got.Username)
+		for keyword, want := range map[string][]string{nfc: {"a", "b"}, nfd: {"a", "b"}, "Ren\u00e9": {"a", "b"}, "Rene": {"old"}, "Ren": {"old", "a", "b"}} {
+			users, err := h.FindUsers(t.Context(), keyword, 20)
+			must(t, err)
+			same(t, keyword, want, accountsOf(users))
+		}
+		long := strings.Repeat("\U0001D160", 34) // three characters each
+		_, err = h.Register(t.Context(), Registration{Account: "d", Password: "123456", Username: long})
+		refused(t, err, fault.InvalidBody)
+		_, err = h.UpdateProfile(t.Context(), "c", Changes{Username: &long})
+		refused(t, err, fault.InvalidBody)
+		fits := strings.Repeat("e\u0301", 100)
+		_, err = h.UpdateProfile(t.Context(), "c", Changes{Username: &fits})
+		must(t, err)
+	})
+}

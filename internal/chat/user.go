@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"golang.org/x/text/unicode/norm"
+
 	"tim/gen/db"
 	"tim/internal/fault"
 	"tim/internal/store"
@@ -40,11 +42,15 @@ func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
 	if len(r.Password) > maxPasswordBytes {
 		return User{}, fault.Invalid(fault.InvalidBody, "password", fmt.Sprintf("must have at most %d bytes", maxPasswordBytes))
 	}
+	username, err := displayName(r.Username)
+	if err != nil {
+		return User{}, err
+	}
 	hash, err := s.HashPassword(ctx, r.Password)
 	if err != nil {
 		return User{}, fmt.Errorf("register: %w", err)
 	}
-	row := db.CreateUserParams{Account: account, Password: nullable(hash), Username: r.Username}
+	row := db.CreateUserParams{Account: account, Password: nullable(hash), Username: username}
 	if r.Age != nil {
 		row.Age = sql.NullInt32{Int32: *r.Age, Valid: true}
 	}
@@ -62,7 +68,16 @@ func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
 	if err != nil {
 		return User{}, fmt.Errorf("register: %w", err)
 	}
-	return User{ID: id, Account: account, Username: r.Username, Sex: r.Sex, Age: row.Age.Int32}, nil
+	return User{ID: id, Account: account, Username: username, Sex: r.Sex, Age: row.Age.Int32}, nil
+}
+
+// displayName puts a display name into the one spelling that is stored, which a column must hold.
+func displayName(name string) (string, error) {
+	name = norm.NFC.String(name)
+	if len([]rune(name)) > maxUsername {
+		return "", fault.Invalid(fault.InvalidBody, "username", fmt.Sprintf("must have at most %d characters", maxUsername))
+	}
+	return name, nil
 }
 
 // Changes are what an account may change of its profile; nil leaves a field as it is.
@@ -74,6 +89,13 @@ type Changes struct {
 
 // UpdateProfile changes the caller's profile and returns it as it is now.
 func (s *Service) UpdateProfile(ctx context.Context, caller string, c Changes) (User, error) {
+	if c.Username != nil {
+		name, err := displayName(*c.Username)
+		if err != nil {
+			return User{}, err
+		}
+		c.Username = &name
+	}
 	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
 		// Two devices that change different fields at once must not undo each other.
 		if err := tx.LockUser(ctx, caller); err != nil {
@@ -133,8 +155,9 @@ func (s *Service) FindUsers(ctx context.Context, keyword string, limit int) ([]U
 
 // What a new account may have; the spec says the rest.
 const (
-	maxAccount       = 64 // characters, after normalisation
-	maxPasswordBytes = 72 // bcrypt's limit
+	maxAccount       = 64  // characters, after normalisation
+	maxUsername      = 100 // likewise
+	maxPasswordBytes = 72  // bcrypt's limit
 )
 
 // Profile returns a user. For every account.
@@ -166,8 +189,8 @@ type AvatarOwner struct {
 	Username string
 }
 
-// AvatarOwner resolves the name of an avatar link: an account, or a display name that exactly one user has. For every
-// account.
+// AvatarOwner resolves the name of an avatar link: an account, or a display name that exactly one user has, as it is
+// given or, where nobody is called so, in the spelling that names are stored in. For every account.
 func (s *Service) AvatarOwner(ctx context.Context, name string) (AvatarOwner, error) {
 	q := s.DB.Read()
 	user, err := s.account(ctx, q, name)
@@ -180,6 +203,10 @@ func (s *Service) AvatarOwner(ctx context.Context, name string) (AvatarOwner, er
 		username = user.Username
 	}
 	named, err := q.AccountsByUsername(ctx, username)
+	if stored := norm.NFC.String(username); err == nil && len(named) == 0 && stored != username {
+		username = stored
+		named, err = q.AccountsByUsername(ctx, username)
+	}
 	if err != nil {
 		return AvatarOwner{}, fmt.Errorf("look up display name: %w", err)
 	}
@@ -208,7 +235,7 @@ func (s *Service) OwnName(ctx context.Context, caller, name string) error {
 	if err != nil {
 		return err
 	}
-	if user.Username != name {
+	if norm.NFC.String(user.Username) != norm.NFC.String(name) { // old rows have it as it was given
 		return fault.New(fault.NotYourAccount)
 	}
 	return nil

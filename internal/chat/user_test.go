@@ -134,6 +134,9 @@ func TestAvatarOwner(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {
 		avatarNames(t, h)
+		_, err := h.Register(t.Context(), Registration{Account: "remi", Password: "123456", Username: "re\u0301mi"})
+		must(t, err)
+		h.exec(t, "INSERT INTO `user` (account, username) VALUES ('eric', 'e\u0301ric')")
 		for _, tt := range []struct {
 			name string
 			want AvatarOwner
@@ -146,6 +149,10 @@ func TestAvatarOwner(t *testing.T) {
 			{"dave", AvatarOwner{"dave", ""}}, // what the original kept as erin may be erin's by now
 			{"erin", AvatarOwner{"erin", "Erin"}},
 			{"123", AvatarOwner{"123", ""}},
+			{"re\u0301mi", AvatarOwner{"remi", "r\u00e9mi"}},
+			{"r\u00e9mi", AvatarOwner{"remi", "r\u00e9mi"}},
+			{"e\u0301ric", AvatarOwner{"eric", "e\u0301ric"}}, // an old row
+			{"eric", AvatarOwner{"eric", "e\u0301ric"}},
 		} {
 			got, err := h.AvatarOwner(t.Context(), tt.name)
 			if err != nil {
@@ -153,7 +160,7 @@ func TestAvatarOwner(t *testing.T) {
 			}
 			same(t, tt.name, tt.want, got)
 		}
-		for _, name := range []string{"Bob", "lxc", "nobody", "ALICE", "alice ", ""} {
+		for _, name := range []string{"Bob", "lxc", "nobody", "nobod\u0065\u0301", "ALICE", "alice ", ""} {
 			_, err := h.AvatarOwner(t.Context(), name)
 			refused(t, err, fault.UnknownAccount)
 		}
@@ -168,6 +175,12 @@ func TestOwnName(t *testing.T) {
 		for _, own := range [][2]string{{"bob", "bob"}, {"bob", "Bob"}, {"robert", "Bob"}, {"ren\u00e9", "rene\u0301"}} {
 			if err := h.OwnName(t.Context(), own[0], own[1]); err != nil {
 				t.Errorf("%q: %v", own, err)
+			}
+		}
+		h.exec(t, "INSERT INTO `user` (account, username) VALUES ('old', 'e\u0301ric'), ('new', '\u00e9ric')")
+		for _, account := range []string{"old", "new"} {
+			for _, name := range []string{"e\u0301ric", "\u00e9ric"} {
+				must(t, h.OwnName(t.Context(), account, name))
 			}
 		}
 		for _, others := range [][2]string{{"bob", "robert"}, {"bob", "alice"}, {"bob", "Alice"}, {"bob", ""}, {"bob", "bob "}} {
@@ -189,17 +202,26 @@ func TestUsernames(t *testing.T) {
 	})
 }
 
+// What an operator does stands in the history like what an owner does, but for the actor, who has no account.
 func TestSetOwner(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {
 		h.register(t, "alice", "ren\u00e9", "carol")
 		id := h.group(t, "climbers", "alice", "ren\u00e9")
-		must(t, h.SetOwner(t.Context(), id, "rene\u0301"))
+		h.told()
+		for range 2 { // the second time changes nothing
+			must(t, h.SetOwner(t.Context(), id, "rene\u0301"))
+		}
 		same(t, "owner", "ren\u00e9", h.owner(t, id))
+		same(t, "told", []Event{
+			{Kind: MessageStored, Conversation: groupID(id), Group: id},
+			{Kind: OwnerChanged, Conversation: groupID(id), Group: id, Account: "ren\u00e9", Seq: 3},
+		}, withoutMessages(h.told()))
 		if err := h.SetOwner(t.Context(), id, "carol"); !errors.Is(err, ErrGroupOwner) {
 			t.Errorf("no member: %v", err)
 		}
 		refused(t, h.SetOwner(t.Context(), id+1, "carol"), fault.UnknownGroup)
 		same(t, "owner after refusals", "ren\u00e9", h.owner(t, id))
+		same(t, "notices", []string{"joined alice alice", "joined ren\u00e9 ren\u00e9", "owner  ren\u00e9"}, h.notices(t, id))
 	})
 }

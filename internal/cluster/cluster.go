@@ -10,7 +10,7 @@
 //
 // Over Redis, where a lane is one slot of the cluster:
 //
-//	Redis.Publish → sender.publish (a queue) → sender.run → PUBLISH, in batches, on a pooled connection
+//	Redis.Publish → sender.publish (a queue, bounded in bytes) → sender.run → PUBLISH, in batches, on a pooled connection
 //	→ Redis → link.read, on each node that subscribed → dispatcher.put → dispatcher.run → handlers
 //
 // Publishing never delivers by itself, with one exception: what Redis can't take goes from the sender straight to
@@ -40,16 +40,19 @@ import (
 // Bus carries messages to everyone who subscribed to their topic, on every node. Implemented by [Memory] and
 // [Redis]. All methods may be called from any goroutine, also from handlers.
 type Bus interface {
-	// Publish hands payload to the bus, which delivers it to all subscribers of topic, on this node too. Payloads
-	// that one goroutine publishes to one topic arrive in that order, and all subscribers of a node see the same
-	// order. The caller must not change payload afterwards.
+	// Publish hands payload to the bus, which delivers it to all subscribers of topic, on this node too. It never
+	// waits: neither for Redis nor for a handler. Payloads that one goroutine publishes to one topic arrive in that
+	// order, and all subscribers of a node see the same order. The caller must not change payload afterwards.
 	//
-	// An error doesn't mean that nobody gets the payload, it is for the log: with [ErrAway] it is delivered on this
-	// node alone, and the others are told of a loss as soon as they can be. Where it couldn't be known whether
-	// Redis took it, it may come twice. The first that are delivered so may overtake those still on their way
-	// through Redis; OnLost is then called here, too. After [ErrClosed] nothing is delivered. A ctx that ends stops
-	// the waiting, not the publishing.
-	Publish(ctx context.Context, topic string, payload []byte) error
+	// Without an error the payload is on its way, and no more: what Redis then doesn't take is delivered on this node
+	// alone, and OnLost is called, here and on the others as soon as they can be told. Where it couldn't be known
+	// whether Redis took it, it may come twice.
+	//
+	// An error says that it is known already that not everybody gets the payload. With [ErrAway] it is delivered on
+	// this node alone, with [ErrFull] on this node at most, and the others are told as above; the bus writes to the
+	// log when that begins, not for each message. What is delivered so may overtake what is still on its way through
+	// Redis; OnLost is then called here, too. After [ErrClosed] nothing is delivered.
+	Publish(topic string, payload []byte) error
 
 	// Subscribe calls h with every payload published to topic from now on: when it returns, a message published
 	// by any node is delivered. It waits for that until ctx ends, Options.Timeout at most. When Redis is away or the
@@ -95,8 +98,9 @@ type Node interface {
 	// [Options.Timeout].
 	Healthy(ctx context.Context) error
 
-	// Close takes this node's entries out of all rooms, says goodbye to the other nodes, and returns when all
-	// goroutines of the bus have ended, two to three seconds later at worst. No handler is called afterwards.
+	// Close brings what was published to Redis, for at most [Options.Timeout], takes this node's entries out of all
+	// rooms, says goodbye to the other nodes, and returns when all goroutines of the bus have ended, two to three
+	// seconds later at worst. No handler is called afterwards.
 	// It must not be called from a handler or from OnLost. The second call does nothing.
 	Close() error
 }

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 )
@@ -12,6 +13,7 @@ import (
 type dispatcher struct {
 	bell *bell
 	room *budget
+	log  *slog.Logger
 
 	mu     sync.Mutex
 	topics map[string][]*subscription
@@ -32,8 +34,8 @@ type subscription struct {
 	gone    atomic.Bool
 }
 
-func newDispatcher(b *bell, room *budget) *dispatcher {
-	return &dispatcher{bell: b, room: room, topics: map[string][]*subscription{}, wake: make(chan struct{}, 1)}
+func newDispatcher(b *bell, room *budget, log *slog.Logger) *dispatcher {
+	return &dispatcher{bell: b, room: room, log: log, topics: map[string][]*subscription{}, wake: make(chan struct{}, 1)}
 }
 
 func (d *dispatcher) add(topic string, handler func([]byte)) *subscription {
@@ -100,6 +102,7 @@ func (d *dispatcher) run(ctx context.Context) {
 			batch[i] = message{}
 		}
 		if lost {
+			d.log.Warn("bus: the queue to this node's subscribers was full")
 			d.bell.ring()
 		}
 		if cap(batch) > keepCapacity {

@@ -410,10 +410,10 @@ func (l *link) check() error {
 	return nil
 }
 
-// silent tells whether somebody on this lane should be heard and isn't.
+// silent tells whether somebody on this lane should be heard and isn't, or nobody can be.
 func (l *link) silent() bool {
 	l.mu.Lock()
-	used := l.state != linkIdle
+	used, deaf := l.state != linkIdle, l.lossy
 	l.mu.Unlock()
-	return used && l.peers.silent()
+	return deaf || used && l.peers.silent()
 }

@@ -103,7 +103,7 @@ func subscribe(t testing.TB, b cluster.Bus, topic string, h func([]byte)) (cance
 
 func publish(t testing.TB, b cluster.Bus, topic, payload string) {
 	t.Helper()
-	if err := b.Publish(t.Context(), topic, []byte(payload)); err != nil {
+	if err := b.Publish(topic, []byte(payload)); err != nil {
 		t.Fatalf("publish %s to %s: %v", payload, topic, err)
 	}
 }

@@ -18,7 +18,7 @@ type Memory struct {
 
 var _ Node = (*Memory)(nil)
 
-// NewMemory returns the cluster of a single node, in memory. Of the options it heeds OnLost and QueueBytes.
+// NewMemory returns the cluster of a single node, in memory. Of the options it heeds OnLost, QueueBytes and Log.
 // The caller closes it.
 func NewMemory(opts Options) *Memory {
 	opts = opts.withDefaults()
@@ -27,7 +27,7 @@ func NewMemory(opts Options) *Memory {
 	b, room := newBell(opts.OnLost), newBudget(opts.QueueBytes)
 	crew.run(b.run)
 	for range memoryLanes {
-		d := newDispatcher(b, room)
+		d := newDispatcher(b, room, opts.Log)
 		m.dispatchers = append(m.dispatchers, d)
 		crew.run(d.run)
 	}
@@ -35,9 +35,9 @@ func NewMemory(opts Options) *Memory {
 }
 
 // Publish implements [Bus].
-func (m *Memory) Publish(ctx context.Context, topic string, payload []byte) error {
-	if err := m.refuse(ctx); err != nil {
-		return err
+func (m *Memory) Publish(topic string, payload []byte) error {
+	if m.crew.isDismissed() {
+		return ErrClosed
 	}
 	if !m.dispatcher(topic).put(message{topic: topic, payload: payload}) {
 		return ErrFull

@@ -79,7 +79,7 @@ func NewRedis(ctx context.Context, urls string, opts Options) (*Redis, error) {
 }
 
 func (r *Redis) newLane(name string, node nodeID, received, outgoing *budget) *lane {
-	l := &lane{name: name, local: newDispatcher(r.bell, received), register: newRegister()}
+	l := &lane{name: name, local: newDispatcher(r.bell, received, r.opts.Log), register: newRegister()}
 	again := func() { r.refreshSoon(l) }
 	l.sender = &sender{
 		client: r.client, sharded: r.sharded, channel: name, node: node, opts: r.opts,
@@ -106,11 +106,11 @@ func (l *lane) receive(topic string, e envelope) {
 func (r *Redis) lane(name string) *lane { return r.lanes[laneOf(name, len(r.lanes))] }
 
 // Publish implements [Bus].
-func (r *Redis) Publish(ctx context.Context, topic string, payload []byte) error {
-	if err := r.refuse(ctx); err != nil {
-		return err
+func (r *Redis) Publish(topic string, payload []byte) error {
+	if r.crew.isDismissed() {
+		return ErrClosed
 	}
-	return r.lane(topic).sender.publish(ctx, message{topic: topic, payload: payload})
+	return r.lane(topic).sender.publish(message{topic: topic, payload: payload})
 }
 
 // Subscribe implements [Bus].

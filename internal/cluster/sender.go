@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -19,7 +18,8 @@ const (
 )
 
 // sender brings this node's messages of one lane to Redis, on one goroutine, so that they keep their order and
-// those that wait at the same moment go together. It also beats, which is how it finds out that Redis is back.
+// those that wait while a batch is on its way go together in the next. It also beats, which is how it finds out that
+// Redis is back.
 type sender struct {
 	client  redis.UniversalClient
 	sharded bool
@@ -38,6 +38,7 @@ type sender struct {
 	queue  []outgoing
 	closed bool
 	away   bool                // Redis doesn't take anything: deliver here, and count as lost
+	full   bool                // there was no room, and the queue hasn't been empty since
 	lost   uint64              // messages that Redis didn't take
 	echoes map[uint64]struct{} // numbers of those that it may have taken all the same
 	wake   chan struct{}
@@ -46,24 +47,11 @@ type sender struct {
 type outgoing struct {
 	message
 	number uint64
-	done   chan error
 }
 
-// publish queues the message and waits until Redis has taken it.
-func (s *sender) publish(ctx context.Context, m message) error {
-	o := outgoing{message: m, done: make(chan error, 1)}
-	if err := s.enqueue(o); err != nil {
-		return err
-	}
-	select {
-	case err := <-o.done:
-		return err
-	case <-ctx.Done():
-		return fmt.Errorf("publish: %w", ctx.Err())
-	}
-}
-
-func (s *sender) enqueue(o outgoing) error {
+// publish queues the message.
+func (s *sender) publish(m message) error {
+	o := outgoing{message: m}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -73,8 +61,7 @@ func (s *sender) enqueue(o outgoing) error {
 		s.keep(o)
 		return ErrAway
 	case !s.room.take(o.size()):
-		s.keep(o)
-		s.bell.ring() // it overtakes what is queued
+		s.overflow(o)
 		return ErrFull
 	}
 	s.queue = append(s.queue, o)
@@ -86,6 +73,16 @@ func (s *sender) enqueue(o outgoing) error {
 func (s *sender) keep(o outgoing) {
 	s.lost++
 	s.local.put(o.message)
+}
+
+// overflow keeps what found no room; mu is held.
+func (s *sender) overflow(o outgoing) {
+	s.keep(o)
+	s.bell.ring() // it overtakes what is queued
+	if !s.full {
+		s.full = true
+		s.opts.Log.Warn("bus: the queue to redis is full", slog.String("lane", s.channel))
+	}
 }
 
 func (s *sender) run(ctx context.Context) {
@@ -107,20 +104,32 @@ func (s *sender) run(ctx context.Context) {
 	}
 }
 
-// finish sends what is queued and says goodbye.
+// finish sends what is queued, for as long as one request may take, and says goodbye; of what then is left the others
+// hear that it is lost.
 func (s *sender) finish() {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
-	for s.flush() {
-		s.mu.Lock()
-		done := len(s.queue) == 0
-		s.mu.Unlock()
-		if done {
-			s.beat(kindGoodbye)
-			return
+	for end := time.Now().Add(s.opts.Timeout); s.waits() && time.Now().Before(end); {
+		if !s.flush() {
+			return // nor would it take a goodbye
 		}
 	}
+	s.mu.Lock()
+	s.lost += uint64(len(s.queue))
+	s.queue = nil
+	away := s.away
+	s.mu.Unlock()
+	if !away {
+		s.beat(kindGoodbye)
+	}
+}
+
+// waits tells whether something is queued.
+func (s *sender) waits() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.queue) > 0
 }
 
 // flush sends one batch. It returns false when Redis is away.
@@ -147,10 +156,9 @@ func (s *sender) flush() bool {
 		s.room.give(batch[i].size())
 		if err := reply.Err(); err != nil {
 			failed, cause = append(failed, batch[i]), err
-			continue
 		}
-		batch[i].done <- nil
 	}
+	clear(batch) // the queue's memory outlives it
 	if cause != nil {
 		s.lose(failed, cause)
 	}
@@ -168,7 +176,7 @@ func (s *sender) take() (batch []outgoing, away bool) {
 	if s.queue = s.queue[len(batch):]; len(s.queue) > 0 {
 		signal(s.wake)
 	} else {
-		s.queue = nil
+		s.queue, s.full = nil, false
 	}
 	return batch, s.away
 }
@@ -184,7 +192,6 @@ func (s *sender) say(ctx context.Context, c redis.Cmdable, channel string, e env
 // lose goes over to delivering on this node alone, beginning with what failed and what is queued, until a beat
 // gets through.
 func (s *sender) lose(failed []outgoing, cause error) {
-	err := fmt.Errorf("%w: %w", ErrAway, cause)
 	s.pause = min(firstProbe, s.opts.Beat)
 	if c, ok := s.client.(*redis.ClusterClient); ok {
 		c.ReloadState(context.Background()) // in the background: the lane may have a new master
@@ -197,12 +204,10 @@ func (s *sender) lose(failed []outgoing, cause error) {
 	for _, o := range failed {
 		s.echoes[o.number] = struct{}{}
 		s.keep(o)
-		o.done <- err
 	}
 	for _, o := range s.queue {
 		s.room.give(o.size())
 		s.keep(o)
-		o.done <- err
 	}
 	s.queue = nil
 	if !s.away {

@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -46,12 +47,34 @@ func Video() Kind { return Kind{blob.Video, []string{"video/mp4", "video/x-m4v"}
 func pictures() []string { return []string{"image/jpeg", "image/png", "image/bmp"} }
 
 // is tells whether a file that begins with head is of the kind. Behind an ID3 tag, which can stand before anything, there
-// must be music.
+// must be music. A device's own kind of video is an mp4 if it says that it can be read as one.
 func (k Kind) is(head []byte) bool {
 	if k.prefix == blob.Audio && bytes.HasPrefix(head, []byte("ID3")) {
 		return isTaggedMP3(head)
 	}
+	if k.prefix == blob.Video && isCompatibleMP4(head) {
+		return true
+	}
 	return slices.ContainsFunc(k.types, mimetype.Detect(head).Is)
+}
+
+// isCompatibleMP4 tells whether a file begins with the box of brands (ISO/IEC 14496-12, section 4.3) of a phone or of a
+// Sony device, and mp4 is among the compatible ones. Others that name it too, such as music and pictures, are no videos.
+func isCompatibleMP4(head []byte) bool {
+	const brand, first = 4, 16 // bytes of a brand; where the compatible ones begin, after size, type, own brand and version
+	if len(head) < first || string(head[4:8]) != "ftyp" {
+		return false
+	}
+	size := int(binary.BigEndian.Uint32(head))
+	if own := string(head[8:12]); own != "MSNV" && own[:3] != "3gp" || size > len(head) {
+		return false
+	}
+	for at := first; at+brand <= size; at += brand {
+		if name := string(head[at : at+brand]); name == "mp41" || name == "mp42" {
+			return true
+		}
+	}
+	return false
 }
 
 // isTaggedMP3 tells whether an ID3v2 tag (id3.org/id3v2.4.0-structure, section 3.1) is followed by an MPEG frame or, if

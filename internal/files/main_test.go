@@ -127,6 +127,13 @@ func mp4File(brand string) []byte {
 	return []byte("\x00\x00\x00\x18ftyp" + brand + "\x00\x00\x02\x00" + brand + "mp41" + "\x00\x00\x00\x08free")
 }
 
+// brandsFile is the head of a file that declares so much of itself as brands, in four bytes each: its own, and those that
+// it is compatible with.
+func brandsFile(size int, own, version string, compatible ...string) []byte {
+	head := binary.BigEndian.AppendUint32(nil, uint32(size))
+	return []byte(string(head) + "ftyp" + own + version + strings.Join(compatible, "") + "\x00\x00\x00\x08free\x00\x00\x00\x08mdat")
+}
+
 // mp3File is silence, with or without a tag before it.
 func mp3File(tag string) []byte {
 	return []byte(tag + strings.Repeat("\xff\xfb\x90\x00"+strings.Repeat("\x00", 413), 3))

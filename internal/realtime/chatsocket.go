@@ -55,7 +55,7 @@ func (h *Hub) closeChat(conn *connection) {
 	ctx, cancel := h.within(h.Timing.StoreTimeout)
 	defer cancel()
 	if h.part(ctx, conn, accountRoom(conn.account)) {
-		h.publish(ctx, accountTopic(conn.account), event{Event: chat.Event{Kind: wentOffline, Account: conn.account}})
+		h.publish(accountTopic(conn.account), event{Event: chat.Event{Kind: wentOffline, Account: conn.account}})
 	}
 }
 
@@ -87,7 +87,7 @@ func (h *Hub) receiveText(ctx context.Context, conn *connection, frame []byte) {
 		return
 	}
 	for _, reader := range readers {
-		h.publish(ctx, accountTopic(reader), event{Event: chat.Event{Kind: textSent, Account: conn.account}, Text: text.Text})
+		h.publish(accountTopic(reader), event{Event: chat.Event{Kind: textSent, Account: conn.account}, Text: text.Text})
 	}
 }
 

@@ -72,6 +72,7 @@ type connection struct {
 	queued   int // bytes
 	writing  bool
 	since    time.Time // when the write under way began; zero for none
+	begun    time.Time // when the frame began that is being read; zero for none
 	closing  *websocket.CloseError
 	held     bool       // the close frame waits until the peer's mark is stored
 	sealed   bool       // nothing can be written any more: the close frame is out, or the socket broken

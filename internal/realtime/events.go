@@ -3,14 +3,12 @@ package realtime
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
 
 	"tim/gen/frames"
 	"tim/internal/chat"
-	"tim/internal/fault"
 	"tim/internal/wire"
 )
 
@@ -45,37 +43,37 @@ type sessionEnded struct {
 	Session string `json:"session"`
 }
 
-// Notify carries an event of package chat to every node. It never fails: who misses it catches up from the database.
-func (h *Hub) Notify(ctx context.Context, e chat.Event) {
+// Notify carries an event of package chat to every node. It never waits and never fails: who misses it catches up from
+// the database.
+func (h *Hub) Notify(_ context.Context, e chat.Event) {
 	if len(e.Accounts) > 0 {
 		for _, account := range slices.Compact(slices.Sorted(slices.Values(e.Accounts))) {
-			h.publish(ctx, accountTopic(account), event{Event: e})
+			h.publish(accountTopic(account), event{Event: e})
 		}
 		return
 	}
-	h.publish(ctx, conversationTopic(e.Conversation), event{Event: e})
+	h.publish(conversationTopic(e.Conversation), event{Event: e})
 	if e.Kind == chat.MemberJoined || e.Kind == chat.MemberLeft {
-		h.publish(ctx, accountTopic(e.Account), event{Event: e})
+		h.publish(accountTopic(e.Account), event{Event: e})
 	}
 }
 
-// SessionEnded tells every node that a session has ended.
-func (h *Hub) SessionEnded(ctx context.Context, _, session string) error {
+// SessionEnded tells every node that a session has ended. It never waits.
+func (h *Hub) SessionEnded(_ context.Context, _, session string) error {
 	payload, err := json.Marshal(sessionEnded{session})
 	if err != nil {
 		return fmt.Errorf("encode: %w", err)
 	}
-	return h.Bus.Publish(ctx, sessionsTopic, payload)
+	return h.Bus.Publish(sessionsTopic, payload)
 }
 
-func (h *Hub) publish(ctx context.Context, topic string, e event) {
+func (h *Hub) publish(topic string, e event) {
 	payload, err := json.Marshal(e)
-	if err == nil {
-		err = h.Bus.Publish(ctx, topic, payload)
-	}
 	if err != nil {
-		h.Log.Warn("other nodes were not told; they will catch up", "event", string(e.Kind), "err", err)
+		h.Log.Error("an event can't be encoded", "event", string(e.Kind), "err", err)
+		return
 	}
+	_ = h.Bus.Publish(topic, payload) // the bus itself logs and tells of what it loses
 }
 
 // survive keeps a panic in what is done for many sockets from ending the process. Deferred.
@@ -244,79 +242,4 @@ func (h *Hub) handleRoster(t *topic, e event) {
 			c.start()
 		}
 	})
-}
-
-// CatchUp asks the database what the bus may have lost: sessions, rights and messages of this node's sockets. Where the
-// database can't be asked either, they are told to come back later, since nobody knows what they miss. The bus calls it;
-// never twice at the same time.
-func (h *Hub) CatchUp(ctx context.Context) {
-	if !h.serving.Load() {
-		return
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(h.life, cancel)()
-	h.auth.ForgetAll()
-	last := make(map[string]int64)
-	modern := make(map[string][]*connection)
-	var away error
-	for _, c := range h.connections() {
-		if away == nil {
-			away = h.catchUp(ctx, c, last)
-		}
-		if away != nil {
-			break
-		}
-		if c.kind == kindModern {
-			modern[c.account] = append(modern[c.account], c)
-		}
-	}
-	for account, connections := range modern {
-		if away == nil {
-			away = h.catchUpModern(ctx, account, connections)
-		}
-	}
-	if away == nil || ctx.Err() != nil {
-		return
-	}
-	for _, c := range h.connections() {
-		c.refuse(away)
-	}
-}
-
-// catchUp does so for one connection, which it ends when it has no right any more; of one of tim.v1 it only looks at the
-// session. last remembers what was asked before. The error says that the database can't be asked.
-func (h *Hub) catchUp(ctx context.Context, c *connection, last map[string]int64) error {
-	ctx, cancel := context.WithTimeout(ctx, h.Timing.StoreTimeout)
-	defer cancel()
-	err := h.auth.Check(ctx, c.session)
-	if err == nil && c.conversation != "" {
-		err = h.chat.MayWrite(ctx, c.account, c.target)
-	}
-	if _, refused := errors.AsType[*fault.Fault](err); refused {
-		c.refuse(err)
-		return nil
-	}
-	if err != nil || c.conversation == "" {
-		return err
-	}
-	seq, known := last[c.conversation]
-	if !known {
-		if seq, err = h.chat.LastSeq(ctx, c.conversation); err != nil {
-			return err
-		}
-		last[c.conversation] = seq
-	}
-	c.learn(c.conversation, seq)
-	return nil
-}
-
-func (h *Hub) connections() []*connection {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	all := make([]*connection, 0, len(h.open))
-	for c := range h.open {
-		all = append(all, c)
-	}
-	return all
 }

@@ -1,6 +1,7 @@
 package realtime_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -42,6 +43,7 @@ func bareHub(t testing.TB) (*realtime.Hub, *echo.Echo) {
 		_ = c.NoContent(status)
 	}
 	must(t, h.Serve(t.Context(), e, &chat.Service{}, auth.New(auth.Options{Key: make([]byte, auth.MinKeyBytes)})))
+	t.Cleanup(func() { h.Close(context.Background()) })
 	return h, e
 }
 

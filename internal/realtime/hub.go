@@ -14,6 +14,8 @@
 //	mark.go          … and how far its peer has read them
 //	topics.go        which connections hear of what
 //	events.go        what nodes tell each other, and what each makes of it
+//	catchup.go       … and what it asks the database when it may have missed that
+//	watch.go         … and presence
 //	hub.go           all of them together, from start to stop
 package realtime
 
@@ -74,6 +76,9 @@ type Hub struct {
 	open     map[*connection]struct{}
 	running  sync.WaitGroup // one for each connection, and one for each that writes
 
+	watch    *watch
+	settling chan struct{} // holds one for each connection that asks where a group stands that is new to it
+
 	directText  *openapi3.Schema
 	requests    *requests
 	serving     atomic.Bool
@@ -86,6 +91,7 @@ type Hub struct {
 func New(o Options) (*Hub, error) {
 	o.Timing = o.Timing.withDefaults()
 	h := &Hub{Options: o, sessions: newSessions(), open: make(map[*connection]struct{})}
+	h.watch, h.settling = newWatch(), make(chan struct{}, mostSettling)
 	h.life, h.end = context.WithCancel(context.Background())
 	h.topics = newTopics(o.Bus, h.handle)
 	h.sockets = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "tim_sockets", Help: "Open sockets."}, []string{"kind"})
@@ -110,6 +116,7 @@ func (h *Hub) Serve(ctx context.Context, e *echo.Echo, c *chat.Service, a *auth.
 		return fmt.Errorf("subscribe to sessions: %w", err)
 	}
 	h.unsubscribe = unsubscribe
+	h.watch.running.Go(h.watchPresence)
 	h.serving.Store(true)
 	e.GET("/websocket", h.openModern)
 	e.GET("/websocket/:useraccount", h.openChat)
@@ -138,6 +145,7 @@ func (h *Hub) Close(ctx context.Context) {
 		h.cutAll(done)
 	}
 	h.end()
+	h.watch.running.Wait()
 	if h.unsubscribe != nil {
 		h.unsubscribe()
 	}

@@ -185,20 +185,20 @@ func (h *Hub) membershipMoved(c *connection, e event) {
 
 func (h *Hub) settleLater(c *connection, conversation string) {
 	c.spawn("a change of groups", func() {
-		ctx, cancel := h.within(h.Timing.StoreTimeout)
-		defer cancel()
-		if err := h.settleIn(ctx, c, conversation); err != nil {
+		if err := h.settleIn(c, conversation); err != nil {
 			c.refuse(err)
 		}
 	})
 }
 
 // settleIn makes a connection hear of a group if it carries it, and only then lets its messages flow.
-func (h *Hub) settleIn(ctx context.Context, c *connection, conversation string) error {
+func (h *Hub) settleIn(c *connection, conversation string) error {
+	ctx, cancel := h.within(h.Timing.StoreTimeout)
+	defer cancel()
 	if err := h.tune(ctx, c, conversationTopic(conversation)); err != nil || !c.carries(conversation) {
 		return err
 	}
-	last, err := h.chat.LastSeq(ctx, conversation)
+	last, err := h.lastSeq(conversation)
 	if err != nil {
 		return err
 	}
@@ -206,7 +206,19 @@ func (h *Hub) settleIn(ctx context.Context, c *connection, conversation string) 
 	return nil
 }
 
-// standings are what catching up has asked of one account's conversations.
+// mostSettling is how many connections at once ask where a group stands that is new to them: after a loss it may be new to
+// all of a node's.
+const mostSettling = 16
+
+func (h *Hub) lastSeq(conversation string) (int64, error) {
+	h.settling <- struct{}{}
+	defer func() { <-h.settling }()
+	ctx, cancel := h.within(h.Timing.StoreTimeout)
+	defer cancel()
+	return h.chat.LastSeq(ctx, conversation)
+}
+
+// standings lists all conversations of an account, page by page.
 func (h *Hub) standings(ctx context.Context, account string, each func(chat.Conversation)) error {
 	for after := ""; ; {
 		page, err := h.page(ctx, account, after)
@@ -227,57 +239,4 @@ func (h *Hub) page(ctx context.Context, account, after string) ([]chat.Conversat
 	ctx, cancel := context.WithTimeout(ctx, h.Timing.StoreTimeout)
 	defer cancel()
 	return h.chat.Conversations(ctx, account, account, after, syncPage)
-}
-
-// catchUpModern compares what connections of one account carry with where it stands: a page of its conversations is one
-// question, however many connections and conversations there are.
-func (h *Hub) catchUpModern(ctx context.Context, account string, connections []*connection) error {
-	carried := make([]map[string]int64, len(connections))
-	for i, c := range connections {
-		carried[i] = c.memberships()
-	}
-	err := h.standings(ctx, account, func(s chat.Conversation) {
-		for i, c := range connections {
-			if carried[i] == nil {
-				continue
-			}
-			delete(carried[i], s.ID)
-			fresh := c.carry(place{conversation: s.ID, target: s.Target, joined: s.JoinedSeq, from: s.JoinedSeq, last: s.LastSeq})
-			switch {
-			case fresh && s.Target.Group == 0:
-				c.begin(s.ID, s.LastSeq)
-			case fresh:
-				h.settleLater(c, s.ID)
-			}
-		}
-	})
-	if err != nil {
-		return err
-	}
-	for i, c := range connections {
-		for conversation, joined := range carried[i] { // those that the database doesn't list any more
-			c.drop(conversation, joined+1)
-			h.settleLater(c, conversation)
-		}
-		c.spawn("presence after a loss", func() { h.lookAgain(c) })
-	}
-	return nil
-}
-
-// memberships lists the groups that a live connection carries and the seqs at which they were joined; nil for one that
-// hasn't synced. One that is just syncing may have asked before the loss: it catches up when it has.
-func (c *connection) memberships() map[string]int64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.recheck = c.syncing
-	if !c.live || c.syncing {
-		return nil
-	}
-	all := make(map[string]int64, len(c.streams))
-	for name, s := range c.streams {
-		if s.target.Group != 0 { // what is one to one is never left
-			all[name] = s.joined
-		}
-	}
-	return all
 }

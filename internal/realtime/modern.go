@@ -281,7 +281,7 @@ func (h *Hub) answerTyping(ctx context.Context, conn *connection, r frames.Typin
 	if target.Group != 0 {
 		topic = conversationTopic(target.Conversation(conn.account))
 	}
-	h.publish(ctx, topic, event{Event: chat.Event{
+	h.publish(topic, event{Event: chat.Event{
 		Kind: typing, Conversation: target.Conversation(conn.account), Account: conn.account, Group: target.Group,
 	}})
 	return frames.Done{Type: frames.DoneTypeDone, ID: r.ID}, nil
@@ -314,7 +314,7 @@ func (h *Hub) errorFrame(id string, err error) frames.Error {
 		out.Field, out.Problem = &f.Field, &f.Problem
 	}
 	if f.RetryAfter > 0 {
-		after := max(1, f.RetryAfter.Milliseconds())
+		after := (f.RetryAfter + time.Millisecond - 1).Milliseconds() // rounded up: else whoever waits so long is too early
 		out.RetryAfter = &after
 	}
 	return out

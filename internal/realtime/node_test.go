@@ -67,7 +67,7 @@ func startNode(t testing.TB, s setup) *node {
 		presence = s.presence(bus)
 	}
 	n.hub, err = realtime.New(realtime.Options{
-		Bus: bus, Presence: presence, Zone: time.UTC, AllowOrigin: func(*http.Request) bool { return true }, FrameLimit: 1 << 16,
+		Bus: bus, Presence: presence, Zone: time.UTC, IsUnavailable: store.IsUnavailable, AllowOrigin: func(*http.Request) bool { return true }, FrameLimit: 1 << 16,
 		SendRate: s.rate, SendBurst: s.burst, RosterLimit: 200, Timing: s.timing, Log: log, Metrics: prometheus.NewRegistry(),
 	})
 	must(t, err)

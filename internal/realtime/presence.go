@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"time"
 
 	"tim/gen/api"
 	"tim/gen/frames"
@@ -54,7 +53,7 @@ const announceTries = 3
 func (h *Hub) announce(ctx context.Context, account string) {
 	online := h.Online(ctx, []string{account})[0]
 	for range announceTries {
-		h.publish(ctx, presenceTopic(account), event{Event: chat.Event{Kind: presenceMoved, Account: account}, Alone: online})
+		h.publish(presenceTopic(account), event{Event: chat.Event{Kind: presenceMoved, Account: account}, Alone: online})
 		now := h.Online(ctx, []string{account})[0]
 		if now == online {
 			return
@@ -196,57 +195,47 @@ func (h *Hub) sightMoved(c *connection, target chat.Target, e event) {
 		doubtful = []string{e.Account}
 	}
 	if len(doubtful) > 0 {
-		c.spawn("who may be seen", func() { h.review(c, doubtful) })
+		sights := make([]sight, len(doubtful))
+		for i, account := range doubtful {
+			sights[i] = sight{c, account}
+		}
+		c.spawn("who may be seen", func() { h.review(sights) })
 	}
 }
 
-// review ends that a connection follows those of the accounts whom it may not see any more.
-func (h *Hub) review(c *connection, accounts []string) {
-	ctx, cancel := h.within(h.Timing.StoreTimeout)
-	defer cancel()
-	for _, account := range accounts {
-		visible, err := h.chat.MaySee(ctx, c.account, account)
-		if err != nil {
-			c.refuse(err) // or it would see what it may not
-			return
-		}
-		if visible {
-			continue
-		}
-		if c.unfollow(account) {
-			c.enqueue(presenceFrame(account, false))
-		}
-		_ = h.tune(ctx, c, presenceTopic(account)) // which only leaves
-	}
+// sight is a connection and an account that it follows.
+type sight struct {
+	*connection
+
+	followed string
 }
 
-// lookAgain asks anew about those whom a connection follows, after the bus may have lost news. Who seems to have gone is
-// believed to only a while later: other nodes may not have entered their sockets again yet, and those of a dead one are
-// forgotten by then.
-func (h *Hub) lookAgain(c *connection) {
-	followed := c.follows()
-	if len(followed) == 0 {
-		return
-	}
-	h.review(c, followed)
-	h.look(c, followed, true)
-	again := time.NewTimer(h.Timing.LookAgain)
-	defer again.Stop()
-	select {
-	case <-again.C:
-		h.look(c, c.follows(), false)
-	case <-c.ended:
-	case <-h.life.Done():
-	}
-}
+// reviewPage is how many sights are one question.
+const reviewPage = 200
 
-func (h *Hub) look(c *connection, accounts []string, arrivals bool) {
-	ctx, cancel := h.within(h.Timing.StoreTimeout)
-	defer cancel()
-	for i, online := range h.Online(ctx, accounts) {
-		if (online || !arrivals) && c.saw(accounts[i], online) {
-			c.enqueue(presenceFrame(accounts[i], online))
+// review ends that connections follow those whom they may not see any more.
+func (h *Hub) review(sights []sight) {
+	for page := range slices.Chunk(sights, reviewPage) {
+		questions := make([]chat.Sight, len(page))
+		for i, s := range page {
+			questions[i] = chat.Sight{Viewer: s.account, Account: s.followed}
 		}
+		ctx, cancel := h.within(h.Timing.StoreTimeout)
+		visible, err := h.chat.MaySeeAll(ctx, questions)
+		for i, s := range page {
+			switch {
+			case err != nil: // or it would see what it may not
+				if i == 0 || page[i-1].connection != s.connection {
+					s.refuse(err)
+				}
+			case !visible[i]:
+				if s.unfollow(s.followed) {
+					s.enqueue(presenceFrame(s.followed, false))
+				}
+				_ = h.tune(ctx, s.connection, presenceTopic(s.followed)) // which only leaves
+			}
+		}
+		cancel()
 	}
 }
 

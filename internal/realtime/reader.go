@@ -36,10 +36,12 @@ func (c *connection) readOne(ctx context.Context, receive func(ctx context.Conte
 		c.shut(closeUnsupported, "frames must be text", true)
 		return nil
 	}
-	frame, tooLarge, err := readAll(r, c.hub.FrameLimit)
+	c.reading(time.Now())
+	frame, tooLarge, err := readAll(steady{c, r}, c.hub.FrameLimit)
 	if err != nil {
 		return err
 	}
+	c.reading(time.Time{})
 	switch {
 	case tooLarge:
 		c.shut(closeTooLarge, "the frame is too large", true)
@@ -53,6 +55,30 @@ func (c *connection) readOne(ctx context.Context, receive func(ctx context.Conte
 		c.heard()
 	}
 	return nil
+}
+
+// reading says when the frame began that is being read, zero that it has been read. For the reader.
+func (c *connection) reading(at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.begun = at; !at.IsZero() {
+		c.extend()
+	}
+}
+
+// steady is a frame on its way: each piece of it gives the peer time for the next.
+type steady struct {
+	c *connection
+	r io.Reader
+}
+
+// Read implements io.Reader.
+func (s steady) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	if n > 0 {
+		s.c.heard()
+	}
+	return n, err
 }
 
 // readAll reads a frame of at most limit bytes, 0 for any number; of a larger one the rest is left unread.
@@ -82,9 +108,15 @@ func (c *connection) heard() {
 // extend gives the peer its time anew, unless the close frame is out, which it must answer whatever else it sends. c.mu
 // is held.
 func (c *connection) extend() {
-	if !c.sealed {
-		_ = c.socket.SetReadDeadline(time.Now().Add(c.hub.Timing.PeerTimeout)) // fails only on a closed socket, which the reader notices
+	if c.sealed {
+		return
 	}
+	t := c.hub.Timing
+	until := time.Now().Add(t.PeerTimeout)
+	if !c.begun.IsZero() {
+		until = time.Now().Add(min(t.FrameStall, time.Until(c.begun.Add(t.PeerTimeout))))
+	}
+	_ = c.socket.SetReadDeadline(until) // fails only on a closed socket, which the reader notices
 }
 
 // pause keeps a peer that sends too fast waiting: nothing is read from it meanwhile, and nothing dropped. For the

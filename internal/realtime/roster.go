@@ -35,7 +35,7 @@ func (h *Hub) enter(conn *connection) {
 	if first {
 		e.Texts = []string{memberOpened(roster.self), roster.list}
 	}
-	h.publish(ctx, conversationTopic(conn.conversation), e)
+	h.publish(conversationTopic(conn.conversation), e)
 }
 
 // leave tells the group of the end of an account's last socket.
@@ -55,7 +55,7 @@ func (h *Hub) leave(conn *connection) {
 		h.Log.Warn("a group is not told who is online", "group", conn.target.Group, "err", err)
 		return
 	}
-	h.publish(ctx, conversationTopic(conn.conversation), event{
+	h.publish(conversationTopic(conn.conversation), event{
 		Event: chat.Event{Kind: rosterMoved}, Texts: []string{memberClosed(roster.self), roster.list},
 	})
 }

@@ -32,7 +32,7 @@ func (h *Hub) answerSync(ctx context.Context, conn *connection, r frames.Sync) e
 		strange, recheck := conn.endSync()
 		_ = h.tune(ctx, conn, strange...) // which only leaves
 		if recheck {
-			if err := h.catchUpModern(ctx, conn.account, []*connection{conn}); err != nil {
+			if err := h.catchUpModern(ctx, []*connection{conn}); err != nil {
 				conn.refuse(err) // the request has its answer
 			}
 		}

@@ -12,6 +12,9 @@ type Timing struct {
 	Handshake time.Duration
 	// PeerTimeout is how long a peer may leave pings unanswered. Default: 45 s.
 	PeerTimeout time.Duration
+	// FrameStall is how long a frame that has begun to come may stand still; pongs can't come meanwhile. However steadily
+	// it drips, the whole of it must be there within PeerTimeout. Default: 10 s.
+	FrameStall time.Duration
 	// Heartbeat is how often a peer is pinged. Default: 15 s.
 	Heartbeat time.Duration
 	// SlowAfter is how long one write may stand still before its reader is called too slow; it is noticed at the next
@@ -45,6 +48,7 @@ func (t Timing) withDefaults() Timing {
 	return Timing{
 		Handshake:     cmp.Or(t.Handshake, 10*time.Second),
 		PeerTimeout:   cmp.Or(t.PeerTimeout, 45*time.Second),
+		FrameStall:    cmp.Or(t.FrameStall, 10*time.Second),
 		Heartbeat:     cmp.Or(t.Heartbeat, 15*time.Second),
 		SlowAfter:     cmp.Or(t.SlowAfter, 10*time.Second),
 		WriteTimeout:  cmp.Or(t.WriteTimeout, 30*time.Second),

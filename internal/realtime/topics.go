@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"tim/internal/cluster"
@@ -98,6 +99,18 @@ func (ts *topics) get(name string) *topic {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	return ts.open[name]
+}
+
+// withPrefix lists the rests of the topics' names that begin so.
+func (ts *topics) withPrefix(prefix string) (rests []string) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	for name := range ts.open {
+		if rest, ok := strings.CutPrefix(name, prefix); ok {
+			rests = append(rests, rest)
+		}
+	}
+	return rests
 }
 
 // of lists the connections that listen to a topic.

@@ -29,12 +29,14 @@ type gate struct {
 	operations   map[string]operation // by method and echo's route
 	authenticate func(ctx context.Context, token string) (auth.Session, error)
 	bodyLimit    int64
+	sending      *pace // nil for any
 }
 
 type operation struct {
 	id         string
 	open       bool // needs no token
 	streams    bool // takes as long as its file does
+	sends      bool // a message, as fast as the pace allows
 	parameters openapi3.Parameters
 	body       *openapi3.Schema // of a JSON body, nil for none
 	upload     bool             // the body is a form with a file
@@ -46,12 +48,13 @@ const answerWithin = 15 * time.Second
 // bodyDeadline is how long a JSON body may take to arrive.
 const bodyDeadline = 30 * time.Second
 
-func newGate(spec *openapi3.T, authenticate func(context.Context, string) (auth.Session, error), bodyLimit int64) *gate {
-	g := &gate{operations: make(map[string]operation), authenticate: authenticate, bodyLimit: bodyLimit}
+func newGate(spec *openapi3.T, authenticate func(context.Context, string) (auth.Session, error), bodyLimit int64, sending *pace) *gate {
+	g := &gate{operations: make(map[string]operation), authenticate: authenticate, bodyLimit: bodyLimit, sending: sending}
 	for path, item := range spec.Paths.Map() {
 		for method, o := range item.Operations() {
 			_, partial := o.Responses.Map()["206"]
 			op := operation{id: o.OperationID, streams: partial, open: o.Security != nil && len(*o.Security) == 0, parameters: o.Parameters}
+			op.sends = op.id == "sendMessage"
 			if o.RequestBody != nil {
 				op.streams = op.streams || o.RequestBody.Value.Content.Get("multipart/form-data") != nil
 				if media := o.RequestBody.Value.Content.Get("application/json"); media != nil {
@@ -91,6 +94,11 @@ func (g *gate) middleware(next echo.HandlerFunc) echo.HandlerFunc {
 				return err
 			}
 			r.session = session
+		}
+		if op.sends { // before its body is read
+			if err := g.sending.take(r.session.ID, time.Now()); err != nil {
+				return err
+			}
 		}
 		if err := checkParameters(c, op.parameters); err != nil {
 			return err

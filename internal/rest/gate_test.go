@@ -354,7 +354,7 @@ func gateOf(t testing.TB, route string, handler echo.HandlerFunc) *echo.Echo {
 			attach(c, &request{language: fault.English})
 			return next(c)
 		}
-	}, newGate(spec, anybody, bodyLimit).middleware)
+	}, newGate(spec, anybody, bodyLimit, nil).middleware)
 	if handler != nil {
 		e.POST(route, handler)
 	}

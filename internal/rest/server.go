@@ -40,6 +40,8 @@ type Options struct {
 	Language      fault.Language // of texts, unless a request asks for another
 	Always200     bool           // the original's habit: HTTP 200 whatever happens
 	BodyLimit     int64          // of JSON bodies, in bytes; 0 for none
+	SendRate      float64        // messages a second that one session may send on average; 0 for no limit
+	SendBurst     int            // … and at once; 0 for no limit
 	Log           *slog.Logger
 	Metrics       prometheus.Registerer
 }
@@ -86,7 +88,8 @@ func New(o Options) (*echo.Echo, error) {
 	e.HTTPErrorHandler = s.handleError
 	e.IPExtractor = o.Proxies.extractor()
 	e.Pre(keepEscapes)
-	e.Use(s.observe, s.recoverPanics, cors(o.Origins), newGate(spec, o.Auth.Authenticate, o.BodyLimit).middleware)
+	gate := newGate(spec, o.Auth.Authenticate, o.BodyLimit, newPace(o.SendRate, o.SendBurst))
+	e.Use(s.observe, s.recoverPanics, cors(o.Origins), gate.middleware)
 	api.RegisterHandlers(e, api.NewStrictHandler(&handlers{
 		chat: o.Chat, auth: o.Auth, files: o.Files, docs: o.Docs, ready: o.Ready, proxies: o.Proxies, openapiJSON: document,
 	}, nil))

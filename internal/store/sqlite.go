@@ -113,7 +113,7 @@ func openPool(path string, parameters url.Values, wait time.Duration) (*sql.DB, 
 	if err != nil {
 		return nil, err //nolint:wrapcheck // the caller wraps
 	}
-	return sql.OpenDB(connector), nil
+	return sql.OpenDB(preparing{connector}), nil
 }
 
 // sqliteEngine is the engine of a database in a file.

@@ -9,11 +9,20 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"tim/gen/db"
 	"tim/internal/testserver"
 )
 
-func TestMain(m *testing.M) { os.Exit(testserver.Main(m)) }
+func TestMain(m *testing.M) {
+	code := testserver.Main(m)
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, "after the tests:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
 
 // onBoth runs a test on both engines, each with an empty schema.
 func onBoth(t *testing.T, test func(t *testing.T, d *DB)) {

@@ -8,6 +8,9 @@ SELECT last_seq FROM conversation WHERE id = sqlc.arg(conversation) FOR UPDATE;
 -- name: LastSeq :one
 SELECT last_seq FROM conversation WHERE id = sqlc.arg(conversation);
 
+-- name: LastSeqs :many
+SELECT id, last_seq FROM conversation WHERE id IN (sqlc.slice(conversations));
+
 -- name: SetLastSeq :exec
 UPDATE conversation SET last_seq = ? WHERE id = sqlc.arg(conversation);
 
@@ -57,6 +60,14 @@ LEFT JOIN message m ON m.conversation = p.conversation AND m.seq = c.last_seq
 LEFT JOIN participant other ON other.account = p.peer AND other.conversation = p.conversation
 WHERE p.account = sqlc.arg(account) AND p.conversation > sqlc.arg(after)
 ORDER BY p.conversation LIMIT ?;
+
+-- Where several accounts stand in their conversations, a page of them: what comes behind one conversation of one account.
+-- name: Standings :many
+SELECT p.account, p.conversation, p.peer, p.group_id, p.joined_seq, c.last_seq
+FROM participant p JOIN conversation c ON c.id = p.conversation
+WHERE p.account IN (sqlc.slice(accounts))
+  AND (p.account > sqlc.arg(after_account) OR p.account = sqlc.arg(after_account) AND p.conversation > sqlc.arg(after))
+ORDER BY p.account, p.conversation LIMIT ?;
 
 -- name: MessagesBefore :many
 SELECT seq, sender, body, sent_at FROM message

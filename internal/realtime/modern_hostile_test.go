@@ -1,0 +1,329 @@
+package realtime_test
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/gorilla/websocket"
+
+	"tim/internal/chat"
+	"tim/internal/realtime"
+)
+
+// rawModern is raw for tim.v1.
+func (w *world) rawModern(session string) (net.Conn, *bufio.Reader) {
+	w.t.Helper()
+	c, err := net.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
+	must(w.t, err)
+	w.t.Cleanup(func() { _ = c.Close() })
+	must(w.t, c.SetDeadline(time.Now().Add(patience)))
+	_, err = fmt.Fprintf(c, "GET /websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"+
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: tim.v1\r\ntoken: %s\r\n\r\n", w.tokens[session])
+	must(w.t, err)
+	r := bufio.NewReader(c)
+	response, err := http.ReadResponse(r, nil)
+	must(w.t, err)
+	if response.StatusCode != http.StatusSwitchingProtocols {
+		w.t.Fatalf("handshake: %v", response)
+	}
+	return c, r
+}
+
+// The first bytes of a client's frame; its mask is of zeros.
+const (
+	final      = 0x80
+	fragmentOf = 0x00
+	continued  = 0x00
+)
+
+// header announces a frame's payload.
+func header(first byte, size uint64) string {
+	const mask = "\x00\x00\x00\x00"
+	switch {
+	case size < 126:
+		return string([]byte{first, 0x80 | byte(size)}) + mask
+	case size < 1<<16:
+		return string([]byte{first, 0x80 | 126, byte(size >> 8), byte(size)}) + mask
+	}
+	long := []byte{first, 0x80 | 127}
+	for shift := 56; shift >= 0; shift -= 8 {
+		long = append(long, byte(size>>shift))
+	}
+	return string(long) + mask
+}
+
+func clientFrame(first byte, payload string) string {
+	return header(first, uint64(len(payload))) + payload
+}
+
+// Whatever bytes come, a socket of tim.v1 is closed with the code for it, and its neighbours notice nothing.
+func TestModernViolations(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, setup{timing: realtime.Timing{CloseTimeout: 300 * time.Millisecond}})
+	n.users("alice", "bob")
+	neighbour := n.device("bob")
+	large := strings.Repeat("x", 0x8000)
+	tests := map[string]struct {
+		bytes string
+		code  int
+	}{
+		"1 GiB announced":        {header(final|websocket.TextMessage, 1<<30), websocket.CloseMessageTooBig},
+		"1 GiB begun":            {header(final|websocket.TextMessage, 1<<30) + large, websocket.CloseMessageTooBig},
+		"63 bits announced":      {header(final|websocket.TextMessage, 1<<63-1), websocket.CloseMessageTooBig},
+		"negative length":        {header(final|websocket.TextMessage, 1<<63), websocket.CloseProtocolError},
+		"fragments over":         {clientFrame(fragmentOf|websocket.TextMessage, large) + strings.Repeat(clientFrame(continued, large), 3), websocket.CloseMessageTooBig},
+		"overflowing fragments":  {clientFrame(fragmentOf|websocket.TextMessage, "x") + header(continued, 1<<63-1), websocket.CloseProtocolError},
+		"bad UTF-8":              {clientFrame(final|websocket.TextMessage, "{\"type\":\"ping\",\"id\":\"\xff\"}"), websocket.CloseInvalidFramePayloadData},
+		"a character cut short":  {clientFrame(final|websocket.TextMessage, "{\"type\":\"\xe4\xbd\"}"), websocket.CloseInvalidFramePayloadData},
+		"a surrogate":            {clientFrame(final|websocket.TextMessage, "{\"type\":\"\xed\xa0\x80\"}"), websocket.CloseInvalidFramePayloadData},
+		"binary":                 {clientFrame(final|websocket.BinaryMessage, `{"type":"ping","id":"1"}`), websocket.CloseUnsupportedData},
+		"an empty frame":         {clientFrame(final|websocket.TextMessage, ""), 4502},
+		"unmasked":               {"\x81\x01x" + large, websocket.CloseProtocolError},
+		"reserved bit":           {"\xc1\x81\x00\x00\x00\x00x", websocket.CloseProtocolError},
+		"unknown opcode":         {"\x83\x81\x00\x00\x00\x00x", websocket.CloseProtocolError},
+		"continuation alone":     {clientFrame(final|continued, "x"), websocket.CloseProtocolError},
+		"a text within another":  {clientFrame(fragmentOf|websocket.TextMessage, "{") + clientFrame(final|websocket.TextMessage, "{}"), websocket.CloseProtocolError},
+		"a fragmented ping":      {clientFrame(websocket.PingMessage, "x"), websocket.CloseProtocolError},
+		"a large ping":           {clientFrame(final|websocket.PingMessage, large), websocket.CloseProtocolError},
+		"a bad code for closing": {clientFrame(final|websocket.CloseMessage, "\x00\x01"), websocket.CloseProtocolError},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, r := n.rawModern("alice")
+			_, err := io.WriteString(c, test.bytes)
+			must(t, err)
+			if got := closeCode(t, r); got != test.code {
+				t.Errorf("closed with %d, want %d", got, test.code)
+			}
+		})
+	}
+	t.Cleanup(func() {
+		if f := neighbour.ask("ping", nil); f.Type != "pong" {
+			t.Errorf("the neighbour got %s", f.text)
+		}
+	})
+}
+
+// A frame that has begun must go on, and end: one that stands still, drips, or consists of endless fragments ends its
+// socket. One that comes slowly but steadily is taken. So it is on every socket.
+func TestFrameThatDoesNotCome(t *testing.T) {
+	t.Parallel()
+	const stall, whole = 400 * time.Millisecond, 2500 * time.Millisecond
+	n := startNode(t, setup{timing: realtime.Timing{FrameStall: stall, PeerTimeout: whole}})
+	n.users("alice")
+	nothing, text := func(int) string { return "" }, byte(websocket.TextMessage)
+	tests := map[string]struct {
+		first    string
+		next     func(i int) string // every 20 ms
+		from, to time.Duration
+	}{
+		"64 kB announced":      {header(final|text, 60_000), nothing, stall, whole},
+		"16 MiB announced":     {header(final|text, 16<<20), nothing, stall, whole},
+		"stands still later":   {header(final|text, 60_000) + "{", func(i int) string { return strings.Repeat(" ", max(0, 20-i)) }, stall, whole},
+		"drips":                {header(final|text, 60_000) + "{", func(int) string { return " " }, whole, 2 * whole},
+		"an unfinished one":    {clientFrame(fragmentOf|text, "{"), nothing, stall, whole},
+		"small fragments":      {clientFrame(fragmentOf|text, "{"), func(int) string { return clientFrame(continued, " ") }, whole, 2 * whole},
+		"empty fragments":      {clientFrame(fragmentOf|text, "{"), func(int) string { return strings.Repeat(clientFrame(continued, ""), 100) }, stall, whole},
+		"pings, but no end":    {clientFrame(fragmentOf|text, "{"), func(int) string { return clientFrame(final|websocket.PingMessage, "x") }, whole, 2 * whole},
+		"pings and fragments":  {clientFrame(fragmentOf|text, "{"), func(int) string { return clientFrame(final|websocket.PongMessage, "x") + clientFrame(continued, "") }, whole, 2 * whole},
+		"silent between them":  {"", nothing, whole, 2 * whole},
+		"more after one taken": {clientFrame(final|text, `{"type":"ping","id":"1"}`), nothing, whole, 2 * whole},
+	}
+	for face, open := range map[string]func(*world) net.Conn{
+		"tim.v1": func(w *world) net.Conn { c, _ := w.rawModern("alice"); return c },
+		"chat":   func(w *world) net.Conn { c, _ := w.raw("alice", chatPath("alice")); return c },
+	} {
+		for name, test := range tests {
+			if face == "chat" && name == "more after one taken" {
+				continue // no frame of its
+			}
+			t.Run(face+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				begun := time.Now()
+				c := open(n.world)
+				_, err := io.WriteString(c, test.first)
+				must(t, err)
+				ended := make(chan error, 1)
+				go func() {
+					_, err := io.Copy(io.Discard, c)
+					ended <- err
+				}()
+				ticker := time.NewTicker(20 * time.Millisecond)
+				defer ticker.Stop()
+				for i := 0; err == nil; i++ {
+					select {
+					case <-ticker.C:
+						_, _ = io.WriteString(c, test.next(i)) // fails at the end, which the reader sees
+						continue
+					case err = <-ended:
+					}
+					break
+				}
+				if took := time.Since(begun); errors.Is(err, os.ErrDeadlineExceeded) || took < test.from || took > test.to {
+					t.Errorf("closed after %v with %v, want %v to %v", took, err, test.from, test.to)
+				}
+			})
+		}
+	}
+	t.Run("slow but steady", func(t *testing.T) {
+		t.Parallel()
+		c, r := n.rawModern("alice")
+		const pieces = 50
+		piece := strings.Repeat(" ", 1200)
+		request := `{"type":"ping","id":"slow"` + strings.Repeat(piece, pieces) + "}"
+		frame := clientFrame(final|text, request)
+		for len(frame) > 0 {
+			some := min(len(frame), len(piece))
+			_, err := io.WriteString(c, frame[:some])
+			must(t, err)
+			frame = frame[some:]
+			time.Sleep(2 * stall / pieces) // that it is slow is the point
+		}
+		for answer := ""; !strings.Contains(answer, `"slow"`); {
+			line := make([]byte, 4096)
+			some, err := r.Read(line)
+			must(t, err)
+			answer += string(line[:some])
+		}
+	})
+}
+
+// WebSocket's own pings and pongs count like requests: a flood of them is slowed and answered, and costs nobody else
+// anything.
+func TestModernPingFlood(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, setup{rate: 1000, burst: 10})
+	n.users("alice", "bob")
+	flood, other := n.device("alice"), n.device("bob")
+	begun := time.Now()
+	const count = 300
+	for range count {
+		must(t, flood.WriteControl(websocket.PingMessage, []byte("x"), time.Now().Add(patience)))
+		must(t, flood.WriteControl(websocket.PongMessage, []byte("1:9223372036854775807"), time.Now().Add(patience)))
+	}
+	if f := other.ask("ping", nil); f.Type != "pong" {
+		t.Errorf("another one got %s", f.text)
+	}
+	for range count {
+		select {
+		case <-flood.pongs:
+		case <-time.After(patience):
+			t.Fatal("a ping was not answered")
+		}
+	}
+	if took := time.Since(begun); took < 500*time.Millisecond {
+		t.Errorf("600 at 1000 a second took %v", took)
+	}
+	eventually(t, "it may ask again", func() bool { return flood.ask("ping", nil).Type == "pong" })
+}
+
+// 1,000 sends a second from one socket: each is answered, stored or with when to try again; what is answered so is
+// true; and the others see what was stored, in order.
+func TestModernSendFlood(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, setup{rate: 5, burst: 100}) // so little that no slow disk is slower
+	n.users("alice", "bob")
+	group := who{Group: n.group("alice", "bob")}
+	flood, reader := n.device("alice"), n.device("bob")
+	reader.has[group] = 2
+	reader.sync()
+	const count, atOnce = 1000, 10
+	texts := map[string]string{} // by request
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for i := range count {
+		text := fmt.Sprint("m", i)
+		texts[flood.request("send", textTo(group, text, text))] = text
+		if i%atOnce == atOnce-1 {
+			<-ticker.C
+		}
+	}
+	stored, refused := map[int64]string{}, []string{}
+	for range count {
+		f := flood.read1()
+		text, asked := texts[f.ID]
+		delete(texts, f.ID)
+		switch {
+		case !asked:
+			t.Fatalf("an answer to nothing, or a second one: %s", f.text)
+		case f.Type == "sent":
+			stored[f.Seq] = text
+		case f.Reason == "rate_limited" && f.RetryAfter >= 1 && f.RetryAfter <= 200:
+			refused = append(refused, text)
+		default:
+			t.Fatalf("got %s", f.text)
+		}
+	}
+	if len(stored) < 100 || len(refused) < count/4 {
+		t.Fatalf("%d stored, %d refused", len(stored), len(refused))
+	}
+	for f, wait := (frame{}), time.Duration(0); f.Type != "sent"; {
+		text := refused[len(refused)-1]
+		refused = refused[:len(refused)-1]
+		if f = flood.ask("send", textTo(group, text, text)); f.Type == "sent" {
+			stored[f.Seq] = text
+		} else if wait > 0 {
+			t.Fatalf("after it waited %v, as it was told: %s", wait, f.text)
+		}
+		wait = time.Duration(f.RetryAfter) * time.Millisecond
+		time.Sleep(wait)
+	}
+	var want []string
+	for i := range len(stored) {
+		want = append(want, stored[int64(3+i)])
+	}
+	reader.upTo(group, int64(2+len(stored)))
+	if diff := cmp.Diff(want, reader.texts[group]); diff != "" {
+		t.Errorf("sent (-) and received (+):\n%.1000s", diff)
+	}
+	if diff := cmp.Diff(want, n.history("bob", chat.ToGroup(int32(group.Group)))); diff != "" {
+		t.Errorf("sent (-) and stored (+):\n%.1000s", diff)
+	}
+}
+
+// Of a key that is there twice the last counts, for every part of the server: what is checked is what is done.
+func TestModernDuplicateKeys(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, setup{})
+	n.users("alice", "bob", "carol")
+	n.friends("alice", "bob")
+	alice, bob, carol := n.device("alice"), n.device("bob"), n.device("carol")
+	for _, d := range []*device{bob, carol} {
+		d.has[who{User: "alice"}] = 0
+		d.sync()
+	}
+	for _, one := range []struct{ frame, reason, text string }{
+		{`{"type":"ping","type":"send","id":"x","to":{"user":"bob"},"clientId":"1","body":{"kind":"text","text":"type"}}`, "", "type"},
+		{`{"type":"send","id":"x","to":{"user":"bob"},"to":{"user":"carol"},"clientId":"2","body":{"kind":"text","text":"to"}}`, "not_friends", ""},
+		{`{"type":"send","id":"x","to":{"user":"carol","user":"bob"},"clientId":"3","body":{"kind":"text","text":"inner to"}}`, "", "inner to"},
+		{`{"type":"send","id":"x","to":{"user":"bob"},"clientId":"1","clientId":"4","body":{"kind":"text","text":"client id"}}`, "", "client id"},
+		{`{"type":"send","id":"x","to":{"user":"bob"},"clientId":"5","body":7,"body":{"kind":"text","text":"first","text":"last"}}`, "", "last"},
+		{`{"type":"send","id":"x","to":{"user":"bob"},"clientId":"6","body":{"kind":"text","text":"fine"},"body":{"kind":"notice"}}`, "invalid_body", ""},
+		{`{"type":"send","id":"x","to":{"user":"bob"},"clientId":"7","body":{"kind":"notice","kind":"text","text":"kind"}}`, "", "kind"},
+		{`{"type":"send","id":"a","id":"x","to":{"user":"bob"},"clientId":"8","body":{"kind":"text","text":"\u0000","text":"id"}}`, "", "id"},
+	} {
+		alice.send(one.frame)
+		f := alice.read1()
+		if f.ID != "x" || f.Reason != one.reason || (f.Type == "sent") != (one.reason == "") {
+			t.Errorf("%s\n: %s", one.frame, f.text)
+		}
+		if f.Type != "sent" {
+			continue
+		}
+		bob.upTo(who{User: "alice"}, f.Seq)
+		if got := bob.texts[who{User: "alice"}]; got[len(got)-1] != one.text {
+			t.Errorf("%s\n: bob got %q", one.frame, got[len(got)-1])
+		}
+	}
+	carol.quiet("message")
+}
