@@ -191,9 +191,10 @@ func (q *Queries) MemberUsers(ctx context.Context, groupID int32, after string, 
 }
 
 const members = `-- name: Members :many
-SELECT account FROM userofgroup WHERE GroupID = ? ORDER BY joined_at, account
+SELECT account FROM userofgroup WHERE GroupID = ? ORDER BY account
 `
 
+// By account: no clock decides an order.
 func (q *Queries) Members(ctx context.Context, groupid int32) ([]string, error) {
 	rows, err := q.db.QueryContext(ctx, members, groupid)
 	if err != nil {
@@ -218,11 +219,14 @@ func (q *Queries) Members(ctx context.Context, groupid int32) ([]string, error) 
 }
 
 const oldestMember = `-- name: OldestMember :one
-SELECT account FROM userofgroup WHERE GroupID = ? ORDER BY joined_at, account LIMIT 1
+SELECT m.account
+FROM userofgroup m JOIN participant p ON p.account = m.account AND p.conversation = ?
+WHERE m.GroupID = ? ORDER BY p.joined_seq, m.joined_at, m.account LIMIT 1
 `
 
-func (q *Queries) OldestMember(ctx context.Context, groupid int32) (string, error) {
-	row := q.db.QueryRowContext(ctx, oldestMember, groupid)
+// By the seq at which it joined, which no clock decides; members of a taken-over group were there before the first.
+func (q *Queries) OldestMember(ctx context.Context, conversation string, groupID int32) (string, error) {
+	row := q.db.QueryRowContext(ctx, oldestMember, conversation, groupID)
 	var account string
 	err := row.Scan(&account)
 	return account, err

@@ -133,6 +133,16 @@ func (q *Queries) Delivered(ctx context.Context, account string, conversation st
 	return delivered_seq, err
 }
 
+const endRights = `-- name: EndRights :exec
+UPDATE conversation SET rights = rights + 1 WHERE id = ?
+`
+
+// Whoever takes a right away holds that lock.
+func (q *Queries) EndRights(ctx context.Context, conversation string) error {
+	_, err := q.db.ExecContext(ctx, endRights, conversation)
+	return err
+}
+
 const ensureConversation = `-- name: EnsureConversation :exec
 INSERT INTO conversation (id, last_seq, created_at) VALUES (?, 0, ?) ON DUPLICATE KEY UPDATE id = id
 `

@@ -12,6 +12,7 @@ type Conversation struct {
 	ID        string
 	LastSeq   int64
 	CreatedAt int64
+	Rights    int64
 }
 
 type Friend struct {

@@ -40,7 +40,7 @@ const (
 	idleTimeout    = 2 * time.Minute
 	maxHeaderBytes = 32 << 10
 	// mysqlLanes is how many transactions store messages at once on a server; one engine with one writer needs one.
-	mysqlLanes = 4
+	mysqlLanes = 2
 )
 
 // Server is a running node.

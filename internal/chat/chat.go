@@ -36,8 +36,9 @@ type Options struct {
 // Service holds the use cases. Safe for concurrent use.
 type Service struct {
 	Options
-	drafts *batches[*draft, Message]
-	marks  *batches[*mark, moved]
+	drafts  *batches[*draft, Message]
+	marks   *batches[*mark, moved]
+	writers writers
 }
 
 // New returns a Service. Close it.

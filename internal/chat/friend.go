@@ -65,7 +65,7 @@ func (s *Service) DeleteFriend(ctx context.Context, caller, account, friend stri
 			deleted += n
 		}
 		if deleted > 0 { // also rows of an old database whose user is gone
-			return nil
+			return endRights(ctx, tx, directID(caller, friend))
 		}
 		_, err := s.account(ctx, tx.Queries, friend)
 		return err

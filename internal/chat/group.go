@@ -92,7 +92,7 @@ func (s *Service) LeaveGroup(ctx context.Context, caller, account string, group 
 		if c.owner != caller {
 			return nil
 		}
-		heir, err := c.tx.OldestMember(ctx, group)
+		heir, err := c.tx.OldestMember(ctx, c.conversation(), group)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
@@ -151,8 +151,10 @@ func (s *Service) Dissolve(ctx context.Context, caller, account string, group in
 		if err := c.tx.DeleteMembers(ctx, group); err != nil {
 			return err
 		}
-		_, err = c.tx.DeleteGroup(ctx, group)
-		return err
+		if _, err = c.tx.DeleteGroup(ctx, group); err != nil {
+			return err
+		}
+		return c.tx.EndRights(ctx, c.conversation())
 	})
 }
 
@@ -294,6 +296,9 @@ func (c *change) expel(ctx context.Context, account string) error {
 		return fault.New(fault.NotInGroup)
 	}
 	if err := c.note(ctx, MemberLeft, account); err != nil {
+		return err
+	}
+	if err := c.tx.EndRights(ctx, c.conversation()); err != nil {
 		return err
 	}
 	return c.tx.RemoveParticipant(ctx, account, c.conversation())

@@ -52,24 +52,12 @@ type draft struct {
 
 type waitingDraft = waiting[*draft, Message]
 
-// commit stores a batch in one transaction: it locks the conversations in one order, checks rights, finds retries,
-// numbers, and inserts the messages together.
+// commit stores a batch in one transaction: it locks the conversations in one order, checks rights, numbers, and inserts
+// the messages together. That a client id is there already is rare, so it is looked for only when the database says so.
 func (s *Service) commit(ctx context.Context, batch []*waitingDraft) {
-	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
-		last, err := s.lockAll(ctx, tx, batch)
-		if err != nil {
-			return err
-		}
-		n := numbering{last: last, own: make(map[ownID]*draft)}
-		for _, w := range batch {
-			if err := s.number(ctx, tx, w.item, &n); err != nil {
-				return err
-			}
-		}
-		return n.insert(ctx, tx)
-	})
-	if err != nil {
-		err = fmt.Errorf("store messages: %w", err)
+	err := s.store(ctx, batch, false)
+	if store.IsDuplicate(err) {
+		err = s.store(ctx, batch, true)
 	}
 	for _, w := range batch {
 		w.done(w.item.message, errors.Join(err, w.item.refusal))
@@ -81,36 +69,90 @@ func (s *Service) commit(ctx context.Context, batch []*waitingDraft) {
 	}
 }
 
-// lockAll locks the conversations of a batch in one order and returns the last seq of each. One that nobody has written
-// to is made only when one of the drafts may: else whoever is refused would leave a row behind each time.
-func (s *Service) lockAll(ctx context.Context, tx *store.Tx, batch []*waitingDraft) (map[string]int64, error) {
+func (s *Service) store(ctx context.Context, batch []*waitingDraft, lookUp bool) error {
+	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
+		n := numbering{s: s, tx: tx, lookUp: lookUp, own: make(map[ownID]*draft, len(batch))}
+		if err := n.lockAll(ctx, batch); err != nil {
+			return err
+		}
+		for _, w := range batch {
+			if err := n.number(ctx, w.item); err != nil {
+				return err
+			}
+		}
+		return n.insert(ctx)
+	})
+	if err != nil {
+		return fmt.Errorf("store messages: %w", err)
+	}
+	return nil
+}
+
+// numbering is what a batch's transaction has numbered so far.
+type numbering struct {
+	s      *Service
+	tx     *store.Tx
+	lookUp bool // look in the database for each client id
+
+	locked map[string]store.LockedConversation
+	begun  map[string]bool // conversations that had messages before
+	own    map[ownID]*draft
+	rows   []db.InsertMessageParams
+	marks  map[participantKey]ownMark
+}
+
+// ownID is a client id with whose it is.
+type ownID struct{ conversation, sender, clientID string }
+
+// ownMark is how far a sender has read, and whether it is known to take part.
+type ownMark struct {
+	seq   int64
+	known bool
+}
+
+// lockAll locks the conversations of a batch in one order. One that nobody has written to is made only when one of the
+// drafts may be written: else whoever is refused would leave a row behind each time.
+func (n *numbering) lockAll(ctx context.Context, batch []*waitingDraft) (err error) {
 	drafts := make(map[string][]*draft, len(batch))
 	for _, w := range batch {
 		d := w.item
 		d.message, d.again, d.refusal = Message{}, false, nil // the transaction may be run again
 		drafts[d.conversation] = append(drafts[d.conversation], d)
 	}
-	last := make(map[string]int64, len(drafts))
-	for _, c := range slices.Sorted(maps.Keys(drafts)) {
-		seq, err := tx.LockConversation(ctx, c)
-		if errors.Is(err, sql.ErrNoRows) {
-			var allowed bool
-			if allowed, err = s.anyMayWrite(ctx, tx, drafts[c]); err == nil && allowed {
-				seq, err = lock(ctx, tx, c)
-			}
-		}
-		if err != nil {
-			return nil, fmt.Errorf("lock conversation: %w", err)
-		}
-		last[c] = seq
+	ids := slices.Sorted(maps.Keys(drafts))
+	if n.locked, err = n.tx.LockConversations(ctx, ids); err != nil {
+		return err
 	}
-	return last, nil
+	n.begun = make(map[string]bool, len(n.locked))
+	for id, c := range n.locked {
+		n.begun[id] = c.Last > 0
+	}
+	if len(n.locked) == len(ids) {
+		return nil
+	}
+	for _, id := range ids {
+		if _, there := n.locked[id]; there {
+			continue
+		}
+		allowed, err := n.anyMayWrite(ctx, drafts[id])
+		if err != nil {
+			return err
+		}
+		if allowed {
+			last, err := lock(ctx, n.tx, id)
+			if err != nil {
+				return fmt.Errorf("lock conversation: %w", err)
+			}
+			n.locked[id] = store.LockedConversation{Last: last}
+		}
+	}
+	return nil
 }
 
 // anyMayWrite refuses the drafts before the first that may be written, and reports whether there is one.
-func (s *Service) anyMayWrite(ctx context.Context, tx *store.Tx, drafts []*draft) (bool, error) {
+func (n *numbering) anyMayWrite(ctx context.Context, drafts []*draft) (bool, error) {
 	for _, d := range drafts {
-		err := s.mayWrite(ctx, tx.Queries, d.sender, d.target)
+		err := n.s.mayWrite(ctx, n.tx.Queries, d.sender, d.target)
 		if _, refused := errors.AsType[*fault.Fault](err); !refused {
 			return err == nil, err
 		}
@@ -119,22 +161,12 @@ func (s *Service) anyMayWrite(ctx context.Context, tx *store.Tx, drafts []*draft
 	return false, nil
 }
 
-// numbering is what a batch's transaction has numbered so far.
-type numbering struct {
-	last map[string]int64
-	rows []db.InsertMessageParams
-	own  map[ownID]*draft
-}
-
-// ownID is a client id with whose it is.
-type ownID struct{ conversation, sender, clientID string }
-
 // number gives a draft its seq, or that of the message it repeats, or refuses it.
-func (s *Service) number(ctx context.Context, tx *store.Tx, d *draft, n *numbering) error {
+func (n *numbering) number(ctx context.Context, d *draft) error {
 	if d.refusal != nil {
 		return nil //nolint:nilerr // the draft is refused, the others of its batch are not
 	}
-	err := s.mayWrite(ctx, tx.Queries, d.sender, d.target)
+	known, err := n.mayWrite(ctx, d)
 	if _, refused := errors.AsType[*fault.Fault](err); refused {
 		d.refusal = err
 		return nil
@@ -142,30 +174,64 @@ func (s *Service) number(ctx context.Context, tx *store.Tx, d *draft, n *numberi
 	if err != nil {
 		return err
 	}
-	if found, err := n.repeats(ctx, tx, d); found || err != nil {
+	if found, err := n.repeats(ctx, d); found || err != nil {
 		return err
 	}
-	if d.replyTo > n.last[d.conversation] {
+	c := n.locked[d.conversation]
+	if d.replyTo > c.Last {
 		d.refusal = fault.Invalid(fault.InvalidBody, "replyTo", "must be the seq of a message of the conversation")
 		return nil
 	}
-	if err := begin(ctx, tx, d, n.last[d.conversation]); err != nil {
+	if err := n.begin(ctx, d, c.Last); err != nil {
 		return err
 	}
-	n.last[d.conversation]++
-	d.message = Message{Seq: n.last[d.conversation], Sender: d.sender, Body: d.body, SentAt: time.Now().UnixMilli()}
+	c.Last++
+	n.locked[d.conversation] = c
+	n.add(d, c.Last, known)
+	return nil
+}
+
+// mayWrite refuses whoever has no right. It reports whether the sender is known to take part in the conversation: who
+// was found to have the right has it for as long as the conversation's number stands.
+func (n *numbering) mayWrite(ctx context.Context, d *draft) (known bool, err error) {
+	k, c := participantKey{d.conversation, d.sender}, n.locked[d.conversation]
+	if n.s.writers.has(k, c.Rights) {
+		return true, nil
+	}
+	if err := n.s.mayWrite(ctx, n.tx.Queries, d.sender, d.target); err != nil {
+		return false, err
+	}
+	if !n.begun[d.conversation] {
+		return false, nil // who takes part in it, this transaction may have to undo
+	}
+	_, err = n.tx.GetParticipant(ctx, d.sender, d.conversation)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	if err == nil {
+		n.s.writers.add(k, c.Rights)
+	}
+	return err == nil, err
+}
+
+// add numbers a draft.
+func (n *numbering) add(d *draft, seq int64, known bool) {
+	d.message = Message{Seq: seq, Sender: d.sender, Body: d.body, SentAt: time.Now().UnixMilli()}
 	n.rows = append(n.rows, db.InsertMessageParams{
-		Conversation: d.conversation, Seq: d.message.Seq, Sender: d.sender, ClientID: nullable(d.clientID), Body: d.body, SentAt: d.message.SentAt,
+		Conversation: d.conversation, Seq: seq, Sender: d.sender, ClientID: nullable(d.clientID), Body: d.body, SentAt: d.message.SentAt,
 	})
+	if n.marks == nil {
+		n.marks = make(map[participantKey]ownMark)
+	}
+	n.marks[participantKey{d.conversation, d.sender}] = ownMark{seq: seq, known: known}
 	if d.clientID != "" {
 		n.own[ownID{d.conversation, d.sender, d.clientID}] = d
 	}
-	return nil
 }
 
 // repeats finds the message that a draft repeats, in its own batch or in the database, by its client id. The same id
 // with another content is refused.
-func (n *numbering) repeats(ctx context.Context, tx *store.Tx, d *draft) (bool, error) {
+func (n *numbering) repeats(ctx context.Context, d *draft) (bool, error) {
 	if d.clientID == "" {
 		return false, nil
 	}
@@ -173,7 +239,10 @@ func (n *numbering) repeats(ctx context.Context, tx *store.Tx, d *draft) (bool, 
 		d.repeat(first.message)
 		return true, nil
 	}
-	row, err := tx.MessageByClientID(ctx, d.conversation, d.sender, nullable(d.clientID))
+	if !n.lookUp {
+		return false, nil
+	}
+	row, err := n.tx.MessageByClientID(ctx, d.conversation, d.sender, nullable(d.clientID))
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
@@ -192,12 +261,12 @@ func (d *draft) repeat(stored Message) {
 }
 
 // begin makes both sides of a one-to-one conversation with its first message.
-func begin(ctx context.Context, tx *store.Tx, d *draft, last int64) error {
+func (n *numbering) begin(ctx context.Context, d *draft, last int64) error {
 	if last > 0 || d.target.Group != 0 {
 		return nil
 	}
 	for _, side := range bothWays(d.sender, d.target.User) {
-		if err := participate(ctx, tx, side[0], d.conversation, ToUser(side[1])); err != nil {
+		if err := participate(ctx, n.tx, side[0], d.conversation, ToUser(side[1])); err != nil {
 			return fmt.Errorf("begin conversation: %w", err)
 		}
 	}
@@ -205,29 +274,31 @@ func begin(ctx context.Context, tx *store.Tx, d *draft, last int64) error {
 }
 
 // insert stores what was numbered, and moves the senders' own marks: whoever writes has read what came before.
-func (n *numbering) insert(ctx context.Context, tx *store.Tx) error {
+func (n *numbering) insert(ctx context.Context) error {
 	if len(n.rows) == 0 {
 		return nil
 	}
-	if err := tx.InsertMessages(ctx, n.rows); err != nil {
-		return fmt.Errorf("insert messages: %w", err)
+	if err := n.tx.InsertMessages(ctx, n.rows); err != nil {
+		return err
 	}
-	last := make(map[participantKey]int64)
-	for _, row := range n.rows {
-		last[participantKey{row.Conversation, row.Sender}] = row.Seq
-	}
-	numbered := ""
-	for _, k := range slices.SortedFunc(maps.Keys(last), participantKey.compare) {
-		if k.conversation != numbered {
-			numbered = k.conversation
-			if err := tx.SetLastSeq(ctx, n.last[numbered], numbered); err != nil {
-				return fmt.Errorf("number messages: %w", err)
-			}
+	var last []store.ConversationSeq
+	var marks []store.OwnMark
+	for _, k := range slices.SortedFunc(maps.Keys(n.marks), participantKey.compare) {
+		if len(last) == 0 || last[len(last)-1].ID != k.conversation {
+			last = append(last, store.ConversationSeq{ID: k.conversation, Seq: n.locked[k.conversation].Last})
 		}
-		_, err := tx.MoveMarks(ctx, db.MoveMarksParams{Received: last[k], Seen: last[k], Account: k.account, Conversation: k.conversation})
+		m := n.marks[k]
+		if m.known {
+			marks = append(marks, store.OwnMark{Account: k.account, Conversation: k.conversation, Seq: m.seq})
+			continue
+		}
+		_, err := n.tx.MoveMarks(ctx, db.MoveMarksParams{Received: m.seq, Seen: m.seq, Account: k.account, Conversation: k.conversation})
 		if err != nil {
 			return fmt.Errorf("move the sender's marks: %w", err)
 		}
 	}
-	return nil
+	if err := n.tx.SetLastSeqs(ctx, last); err != nil {
+		return err
+	}
+	return n.tx.MoveOwnMarks(ctx, marks)
 }

@@ -163,7 +163,7 @@ func checkUse(t *testing.T, d *DB) {
 		t.Errorf("the next group has the id %d, %v", id, err)
 	}
 	must(t, d.Write().AddMember(ctx, 1, "a", time.Now().UnixMilli()))
-	if oldest, err := d.Read().OldestMember(ctx, 1); err != nil || oldest != "b" {
+	if oldest, err := d.Read().OldestMember(ctx, "g1", 1); err != nil || oldest != "b" {
 		t.Errorf("the oldest member is %q, %v", oldest, err)
 	}
 }

@@ -48,7 +48,7 @@ func OpenMySQL(ctx context.Context, dsn string, maxOpen int) (*DB, error) {
 		err = fmt.Errorf("open database %s at %s(%s): %w", config.DBName, config.Net, config.Addr, err)
 		return nil, errors.Join(err, pool.Close())
 	}
-	return newDB(pool, pool, nil, e), nil
+	return newDB(pool, pool, nil, mysqlBulk(), e), nil
 }
 
 // parseDSN reads a DSN and completes it. The driver's own error is not passed on: it quotes parts of the DSN, and in a

@@ -46,7 +46,7 @@ func OpenSQLite(ctx context.Context, path string) (*DB, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), write.Close())
 	}
-	return newDB(read, write, texts, sqliteEngine{path: path}), nil
+	return newDB(read, write, texts, sqliteBulk(), sqliteEngine{path: path}), nil
 }
 
 // createPrivate makes the file, as SQLite would make it readable for others. One that exists is not touched: closing

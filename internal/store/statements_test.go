@@ -54,6 +54,15 @@ func pairsTexts() map[string]string {
 	return all
 }
 
+// texts are those of bulk.go by their names, each about several rows.
+func (b bulk) texts() map[string]string {
+	texts := make(map[string]string)
+	for _, text := range []string{b.lockConversations(3), b.insertMessages(3), b.setLastSeqs(3), b.moveOwnMarks(3)} {
+		texts[queryName(text)] = text
+	}
+	return texts
+}
+
 // withOthers has a statement about several pairs name different ones; the first keeps its placeholders.
 func withOthers(text string) string {
 	args := strings.Count(text, "?")
@@ -90,10 +99,11 @@ func constantText(t *testing.T, e ast.Expr) string {
 func TestStatementsPrepare(t *testing.T) {
 	t.Parallel()
 	all := statements(t)
-	all["InsertMessages"] = insertMessages + strings.TrimSuffix(messageRow, ", ")
 	maps.Copy(all, pairsTexts())
 	onBoth(t, func(t *testing.T, d *DB) {
 		s := &seam{on: d.write, texts: d.texts}
+		all := maps.Clone(all)
+		maps.Copy(all, d.bulk.texts())
 		for name, text := range all {
 			statement, err := s.PrepareContext(t.Context(), text)
 			if err != nil {
@@ -182,6 +192,8 @@ func TestStatementsAreServedByIndexes(t *testing.T) {
 	maps.Copy(all, pairsTexts())
 	onBoth(t, func(t *testing.T, d *DB) {
 		fill(t, d)
+		all := maps.Clone(all)
+		all["LockConversations"] = strings.Replace(d.bulk.lockConversations(3), "?, ?, ?", "?, '2', '3'", 1)
 		for _, name := range slices.Sorted(maps.Keys(all)) {
 			text := withLists(all[name])
 			if strings.Contains(text, "\nINSERT ") {
@@ -299,6 +311,7 @@ func TestStatementsNameTheirKey(t *testing.T) {
 	from := regexp.MustCompile("(?:FROM|UPDATE) `?(\\w+)`?")
 	all := statements(t)
 	maps.Copy(all, pairsTexts())
+	maps.Copy(all, mysqlBulk().texts())
 	for name, text := range all {
 		if strings.Contains(text, "\nINSERT ") || exempt[name] != "" {
 			continue

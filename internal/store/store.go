@@ -19,6 +19,7 @@ type DB struct {
 	read, write   *sql.DB // one and the same pool on MySQL
 	reads, writes *db.Queries
 	texts         map[string]string
+	bulk          bulk
 	engine        engine
 }
 
@@ -30,9 +31,9 @@ type engine interface {
 	migrations(write *sql.DB) (migrations, error)
 }
 
-func newDB(read, write *sql.DB, texts map[string]string, e engine) *DB {
+func newDB(read, write *sql.DB, texts map[string]string, b bulk, e engine) *DB {
 	return &DB{
-		read: read, write: write, texts: texts, engine: e,
+		read: read, write: write, texts: texts, bulk: b, engine: e,
 		reads:  db.New(&seam{on: read, texts: texts}),
 		writes: db.New(&seam{on: write, texts: texts, retries: true}),
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"time"
 
 	"tim/gen/db"
@@ -25,6 +24,7 @@ type Tx struct {
 	*db.Queries
 
 	conn *seam
+	bulk bulk
 }
 
 // Tx runs fn in one transaction and commits. When fn returns an error or panics, all is rolled back and the error
@@ -46,7 +46,7 @@ func (d *DB) once(ctx context.Context, fn func(tx *Tx) error) error {
 	defer begun.Rollback() //nolint:errcheck // see above
 
 	conn := &seam{on: begun, texts: d.texts}
-	err = fn(&Tx{Queries: db.New(conn), conn: conn})
+	err = fn(&Tx{Queries: db.New(conn), conn: conn, bulk: d.bulk})
 	switch {
 	case err != nil && conn.conflict != nil && !isConflict(err):
 		return fmt.Errorf("%w: %w", conn.conflict, err)
@@ -90,18 +90,6 @@ func retry(ctx context.Context, do func() error) error {
 	}
 }
 
-const (
-	insertMessages = nameComment + "InsertMessages :exec\n" +
-		"INSERT INTO message (conversation, seq, sender, client_id, body, sent_at) VALUES "
-	messageRow  = "(?, ?, ?, ?, ?, ?), "
-	messageArgs = 6
-
-	// One statement stays far below the 32,766 placeholders of SQLite, and below 1 MiB, which every MySQL takes,
-	// when every byte of the bodies must be escaped.
-	mostRows  = 500
-	mostBytes = 256 << 10
-)
-
 // An update that changes nothing: the one lock of a row that both engines know by the same text.
 const lockUser = nameComment + "LockUser :exec\nUPDATE `user` SET account = account WHERE account = ?"
 
@@ -112,34 +100,4 @@ func (tx *Tx) LockUser(ctx context.Context, account string) error {
 		return fmt.Errorf("lock user: %w", err)
 	}
 	return nil
-}
-
-// InsertMessages stores messages, many in one statement, which is some ten times faster than one by one. A duplicate
-// (IsDuplicate) makes it fail; the transaction must then be given up, as some of the rows may be in it.
-func (tx *Tx) InsertMessages(ctx context.Context, rows []db.InsertMessageParams) error {
-	for len(rows) > 0 {
-		n := batch(rows)
-		args := make([]any, 0, n*messageArgs)
-		for _, r := range rows[:n] {
-			args = append(args, r.Conversation, r.Seq, r.Sender, r.ClientID, r.Body, r.SentAt)
-		}
-		values := strings.Repeat(messageRow, n)
-		if _, err := tx.conn.ExecContext(ctx, insertMessages+values[:len(values)-2], args...); err != nil {
-			return fmt.Errorf("insert %d messages: %w", n, err)
-		}
-		rows = rows[n:]
-	}
-	return nil
-}
-
-// batch tells how many of the rows, at least one, fit into one statement.
-func batch(rows []db.InsertMessageParams) int {
-	size := 0
-	for i, r := range rows {
-		size += len(r.Body) + len(r.Conversation) + len(r.Sender) + len(r.ClientID.String)
-		if i > 0 && (size > mostBytes || i == mostRows) {
-			return i
-		}
-	}
-	return len(rows)
 }

@@ -292,7 +292,7 @@ func makeConflict(t *testing.T, d *DB) error {
 	must(t, err)
 	defer hold.Rollback()
 	if isMySQL(d) {
-		exec(t, d.write, "INSERT INTO conversation VALUES ('held', 0, 1)")
+		exec(t, d.write, "INSERT INTO conversation (id, last_seq, created_at) VALUES ('held', 0, 1)")
 		_, err = hold.ExecContext(t.Context(), "UPDATE conversation SET last_seq = 1 WHERE id = 'held'")
 		must(t, err)
 		conn, err := d.write.Conn(t.Context())

@@ -16,11 +16,15 @@ DELETE FROM userofgroup WHERE GroupID = ? AND account = BINARY sqlc.arg(account)
 -- name: IsMember :one
 SELECT COUNT(*) FROM userofgroup WHERE GroupID = ? AND account = BINARY sqlc.arg(account);
 
+-- By account: no clock decides an order.
 -- name: Members :many
-SELECT account FROM userofgroup WHERE GroupID = ? ORDER BY joined_at, account;
+SELECT account FROM userofgroup WHERE GroupID = ? ORDER BY account;
 
+-- By the seq at which it joined, which no clock decides; members of a taken-over group were there before the first.
 -- name: OldestMember :one
-SELECT account FROM userofgroup WHERE GroupID = ? ORDER BY joined_at, account LIMIT 1;
+SELECT m.account
+FROM userofgroup m JOIN participant p ON p.account = m.account AND p.conversation = sqlc.arg(conversation)
+WHERE m.GroupID = sqlc.arg(group_id) ORDER BY p.joined_seq, m.joined_at, m.account LIMIT 1;
 
 -- The accounts that share a group with this one, up to a limit; may name one twice.
 -- name: GroupMates :many

@@ -5,6 +5,10 @@ INSERT INTO conversation (id, last_seq, created_at) VALUES (sqlc.arg(conversatio
 -- name: LockConversation :one
 SELECT last_seq FROM conversation WHERE id = sqlc.arg(conversation) FOR UPDATE;
 
+-- Whoever takes a right away holds that lock.
+-- name: EndRights :exec
+UPDATE conversation SET rights = rights + 1 WHERE id = sqlc.arg(conversation);
+
 -- name: LastSeq :one
 SELECT last_seq FROM conversation WHERE id = sqlc.arg(conversation);
 

@@ -1,0 +1,168 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"tim/gen/db"
+)
+
+// What the message path does for many rows at once. The generated code can't repeat rows, so these texts are put together
+// here; like the others they find every row by an index. A statement for many rows costs a tenth of many statements.
+
+const (
+	// One statement stays far below the 32,766 placeholders of SQLite, and below 1 MiB, which every MySQL takes,
+	// when every byte of the bodies must be escaped.
+	mostRows  = 500
+	mostBytes = 256 << 10
+)
+
+// bulk is what these statements say differently on the two engines.
+type bulk struct {
+	forUpdate, newSeq, newMarks string
+}
+
+func mysqlBulk() bulk {
+	return bulk{
+		forUpdate: " FOR UPDATE",
+		newSeq:    " ON DUPLICATE KEY UPDATE last_seq = VALUES(last_seq)",
+		newMarks: " ON DUPLICATE KEY UPDATE received_seq = GREATEST(received_seq, VALUES(received_seq))," +
+			" read_seq = GREATEST(read_seq, VALUES(read_seq))",
+	}
+}
+
+func sqliteBulk() bulk { // whose one writer connection is the lock
+	return bulk{
+		newSeq: " ON CONFLICT (id) DO UPDATE SET last_seq = excluded.last_seq",
+		newMarks: " ON CONFLICT (account, conversation) DO UPDATE SET received_seq = MAX(received_seq, excluded.received_seq)," +
+			" read_seq = MAX(read_seq, excluded.read_seq)",
+	}
+}
+
+// The texts, for n rows.
+func (b bulk) lockConversations(n int) string {
+	return nameComment + "LockConversations :many\nSELECT id, last_seq, rights FROM conversation WHERE id IN (" +
+		repeated("?", n) + ") ORDER BY id" + b.forUpdate
+}
+
+func (bulk) insertMessages(n int) string {
+	return nameComment + "InsertMessages :exec\nINSERT INTO message (conversation, seq, sender, client_id, body, sent_at) VALUES " +
+		repeated("(?, ?, ?, ?, ?, ?)", n)
+}
+
+func (b bulk) setLastSeqs(n int) string {
+	return nameComment + "SetLastSeqs :exec\nINSERT INTO conversation (id, last_seq, created_at) VALUES " +
+		repeated("(?, ?, 0)", n) + b.newSeq
+}
+
+func (b bulk) moveOwnMarks(n int) string {
+	return nameComment + "MoveOwnMarks :exec\n" +
+		"INSERT INTO participant (account, conversation, joined_seq, delivered_seq, received_seq, read_seq) VALUES " +
+		repeated("(?, ?, 0, 0, ?, ?)", n) + b.newMarks
+}
+
+func repeated(row string, n int) string { return strings.Repeat(row+", ", n-1) + row }
+
+// LockedConversation is a conversation whose lock is held: its newest seq, and the number that grows when somebody loses
+// the right to write to it.
+type LockedConversation struct{ Last, Rights int64 }
+
+// LockConversations takes the locks of those of the conversations that there are, in the order of their ids, until the
+// transaction ends.
+func (tx *Tx) LockConversations(ctx context.Context, ids []string) (map[string]LockedConversation, error) {
+	args := make([]any, len(ids))
+	for i, id := range ids {
+		args[i] = id
+	}
+	rows, err := tx.conn.QueryContext(ctx, tx.bulk.lockConversations(len(ids)), args...)
+	if err != nil {
+		return nil, fmt.Errorf("lock %d conversations: %w", len(ids), err)
+	}
+	defer rows.Close() //nolint:errcheck // a query that is read needs no more than its Err
+	locked := make(map[string]LockedConversation, len(ids))
+	for rows.Next() {
+		var id string
+		var c LockedConversation
+		if err := rows.Scan(&id, &c.Last, &c.Rights); err != nil {
+			return nil, fmt.Errorf("lock %d conversations: %w", len(ids), err)
+		}
+		locked[id] = c
+	}
+	tx.conn.note(rows.Err())
+	return locked, rows.Err()
+}
+
+// InsertMessages stores messages. A duplicate (IsDuplicate) makes it fail; the transaction must then be given up, as some
+// of the rows may be in it.
+func (tx *Tx) InsertMessages(ctx context.Context, rows []db.InsertMessageParams) error {
+	for len(rows) > 0 {
+		n := batch(rows)
+		args := make([]any, 0, n*6) //nolint:mnd // as many as a row has columns
+		for _, r := range rows[:n] {
+			args = append(args, r.Conversation, r.Seq, r.Sender, r.ClientID, r.Body, r.SentAt)
+		}
+		if _, err := tx.conn.ExecContext(ctx, tx.bulk.insertMessages(n), args...); err != nil {
+			return fmt.Errorf("insert %d messages: %w", n, err)
+		}
+		rows = rows[n:]
+	}
+	return nil
+}
+
+// batch tells how many of the rows, at least one, fit into one statement.
+func batch(rows []db.InsertMessageParams) int {
+	size := 0
+	for i, r := range rows {
+		size += len(r.Body) + len(r.Conversation) + len(r.Sender) + len(r.ClientID.String)
+		if i > 0 && (size > mostBytes || i == mostRows) {
+			return i
+		}
+	}
+	return len(rows)
+}
+
+// ConversationSeq is a conversation and a seq of it.
+type ConversationSeq struct {
+	ID  string
+	Seq int64
+}
+
+// SetLastSeqs sets the newest seqs of at most 500 conversations, whose locks the transaction holds.
+func (tx *Tx) SetLastSeqs(ctx context.Context, last []ConversationSeq) error {
+	args := make([]any, 0, 2*len(last)) //nolint:mnd // as many as a row has placeholders
+	for _, c := range last {
+		args = append(args, c.ID, c.Seq)
+	}
+	return tx.upsert(ctx, tx.bulk.setLastSeqs, len(last), args)
+}
+
+// OwnMark is an account that has read a conversation up to a seq: its own message.
+type OwnMark struct {
+	Account, Conversation string
+	Seq                   int64
+}
+
+// MoveOwnMarks moves the marks, which only ever grow, of at most 500 participants, who must exist.
+func (tx *Tx) MoveOwnMarks(ctx context.Context, marks []OwnMark) error {
+	args := make([]any, 0, 4*len(marks)) //nolint:mnd // as many as a row has placeholders
+	for _, m := range marks {
+		args = append(args, m.Account, m.Conversation, m.Seq, m.Seq)
+	}
+	return tx.upsert(ctx, tx.bulk.moveOwnMarks, len(marks), args)
+}
+
+// upsert updates rows that exist, the only statement that takes a value for each: an INSERT that finds them there.
+func (tx *Tx) upsert(ctx context.Context, text func(n int) string, n int, args []any) error {
+	switch {
+	case n == 0:
+		return nil
+	case n > mostRows:
+		return errors.New("too many rows for one statement")
+	}
+	if _, err := tx.conn.ExecContext(ctx, text(n), args...); err != nil {
+		return fmt.Errorf("update %d rows: %w", n, err)
+	}
+	return nil
+}
