@@ -39,6 +39,7 @@ type Service struct {
 	drafts  *batches[*draft, Message]
 	marks   *batches[*mark, moved]
 	writers writers
+	heads   heads
 }
 
 // New returns a Service. Close it.

@@ -52,12 +52,24 @@ type draft struct {
 
 type waitingDraft = waiting[*draft, Message]
 
-// commit stores a batch in one transaction: it locks the conversations in one order, checks rights, numbers, and inserts
-// the messages together. That a client id is there already is rare, so it is looked for only when the database says so.
+// commit stores a batch in one transaction: it takes the conversations' locks in one order, checks rights, numbers, and
+// inserts the messages together. What is rare it finds out from the database's refusal, and then asks first: that the
+// conversations don't stand as this node has left them, that a client id is there already.
 func (s *Service) commit(ctx context.Context, batch []*waitingDraft) {
-	err := s.store(ctx, batch, false)
+	drafts := make(map[string][]*draft, len(batch))
+	for _, w := range batch {
+		drafts[w.item.conversation] = append(drafts[w.item.conversation], w.item)
+	}
+	ids := slices.Sorted(maps.Keys(drafts))
+	err := errNotAsBelieved
+	if believed := s.heads.believed(ids); believed != nil {
+		err = s.store(ctx, &numbering{s: s, ids: ids, drafts: drafts, claiming: true, locked: believed}, batch)
+	}
+	if errors.Is(err, errNotAsBelieved) {
+		err = s.store(ctx, &numbering{s: s, ids: ids, drafts: drafts}, batch)
+	}
 	if store.IsDuplicate(err) {
-		err = s.store(ctx, batch, true)
+		err = s.store(ctx, &numbering{s: s, ids: ids, drafts: drafts, lookUp: true}, batch)
 	}
 	for _, w := range batch {
 		w.done(w.item.message, errors.Join(err, w.item.refusal))
@@ -69,33 +81,49 @@ func (s *Service) commit(ctx context.Context, batch []*waitingDraft) {
 	}
 }
 
-func (s *Service) store(ctx context.Context, batch []*waitingDraft, lookUp bool) error {
+// errNotAsBelieved says that somebody else has written to a conversation, or that a right has ended.
+var errNotAsBelieved = errors.New("a conversation doesn't stand as it was left")
+
+func (s *Service) store(ctx context.Context, plan *numbering, batch []*waitingDraft) error {
+	var n numbering
 	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
-		n := numbering{s: s, tx: tx, lookUp: lookUp, own: make(map[ownID]*draft, len(batch))}
-		if err := n.lockAll(ctx, batch); err != nil {
+		n = *plan // the transaction may be run again
+		n.tx, n.own, n.marks = tx, make(map[ownID]*draft, len(batch)), make(map[participantKey]ownMark, len(batch))
+		for _, w := range batch {
+			w.item.message, w.item.again, w.item.refusal = Message{}, false, nil
+		}
+		if err := n.begin(ctx); err != nil {
 			return err
 		}
 		for _, w := range batch {
 			if err := n.number(ctx, w.item); err != nil {
 				return err
 			}
+			if n.claiming && w.item.refusal != nil {
+				return errNotAsBelieved // what it was refused for may be no longer so
+			}
 		}
 		return n.insert(ctx)
 	})
 	if err != nil {
+		s.heads.forget(plan.ids) // nobody knows what became of it
 		return fmt.Errorf("store messages: %w", err)
 	}
+	s.heads.left(n.found, n.locked)
 	return nil
 }
 
-// numbering is what a batch's transaction has numbered so far.
+// numbering is what a batch's transaction does, and what it has numbered so far.
 type numbering struct {
-	s      *Service
-	tx     *store.Tx
-	lookUp bool // look in the database for each client id
+	s        *Service
+	ids      []string            // of the conversations, sorted
+	drafts   map[string][]*draft // by conversation
+	claiming bool                // locked is how the conversations are believed to stand
+	lookUp   bool                // look in the database for each client id
 
-	locked map[string]store.LockedConversation
-	begun  map[string]bool // conversations that had messages before
+	tx     *store.Tx
+	found  map[string]store.LockedConversation // as they stood
+	locked map[string]store.LockedConversation // as they will
 	own    map[ownID]*draft
 	rows   []db.InsertMessageParams
 	marks  map[participantKey]ownMark
@@ -110,42 +138,39 @@ type ownMark struct {
 	known bool
 }
 
-// lockAll locks the conversations of a batch in one order. One that nobody has written to is made only when one of the
-// drafts may be written: else whoever is refused would leave a row behind each time.
-func (n *numbering) lockAll(ctx context.Context, batch []*waitingDraft) (err error) {
-	drafts := make(map[string][]*draft, len(batch))
-	for _, w := range batch {
-		d := w.item
-		d.message, d.again, d.refusal = Message{}, false, nil // the transaction may be run again
-		drafts[d.conversation] = append(drafts[d.conversation], d)
-	}
-	ids := slices.Sorted(maps.Keys(drafts))
-	if n.locked, err = n.tx.LockConversations(ctx, ids); err != nil {
-		return err
-	}
-	n.begun = make(map[string]bool, len(n.locked))
-	for id, c := range n.locked {
-		n.begun[id] = c.Last > 0
-	}
-	if len(n.locked) == len(ids) {
+// begin locks the conversations of the batch in one order, unless it is going to claim them.
+func (n *numbering) begin(ctx context.Context) (err error) {
+	if n.claiming {
+		n.found, n.locked = n.locked, maps.Clone(n.locked)
 		return nil
 	}
-	for _, id := range ids {
-		if _, there := n.locked[id]; there {
+	if n.found, err = n.tx.LockConversations(ctx, n.ids); err != nil {
+		return err
+	}
+	n.locked = maps.Clone(n.found)
+	for _, id := range n.ids {
+		if _, there := n.found[id]; there {
 			continue
 		}
-		allowed, err := n.anyMayWrite(ctx, drafts[id])
-		if err != nil {
+		if err := n.make(ctx, id); err != nil {
 			return err
 		}
-		if allowed {
-			last, err := lock(ctx, n.tx, id)
-			if err != nil {
-				return fmt.Errorf("lock conversation: %w", err)
-			}
-			n.locked[id] = store.LockedConversation{Last: last}
-		}
 	}
+	return nil
+}
+
+// make makes and locks a conversation that nobody has written to, but only when one of the drafts may be written: else
+// whoever is refused would leave a row behind each time.
+func (n *numbering) make(ctx context.Context, id string) error {
+	allowed, err := n.anyMayWrite(ctx, n.drafts[id])
+	if err != nil || !allowed {
+		return err
+	}
+	last, err := lock(ctx, n.tx, id)
+	if err != nil {
+		return fmt.Errorf("lock conversation: %w", err)
+	}
+	n.locked[id] = store.LockedConversation{Last: last}
 	return nil
 }
 
@@ -182,7 +207,7 @@ func (n *numbering) number(ctx context.Context, d *draft) error {
 		d.refusal = fault.Invalid(fault.InvalidBody, "replyTo", "must be the seq of a message of the conversation")
 		return nil
 	}
-	if err := n.begin(ctx, d, c.Last); err != nil {
+	if err := n.introduce(ctx, d, c.Last); err != nil {
 		return err
 	}
 	c.Last++
@@ -201,7 +226,7 @@ func (n *numbering) mayWrite(ctx context.Context, d *draft) (known bool, err err
 	if err := n.s.mayWrite(ctx, n.tx.Queries, d.sender, d.target); err != nil {
 		return false, err
 	}
-	if !n.begun[d.conversation] {
+	if n.found[d.conversation].Last == 0 {
 		return false, nil // who takes part in it, this transaction may have to undo
 	}
 	_, err = n.tx.GetParticipant(ctx, d.sender, d.conversation)
@@ -220,9 +245,6 @@ func (n *numbering) add(d *draft, seq int64, known bool) {
 	n.rows = append(n.rows, db.InsertMessageParams{
 		Conversation: d.conversation, Seq: seq, Sender: d.sender, ClientID: nullable(d.clientID), Body: d.body, SentAt: d.message.SentAt,
 	})
-	if n.marks == nil {
-		n.marks = make(map[participantKey]ownMark)
-	}
 	n.marks[participantKey{d.conversation, d.sender}] = ownMark{seq: seq, known: known}
 	if d.clientID != "" {
 		n.own[ownID{d.conversation, d.sender, d.clientID}] = d
@@ -260,8 +282,8 @@ func (d *draft) repeat(stored Message) {
 	}
 }
 
-// begin makes both sides of a one-to-one conversation with its first message.
-func (n *numbering) begin(ctx context.Context, d *draft, last int64) error {
+// introduce makes both sides of a one-to-one conversation with its first message.
+func (n *numbering) introduce(ctx context.Context, d *draft, last int64) error {
 	if last > 0 || d.target.Group != 0 {
 		return nil
 	}
@@ -278,15 +300,48 @@ func (n *numbering) insert(ctx context.Context) error {
 	if len(n.rows) == 0 {
 		return nil
 	}
+	if n.claiming {
+		if err := n.claim(ctx); err != nil {
+			return err
+		}
+	}
 	if err := n.tx.InsertMessages(ctx, n.rows); err != nil {
 		return err
 	}
-	var last []store.ConversationSeq
+	if !n.claiming {
+		if err := n.tx.SetLastSeqs(ctx, n.seqs()); err != nil {
+			return err
+		}
+	}
+	return n.moveMarks(ctx)
+}
+
+func (n *numbering) claim(ctx context.Context) error {
+	claims := make([]store.Claim, 0, len(n.ids))
+	for _, id := range n.ids {
+		if n.locked[id] != n.found[id] {
+			claims = append(claims, store.Claim{ID: id, Seq: n.locked[id].Last, Believed: n.found[id]})
+		}
+	}
+	claimed, err := n.tx.ClaimSeqs(ctx, claims)
+	if err == nil && !claimed {
+		err = errNotAsBelieved
+	}
+	return err
+}
+
+func (n *numbering) seqs() (last []store.ConversationSeq) {
+	for _, id := range n.ids {
+		if n.locked[id] != n.found[id] {
+			last = append(last, store.ConversationSeq{ID: id, Seq: n.locked[id].Last})
+		}
+	}
+	return last
+}
+
+func (n *numbering) moveMarks(ctx context.Context) error {
 	var marks []store.OwnMark
 	for _, k := range slices.SortedFunc(maps.Keys(n.marks), participantKey.compare) {
-		if len(last) == 0 || last[len(last)-1].ID != k.conversation {
-			last = append(last, store.ConversationSeq{ID: k.conversation, Seq: n.locked[k.conversation].Last})
-		}
 		m := n.marks[k]
 		if m.known {
 			marks = append(marks, store.OwnMark{Account: k.account, Conversation: k.conversation, Seq: m.seq})
@@ -296,9 +351,6 @@ func (n *numbering) insert(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("move the sender's marks: %w", err)
 		}
-	}
-	if err := n.tx.SetLastSeqs(ctx, last); err != nil {
-		return err
 	}
 	return n.tx.MoveOwnMarks(ctx, marks)
 }

@@ -21,23 +21,31 @@ const (
 
 // bulk is what these statements say differently on the two engines.
 type bulk struct {
-	forUpdate, newSeq, newMarks string
+	forUpdate, newSeq, claimedSeq, newMarks string
+
+	perUpdate int64 // how often such a statement counts a row that it changes
 }
 
 func mysqlBulk() bulk {
 	return bulk{
 		forUpdate: " FOR UPDATE",
 		newSeq:    " ON DUPLICATE KEY UPDATE last_seq = VALUES(last_seq)",
+		claimedSeq: " ON DUPLICATE KEY UPDATE" +
+			" last_seq = IF(last_seq = VALUES(created_at) AND rights = VALUES(rights), VALUES(last_seq), last_seq)",
 		newMarks: " ON DUPLICATE KEY UPDATE received_seq = GREATEST(received_seq, VALUES(received_seq))," +
 			" read_seq = GREATEST(read_seq, VALUES(read_seq))",
+		perUpdate: 2, // and one that it finds as it shall be once
 	}
 }
 
 func sqliteBulk() bulk { // whose one writer connection is the lock
 	return bulk{
 		newSeq: " ON CONFLICT (id) DO UPDATE SET last_seq = excluded.last_seq",
+		claimedSeq: " ON CONFLICT (id) DO UPDATE SET last_seq = excluded.last_seq" +
+			" WHERE last_seq = excluded.created_at AND rights = excluded.rights",
 		newMarks: " ON CONFLICT (account, conversation) DO UPDATE SET received_seq = MAX(received_seq, excluded.received_seq)," +
 			" read_seq = MAX(read_seq, excluded.read_seq)",
+		perUpdate: 1,
 	}
 }
 
@@ -55,6 +63,11 @@ func (bulk) insertMessages(n int) string {
 func (b bulk) setLastSeqs(n int) string {
 	return nameComment + "SetLastSeqs :exec\nINSERT INTO conversation (id, last_seq, created_at) VALUES " +
 		repeated("(?, ?, 0)", n) + b.newSeq
+}
+
+func (b bulk) claimSeqs(n int) string {
+	return nameComment + "ClaimSeqs :execrows\nINSERT INTO conversation (id, last_seq, created_at, rights) VALUES " +
+		repeated("(?, ?, ?, ?)", n) + b.claimedSeq
 }
 
 func (b bulk) moveOwnMarks(n int) string {
@@ -135,7 +148,26 @@ func (tx *Tx) SetLastSeqs(ctx context.Context, last []ConversationSeq) error {
 	for _, c := range last {
 		args = append(args, c.ID, c.Seq)
 	}
-	return tx.upsert(ctx, tx.bulk.setLastSeqs, len(last), args)
+	_, err := tx.upsert(ctx, tx.bulk.setLastSeqs, len(last), args)
+	return err
+}
+
+// Claim is a conversation whose newest seq is to become another, if it stands as it is believed to.
+type Claim struct {
+	ID       string
+	Seq      int64
+	Believed LockedConversation
+}
+
+// ClaimSeqs takes the locks of at most 500 conversations and sets their newest seqs, in one statement, if each stands as
+// it is believed to. Else it returns false, and the transaction must be given up.
+func (tx *Tx) ClaimSeqs(ctx context.Context, claims []Claim) (bool, error) {
+	args := make([]any, 0, 4*len(claims)) //nolint:mnd // as many as a row has placeholders
+	for _, c := range claims {
+		args = append(args, c.ID, c.Seq, c.Believed.Last, c.Believed.Rights)
+	}
+	rows, err := tx.upsert(ctx, tx.bulk.claimSeqs, len(claims), args)
+	return rows == tx.bulk.perUpdate*int64(len(claims)), err
 }
 
 // OwnMark is an account that has read a conversation up to a seq: its own message.
@@ -150,19 +182,21 @@ func (tx *Tx) MoveOwnMarks(ctx context.Context, marks []OwnMark) error {
 	for _, m := range marks {
 		args = append(args, m.Account, m.Conversation, m.Seq, m.Seq)
 	}
-	return tx.upsert(ctx, tx.bulk.moveOwnMarks, len(marks), args)
+	_, err := tx.upsert(ctx, tx.bulk.moveOwnMarks, len(marks), args)
+	return err
 }
 
 // upsert updates rows that exist, the only statement that takes a value for each: an INSERT that finds them there.
-func (tx *Tx) upsert(ctx context.Context, text func(n int) string, n int, args []any) error {
+func (tx *Tx) upsert(ctx context.Context, text func(n int) string, n int, args []any) (int64, error) {
 	switch {
 	case n == 0:
-		return nil
+		return 0, nil
 	case n > mostRows:
-		return errors.New("too many rows for one statement")
+		return 0, errors.New("too many rows for one statement")
 	}
-	if _, err := tx.conn.ExecContext(ctx, text(n), args...); err != nil {
-		return fmt.Errorf("update %d rows: %w", n, err)
+	result, err := tx.conn.ExecContext(ctx, text(n), args...)
+	if err != nil {
+		return 0, fmt.Errorf("update %d rows: %w", n, err)
 	}
-	return nil
+	return result.RowsAffected()
 }

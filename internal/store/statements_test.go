@@ -57,7 +57,7 @@ func pairsTexts() map[string]string {
 // texts are those of bulk.go by their names, each about several rows.
 func (b bulk) texts() map[string]string {
 	texts := make(map[string]string)
-	for _, text := range []string{b.lockConversations(3), b.insertMessages(3), b.setLastSeqs(3), b.moveOwnMarks(3)} {
+	for _, text := range []string{b.lockConversations(3), b.insertMessages(3), b.setLastSeqs(3), b.claimSeqs(3), b.moveOwnMarks(3)} {
 		texts[queryName(text)] = text
 	}
 	return texts
