@@ -60,7 +60,7 @@ func rooms() map[string]room {
 			},
 			"puts everything together and so knows all, but nothing of the tests, and no generated code",
 		},
-		"cmd/tim": {[]string{"internal/app", "internal/check"}, "the command line and nothing else, so that tests can start what it starts"},
+		"cmd/tim": {[]string{"internal/app", "internal/bench", "internal/check"}, "the command line and nothing else, so that tests can start what it starts"},
 
 		"internal/servers":    {nil, "starts MariaDB, Redis and MinIO for tests and commands alike, so it knows none of them"},
 		"internal/testserver": {[]string{"internal/servers"}, "serves the tests of every package, so it knows none of them"},

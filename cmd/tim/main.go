@@ -14,6 +14,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"tim/internal/app"
+	"tim/internal/bench"
 	"tim/internal/check"
 )
 
@@ -33,6 +34,8 @@ type cli struct {
 	} `cmd:"" help:"Make a member the owner of a group."`
 
 	Check check.Options `cmd:"" help:"Prove the promises about delivery: start nodes, break what can break, compare what clients got with the database."`
+
+	Bench bench.Options `cmd:"" help:"Measure what a server holds, an own one or any: connections, messages, fan-out, storms, REST, files."`
 
 	Version struct{} `cmd:"" help:"Print the version."`
 }
@@ -69,9 +72,12 @@ func run(ctx context.Context, command string, c *cli) error {
 		return app.SetOwner(ctx, c.Settings, c.Owner.Group, c.Owner.Account)
 	case "check":
 		return prove(ctx, c.Check)
-	default:
+	case "version":
 		_, err := fmt.Fprintln(os.Stdout, app.Version())
 		return err
+	default: // the subcommands are its scenarios
+		c.Bench.Scenario = strings.TrimPrefix(command, "bench ")
+		return measure(ctx, c.Bench)
 	}
 }
 
@@ -86,6 +92,27 @@ func prove(ctx context.Context, options check.Options) (err error) {
 		return err
 	}
 	if _, err := fmt.Fprint(os.Stdout, report); err != nil {
+		return err
+	}
+	if !report.Passed {
+		return errors.New("a promise was broken")
+	}
+	return nil
+}
+
+// measure runs the load tool; its own server is this very program.
+func measure(ctx context.Context, options bench.Options) (err error) {
+	options.Out = os.Stderr
+	if options.Binary == "" {
+		if options.Binary, err = os.Executable(); err != nil {
+			return err
+		}
+	}
+	report, err := bench.Run(ctx, options)
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprint(os.Stdout, report.Text(options.JSON == "-")); err != nil {
 		return err
 	}
 	if !report.Passed {

@@ -1,0 +1,167 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+)
+
+// Load is how messages are sent.
+//
+//nolint:tagalign // the tags read as sentences
+type Load struct {
+	Rate     float64   `help:"Messages a second of all senders together, whether or not the server keeps up (open loop); latency counts from when a message was due. 0: each sender sends when it is answered (closed loop)." default:"0" json:"rate,omitempty"`
+	Sweep    []float64 `help:"Several rates, one after the other, for a plot." placeholder:"RATE,…" json:"sweep,omitempty"`
+	InFlight int       `help:"In closed loop, how many messages of each sender wait for their answer." default:"1" json:"inFlight"`
+	Bytes    int       `help:"Size of the texts." default:"100" json:"bytes"`
+	Window
+}
+
+// talker sends to one conversation.
+type talker struct {
+	*socket
+	target string
+	of     *conversation
+}
+
+// DirectOptions are those of `tim bench direct`.
+//
+//nolint:tagalign // as above
+type DirectOptions struct {
+	Pairs int `help:"How many pairs." default:"50" json:"pairs"`
+	Load
+}
+
+func (o DirectOptions) run(ctx context.Context, b *bench) ([]Result, error) {
+	people, err := b.accounts(ctx, 2*o.Pairs)
+	if err != nil {
+		return nil, err
+	}
+	c := b.newCrowd(people, o.Bytes, 4096)
+	var pairs [][2]*person
+	var talkers []talker
+	for i := range o.Pairs {
+		from, to := c.sockets[2*i], c.sockets[2*i+1]
+		pairs = append(pairs, [2]*person{from.person, to.person})
+		of := &conversation{}
+		target := userTarget(to.person.account)
+		from.follow(target, of, false)
+		from.mute = true // its own messages, which it hears as all its devices do, are checked and not counted
+		to.follow(userTarget(from.person.account), of, false)
+		talkers = append(talkers, talker{from, target, of})
+	}
+	if err := b.friends(ctx, pairs); err != nil {
+		return nil, err
+	}
+	return o.chat(ctx, b, c, talkers, "message", acknowledged)
+}
+
+// GroupOptions are those of `tim bench group`.
+//
+//nolint:tagalign // as above
+type GroupOptions struct {
+	Size    int `help:"How many members, all online." default:"100" json:"size"`
+	Senders int `help:"How many of them write." default:"4" json:"senders"`
+	Load
+}
+
+func (o GroupOptions) run(ctx context.Context, b *bench) ([]Result, error) {
+	people, err := b.accounts(ctx, o.Size)
+	if err != nil {
+		return nil, err
+	}
+	done := b.progress("they join a group")
+	id, err := b.group(ctx, "", people)
+	if err != nil {
+		return nil, err
+	}
+	done()
+	c := b.newCrowd(people, o.Bytes, 16384)
+	of := &conversation{}
+	var talkers []talker
+	for i, s := range c.sockets {
+		s.follow(groupTarget(id), of, false)
+		if i < o.Senders {
+			talkers = append(talkers, talker{s, groupTarget(id), of})
+		}
+	}
+	return o.chat(ctx, b, c, talkers, "delivery", delivered)
+}
+
+// chat opens the sockets, and lets the talkers talk, at one rate or several.
+func (l Load) chat(ctx context.Context, b *bench, c *crowd, talkers []talker, unit string, k kind) (runs []Result, err error) {
+	if len(talkers) == 0 {
+		return nil, errors.New("nobody is to send anything")
+	}
+	defer c.drop()
+	if err := c.open(ctx, c.sockets, b.opts.Concurrency, opening{live: true}, 0); err != nil {
+		return nil, err
+	}
+	rates := l.Sweep
+	if len(rates) == 0 {
+		rates = []float64{l.Rate}
+	}
+	for _, rate := range rates {
+		rec := newRecorder()
+		c.current.Store(rec)
+		load := func(ctx context.Context) error { return closedLoop(ctx, talkers, max(1, l.InFlight)) }
+		if rate > 0 {
+			b.sayf("%.0f messages a second", rate)
+			load = func(ctx context.Context) error { return openLoop(ctx, c, talkers, rate) }
+		}
+		run, err := b.measure(ctx, rec, l.Window, load)
+		if err != nil {
+			return nil, err
+		}
+		if err := c.settle(ctx); err != nil {
+			return nil, err
+		}
+		run.OfferedRate, run.Promises = rate, c.judge()
+		run.finish(rec, unit, k)
+		runs = append(runs, run)
+	}
+	return runs, nil
+}
+
+// openLoop lets the talkers send in turn, by a plan.
+func openLoop(ctx context.Context, c *crowd, talkers []talker, rate float64) error {
+	rec := c.recorder()
+	return c.clock.pace(ctx, rate, func(i int, due int64) error {
+		t := talkers[i%len(talkers)]
+		if err := t.send(due); err != nil {
+			return err
+		}
+		rec.note(i, late, due, c.clock.now())
+		return nil
+	})
+}
+
+// send says something at once.
+func (t talker) send(due int64) error {
+	if err := t.say(t.target, t.of, due); err != nil {
+		return err
+	}
+	return t.wire.flush()
+}
+
+// closedLoop lets each talker send whenever it is answered, with so many messages under way.
+func closedLoop(ctx context.Context, talkers []talker, inFlight int) error {
+	var over atomic.Bool
+	for _, t := range talkers {
+		t.mu.Lock()
+		t.next = func(s *socket, now int64) {
+			if !over.Load() {
+				_ = s.sayLocked(t.target, t.of, now) // a broken connection is counted by its reader
+			}
+		}
+		t.mu.Unlock()
+		for range inFlight {
+			if err := t.send(t.crowd.clock.now()); err != nil {
+				return err
+			}
+		}
+	}
+	<-ctx.Done()
+	over.Store(true)
+	return nil
+}

@@ -1,0 +1,212 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// crowd is many sockets.
+type crowd struct {
+	clock    clock
+	run      []byte // what the run's texts begin with
+	size     int    // of texts, in bytes
+	sockets  []*socket
+	loopback bool
+	current  atomic.Pointer[recorder]
+	dial     websocket.Dialer
+}
+
+// newCrowd makes sockets that are closed, one for each person, spread over the servers.
+func (b *bench) newCrowd(people []*person, size, readBuffer int) *crowd {
+	c := &crowd{
+		clock: b.clock, run: b.run, size: size, loopback: true,
+		dial: websocket.Dialer{
+			Subprotocols:   []string{"tim.v1"},
+			ReadBufferSize: readBuffer, WriteBufferSize: 1024, WriteBufferPool: &sync.Pool{},
+		},
+	}
+	c.current.Store(newRecorder())
+	for _, u := range b.site.urls {
+		parsed, err := url.Parse(u)
+		c.loopback = c.loopback && err == nil && net.ParseIP(parsed.Hostname()).IsLoopback()
+	}
+	for i, p := range people {
+		c.sockets = append(c.sockets, &socket{
+			crowd: c, index: i, person: p, url: b.site.urls[i%len(b.site.urls)], streams: make(map[string]*stream),
+		})
+	}
+	return c
+}
+
+func (c *crowd) recorder() *recorder { return c.current.Load() }
+
+// portsOfAddress is below how many connections Linux opens from one address to one port.
+const portsOfAddress = 20_000
+
+// source is the address that a socket of the loopback interface comes from.
+func source(index int) net.IP {
+	return net.IPv4(127, 0, 0, byte(1+index/portsOfAddress%250)) //nolint:gosec // below 256
+}
+
+// dialer makes connections that are wires.
+func (c *crowd) dialer(index int) *websocket.Dialer {
+	d := c.dial
+	d.NetDialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		var plain net.Dialer
+		if c.loopback && index >= portsOfAddress {
+			plain.LocalAddr = &net.TCPAddr{IP: source(index)}
+		}
+		conn, err := plain.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return &wire{Conn: conn}, nil
+	}
+	return &d
+}
+
+// opening is how sockets are opened.
+type opening struct {
+	live  bool // they sync
+	again bool // they say what they have
+}
+
+// open opens sockets, so many at once. The latencies count from the beginning of each; those of a crowd that comes back
+// at once count from a common moment, since, unless it is 0.
+func (c *crowd) open(ctx context.Context, sockets []*socket, concurrency int, how opening, since int64) error {
+	return each(ctx, sockets, concurrency, func(ctx context.Context, s *socket) error {
+		due := since
+		if due == 0 {
+			due = c.clock.now()
+		}
+		if err := s.dial(ctx); err != nil {
+			return err
+		}
+		c.recorder().note(s.index, connected, due, c.clock.now())
+		if how.live {
+			if err := s.sync(ctx, how.again); err != nil {
+				return errors.Join(err, s.wire.reset())
+			}
+			c.recorder().note(s.index, inStep, due, c.clock.now())
+		}
+		s.start()
+		return nil
+	})
+}
+
+// drop breaks all connections at once.
+func (c *crowd) drop() {
+	var all sync.WaitGroup
+	for i := range dropWorkers {
+		all.Go(func() {
+			for j := i; j < len(c.sockets); j += dropWorkers {
+				c.sockets[j].drop()
+			}
+		})
+	}
+	all.Wait()
+}
+
+const dropWorkers = 16
+
+// each does something for each of many, so many at once, until one fails or ctx ends.
+func each[T any](ctx context.Context, all []T, concurrency int, do func(context.Context, T) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var workers sync.WaitGroup
+	var next atomic.Int64
+	for range min(max(1, concurrency), len(all)) {
+		workers.Go(func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(all) || ctx.Err() != nil {
+					return
+				}
+				if err := do(ctx, all[i]); err != nil {
+					cancel(err)
+					return
+				}
+			}
+		})
+	}
+	workers.Wait()
+	return context.Cause(ctx)
+}
+
+const (
+	settleTimeout = 30 * time.Second
+	settleLook    = 10 * time.Millisecond
+)
+
+// settle waits until everything is answered and everybody has what was acknowledged. That it doesn't happen is no error;
+// judge will say what is missing.
+func (c *crowd) settle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, settleTimeout, errNotSettled)
+	defer cancel()
+	look := time.NewTicker(settleLook)
+	defer look.Stop()
+	for _, s := range c.sockets {
+		for !s.settled() {
+			select {
+			case <-ctx.Done():
+				if err := context.Cause(ctx); !errors.Is(err, errNotSettled) {
+					return err
+				}
+				return nil
+			case <-look.C:
+			}
+		}
+	}
+	return nil
+}
+
+var errNotSettled = errors.New("not settled")
+
+func (s *socket) settled() bool {
+	s.mu.Lock()
+	gone, open := s.gone, len(s.pending)
+	s.mu.Unlock()
+	return gone || open == 0 && s.inStep()
+}
+
+// judge sums up what became of the promises.
+func (c *crowd) judge() (p Promises) {
+	for _, s := range c.sockets {
+		s.mu.Lock()
+		for _, heard := range s.streams {
+			p.add(heard.judge())
+		}
+		p.Unanswered += int64(len(s.pending))
+		s.mu.Unlock()
+	}
+	return p
+}
+
+// newRun returns what tells the texts of this run, and its client ids, from those of all others.
+func newRun() []byte { return []byte("b" + strconv.FormatInt(time.Now().UnixNano(), 36)) }
+
+func (p *Promises) add(q Promises) {
+	p.Lost += q.Lost
+	p.Doubled += q.Doubled
+	p.OutOfOrder += q.OutOfOrder
+	p.Unanswered += q.Unanswered
+	p.Corrupted += q.Corrupted
+	p.Disconnected += q.Disconnected
+}
+
+func (p *Promises) String() string {
+	return fmt.Sprintf("lost %d, doubled %d, out of order %d, unanswered %d, corrupted %d, disconnected %d",
+		p.Lost, p.Doubled, p.OutOfOrder, p.Unanswered, p.Corrupted, p.Disconnected)
+}
+
+// kept tells whether nothing was broken.
+func (p *Promises) kept() bool { return *p == Promises{} }

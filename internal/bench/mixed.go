@@ -1,0 +1,258 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// MixedOptions are those of `tim bench mixed`.
+//
+//nolint:tagalign // the tags read as sentences
+type MixedOptions struct {
+	Connections int     `help:"How many sockets." default:"1000" json:"connections"`
+	Writers     int     `help:"How many of them write, each to a friend and to its group." default:"50" json:"writers"`
+	Size        int     `help:"Members of a group; everybody is in one." default:"50" json:"size"`
+	Rate        float64 `help:"Messages a second, of all writers; latency counts from when a message was due." default:"100" json:"rate"`
+	Groups      int     `help:"How many of a hundred messages go to groups." default:"30" json:"groups"`
+	Churn       float64 `help:"Sockets a second that break, and come back half a second later." default:"5" json:"churn"`
+	Joins       float64 `help:"Joins and leaves of groups a second." default:"2" json:"joins"`
+	Bytes       int     `help:"Size of the texts." default:"100" json:"bytes"`
+	Window
+}
+
+// day is a mixed load under way.
+type day struct {
+	MixedOptions
+	b       *bench
+	c       *crowd
+	direct  []talker // by socket
+	group   []talker
+	writers []int
+	idle    []*socket // that come and go
+	guests  []*socket // that join and leave
+	groups  []int32
+
+	mu   sync.Mutex
+	away map[*socket]bool
+}
+
+func (o MixedOptions) run(ctx context.Context, b *bench) ([]Result, error) {
+	if o.Size < 2 || o.Rate <= 0 || o.Connections < 2*max(1, o.Writers) {
+		return nil, errors.New("mixed needs at least two sockets for each writer, two members in a group, and a rate")
+	}
+	if err := raiseFileLimit(uint64(o.Connections) + 1000); err != nil { //nolint:gosec // not negative
+		return nil, err
+	}
+	members, guests := o.Connections/2*2, max(1, o.Connections/50)
+	people, err := b.accounts(ctx, members+guests)
+	if err != nil {
+		return nil, err
+	}
+	d := &day{MixedOptions: o, b: b, c: b.newCrowd(people, o.Bytes, 1024), away: make(map[*socket]bool)}
+	if err := d.populate(ctx, members); err != nil {
+		return nil, err
+	}
+	defer d.c.drop()
+	if err := d.c.open(ctx, d.c.sockets, b.opts.Concurrency, opening{live: true}, 0); err != nil {
+		return nil, err
+	}
+	rec := newRecorder()
+	d.c.current.Store(rec)
+	run, err := b.measure(ctx, rec, o.Window, d.pass)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.c.settle(ctx); err != nil {
+		return nil, err
+	}
+	run.OfferedRate, run.Promises = o.Rate, d.c.judge()
+	run.finish(rec, "message", acknowledged)
+	return []Result{run}, nil
+}
+
+// populate makes friends and groups, and chooses who does what.
+func (d *day) populate(ctx context.Context, members int) error {
+	var pairs [][2]*person
+	all := d.c.sockets
+	d.direct, d.group = make([]talker, members), make([]talker, members)
+	for i := 0; i < members; i += 2 {
+		of := &conversation{}
+		for _, pair := range [][2]*socket{{all[i], all[i+1]}, {all[i+1], all[i]}} {
+			target := userTarget(pair[1].person.account)
+			pair[0].follow(target, of, false)
+			d.direct[pair[0].index] = talker{pair[0], target, of}
+		}
+		pairs = append(pairs, [2]*person{all[i].person, all[i+1].person})
+	}
+	if err := d.b.friends(ctx, pairs); err != nil {
+		return err
+	}
+	done := d.b.progress("they join groups")
+	defer done()
+	for from := 0; from < members; from += d.Size {
+		if err := d.makeGroup(ctx, all[from:min(from+d.Size, members)], all[members:]); err != nil {
+			return err
+		}
+	}
+	each := members / max(1, d.Writers)
+	for i := range members {
+		if i%each == 0 && len(d.writers) < d.Writers {
+			d.writers = append(d.writers, i)
+		} else {
+			d.idle = append(d.idle, all[i])
+		}
+	}
+	d.guests = all[members:]
+	return nil
+}
+
+func (d *day) makeGroup(ctx context.Context, members, guests []*socket) error {
+	var people []*person
+	for _, s := range members {
+		people = append(people, s.person)
+	}
+	id, err := d.b.group(ctx, "-"+strconv.Itoa(len(d.groups)), people)
+	if err != nil {
+		return err
+	}
+	d.groups = append(d.groups, id)
+	of := &conversation{}
+	for _, s := range members {
+		s.follow(groupTarget(id), of, false)
+		d.group[s.index] = talker{s, groupTarget(id), of}
+	}
+	for _, s := range guests {
+		s.follow(groupTarget(id), of, true)
+	}
+	return nil
+}
+
+// pass lets the day pass, until ctx ends.
+func (d *day) pass(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var all sync.WaitGroup
+	for _, part := range []func(context.Context) error{d.write, d.comeAndGo, d.joinAndLeave} {
+		all.Go(func() {
+			if err := part(ctx); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	all.Wait()
+	if cause := context.Cause(ctx); !errors.Is(cause, errOver) {
+		return cause
+	}
+	return nil
+}
+
+// write sends from the writers in turn.
+func (d *day) write(ctx context.Context) error {
+	rec := d.c.recorder()
+	return d.c.clock.pace(ctx, d.Rate, func(i int, due int64) error {
+		who := d.writers[i%len(d.writers)]
+		t := d.direct[who]
+		if rand.IntN(100) < d.Groups { //nolint:gosec // no secret
+			t = d.group[who]
+		}
+		if err := t.send(due); err != nil {
+			return err
+		}
+		rec.note(i, late, due, d.c.clock.now())
+		return nil
+	})
+}
+
+// awayFor is how long a socket that broke stays away.
+const awayFor = 500 * time.Millisecond
+
+// comeAndGo breaks idle sockets, which come back and must then have everything.
+func (d *day) comeAndGo(ctx context.Context) error {
+	return d.often(ctx, d.Churn, func() error {
+		s := d.leaver()
+		if s == nil {
+			return nil // all are away: the server is slower than they
+		}
+		s.drop()
+		back := time.NewTimer(awayFor)
+		defer back.Stop()
+		select { // it comes back in any case, as it is to be in step in the end
+		case <-ctx.Done():
+		case <-back.C:
+		}
+		ctx := context.WithoutCancel(ctx)
+		err := d.c.open(ctx, []*socket{s}, 1, opening{live: true, again: true}, 0)
+		d.mu.Lock()
+		delete(d.away, s)
+		d.mu.Unlock()
+		return err
+	})
+}
+
+// leaver chooses an idle socket that isn't away, nil if it doesn't find one.
+func (d *day) leaver() *socket {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for range 10 {
+		if s := d.idle[rand.IntN(len(d.idle))]; !d.away[s] { //nolint:gosec // no secret
+			d.away[s] = true
+			return s
+		}
+	}
+	return nil
+}
+
+// joinAndLeave lets guests join groups and leave them.
+func (d *day) joinAndLeave(ctx context.Context) error {
+	rec := d.c.recorder()
+	inside := make(map[*socket]int32)
+	var mu sync.Mutex
+	return d.often(ctx, d.Joins, func() error {
+		guest := d.guests[rand.IntN(len(d.guests))] //nolint:gosec // no secret
+		mu.Lock()
+		defer mu.Unlock() // one after the other: a guest may not be in two states
+		ctx, due := context.WithoutCancel(ctx), d.c.clock.now()
+		var err error
+		if id, in := inside[guest]; in {
+			delete(inside, guest)
+			err = d.b.leave(ctx, guest.person, id)
+		} else {
+			inside[guest] = d.groups[rand.IntN(len(d.groups))] //nolint:gosec // no secret
+			err = d.b.join(ctx, guest.person, inside[guest])
+		}
+		rec.note(guest.index, joined, due, d.c.clock.now())
+		return err
+	})
+}
+
+// often does something that takes its time, so many times a second, until ctx ends; it waits for what was begun.
+func (d *day) often(ctx context.Context, rate float64, do func() error) error {
+	if rate <= 0 {
+		return nil
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var begun sync.WaitGroup
+	tick := time.NewTicker(time.Duration(float64(time.Second) / rate))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			begun.Wait()
+			if cause := context.Cause(ctx); !errors.Is(cause, errOver) {
+				return cause
+			}
+			return nil
+		case <-tick.C:
+			begun.Go(func() {
+				if err := do(); err != nil {
+					cancel(err)
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,145 @@
+package bench
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// process is one whose costs are measured.
+type process struct {
+	name string
+	pid  int
+}
+
+// newProcess finds out the name of a running process.
+func newProcess(pid int) (process, error) {
+	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	if err != nil {
+		return process{}, fmt.Errorf("process %d: %w", pid, err)
+	}
+	return process{strings.TrimSpace(string(name)), pid}, nil
+}
+
+// tick is what /proc counts CPU time in; it is the same on all that Go runs on.
+const tick = time.Second / 100
+
+// cpu is the time that all threads of the process have run so far, in the system, too.
+func (p process) cpu() (time.Duration, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid))
+	if err != nil {
+		return 0, fmt.Errorf("cpu of %s: %w", p.name, err)
+	}
+	// The name stands in parentheses, and may hold anything; utime and stime are the 12th and 13th after it.
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("cpu of %s: unknown form of /proc", p.name)
+	}
+	user, err := strconv.ParseInt(fields[11], 10, 64)
+	if err != nil {
+		return 0, err
+	}
+	system, err := strconv.ParseInt(fields[12], 10, 64)
+	return time.Duration(user+system) * tick, err
+}
+
+// rss is the memory that the process holds, in bytes.
+func (p process) rss() (int64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pid))
+	if err != nil {
+		return 0, fmt.Errorf("memory of %s: %w", p.name, err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kb, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+			return kb << 10, err
+		}
+	}
+	return 0, fmt.Errorf("memory of %s: it has ended", p.name)
+}
+
+// ownCPU is the time that the load tool itself has run.
+func ownCPU() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// meter measures what processes use from one moment to another. Not safe for concurrent use.
+type meter struct {
+	processes []process
+	began     time.Time
+	own       time.Duration
+	used      []Process
+	cpu       []time.Duration // before
+}
+
+func newMeter(processes []process) (*meter, error) {
+	m := &meter{processes: processes, began: time.Now(), own: ownCPU()}
+	for _, p := range processes {
+		cpu, err := p.cpu()
+		if err != nil {
+			return nil, err
+		}
+		rss, err := p.rss()
+		if err != nil {
+			return nil, err
+		}
+		m.cpu = append(m.cpu, cpu)
+		m.used = append(m.used, Process{Name: p.name, PID: p.pid, RSSBefore: rss, RSSPeak: rss})
+	}
+	return m, nil
+}
+
+// sample looks at the memory, and returns that of all together.
+func (m *meter) sample() (sum int64, err error) {
+	for i, p := range m.processes {
+		rss, err := p.rss()
+		if err != nil {
+			return 0, err
+		}
+		m.used[i].RSSAfter, m.used[i].RSSPeak = rss, max(m.used[i].RSSPeak, rss)
+		sum += rss
+	}
+	return sum, nil
+}
+
+// read says what was used up to now.
+func (m *meter) read() (used []Process, tool Tool, window time.Duration, err error) {
+	if _, err := m.sample(); err != nil {
+		return nil, tool, 0, err
+	}
+	window = time.Since(m.began)
+	for i, p := range m.processes {
+		cpu, err := p.cpu()
+		if err != nil {
+			return nil, tool, 0, err
+		}
+		m.used[i].CPU = (cpu - m.cpu[i]).Seconds()
+	}
+	tool.CPU = (ownCPU() - m.own).Seconds()
+	tool.Share = tool.CPU / window.Seconds()
+	return append(used, m.used...), tool, window, nil
+}
+
+// raiseFileLimit lets this process, and those it starts, have so many files open.
+func raiseFileLimit(need uint64) error {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("limit of open files: %w", err)
+	}
+	if limit.Cur >= need {
+		return nil
+	}
+	wanted := syscall.Rlimit{Cur: need, Max: max(need, limit.Max)}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &wanted); err != nil {
+		return fmt.Errorf("%d open files are needed, the limit is %d (ulimit -n): %w", need, limit.Max, err)
+	}
+	return nil
+}
