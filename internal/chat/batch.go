@@ -20,8 +20,10 @@ const (
 type batches[T, R any] struct {
 	// commit stores a batch in one transaction and answers each of its items by done, exactly once.
 	commit func(ctx context.Context, batch []*waiting[T, R])
-	lanes  []lane[T, R]
-	work   sync.WaitGroup
+	lanes  []*lane[T, R]
+	work   sync.WaitGroup // a goroutine for each lane: a fresh one for each batch would have to grow its stack anew
+	ended  chan struct{}
+	once   sync.Once
 }
 
 // waiting is an item on its way into the database.
@@ -36,13 +38,22 @@ type answer[R any] struct {
 }
 
 type lane[T, R any] struct {
+	wake chan struct{} // has room for one
+
 	mu    sync.Mutex
 	queue []*waiting[T, R]
 	busy  bool
 }
 
+// newBatches starts the lanes, which close ends.
 func newBatches[T, R any](lanes int, commit func(ctx context.Context, batch []*waiting[T, R])) *batches[T, R] {
-	return &batches[T, R]{commit: commit, lanes: make([]lane[T, R], lanes)}
+	b := &batches[T, R]{commit: commit, ended: make(chan struct{})}
+	for range lanes {
+		l := &lane[T, R]{wake: make(chan struct{}, 1)}
+		b.lanes = append(b.lanes, l)
+		b.work.Go(func() { b.run(l) })
+	}
+	return b
 }
 
 // done answers an item.
@@ -55,11 +66,12 @@ func (b *batches[T, R]) submit(ctx context.Context, conversation string, item T)
 	l := b.lane(conversation)
 	l.mu.Lock()
 	l.queue = append(l.queue, w)
-	if !l.busy {
-		l.busy = true
-		b.work.Go(func() { b.run(l) })
-	}
+	idle := !l.busy
+	l.busy = true
 	l.mu.Unlock()
+	if idle {
+		l.wake <- struct{}{}
+	}
 	select {
 	case a := <-w.answer:
 		return a.result, a.err
@@ -73,11 +85,24 @@ func (b *batches[T, R]) submit(ctx context.Context, conversation string, item T)
 func (b *batches[T, R]) lane(conversation string) *lane[T, R] {
 	hash := fnv.New32a()
 	_, _ = hash.Write([]byte(conversation))            // never fails
-	return &b.lanes[hash.Sum32()%uint32(len(b.lanes))] //nolint:gosec // a handful
+	return b.lanes[hash.Sum32()%uint32(len(b.lanes))] //nolint:gosec // a handful
 }
 
-// run commits what waits in a lane until nothing does.
+// run commits what waits in a lane, until close.
 func (b *batches[T, R]) run(l *lane[T, R]) {
+	for {
+		select {
+		case <-l.wake:
+			b.empty(l)
+		case <-b.ended:
+			b.empty(l) // what somebody has given up waiting for
+			return
+		}
+	}
+}
+
+// empty commits what waits in a lane until nothing does.
+func (b *batches[T, R]) empty(l *lane[T, R]) {
 	for {
 		l.mu.Lock()
 		batch := l.queue[:min(len(l.queue), maxBatch)]
@@ -94,5 +119,8 @@ func (b *batches[T, R]) run(l *lane[T, R]) {
 	}
 }
 
-// close waits until everything is answered.
-func (b *batches[T, R]) close() { b.work.Wait() }
+// close waits until everything is answered. Nothing may be submitted afterwards. A second call does nothing.
+func (b *batches[T, R]) close() {
+	b.once.Do(func() { close(b.ended) })
+	b.work.Wait()
+}

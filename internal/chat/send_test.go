@@ -303,6 +303,7 @@ func TestMessagesThatWaitTogetherAreStoredTogether(t *testing.T) {
 func TestConversationsOfOneLaneKeepToIt(t *testing.T) {
 	t.Parallel()
 	b := newBatches[*draft, Message](4, nil)
+	defer b.close()
 	used := make(map[*lane[*draft, Message]]int)
 	for i := range 1000 {
 		l := b.lane(groupID(int32(i)))
