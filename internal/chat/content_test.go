@@ -1,6 +1,11 @@
 package chat
 
-import "testing"
+import (
+	"encoding/json"
+	"math"
+	"testing"
+	"unicode/utf8"
+)
 
 func TestTextContent(t *testing.T) {
 	t.Parallel()
@@ -21,5 +26,92 @@ func TestTextContent(t *testing.T) {
 	same(t, "a notice", `{"body":{"kind":"notice","event":"joined","actor":"alice","account":"bob"}}`, notice.Body)
 	if got, shown := (Message{Body: "no JSON"}).Text(); got != "{}" || !shown {
 		t.Errorf("a row that nothing writes reads %q, %v", got, shown)
+	}
+}
+
+// contents are of all kinds, with texts that JSON writes with escapes, or might.
+func contents() (all []Content) {
+	for _, text := range []string{
+		"", "hello", "密码😀", "\"\\/\b\f\n\r\t\x00\x1f\x7f", "<b>&</b>", "\u2028", "\u2029", "\ufffd", "a\xffb", "\xe2\x80", `"}}`, `{"kind":"text","text":"x"}`,
+	} {
+		all = append(all, TextContent(text))
+	}
+	for _, body := range []string{
+		`{"kind":"text"}`, `{"kind":"text","text":"x","more":1}`, `{"text":"x","kind":"text"}`, `{"kind":"text","text":"<\u2028"}`, `{ "kind":"text","text":"x"}`,
+		`{"kind":"text","text":""}`, `{"kind":"text","text":"a\"}"}`, `{"kind":"custom","data":{"a":1.0}}`, `null`,
+	} {
+		all = append(all, Content{Body: json.RawMessage(body)})
+	}
+	for _, c := range all {
+		all = append(all,
+			Content{Body: c.Body, ReplyTo: 1}, Content{Body: c.Body, ReplyTo: math.MaxInt64, Mentions: []string{}},
+			Content{Body: c.Body, Mentions: []string{"<bob>", "é"}}, Content{Body: c.Body, Mentions: []string{"bob"}, ReplyTo: 2})
+	}
+	return append(all, Content{})
+}
+
+// What is stored is what the JSON package makes of a content, and what it reads of it, although most never come by it.
+func TestContentAsStored(t *testing.T) {
+	t.Parallel()
+	for _, c := range contents() {
+		want, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, "stored", string(want), c.encode())
+		compareRead(t, string(want))
+		for i := range want {
+			compareRead(t, string(want[:i]))
+			compareRead(t, string(want[i:]))
+		}
+		compareRead(t, string(want)+"}")
+	}
+	same(t, "read of nothing", Content{}.normal(), Content{Mentions: []string{}}.normal())
+}
+
+// Whatever is stored reads as the JSON package reads it, and a text comes back as it was.
+func FuzzContentAsStored(f *testing.F) {
+	for c := range 256 {
+		f.Add(string([]byte{'a', byte(c), 'z'}))
+	}
+	for _, c := range contents() {
+		f.Add(c.encode())
+		f.Add(string(c.Body))
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		compareRead(t, text)
+		compareRead(t, bodyHead+textHead+text+textTail+bodyTail)
+		want, err := json.Marshal(bodyKindText(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := TextContent(text)
+		same(t, "the body of a text", string(want), string(c.Body))
+		if got, shown := (Message{Body: c.encode()}).Text(); got != text && utf8.ValidString(text) || !shown {
+			t.Errorf("%q comes back as %q, %v", text, got, shown)
+		}
+		if body, plain := VerbatimText(text); plain && !json.Valid([]byte(text)) {
+			t.Errorf("no JSON: %q is the body %q", text, body)
+		}
+	})
+}
+
+func compareRead(t *testing.T, body string) {
+	t.Helper()
+	want := Content{}
+	if json.Unmarshal([]byte(body), &want) != nil {
+		want = Content{Body: json.RawMessage("{}")}
+	}
+	same(t, "read of "+body, want, Message{Body: body}.Content())
+	if plain, ok := (Message{Body: body}).VerbatimBody(); ok {
+		same(t, "the body of "+body, string(want.Body), plain)
+	}
+}
+
+// BenchmarkTextContent is what the stored form of a text costs.
+func BenchmarkTextContent(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		TextContent("hello, this is a message of a usual length").normal().encode()
 	}
 }

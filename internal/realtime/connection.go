@@ -1,7 +1,6 @@
 package realtime
 
 import (
-	"errors"
 	"fmt"
 	"runtime/debug"
 	"sync"
@@ -51,9 +50,9 @@ const (
 	kindModern kind = "tim.v1"
 )
 
-// connection is one socket. Its reader is the goroutine that runs it; what is to be written waits in a queue, which a
-// goroutine empties that exists only while there is something to write. Methods may be called from any goroutine
-// unless they say otherwise.
+// connection is one socket. A goroutine reads from it, which ends with every frame, see workers. What is to be written
+// waits in a queue, which a goroutine empties that exists only while there is something to write. Methods may be called
+// from any goroutine unless they say otherwise.
 type connection struct {
 	hub          *Hub
 	id           string
@@ -64,39 +63,53 @@ type connection struct {
 	conversation string
 	limiter      *rate.Limiter // nil for none
 	socket       *websocket.Conn
-	farewell     func() // see face; for the reader, without c.mu
+	face         face
+	parted       sync.Once     // see farewell
+	slot, spoke  int           // its place in the hub's wheel
+	writeBy      moment        // the deadline of writes; for the writer
+	ended        chan struct{} // of a conversation's socket: closed when it has ended
 
 	mu       sync.Mutex
-	attached bool // there is a socket
+	idle     sync.Cond // the writer has stopped, or a mark is stored
 	queue    []outgoing
-	queued   int // bytes
-	writing  bool
-	since    time.Time // when the write under way began; zero for none
-	begun    time.Time // when the frame began that is being read; zero for none
+	queued   int       // bytes
+	lagging  []*stream // those that lack something, in turn
+	since    moment    // when the write under way began; 0 for none
+	begun    moment    // when the frame began that is being read; 0 for none
+	readBy   moment    // the deadline of reads
 	closing  *websocket.CloseError
-	held     bool       // the close frame waits until the peer's mark is stored
-	sealed   bool       // nothing can be written any more: the close frame is out, or the socket broken
-	idle     *sync.Cond // the writer has stopped, or a mark is stored
-	ended    chan struct{}
-	streams  map[string]*stream // by conversation
-	lagging  []*stream          // those that lack something, in turn
-	live     bool               // tim.v1: it has synced, so events concern it
-	syncing  bool               // … or is about to
-	recheck  bool               // … and must catch up then
 	mark     mark
-	beat     *time.Timer // of the heartbeat
 	late     *time.Timer // see startWithin; may be nil
-	expiry   *time.Timer // of tim.v1's token
+	expires  int64       // when tim.v1's token does, in ms since 1970
+	expiry   *time.Timer // of it, if that is soon
+	attached bool        // there is a socket
+	writing  bool
+	held     bool // the close frame waits until the peer's mark is stored
+	sealed   bool // nothing can be written any more: the close frame is out, or the socket broken
+	live     bool // tim.v1: it has synced, so events concern it
+	syncing  bool // … or is about to
+	recheck  bool // … and must catch up then
+	gone     bool // it listens to nothing any more
+
+	streams map[string]*stream // by conversation
 
 	// Of tim.v1, see membership.go and presence.go.
 	left     map[string]departure // conversations that the account has left meanwhile
 	followed map[string]follow    // accounts whose presence it follows
-	gone     bool                 // it listens to nothing any more
 
 	tuning    sync.Mutex      // held while topics are joined and left; taken before mu
 	listening map[string]bool // the topics of its groups and followed accounts, guarded by tuning
 	refusals  *rate.Limiter   // of requests over the limit; nil for none
 }
+
+// moment is a time on a hub's clock, in a third of what a time.Time takes; 0 for none.
+type moment int64
+
+func (m moment) add(d time.Duration) moment { return m + moment(d) }
+func (m moment) sub(n moment) time.Duration { return time.Duration(m - n) }
+
+func (h *Hub) now() moment               { return moment(time.Since(h.began)) }
+func (h *Hub) timeOf(m moment) time.Time { return h.began.Add(time.Duration(m)) }
 
 // outgoing is a frame on its way to the client.
 type outgoing struct {
@@ -108,8 +121,8 @@ type outgoing struct {
 }
 
 func (h *Hub) newConnection(k kind, id string, session auth.Session) *connection {
-	c := &connection{hub: h, id: id, kind: k, account: session.Account, session: session, ended: make(chan struct{})}
-	c.idle = sync.NewCond(&c.mu)
+	c := &connection{hub: h, id: id, kind: k, account: session.Account, session: session}
+	c.idle.L = &c.mu
 	if h.SendRate > 0 && h.SendBurst > 0 {
 		c.limiter = rate.NewLimiter(rate.Limit(h.SendRate), h.SendBurst)
 	}
@@ -118,48 +131,36 @@ func (h *Hub) newConnection(k kind, id string, session auth.Session) *connection
 
 // attach gives the connection its socket; what has been queued goes out. Called once.
 func (c *connection) attach(socket *websocket.Conn) {
-	socket.SetPingHandler(func(data string) error {
-		c.heard()
-		c.put(outgoing{kind: websocket.PongMessage, data: []byte(data)})
-		c.pause()
-		return nil
-	})
-	socket.SetPongHandler(func(data string) error {
-		c.heard()
-		c.confirmPing(data)
-		c.pause()
-		return nil
-	})
-	socket.SetCloseHandler(func(code int, _ string) error {
-		c.peerCloses(code)
-		return nil
-	})
+	socket.SetPingHandler(c.pinged)
+	socket.SetPongHandler(c.ponged)
+	socket.SetCloseHandler(c.peerCloses)
 	if c.hub.FrameLimit > 0 {
 		socket.SetReadLimit(max(hopeless, c.hub.FrameLimit))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.socket, c.attached = socket, true
+	c.hub.wheel.add(c)
 	if c.sealed { // cut during the handshake
 		_ = socket.Close()
 		return
 	}
 	c.extend()
-	c.beat = time.AfterFunc(c.hub.Timing.Heartbeat, func() { c.guardLocked(c.tick) })
 	c.wake()
 }
 
-// tick pings, and looks whether the peer reads what it is sent. c.mu is held.
+// tick pings, and looks whether the peer reads what it is sent and its token expires soon. The wheel calls it with every
+// heartbeat; c.mu is held.
 func (c *connection) tick() {
 	if c.sealed {
 		return
 	}
-	if !c.since.IsZero() && time.Since(c.since) > c.hub.Timing.SlowAfter {
+	if c.since != 0 && c.hub.now().sub(c.since) > c.hub.Timing.SlowAfter {
 		c.seal(closeTryLater, tooSlow, true)
 	} else {
 		c.push(outgoing{kind: websocket.PingMessage})
 	}
-	c.beat.Reset(c.hub.Timing.Heartbeat)
+	c.watchExpiry()
 }
 
 // enqueue sends a text frame that is not part of the conversation's messages. It never blocks: whoever doesn't keep up
@@ -192,7 +193,8 @@ func (c *connection) wake() {
 		return
 	}
 	c.writing = true
-	c.hub.running.Go(c.write)
+	c.hub.running.Add(1)
+	go c.write()
 }
 
 // pending tells whether there is something to write. c.mu is held.
@@ -201,96 +203,6 @@ func (c *connection) pending() bool {
 		return len(c.queue) > 0 || !c.held
 	}
 	return len(c.queue) > 0 || len(c.lagging) > 0
-}
-
-// write empties the queue, then fetches what the stream lacks, then closes if that is asked for; until there is
-// nothing left to do.
-func (c *connection) write() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for c.pending() && !c.sealed {
-		c.step()
-	}
-	if len(c.queue) == 0 {
-		c.queue = nil
-	}
-	c.writing = false
-	c.idle.Broadcast()
-}
-
-// step does one thing that the writer has to do. c.mu is held.
-func (c *connection) step() {
-	defer c.recovered()
-	switch {
-	case len(c.queue) > 0:
-		next := c.queue[0]
-		c.queue[0] = outgoing{}
-		c.queue = c.queue[1:]
-		c.queued -= len(next.data) + frameOverhead
-		c.writeOne(next)
-	case c.closing != nil:
-		c.writeClose()
-	default:
-		c.fetch()
-	}
-}
-
-// writeOne writes one frame. c.mu is held, but not while writing.
-func (c *connection) writeOne(o outgoing) {
-	if o.stream != nil && o.stream.over {
-		return // there was a right to it when it was queued
-	}
-	if o.stream != nil {
-		o.stream.sent = o.seq
-	}
-	if o.data != nil || o.kind != websocket.TextMessage {
-		if o.kind == websocket.PingMessage {
-			o.data = c.mark.ping()
-		}
-		c.since = time.Now()
-		var err error
-		c.unlocked(func() { err = c.send(o) })
-		c.since = time.Time{}
-		if err != nil {
-			c.broken(err)
-			return
-		}
-	}
-	if o.seq > 0 && o.stream == nil { // clients of tim.v1 move their marks themselves
-		c.wrote(o.seq)
-	}
-}
-
-func (c *connection) send(o outgoing) error {
-	deadline := time.Now().Add(c.hub.Timing.WriteTimeout)
-	if o.kind != websocket.TextMessage {
-		return c.socket.WriteControl(o.kind, o.data, deadline)
-	}
-	if err := c.socket.SetWriteDeadline(deadline); err != nil {
-		return err
-	}
-	return c.socket.WriteMessage(websocket.TextMessage, o.data)
-}
-
-// writeClose writes the close frame and gives the peer some time to answer it. c.mu is held, but not while writing.
-func (c *connection) writeClose() {
-	payload := websocket.FormatCloseMessage(c.closing.Code, c.closing.Text)
-	timeout := c.hub.Timing.CloseTimeout
-	var err error
-	c.unlocked(func() { err = c.socket.WriteControl(websocket.CloseMessage, payload, time.Now().Add(timeout)) })
-	c.sealed = true
-	_ = c.socket.SetReadDeadline(time.Now().Add(timeout)) // see extend
-	if err != nil {
-		c.broken(err)
-	}
-}
-
-// broken ends a connection that can't be written to any more. c.mu is held.
-func (c *connection) broken(err error) {
-	c.sealed = true
-	if !errors.Is(err, websocket.ErrCloseSent) { // else gorilla has told the peer of a violation, and the reader ends it
-		_ = c.socket.Close() // makes the reader end; there is nobody to tell
-	}
 }
 
 // shut ends the connection with a code, after what is queued or, with drop, instead of it. Only the first call counts.

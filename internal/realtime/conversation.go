@@ -38,6 +38,7 @@ func (h *Hub) openGroup(c echo.Context) error {
 // notOnline and closes.
 func (h *Hub) conversation(conn *connection, target chat.Target, notOnline string) face {
 	conn.target, conn.conversation = target, target.Conversation(conn.account)
+	conn.ended = make(chan struct{})
 	conn.streams = map[string]*stream{conn.conversation: {conversation: conn.conversation, target: target}}
 	var online, entered bool
 	var others []*connection

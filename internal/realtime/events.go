@@ -46,16 +46,19 @@ type sessionEnded struct {
 // Notify carries an event of package chat to every node. It never waits and never fails: who misses it catches up from
 // the database.
 func (h *Hub) Notify(_ context.Context, e chat.Event) {
-	if len(e.Accounts) > 0 {
-		for _, account := range slices.Compact(slices.Sorted(slices.Values(e.Accounts))) {
-			h.publish(accountTopic(account), event{Event: e})
+	var topics []string
+	for _, account := range e.Accounts {
+		if topic := accountTopic(account); !slices.Contains(topics, topic) {
+			topics = append(topics, topic)
 		}
-		return
 	}
-	h.publish(conversationTopic(e.Conversation), event{Event: e})
-	if e.Kind == chat.MemberJoined || e.Kind == chat.MemberLeft {
-		h.publish(accountTopic(e.Account), event{Event: e})
+	if len(topics) == 0 {
+		topics = append(topics, conversationTopic(e.Conversation))
+		if e.Kind == chat.MemberJoined || e.Kind == chat.MemberLeft {
+			topics = append(topics, accountTopic(e.Account))
+		}
 	}
+	h.publishAll(topics, event{Event: e})
 }
 
 // SessionEnded tells every node that a session has ended. It never waits.
@@ -67,13 +70,38 @@ func (h *Hub) SessionEnded(_ context.Context, _, session string) error {
 	return h.Bus.Publish(sessionsTopic, payload)
 }
 
-func (h *Hub) publish(topic string, e event) {
-	payload, err := json.Marshal(e)
+func (h *Hub) publish(topic string, e event) { h.publishAll([]string{topic}, e) }
+
+// publishAll publishes an event to some topics, encoded once.
+func (h *Hub) publishAll(topics []string, e event) {
+	payload, err := encodeEvent(e)
 	if err != nil {
 		h.Log.Error("an event can't be encoded", "event", string(e.Kind), "err", err)
 		return
 	}
-	_ = h.Bus.Publish(topic, payload) // the bus itself logs and tells of what it loses
+	for _, topic := range topics {
+		_ = h.Bus.Publish(topic, payload) // the bus itself logs and tells of what it loses
+	}
+}
+
+func encodeEvent(e event) ([]byte, error) {
+	if e.Kind == chat.MessageStored {
+		return encodeStored(e.Event), nil
+	}
+	return json.Marshal(e)
+}
+
+func decodeEvent(payload []byte) (event, error) {
+	if isStored(payload) {
+		e, err := decodeStored(payload)
+		return event{Event: e}, err
+	}
+	var e event
+	err := json.Unmarshal(payload, &e)
+	if err == nil && e.Kind == chat.MessageStored {
+		err = errStored
+	}
+	return e, err
 }
 
 // survive keeps a panic in what is done for many sockets from ending the process. Deferred.
@@ -99,8 +127,8 @@ func (h *Hub) handleSession(payload []byte) {
 // handle brings an event to the connections of its topic. It runs on the bus's goroutine and must not block.
 func (h *Hub) handle(t *topic, payload []byte) {
 	defer h.survive(t.name)
-	var e event
-	if err := json.Unmarshal(payload, &e); err != nil || e.Kind == chat.MessageStored && e.Message == nil {
+	e, err := decodeEvent(payload)
+	if err != nil {
 		h.Log.Error("unreadable event", "topic", t.name, "err", err)
 		return
 	}

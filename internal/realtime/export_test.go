@@ -1,12 +1,10 @@
 package realtime
 
 import (
-	"errors"
 	"maps"
 	"slices"
 
 	"tim/gen/frames"
-	"tim/internal/chat"
 )
 
 // For the fuzz targets, which call what parses a client's bytes.
@@ -42,19 +40,8 @@ func (h *Hub) Closing() (n int) {
 	return n
 }
 
-// DecodeRequest is requests.decode. broken says that the frame is no JSON object.
-func (h *Hub) DecodeRequest(frame []byte) (request any, id string, broken bool, err error) {
-	request, id, err = h.requests.decode(frame)
-	return request, id, errors.Is(err, errNoJSON), err
-}
-
 // ErrorFrame is errorFrame, encoded.
 func (h *Hub) ErrorFrame(id string, err error) []byte { return encode(h.errorFrame(id, err)) }
 
 // RequestID is requestID.
 func RequestID(frame []byte) (string, bool) { return requestID(frame) }
-
-// MessageFrame is messageFrame.
-func (h *Hub) MessageFrame(target chat.Target, m chat.Message) []byte {
-	return h.messageFrame(target, m)
-}

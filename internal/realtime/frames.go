@@ -72,16 +72,6 @@ func encode(frame any) []byte {
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n"))
 }
 
-// messageFrame is a message as readers of tim.v1 get it.
-func (h *Hub) messageFrame(target chat.Target, m chat.Message) []byte {
-	message, err := wire.Message(target, m)
-	if err != nil {
-		h.Log.Error("a stored message can't be read", "conversation", target, "seq", m.Seq, "err", err)
-		return nil
-	}
-	return encode(frames.MessageFrame{Type: frames.MessageFrameTypeMessage, Message: message})
-}
-
 // noticeFrame tells of a change of contacts or groups.
 func noticeFrame(target chat.Target, e event) frames.Notice {
 	n := frames.Notice{Type: frames.NoticeTypeNotice, Event: frames.NoticeEvent(e.Kind), Conversation: wire.FromTarget(target)}

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -113,9 +112,10 @@ type face struct {
 
 // accept turns a handshake into a running connection. describe makes the connection and its face of an admitted session.
 func (h *Hub) accept(c echo.Context, describe func(auth.Session) (*connection, face, error)) error {
-	ctx, cancel := context.WithTimeout(c.Request().Context(), h.Timing.Handshake)
+	// Not a child of the request's context: the runtime keeps stopped timers for a while, and with them all of the request.
+	ctx, cancel := h.within(h.Timing.Handshake)
 	defer cancel()
-	defer context.AfterFunc(h.life, cancel)()
+	defer context.AfterFunc(c.Request().Context(), cancel)()
 	session, err := h.admit(ctx, c)
 	if err != nil {
 		return err
@@ -125,14 +125,14 @@ func (h *Hub) accept(c echo.Context, describe func(auth.Session) (*connection, f
 	if err != nil {
 		return err
 	}
-	conn.farewell = sync.OnceFunc(f.farewell)
+	conn.face = f
 	if err := h.register(ctx, conn); err != nil {
 		return err
 	}
 	running := false
 	defer func() {
 		if !running {
-			h.release(conn, f)
+			h.release(conn)
 		}
 	}()
 	if err := f.prepare(ctx); err != nil {
@@ -141,22 +141,23 @@ func (h *Hub) accept(c echo.Context, describe func(auth.Session) (*connection, f
 	if socket := h.upgrade(c); socket != nil {
 		conn.attach(socket)
 		running = true
-		// A goroutine of its own, so that the handler's, with the stack that the handshake has grown, can end. Close
-		// waits for it.
-		go h.live(conn, f)
+		// Goroutines of its own, so that the handler's, with the stack that the handshake has grown, can end. Close
+		// waits for them.
+		go h.live(conn)
 	}
 	return nil
 }
 
-// live is a connection's life from the upgrade to its end.
-func (h *Hub) live(conn *connection, f face) {
-	defer h.survive("a socket")
-	defer h.release(conn, f)
-	if f.begin != nil {
-		conn.guard(f.begin)
+// live begins a connection's life after the upgrade.
+func (h *Hub) live(conn *connection) {
+	if begin := conn.face.begin; begin != nil {
+		conn.guard(begin)
 	}
-	conn.run(h.life, f.receive)
+	go conn.read()
 }
+
+// farewell is the face's, the first time that it is called. Without c.mu.
+func (c *connection) farewell() { c.parted.Do(c.face.farewell) }
 
 // register makes a connection one of this node's, which Close waits for, and makes its session's end reach it.
 func (h *Hub) register(ctx context.Context, c *connection) error {
@@ -166,6 +167,7 @@ func (h *Hub) register(ctx context.Context, c *connection) error {
 		return fault.New(fault.Unavailable)
 	}
 	h.open[c] = struct{}{}
+	h.moves++
 	h.running.Add(1)
 	h.mu.Unlock()
 	h.sessions.add(c)
@@ -178,11 +180,11 @@ func (h *Hub) register(ctx context.Context, c *connection) error {
 	return nil
 }
 
-func (h *Hub) release(c *connection, f face) {
+func (h *Hub) release(c *connection) {
 	defer h.unregister(c)
 	defer h.survive("the end of a socket")
-	if f.release != nil {
-		defer f.release()
+	if c.face.release != nil {
+		defer c.face.release()
 	}
 	c.farewell()
 }
@@ -193,6 +195,7 @@ func (h *Hub) unregister(c *connection) {
 	h.sessions.remove(c)
 	h.mu.Lock()
 	delete(h.open, c)
+	h.moves++
 	h.mu.Unlock()
 	h.running.Done()
 }
@@ -201,7 +204,9 @@ func (h *Hub) unregister(c *connection) {
 // to answer.
 func (h *Hub) upgrade(c echo.Context) *websocket.Conn {
 	upgrader := websocket.Upgrader{
-		ReadBufferSize: 512, WriteBufferSize: 2048, WriteBufferPool: &h.buffers,
+		// Most frames fit into the buffer; of a larger one the rest is read past it. Nothing is written through gorilla but
+		// control frames, which need no buffer: the pool only keeps it from making one.
+		ReadBufferSize: 256, WriteBufferPool: &h.buffers,
 		HandshakeTimeout: h.Timing.Handshake,
 		Subprotocols:     []string{subprotocol},
 		CheckOrigin:      func(*http.Request) bool { return true }, // admit has

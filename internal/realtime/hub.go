@@ -8,11 +8,15 @@
 //	modern.go        … or tim.v1, one connection for everything: requests and their answers
 //	sync.go          … how it catches up and goes live
 //	presence.go      who is online, and who follows that
-//	connection.go    one connection: its queue and its one writer
+//	connection.go    one connection: its queue and its state
+//	writer.go        … its writer, which writes what is queued together
 //	reader.go        … its reader and its end
+//	workers.go       … who does what its frames ask for
+//	wheel.go         … and its heartbeat
 //	stream.go        … the messages of a conversation on it: in order, none twice, caught up from the database
 //	mark.go          … and how far its peer has read them
 //	topics.go        which connections hear of what
+//	set.go           … in sets that are small while they hold few
 //	events.go        what nodes tell each other, and what each makes of it
 //	catchup.go       … and what it asks the database when it may have missed that
 //	watch.go         … and presence
@@ -70,10 +74,15 @@ type Hub struct {
 	topics   *topics
 	sessions *sessions
 	buffers  sync.Pool // gorilla's write buffers
+	batches  sync.Pool // of *batch
+	wheel    wheel
+	began    time.Time // of its clock, see moment
+	workers  *workers
 
 	mu       sync.Mutex
 	draining bool
 	open     map[*connection]struct{}
+	moves    int            // how many have come and gone
 	running  sync.WaitGroup // one for each connection, and one for each that writes
 
 	watch    *watch
@@ -90,7 +99,7 @@ type Hub struct {
 // New returns a Hub that can carry news to other nodes. Serve makes it take sockets, Close ends it.
 func New(o Options) (*Hub, error) {
 	o.Timing = o.Timing.withDefaults()
-	h := &Hub{Options: o, sessions: newSessions(), open: make(map[*connection]struct{})}
+	h := &Hub{Options: o, sessions: newSessions(), open: make(map[*connection]struct{}), workers: newWorkers(), began: time.Now()}
 	h.watch, h.settling = newWatch(), make(chan struct{}, mostSettling)
 	h.life, h.end = context.WithCancel(context.Background())
 	h.topics = newTopics(o.Bus, h.handle)
@@ -117,6 +126,7 @@ func (h *Hub) Serve(ctx context.Context, e *echo.Echo, c *chat.Service, a *auth.
 	}
 	h.unsubscribe = unsubscribe
 	h.watch.running.Go(h.watchPresence)
+	h.watch.running.Go(h.beat)
 	h.serving.Store(true)
 	e.GET("/websocket", h.openModern)
 	e.GET("/websocket/:useraccount", h.openChat)
@@ -146,6 +156,7 @@ func (h *Hub) Close(ctx context.Context) {
 	}
 	h.end()
 	h.watch.running.Wait()
+	h.workers.running.Wait()
 	if h.unsubscribe != nil {
 		h.unsubscribe()
 	}

@@ -1,7 +1,6 @@
 package realtime
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -34,11 +33,12 @@ func (m *mark) resume(delivered int64) {
 	m.written, m.asked, m.read, m.stored = delivered, delivered, delivered, delivered
 }
 
-// ping is what the next ping says: its number, and the last message written.
-func (m *mark) ping() []byte {
+// ping is what the next ping says: its number, and the last message written before it.
+func (m *mark) ping(written int64) []byte {
 	m.pings++
-	m.asked = m.written
-	return fmt.Appendf(nil, "%d:%d", m.pings, m.written)
+	m.asked = written
+	text := append(strconv.AppendInt(make([]byte, 0, 24), m.pings, 10), ':')
+	return strconv.AppendInt(text, written, 10)
 }
 
 // parsePong undoes ping. Anything else is a pong that nobody has asked for, RFC 6455 section 5.5.3.

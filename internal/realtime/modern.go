@@ -64,12 +64,22 @@ func (h *Hub) closeModern(conn *connection) {
 func (c *connection) expireAt(t time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case c.gone:
-	case c.expiry != nil:
-		c.expiry.Reset(time.Until(t))
-	default:
-		c.expiry = time.AfterFunc(time.Until(t), func() { c.shut(int(frames.CloseCodeTokenExpired), "the token has expired", true) })
+	c.expires = t.UnixMilli()
+	if c.expiry != nil {
+		c.expiry.Stop()
+		c.expiry = nil
+	}
+	c.watchExpiry()
+}
+
+// watchExpiry makes a timer for the end of a token that doesn't outlive the next heartbeat; until then that is enough. c.mu
+// is held.
+func (c *connection) watchExpiry() {
+	if c.expires == 0 || c.gone || c.expiry != nil {
+		return
+	}
+	if left := time.Until(time.UnixMilli(c.expires)); left < 2*c.hub.Timing.Heartbeat {
+		c.expiry = time.AfterFunc(left, func() { c.shut(int(frames.CloseCodeTokenExpired), "the token has expired", true) })
 	}
 }
 
@@ -117,8 +127,7 @@ func bye(code frames.CloseCode, reason string) []byte {
 
 // receiveRequest answers one frame of a client, exactly once, by its id.
 func (h *Hub) receiveRequest(ctx context.Context, conn *connection, frame []byte) {
-	ctx, cancel := context.WithTimeout(ctx, h.Timing.FrameTimeout)
-	defer cancel()
+	ctx = h.requests.deadline.within(ctx, h.Timing.FrameTimeout)
 	delay := conn.charge(1)
 	if delay > 0 {
 		h.refuseFast(conn, frame, delay)
@@ -129,7 +138,7 @@ func (h *Hub) receiveRequest(ctx context.Context, conn *connection, frame []byte
 		conn.shut(int(frames.CloseCodeMalformed), err.Error(), true)
 		return
 	}
-	var answer any
+	var answer []byte
 	if err == nil {
 		err = h.auth.Check(ctx, conn.session)
 	}
@@ -142,7 +151,7 @@ func (h *Hub) receiveRequest(ctx context.Context, conn *connection, frame []byte
 	case err != nil:
 		conn.enqueue(encode(h.errorFrame(id, err)))
 	case answer != nil:
-		conn.enqueue(encode(answer))
+		conn.enqueue(answer)
 	}
 }
 
@@ -165,8 +174,13 @@ func (c *connection) charge(tokens int) time.Duration {
 	if c.limiter == nil || tokens == 0 {
 		return 0
 	}
-	r := c.limiter.ReserveN(time.Now(), min(tokens, c.limiter.Burst()))
-	delay := r.Delay()
+	now := time.Now()
+	tokens = min(tokens, c.limiter.Burst())
+	if c.limiter.AllowN(now, tokens) { // cheaper than a reservation, which few need
+		return 0
+	}
+	r := c.limiter.ReserveN(now, tokens)
+	delay := r.DelayFrom(now)
 	if delay > 0 {
 		r.Cancel()
 	}
@@ -185,13 +199,29 @@ func (h *Hub) refuseFast(conn *connection, frame []byte, delay time.Duration) {
 	conn.wait(conn.refusals.ReserveN(time.Now(), tokens).Delay())
 }
 
-// answer does what a request asks; nil when the answer has been sent already.
-func (h *Hub) answer(ctx context.Context, conn *connection, request any) (any, error) {
+// answer does what a request asks and returns its answer, encoded; nil when it has been sent already.
+func (h *Hub) answer(ctx context.Context, conn *connection, request any) ([]byte, error) {
 	switch r := request.(type) {
+	case textSend:
+		return h.answerSend(ctx, conn, r.id, r.to, r.content(), r.clientID)
 	case frames.Send:
-		return h.answerSend(ctx, conn, r)
+		content, err := wire.Content(r.Body, r.ReplyTo, r.Mentions)
+		if err != nil {
+			return nil, err
+		}
+		return h.answerSend(ctx, conn, r.ID, wire.Target(r.To), content, r.ClientID)
 	case frames.Sync:
 		return nil, h.answerSync(ctx, conn, r)
+	}
+	answer, err := h.answerOther(ctx, conn, request)
+	if err != nil {
+		return nil, err
+	}
+	return encode(answer), nil
+}
+
+func (h *Hub) answerOther(ctx context.Context, conn *connection, request any) (any, error) {
+	switch r := request.(type) {
 	case frames.History:
 		return h.answerHistory(ctx, conn, r)
 	case frames.Received:
@@ -211,18 +241,15 @@ func (h *Hub) answer(ctx context.Context, conn *connection, request any) (any, e
 	}
 }
 
-func (h *Hub) answerSend(ctx context.Context, conn *connection, r frames.Send) (any, error) {
-	content, err := wire.Content(r.Body, r.ReplyTo, r.Mentions)
-	if err != nil {
-		return nil, err
-	}
-	target := wire.Target(r.To)
-	m, err := h.chat.Send(ctx, conn.account, target, content, r.ClientID)
+func (h *Hub) answerSend(
+	ctx context.Context, conn *connection, id string, target chat.Target, content chat.Content, clientID string,
+) ([]byte, error) {
+	m, err := h.chat.Send(ctx, conn.account, target, content, clientID)
 	if err != nil {
 		return nil, err
 	}
 	h.sent.Inc()
-	return frames.Sent{Type: frames.SentTypeSent, ID: r.ID, Conversation: wire.FromTarget(target), Seq: m.Seq, Time: m.SentAt}, nil
+	return sentFrame(id, target, m), nil
 }
 
 func (h *Hub) answerHistory(ctx context.Context, conn *connection, r frames.History) (any, error) {

@@ -1,7 +1,6 @@
 package realtime
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net"
@@ -11,57 +10,88 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// run reads frames until the connection ends, and hands each to receive. It returns when nothing writes any more. For
-// the connection's own goroutine.
-func (c *connection) run(ctx context.Context, receive func(ctx context.Context, frame []byte)) {
-	var err error
-	for err == nil {
-		c.guard(func() { err = c.readOne(ctx, receive) })
+// read waits for a frame of the peer and hands it to a worker, which begins a new reader when it has received it, or ends
+// the connection. What comes once the connection is ending counts no more, but is read, so that the close frame reaches a
+// peer that is still sending. It runs on a goroutine of its own, whose stack stays at its smallest: nothing deep here.
+func (c *connection) read() {
+	defer c.readAgain()
+	for {
+		kind, r, err := c.socket.NextReader() // which passes over what is left of the frame before
+		if err != nil {
+			c.end(err)
+			return
+		}
+		if handed, err := c.take(kind, r); err != nil {
+			c.end(err)
+			return
+		} else if handed {
+			return
+		}
 	}
-	c.finish(err)
 }
 
-// readOne reads a frame and sees to it. What comes once the connection is ending counts no more, but is read, so that
-// the close frame reaches a peer that is still sending.
-func (c *connection) readOne(ctx context.Context, receive func(ctx context.Context, frame []byte)) error {
-	kind, r, err := c.socket.NextReader() // which passes over what is left of the frame before
-	if err != nil {
-		return err
+// readAgain is deferred by read: a panic in it closes the connection, but what the peer still sends is read.
+func (c *connection) readAgain() {
+	if p := recover(); p != nil {
+		c.mu.Lock()
+		c.panicked(p)
+		c.mu.Unlock()
+		go c.read()
 	}
-	c.heard()
+}
+
+// take reads a frame and hands it to a worker, unless it counts no more or ends the connection.
+func (c *connection) take(kind int, r io.Reader) (handed bool, err error) {
 	if c.shutting() {
-		return nil
+		c.heard()
+		return false, nil
 	}
 	if kind != websocket.TextMessage {
 		c.shut(closeUnsupported, "frames must be text", true)
-		return nil
+		return false, nil
 	}
-	c.reading(time.Now())
+	c.reading(c.hub.now())
 	frame, tooLarge, err := readAll(steady{c, r}, c.hub.FrameLimit)
 	if err != nil {
-		return err
+		return false, err
 	}
-	c.reading(time.Time{})
+	c.reading(0)
 	switch {
 	case tooLarge:
 		c.shut(closeTooLarge, "the frame is too large", true)
 	case !utf8.Valid(frame):
 		c.shut(closeInvalid, "frames must be UTF-8", true)
 	default:
-		receive(ctx, frame)
+		c.hub.workers.do(c, frame)
+		return true, nil
+	}
+	return false, nil
+}
+
+// receive sees to a frame and then to the next. For a worker.
+func (c *connection) receive(frame []byte) {
+	c.guard(func() {
+		c.face.receive(c.hub.life, frame)
 		if c.kind != kindModern { // whose requests are refused when they come too fast
 			c.pause()
 		}
-		c.heard()
-	}
-	return nil
+	})
+	c.heard()
+	go c.read()
 }
 
-// reading says when the frame began that is being read, zero that it has been read. For the reader.
-func (c *connection) reading(at time.Time) {
+// end finishes the connection when its reader has failed. For the reader.
+func (c *connection) end(err error) {
+	defer c.hub.survive("a socket")
+	defer c.hub.release(c)
+	c.finish(err)
+}
+
+// reading says when the frame began that is being read, 0 that it has been read. For the reader.
+func (c *connection) reading(at moment) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.begun = at; !at.IsZero() {
+	if c.begun = at; at != 0 {
 		c.extend()
 	}
 }
@@ -105,18 +135,37 @@ func (c *connection) heard() {
 	c.extend()
 }
 
-// extend gives the peer its time anew, unless the close frame is out, which it must answer whatever else it sends. c.mu
-// is held.
+// extend gives the peer its time anew, unless the close frame is out, which it must answer whatever else it sends. A
+// deadline may be a little later than it must, so that it needn't move with everything that is heard. c.mu is held.
 func (c *connection) extend() {
 	if c.sealed {
 		return
 	}
-	t := c.hub.Timing
-	until := time.Now().Add(t.PeerTimeout)
-	if !c.begun.IsZero() {
-		until = time.Now().Add(min(t.FrameStall, time.Until(c.begun.Add(t.PeerTimeout))))
+	now, timeout := c.hub.now(), c.hub.Timing.PeerTimeout
+	if c.begun != 0 {
+		timeout = min(c.hub.Timing.FrameStall, c.begun.add(timeout).sub(now))
 	}
-	_ = c.socket.SetReadDeadline(until) // fails only on a closed socket, which the reader notices
+	latest := timeout + timeout/slack
+	if left := c.readBy.sub(now); left >= timeout && left <= latest {
+		return
+	}
+	c.readBy = now.add(latest)
+	_ = c.socket.SetReadDeadline(c.hub.timeOf(c.readBy)) // fails only on a closed socket, which the reader notices
+}
+
+// pinged and ponged take the peer's control frames. For gorilla, on the reader's goroutine.
+func (c *connection) pinged(data string) error {
+	c.heard()
+	c.put(outgoing{kind: websocket.PongMessage, data: []byte(data)})
+	c.pause()
+	return nil
+}
+
+func (c *connection) ponged(data string) error {
+	c.heard()
+	c.confirmPing(data)
+	c.pause()
+	return nil
 }
 
 // pause keeps a peer that sends too fast waiting: nothing is read from it meanwhile, and nothing dropped. For the
@@ -148,7 +197,7 @@ const longestPause = 100 * time.Millisecond
 // peerCloses takes the peer's close frame, be it the first or the answer to ours: what was written before it counts as
 // read. That is stored, and others are told of the end, before our answer goes out: whoever comes back after it gets
 // nothing twice, and finds itself gone. For the reader.
-func (c *connection) peerCloses(code int) {
+func (c *connection) peerCloses(code int, _ string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	defer c.recovered()
@@ -170,6 +219,7 @@ func (c *connection) peerCloses(code int) {
 	}
 	c.store()
 	c.unlocked(c.farewell)
+	return nil
 }
 
 // finish ends the writer and the socket once the reader has failed. For the reader.
@@ -213,7 +263,8 @@ func isViolation(err error) bool {
 // stopTimers stops what would be done later. c.mu is held.
 func (c *connection) stopTimers() {
 	c.mark.over = true
-	timers := []*time.Timer{c.beat, c.late, c.mark.timer, c.expiry}
+	c.hub.wheel.remove(c)
+	timers := []*time.Timer{c.late, c.mark.timer, c.expiry}
 	for _, s := range c.streams {
 		timers = append(timers, s.timer)
 	}
@@ -225,7 +276,11 @@ func (c *connection) stopTimers() {
 }
 
 // bury says that the connection has ended, whether or not it ever had a socket. Called once, after everything else.
-func (c *connection) bury() { close(c.ended) }
+func (c *connection) bury() {
+	if c.ended != nil {
+		close(c.ended)
+	}
+}
 
 // maxLinger is how much of what a peer still sends is read and thrown away, in bytes.
 const maxLinger = 16 << 20

@@ -19,8 +19,6 @@ import (
 )
 
 const (
-	// maxRequestID is the most bytes that the schema allows an id.
-	maxRequestID = 64
 	// maxProblemText bounds what an error frame says of a field, in bytes: it may name what the client has sent.
 	maxProblemText = 200
 	// exactly is up to where every integer is a float64.
@@ -34,6 +32,8 @@ type requests struct {
 	schemas map[string]*openapi3.Schema // by type
 	kinds   []string
 	bodies  map[string]*openapi3.Schema // of messages, by kind
+
+	deadline deadline
 }
 
 func newRequests(spec *openapi3.T) *requests {
@@ -55,10 +55,18 @@ func newRequests(spec *openapi3.T) *requests {
 	return r
 }
 
-// decode returns the request that a frame is, as its generated type, and its id, also of a bad one if it has a good one.
-// What is decoded is what was checked, and not the frame anew: parsers differ in what they make of a key that is there
-// twice or in other letters, and in whether 1.0 is an integer.
+// decode returns the request that a frame is, as its generated type or a textSend, and its id, also of a bad one if it has a
+// good one.
 func (r *requests) decode(frame []byte) (request any, id string, err error) {
+	if request, id, ok := plainRequest(frame); ok {
+		return request, id, nil
+	}
+	return r.decodeAny(frame)
+}
+
+// decodeAny is decode for every frame, by the schemas. What is decoded is what was checked, and not the frame anew: parsers differ in what they make of a key that is there
+// twice or in other letters, and in whether 1.0 is an integer.
+func (r *requests) decodeAny(frame []byte) (request any, id string, err error) {
 	value, err := parse(frame)
 	if err != nil {
 		return nil, "", err

@@ -144,21 +144,37 @@ func (c *connection) fetch() {
 		c.seal(closeTryLater, "come back later", true)
 		return
 	}
-	for _, m := range page {
-		if c.closing != nil || c.sealed || s.over {
-			return
-		}
-		s.pos = m.Seq
-		news := news{hub: c.hub, conversation: s.conversation, target: s.target, message: m}
-		c.writeOne(c.outgoing(s, m, news.frame(c)))
-		if len(c.queue) > 0 { // a pong or a notice shouldn't wait for the whole backlog
-			return
-		}
+	if !c.deliverPage(s, page) {
+		return
 	}
 	if len(page) < pageSize && !s.over {
 		s.fetching = false
 		c.missing(s, len(page) > 0, known)
 	}
+}
+
+// deliverPage writes the messages of a page, several at once. It stops where the connection or the stream has ended, or
+// something waits in the queue: a pong or a notice shouldn't wait for the whole backlog. It reports whether all are
+// written. For the writer; c.mu is held, but not while writing.
+func (c *connection) deliverPage(s *stream, page []chat.Message) (all bool) {
+	b := c.newBatch()
+	defer c.hub.freeBatch(b)
+	for i, m := range page {
+		if c.closing != nil || c.sealed || s.over {
+			return false
+		}
+		s.pos = m.Seq
+		news := news{hub: c.hub, conversation: s.conversation, target: s.target, message: m}
+		c.add(b, c.outgoing(s, m, news.frame(c)))
+		if i < len(page)-1 && len(b.frames) < batchBytes {
+			continue
+		}
+		c.deliver(b)
+		if len(c.queue) > 0 {
+			return i == len(page)-1
+		}
+	}
+	return true
 }
 
 // missing looks after a page that was the last: known is what was known before it was asked for. What is known and not

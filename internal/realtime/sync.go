@@ -41,16 +41,18 @@ func (h *Hub) answerSync(ctx context.Context, conn *connection, r frames.Sync) e
 }
 
 func (h *Hub) sync(ctx context.Context, conn *connection, r frames.Sync, first bool) error {
-	if first {
-		if err := h.goLive(ctx, conn, r.Have); err != nil {
-			return err
-		}
-	}
 	after := ""
 	if r.After != nil {
 		after = *r.After
 	}
-	page, err := h.chat.Conversations(ctx, conn.account, conn.account, after, syncPage)
+	var page []chat.Conversation
+	var err error
+	if first {
+		page, err = h.goLive(ctx, conn, r.Have)
+	}
+	if err == nil && (!first || after != "") {
+		page, err = h.chat.Conversations(ctx, conn.account, conn.account, after, syncPage)
+	}
 	if err != nil {
 		return err
 	}
@@ -82,16 +84,16 @@ func synced(id string, page []chat.Conversation) (frames.Synced, error) {
 }
 
 // goLive joins the account's groups and gives each conversation a stream that begins after what the client has, or, of a
-// conversation that it doesn't name, after its newest message.
-func (h *Hub) goLive(ctx context.Context, conn *connection, have *[]frames.Have) error {
+// conversation that it doesn't name, after its newest message. It returns the first page of them.
+func (h *Hub) goLive(ctx context.Context, conn *connection, have *[]frames.Have) (first []chat.Conversation, err error) {
 	for after := int32(0); ; {
 		groups, err := h.chat.Groups(ctx, conn.account, conn.account, after, groupPage)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, g := range groups {
 			if err := h.tune(ctx, conn, conn.expect(g.ID)); err != nil {
-				return err
+				return nil, err
 			}
 			after = g.ID
 		}
@@ -105,13 +107,17 @@ func (h *Hub) goLive(ctx context.Context, conn *connection, have *[]frames.Have)
 			has[wire.Target(known.Conversation).Conversation(conn.account)] = known.Seq
 		}
 	}
-	return h.standings(ctx, conn.account, func(c chat.Conversation) {
+	err = h.standings(ctx, conn.account, func(c chat.Conversation) {
+		if len(first) < syncPage {
+			first = append(first, c)
+		}
 		from := c.LastSeq
 		if seq, ok := has[c.ID]; ok {
 			from = min(max(seq, c.JoinedSeq), c.LastSeq)
 		}
 		conn.carry(place{conversation: c.ID, target: c.Target, joined: c.JoinedSeq, from: from, last: c.LastSeq})
 	})
+	return first, err
 }
 
 // beginSync makes events concern the connection; their messages wait until endSync. It reports whether it was the first.

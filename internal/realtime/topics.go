@@ -28,7 +28,7 @@ type topic struct {
 	cancel      func()
 	err         error // why nobody hears anything here
 	mu          sync.Mutex
-	connections map[*connection]struct{}
+	connections set
 }
 
 func newTopics(bus cluster.Bus, handle func(*topic, []byte)) *topics {
@@ -66,12 +66,12 @@ func (ts *topics) enter(name string, c *connection) (t *topic, first bool) {
 	defer ts.mu.Unlock()
 	t, known := ts.open[name]
 	if !known {
-		t = &topic{name: name, subscribed: make(chan struct{}), connections: make(map[*connection]struct{})}
+		t = &topic{name: name, subscribed: make(chan struct{})}
 		ts.open[name] = t
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.connections[c] = struct{}{}
+	t.connections.add(c)
 	return t, !known
 }
 
@@ -84,8 +84,8 @@ func (ts *topics) leave(name string, c *connection) {
 		return
 	}
 	t.mu.Lock()
-	delete(t.connections, c)
-	empty := len(t.connections) == 0
+	t.connections.remove(c)
+	empty := len(t.connections.all) == 0
 	t.mu.Unlock()
 	if empty {
 		delete(ts.open, name)
@@ -130,7 +130,7 @@ func (ts *topics) has(name string, k kind) bool {
 func (t *topic) each(f func(*connection)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for c := range t.connections {
+	for _, c := range t.connections.all {
 		f(c)
 	}
 }
@@ -139,41 +139,39 @@ func (t *topic) each(f func(*connection)) {
 func (t *topic) size() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.connections)
+	return len(t.connections.all)
 }
 
 // sessions knows the connections of each session. Safe for concurrent use.
 type sessions struct {
 	mu   sync.Mutex
-	open map[string]map[*connection]struct{}
+	open map[string]set
 }
 
-func newSessions() *sessions { return &sessions{open: make(map[string]map[*connection]struct{})} }
+func newSessions() *sessions { return &sessions{open: make(map[string]set)} }
 
 func (s *sessions) add(c *connection) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.open[c.session.ID] == nil {
-		s.open[c.session.ID] = make(map[*connection]struct{}, 1)
-	}
-	s.open[c.session.ID][c] = struct{}{}
+	connections := s.open[c.session.ID]
+	connections.add(c)
+	s.open[c.session.ID] = connections
 }
 
 func (s *sessions) remove(c *connection) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.open[c.session.ID], c)
-	if len(s.open[c.session.ID]) == 0 {
+	connections := s.open[c.session.ID]
+	connections.remove(c)
+	if len(connections.all) == 0 {
 		delete(s.open, c.session.ID)
+		return
 	}
+	s.open[c.session.ID] = connections
 }
 
 func (s *sessions) of(session string) []*connection {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	connections := make([]*connection, 0, len(s.open[session]))
-	for c := range s.open[session] {
-		connections = append(connections, c)
-	}
-	return connections
+	return slices.Clone(s.open[session].all)
 }

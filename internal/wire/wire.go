@@ -60,6 +60,9 @@ func canonical(body api.SendBody) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode body: %w", err)
 	}
+	if _, plain := chat.VerbatimText(string(text)); plain {
+		return text, nil // as it would come out below
+	}
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
 	var value any

@@ -49,6 +49,40 @@ func TestOneSpellingOfABody(t *testing.T) {
 	}
 }
 
+// A body that is stored as it came is in the same spelling as one that was spelled anew.
+func TestPlainTextIsStoredAsItCame(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"", "hello", "密码 😀", "\"\\/\b\f\n\r\t\x00\x7f", "<b>&</b>", "\u2028\u2029", "\ufffd"} {
+		want, err := json.Marshal(map[string]string{"text": text, "kind": "text"})
+		must(t, err)
+		quoted, err := json.Marshal(text)
+		must(t, err)
+		for _, spelling := range []string{string(want), ` {"text":` + string(quoted) + `, "kind":"text"}`, `{"kind":"t\u0065xt","text":` + string(quoted) + `}`} {
+			c := content(t, spelling)
+			if diff := cmp.Diff(string(want), string(c.Body)); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", spelling, diff)
+			}
+			if diff := cmp.Diff(string(want), string(chat.TextContent(text).Body)); diff != "" {
+				t.Errorf("%s (-want +from chat):\n%s", spelling, diff)
+			}
+		}
+	}
+}
+
+// BenchmarkContent is a text by way of REST, or with mentions.
+func BenchmarkContent(b *testing.B) {
+	var body api.SendBody
+	if err := body.UnmarshalJSON([]byte(`{"kind":"text","text":"hello, this is a message of a usual length"}`)); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Content(body, nil, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // What goes in comes out.
 func TestMessageRoundTrip(t *testing.T) {
 	t.Parallel()
