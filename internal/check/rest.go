@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"reflect"
 	"time"
 
 	"tim/gen/client"
@@ -63,7 +64,7 @@ func insist[R response](ctx context.Context, t *trial, random *rand.Rand, token 
 			case status == http.StatusOK:
 				return answer, nil
 			case status < http.StatusInternalServerError && status != http.StatusTooManyRequests:
-				return answer, &errRefused{status: status, body: fmt.Sprintf("%T", answer)}
+				return answer, &errRefused{status: status, body: body(answer)}
 			}
 			err = &errRefused{status: status}
 		}
@@ -71,6 +72,14 @@ func insist[R response](ctx context.Context, t *trial, random *rand.Rand, token 
 			return none, errors.Join(ctx.Err(), err)
 		}
 	}
+}
+
+// body is what an answer says: the generated types have a field for it, and no method.
+func body(answer response) string {
+	if field := reflect.Indirect(reflect.ValueOf(answer)).FieldByName("Body"); field.IsValid() {
+		return string(field.Bytes())
+	}
+	return ""
 }
 
 // refusedWith tells whether an error is the server's refusal with a status.
