@@ -84,7 +84,7 @@ func (b *batches[T, R]) submit(ctx context.Context, conversation string, item T)
 // lane is the one that a conversation always goes through.
 func (b *batches[T, R]) lane(conversation string) *lane[T, R] {
 	hash := fnv.New32a()
-	_, _ = hash.Write([]byte(conversation))            // never fails
+	_, _ = hash.Write([]byte(conversation))           // never fails
 	return b.lanes[hash.Sum32()%uint32(len(b.lanes))] //nolint:gosec // a handful
 }
 

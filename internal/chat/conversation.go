@@ -121,11 +121,7 @@ func (s *Service) mayWrite(ctx context.Context, q *db.Queries, caller string, t 
 		_, err := s.account(ctx, q, t.User)
 		return err
 	}
-	friend, err := s.isFriend(ctx, q, caller, t.User)
-	if err == nil && !friend {
-		return fault.New(fault.NotFriends)
-	}
-	return err
+	return s.mustBeFriends(ctx, q, caller, t.User)
 }
 
 // participate makes an account's side of a conversation, at its beginning: members of a taken-over group were there

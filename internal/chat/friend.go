@@ -171,6 +171,14 @@ func (s *Service) MaySee(ctx context.Context, caller, other string) (bool, error
 	return shared > 0, nil
 }
 
+func (s *Service) mustBeFriends(ctx context.Context, q *db.Queries, account, friend string) error {
+	friends, err := s.isFriend(ctx, q, account, friend)
+	if err == nil && !friends {
+		return fault.New(fault.NotFriends)
+	}
+	return err
+}
+
 func (s *Service) isFriend(ctx context.Context, q *db.Queries, account, friend string) (bool, error) {
 	n, err := q.IsFriend(ctx, account, friend)
 	if err != nil {

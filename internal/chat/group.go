@@ -74,8 +74,8 @@ func (s *Service) AddMember(ctx context.Context, caller, account string, group i
 			return err
 		}
 		if member != caller && !s.AllowStrangers {
-			if friend, err := s.isFriend(ctx, c.tx.Queries, caller, member); err != nil || !friend {
-				return errors.Join(err, fault.New(fault.NotFriends))
+			if err := s.mustBeFriends(ctx, c.tx.Queries, caller, member); err != nil {
+				return err
 			}
 		}
 		return c.admit(ctx, member)

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -101,10 +102,12 @@ func (f *front) visit(ctx context.Context, random *rand.Rand, c conversation, l 
 	defer over()
 	defer f.closed(c, l)
 	after, clean := about(random, visitMean), random.IntN(2) == 0
+	var saidGoodbye atomic.Bool
 	leaving.Go(func() {
 		switch {
 		case !rest(visiting, f.t.calm, after):
 		case clean:
+			saidGoodbye.Store(true)
 			l.sayGoodbye()
 		default:
 			l.reset()
@@ -113,7 +116,7 @@ func (f *front) visit(ctx context.Context, random *rand.Rand, c conversation, l 
 	for {
 		_, frame, err := l.ReadMessage()
 		if err != nil {
-			if endedCleanly(err) && f.t.trouble.databaseIsFine() {
+			if saidGoodbye.Load() && wasAnswered(err) && f.t.trouble.databaseIsFine() {
 				f.ledger.leftCleanly(visit)
 			}
 			return
@@ -124,10 +127,11 @@ func (f *front) visit(ctx context.Context, random *rand.Rand, c conversation, l 
 	}
 }
 
-// endedCleanly tells whether both sides have said goodbye: then all that was sent before has been read.
-func endedCleanly(err error) bool {
+// wasAnswered tells whether the server has answered the client's goodbye: then it knows that all it had sent was read. Of
+// a goodbye that the server says first, nobody knows whether the answer arrived.
+func wasAnswered(err error) bool {
 	closed, ok := errors.AsType[*websocket.CloseError](err)
-	return ok && closed.Code != websocket.CloseAbnormalClosure
+	return ok && closed.Code == websocket.CloseNormalClosure
 }
 
 func (f *front) take(c conversation, visit int, frame []byte) {
