@@ -6,8 +6,9 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
-FUZZTIME ?= 10s # for each fuzz target
-ARGS     ?=     # more arguments for `make run`
+FUZZTIME  ?= 10s   # for each fuzz target
+BENCHTIME ?= 500ms # for each run of a benchmark
+ARGS      ?=       # more arguments for `make run`
 
 # Node from internal/tools/deps.sh, where the machine's own is too old.
 export PATH := $(CURDIR)/bin/node/node_modules/.bin:$(PATH)
@@ -20,7 +21,7 @@ gosrc  := $(wildcard api cmd gen internal sql)
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: build ## Build and start the server
@@ -42,9 +43,20 @@ fuzz: ## Run each fuzz target for FUZZTIME
 		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")" </dev/null; \
 	done
 
+# The steps of a message and of a request. benchstat wants six runs to tell a difference from noise.
+hot := ^Benchmark(Authenticate|Check|Send|DecodeSend|DecodeAny|EncodeMessage|EncodeSent|EventStored|Queue|Parameters|Body|SendBody)$$
+hot := $(hot)|^BenchmarkFanOut$$/^100members$$/^(1|16)atonce$$
+release := internal/bench/testdata/release.txt
+
 .PHONY: bench
-bench: deps-servers ## Run the Go benchmarks
-	go test -run '^$$' -bench . -benchmem ./...
+bench: deps-servers ## Benchmark the hot steps, compare with the last release
+	@mkdir -p bin
+	CGO_ENABLED=0 go test -run '^$$' -bench '$(hot)' -benchtime $(BENCHTIME) -count 6 ./internal/{auth,chat,realtime,rest} | tee bin/bench.txt
+	@$(tool) benchstat release=$(release) now=bin/bench.txt
+
+.PHONY: bench-release
+bench-release: bench ## Make these figures the last release's
+	@cp bin/bench.txt $(release)
 
 # Each file that sqlc still writes is newer than the stamp; the others belong to queries that are gone.
 .PHONY: generate

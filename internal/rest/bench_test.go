@@ -26,11 +26,21 @@ func BenchmarkParameters(b *testing.B) {
 
 // BenchmarkBody is what every request with a JSON body pays for its validation.
 func BenchmarkBody(b *testing.B) {
-	const body = `{"account": "alice", "password": "123456", "username": "Alice", "age": 20, "sex": "female"}`
-	e := gateOf(b, "/Tim/UserRegister", empty)
+	benchmarkBody(b, "/Tim/UserRegister", `{"account": "alice", "password": "123456", "username": "Alice", "age": 20, "sex": "female"}`)
+}
+
+// BenchmarkSendBody is BenchmarkBody of a message, whose body is one of several kinds.
+func BenchmarkSendBody(b *testing.B) {
+	const body = `{"to": {"user": "bob"}, "clientId": "5f2c9a", "body": {"kind": "text", "text": "hello, this is a message of a usual length"}}`
+	benchmarkBody(b, "/Tim/sendMessage", body)
+}
+
+func benchmarkBody(b *testing.B, route, body string) {
+	b.Helper()
+	e := gateOf(b, route, empty)
 	b.ReportAllocs()
 	for b.Loop() {
-		r := httptest.NewRequest(http.MethodPost, "/Tim/UserRegister", strings.NewReader(body))
+		r := httptest.NewRequest(http.MethodPost, route, strings.NewReader(body))
 		r.Header.Set("Content-Type", "application/json")
 		w := httptest.NewRecorder()
 		if e.ServeHTTP(w, r); w.Code != http.StatusOK {
