@@ -104,6 +104,11 @@ func (h *Hub) readers(ctx context.Context, from, to string) ([]string, error) {
 	return []string{chat.Normal(to)}, nil
 }
 
+// clipped is as much of a problem as fits into a close frame.
+func clipped(problem string) string {
+	return strings.ToValidUTF8(problem[:min(len(problem), maxProblem)], "")
+}
+
 // decodeText checks a frame against its schema and decodes it. The problem says what is wrong, in few words.
 func decodeText(schema *openapi3.Schema, frame []byte) (text frames.DirectText, problem string) {
 	const mismatch = "not as the schema has it"
@@ -114,7 +119,7 @@ func decodeText(schema *openapi3.Schema, frame []byte) (text frames.DirectText, 
 	if err := schema.VisitJSON(value); err != nil {
 		if wrong, ok := errors.AsType[*openapi3.SchemaError](err); ok {
 			problem = strings.Join(append(wrong.JSONPointer(), wrong.Reason), " ")
-			return text, strings.ToValidUTF8(problem[:min(len(problem), maxProblem)], "")
+			return text, clipped(problem)
 		}
 		return text, mismatch
 	}

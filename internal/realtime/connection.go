@@ -61,8 +61,9 @@ type connection struct {
 	session      auth.Session
 	target       chat.Target // of a conversation's socket
 	conversation string
-	limiter      *rate.Limiter // nil for none
-	socket       *websocket.Conn
+	limiter      *rate.Limiter   // nil for none
+	socket       *websocket.Conn // for reading, see mute
+	network      *mute           // … and what is under it, for writing
 	face         face
 	parted       sync.Once     // see farewell
 	slot, spoke  int           // its place in the hub's wheel
@@ -130,7 +131,7 @@ func (h *Hub) newConnection(k kind, id string, session auth.Session) *connection
 }
 
 // attach gives the connection its socket; what has been queued goes out. Called once.
-func (c *connection) attach(socket *websocket.Conn) {
+func (c *connection) attach(socket *websocket.Conn, network *mute) {
 	socket.SetPingHandler(c.pinged)
 	socket.SetPongHandler(c.ponged)
 	socket.SetCloseHandler(c.peerCloses)
@@ -139,7 +140,7 @@ func (c *connection) attach(socket *websocket.Conn) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.socket, c.attached = socket, true
+	c.socket, c.network, c.attached = socket, network, true
 	c.hub.wheel.add(c)
 	if c.sealed { // cut during the handshake
 		_ = socket.Close()
@@ -152,7 +153,7 @@ func (c *connection) attach(socket *websocket.Conn) {
 // tick pings, and looks whether the peer reads what it is sent and its token expires soon. The wheel calls it with every
 // heartbeat; c.mu is held.
 func (c *connection) tick() {
-	if c.sealed {
+	if c.sealed || c.mark.over {
 		return
 	}
 	if c.since != 0 && c.hub.now().sub(c.since) > c.hub.Timing.SlowAfter {

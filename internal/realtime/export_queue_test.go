@@ -22,3 +22,15 @@ const QueueLimit = queueLimit
 func (h *Hub) Listening(group int32) int {
 	return len(h.topics.of(conversationTopic(chat.ToGroup(group).Conversation(""))))
 }
+
+// HoldSyncs takes all turns to sync. Release gives them back.
+func (h *Hub) HoldSyncs() (release func()) {
+	for range mostSyncing {
+		h.syncing <- struct{}{}
+	}
+	return func() {
+		for range mostSyncing {
+			<-h.syncing
+		}
+	}
+}

@@ -52,7 +52,7 @@ func TestDatabaseSilent(t *testing.T) {
 	t.Parallel()
 	database := testserver.MariaDBServer(t)
 	n := startNode(t, setup{dsn: database.Address, timing: realtime.Timing{
-		FrameTimeout: 300 * time.Millisecond, Handshake: 300 * time.Millisecond, LastWords: 200 * time.Millisecond,
+		FrameTimeout: 300 * time.Millisecond, Handshake: time.Second, LastWords: 200 * time.Millisecond,
 	}})
 	n.users("alice", "bob", "carol")
 	group := n.group("alice", "bob")

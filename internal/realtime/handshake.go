@@ -1,14 +1,17 @@
 package realtime
 
 import (
+	"bufio"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -138,8 +141,8 @@ func (h *Hub) accept(c echo.Context, describe func(auth.Session) (*connection, f
 	if err := f.prepare(ctx); err != nil {
 		return err
 	}
-	if socket := h.upgrade(c); socket != nil {
-		conn.attach(socket)
+	if socket, network := h.upgrade(c); socket != nil {
+		conn.attach(socket, network)
 		running = true
 		// Goroutines of its own, so that the handler's, with the stack that the handshake has grown, can end. Close
 		// waits for them.
@@ -202,23 +205,71 @@ func (h *Hub) unregister(c *connection) {
 
 // upgrade turns the request into a socket; nil when gorilla couldn't, which has answered then, or there is nobody left
 // to answer.
-func (h *Hub) upgrade(c echo.Context) *websocket.Conn {
+func (h *Hub) upgrade(c echo.Context) (*websocket.Conn, *mute) {
 	upgrader := websocket.Upgrader{
-		// Most frames fit into the buffer; of a larger one the rest is read past it. Nothing is written through gorilla but
-		// control frames, which need no buffer: the pool only keeps it from making one.
+		// Most frames fit into the buffer; of a larger one the rest is read past it. Nothing is written through gorilla: the
+		// pool only keeps it from making a buffer.
 		ReadBufferSize: 256, WriteBufferPool: &h.buffers,
 		HandshakeTimeout: h.Timing.Handshake,
 		Subprotocols:     []string{subprotocol},
 		CheckOrigin:      func(*http.Request) bool { return true }, // admit has
 	}
-	socket, err := upgrader.Upgrade(c.Response(), c.Request(), nil)
+	hijacker := muter{ResponseWriter: c.Response()}
+	socket, err := upgrader.Upgrade(&hijacker, c.Request(), nil)
 	c.Response().Committed = true
 	c.Response().Status = http.StatusSwitchingProtocols // for the log
 	if err != nil {
 		c.Response().Status = http.StatusBadRequest
 		h.Log.Debug("handshake failed", "err", err)
+		return nil, nil
 	}
-	return socket
+	hijacker.network.verdict = closeProtocol
+	return socket, hijacker.network
+}
+
+// mute is the network as gorilla has it: to read from, and for the handshake's answer. Later gorilla would write a close
+// frame by itself when the peer breaks the protocol, perhaps between two messages of the writer or into one; instead the
+// reader takes note of its code, and the writer writes it as its last.
+type mute struct {
+	net.Conn
+
+	verdict int // what to close with when the peer breaks the protocol, 0 during the handshake; for the reader
+}
+
+// Write implements net.Conn.
+func (m *mute) Write(p []byte) (int, error) {
+	if m.verdict != 0 {
+		if len(p) >= 4 { // two bytes of a header, and the code
+			m.verdict = int(p[2])<<8 | int(p[3])
+		}
+		return len(p), nil
+	}
+	return m.Conn.Write(p)
+}
+
+// SetWriteDeadline implements net.Conn. The deadline is the writer's.
+func (m *mute) SetWriteDeadline(t time.Time) error {
+	if m.verdict != 0 {
+		return nil
+	}
+	return m.Conn.SetWriteDeadline(t)
+}
+
+// muter is a response whose network gorilla gets as a mute.
+type muter struct {
+	http.ResponseWriter
+
+	network *mute
+}
+
+// Hijack implements http.Hijacker.
+func (m *muter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	network, buffers, err := http.NewResponseController(m.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	m.network = &mute{Conn: network}
+	return m.network, buffers, nil
 }
 
 // newID names a socket, uniquely among all nodes.

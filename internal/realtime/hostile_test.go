@@ -3,6 +3,7 @@ package realtime_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -261,23 +262,11 @@ func (w *world) raw(session, path string) (net.Conn, *bufio.Reader) {
 func closeCode(t *testing.T, r *bufio.Reader) int {
 	t.Helper()
 	for {
-		var head [2]byte
-		if _, err := io.ReadFull(r, head[:]); err != nil {
+		kind, payload, err := frameOf(r)
+		if err != nil {
 			t.Fatalf("no close frame: %v", err)
 		}
-		size := int(head[1])
-		if size == 126 {
-			var long [2]byte
-			if _, err := io.ReadFull(r, long[:]); err != nil {
-				t.Fatal(err)
-			}
-			size = int(long[0])<<8 | int(long[1])
-		}
-		payload := make([]byte, size)
-		if _, err := io.ReadFull(r, payload); err != nil {
-			t.Fatal(err)
-		}
-		if head[0] == 0x88 {
+		if kind == 0x88 {
 			return int(payload[0])<<8 | int(payload[1])
 		}
 	}
@@ -344,6 +333,84 @@ func TestViolationWhileWriting(t *testing.T) {
 	}
 	stop.Store(true)
 	<-done
+}
+
+// frameOf reads a frame of a server.
+func frameOf(r io.Reader) (kind byte, payload []byte, err error) {
+	var head [2]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return 0, nil, err
+	}
+	size := int(head[1])
+	if size == 126 {
+		var long [2]byte
+		if _, err := io.ReadFull(r, long[:]); err != nil {
+			return 0, nil, err
+		}
+		size = int(long[0])<<8 | int(long[1])
+	}
+	payload = make([]byte, size)
+	_, err = io.ReadFull(r, payload)
+	return head[0], payload, err
+}
+
+// Whoever breaks the protocol while its queue is full gets whole frames, then the code, and after that nothing.
+func TestViolationWithAFullQueue(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, setup{timing: realtime.Timing{CloseTimeout: patience}})
+	n.users("alice")
+	n.chat("alice")
+	for name, bad := range map[string]struct {
+		bytes string
+		code  int
+	}{
+		"unknown opcode": {"\x83\x81\x00\x00\x00\x00x", websocket.CloseProtocolError},
+		"announced 1 GB": {"\x81\xff\x00\x00\x00\x00\x40\x00\x00\x00\x00\x00\x00\x00", websocket.CloseMessageTooBig},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for range 3 {
+				group := n.group("alice")
+				c, r := n.raw("alice", groupPath(group, "alice"))
+				eventually(t, "it listens", func() bool { return n.hub.Listening(int32(group)) == 1 })
+				n.say("alice", chat.ToGroup(int32(group)), "first")
+				for first := false; !first; { // from then on messages are queued, and not fetched
+					_, payload, err := frameOf(r)
+					must(t, err)
+					first = strings.Contains(string(payload), "first")
+				}
+				large := strings.Repeat("x", 60_000)
+				for i := 0; n.hub.Queued() < 3*len(large); i++ {
+					n.say("alice", chat.ToGroup(int32(group)), large)
+					if i > 200 {
+						t.Fatal("the queue never fills")
+					}
+				}
+				must(t, c.SetDeadline(time.Now().Add(patience)))
+				_, err := io.WriteString(c, bad.bytes)
+				must(t, err)
+				var kind byte
+				var last []byte
+				for {
+					k, payload, err := frameOf(r)
+					if err != nil {
+						if errors.Is(err, io.ErrUnexpectedEOF) || !errors.Is(err, io.EOF) {
+							t.Errorf("the stream ends with %v", err)
+						}
+						break
+					}
+					if kind == 0x88 {
+						t.Fatalf("after the close frame came %x", k)
+					}
+					kind, last = k, payload
+				}
+				if kind != 0x88 || int(last[0])<<8|int(last[1]) != bad.code {
+					t.Errorf("the last frame is %x %.20q", kind, last)
+				}
+				must(t, c.Close())
+				eventually(t, "it is gone", func() bool { return n.hub.Listening(int32(group)) == 0 })
+			}
+		})
+	}
 }
 
 // slowPresence takes its time.

@@ -5,19 +5,28 @@
 //	chatsocket.go    … the chat socket, whose life makes an account online
 //	conversation.go  … a one-to-one or group socket
 //	roster.go        … and what a group is told of who is online
+//	frames.go        … and the frames that these are sent
 //	modern.go        … or tim.v1, one connection for everything: requests and their answers
+//	request.go       … decoded and checked against their schemas
+//	plainframe.go    … or, those that come most, in one go
+//	encode.go        … and the frames written that go out most
 //	sync.go          … how it catches up and goes live
+//	membership.go    … and which groups it carries
 //	presence.go      who is online, and who follows that
 //	connection.go    one connection: its queue and its state
 //	writer.go        … its writer, which writes what is queued together
 //	reader.go        … its reader and its end
 //	workers.go       … who does what its frames ask for
+//	deadline.go      … and until when
 //	wheel.go         … and its heartbeat
+//	timing.go        … and how long all that may take
 //	stream.go        … the messages of a conversation on it: in order, none twice, caught up from the database
 //	mark.go          … and how far its peer has read them
 //	topics.go        which connections hear of what
 //	set.go           … in sets that are small while they hold few
 //	events.go        what nodes tell each other, and what each makes of it
+//	stored.go        … of a message, in a JSON of its own
+//	scanner.go       … which reads that and plain frames
 //	catchup.go       … and what it asks the database when it may have missed that
 //	watch.go         … and presence
 //	hub.go           all of them together, from start to stop
@@ -36,6 +45,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/singleflight"
 
 	"tim/gen/frames"
 	"tim/internal/auth"
@@ -86,7 +96,9 @@ type Hub struct {
 	running  sync.WaitGroup // one for each connection, and one for each that writes
 
 	watch    *watch
-	settling chan struct{} // holds one for each connection that asks where a group stands that is new to it
+	settling chan struct{}      // holds one for each connection that asks where a group stands that is new to it
+	syncing  chan struct{}      // … that syncs
+	fetches  singleflight.Group // of the same messages by several connections
 
 	directText  *openapi3.Schema
 	requests    *requests
@@ -100,7 +112,7 @@ type Hub struct {
 func New(o Options) (*Hub, error) {
 	o.Timing = o.Timing.withDefaults()
 	h := &Hub{Options: o, sessions: newSessions(), open: make(map[*connection]struct{}), workers: newWorkers(), began: time.Now()}
-	h.watch, h.settling = newWatch(), make(chan struct{}, mostSettling)
+	h.watch, h.settling, h.syncing = newWatch(), make(chan struct{}, mostSettling), make(chan struct{}, mostSyncing)
 	h.life, h.end = context.WithCancel(context.Background())
 	h.topics = newTopics(o.Bus, h.handle)
 	h.sockets = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "tim_sockets", Help: "Open sockets."}, []string{"kind"})

@@ -79,7 +79,18 @@ func (c *connection) watchExpiry() {
 		return
 	}
 	if left := time.Until(time.UnixMilli(c.expires)); left < 2*c.hub.Timing.Heartbeat {
-		c.expiry = time.AfterFunc(left, func() { c.shut(int(frames.CloseCodeTokenExpired), "the token has expired", true) })
+		c.expiry = time.AfterFunc(left, func() { c.guardLocked(c.expire) })
+	}
+}
+
+// expire closes the connection if its token has expired: it may have been renewed while the timer fired, or the clock been
+// set back. c.mu is held.
+func (c *connection) expire() {
+	switch left := time.Until(time.UnixMilli(c.expires)); {
+	case left <= 0:
+		c.seal(int(frames.CloseCodeTokenExpired), "the token has expired", true)
+	case c.expiry != nil && !c.gone:
+		c.expiry.Reset(left)
 	}
 }
 

@@ -137,12 +137,19 @@ func (d *device) retry(to who, all outcome) {
 	}
 }
 
-// past is all texts of a conversation by seq, as the socket tells it.
+// past is all texts of a conversation by seq, as the socket tells it; a page that is refused for now is asked for again.
 func (d *device) past(of who) map[int64]string {
 	d.t.Helper()
 	texts := map[int64]string{}
 	for after := int64(0); ; {
-		f := d.ask("history", map[string]any{"conversation": of, "after": after, "limit": 200})
+		var f frame
+		eventually(d.t, "a page of history", func() bool {
+			f = d.ask("history", map[string]any{"conversation": of, "after": after, "limit": 200})
+			return f.Reason != "unavailable"
+		})
+		if f.Type != "page" {
+			d.t.Fatalf("history: %s", f.text)
+		}
 		var page struct {
 			Last     int64  `json:"last"`
 			Messages []said `json:"messages"`

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -228,13 +229,14 @@ func (c *connection) finish(err error) {
 	defer c.mu.Unlock()
 	defer c.recovered()
 	violated := isViolation(err)
+	c.queue, c.queued, c.held = nil, 0, false
 	switch {
 	case violated:
-		c.seal(closeProtocol, "", true) // gorilla has told the peer already, of a hopeless frame with 1009
+		c.seal(c.network.verdict, clipped(strings.TrimPrefix(err.Error(), "websocket: ")), true)
 	case c.closing == nil:
 		c.closing, c.sealed = &websocket.CloseError{Code: websocket.CloseAbnormalClosure}, true
 	}
-	c.queue, c.queued, c.held = nil, 0, false
+	c.wake() // it may have been held
 	c.stopTimers()
 	giveUp := time.AfterFunc(c.hub.Timing.CloseTimeout, c.cut)
 	for c.writing || c.mark.storing {
@@ -288,10 +290,9 @@ const maxLinger = 16 << 20
 // linger lets a peer that has broken the protocol read our close frame: a socket closed with unread bytes would be
 // reset, and the frame lost on the way.
 func (c *connection) linger() {
-	network := c.socket.NetConn()
-	half, ok := network.(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil || network.SetReadDeadline(time.Now().Add(c.hub.Timing.CloseTimeout)) != nil {
+	half, ok := c.network.Conn.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil || c.network.SetReadDeadline(time.Now().Add(c.hub.Timing.CloseTimeout)) != nil {
 		return
 	}
-	_, _ = io.CopyN(io.Discard, network, maxLinger) // whatever ends it, the socket is closed next
+	_, _ = io.CopyN(io.Discard, c.network, maxLinger) // whatever ends it, the socket is closed next
 }

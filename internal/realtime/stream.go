@@ -1,6 +1,7 @@
 package realtime
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -134,11 +135,7 @@ func (c *connection) fetch() {
 	after, known := s.pos, s.known
 	var page []chat.Message
 	var err error
-	c.unlocked(func() {
-		ctx, cancel := c.hub.within(c.hub.Timing.StoreTimeout)
-		defer cancel()
-		page, err = c.hub.chat.Missed(ctx, s.conversation, after, pageSize)
-	})
+	c.unlocked(func() { page, err = c.hub.missed(s.conversation, after, known) })
 	if err != nil {
 		c.hub.Log.Warn("can't fetch missed messages", "socket", c.id, "err", err)
 		c.seal(closeTryLater, "come back later", true)
@@ -151,6 +148,27 @@ func (c *connection) fetch() {
 		s.fetching = false
 		c.missing(s, len(page) > 0, known)
 	}
+}
+
+// missed asks for a page of what a connection lacks that has heard of messages up to known. Connections that lack the same
+// at the same moment ask once: one lost message of a large group is missed by all of its readers. The answer may be older
+// than the question then, but not older than known, so who knows of nothing newer than it has asks for itself. The page is
+// shared, too, and must not be changed.
+func (h *Hub) missed(conversation string, after, known int64) ([]chat.Message, error) {
+	ask := func() (any, error) {
+		ctx, cancel := h.within(h.Timing.StoreTimeout)
+		defer cancel()
+		return h.chat.Missed(ctx, conversation, after, pageSize)
+	}
+	var page any
+	var err error
+	if known > after {
+		page, err, _ = h.fetches.Do(fmt.Sprintf("%d %d %s", after, known, conversation), ask)
+	} else {
+		page, err = ask()
+	}
+	messages, _ := page.([]chat.Message)
+	return messages, err
 }
 
 // deliverPage writes the messages of a page, several at once. It stops where the connection or the stream has ended, or

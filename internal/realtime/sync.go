@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"context"
+	"fmt"
 
 	"tim/gen/api"
 	"tim/gen/frames"
@@ -16,12 +17,22 @@ const (
 	groupPage = 500
 	// answerBytes is how large an answer may grow that lists messages, give or take one of them.
 	answerBytes = 256 << 10
+	// mostSyncing is how many connections sync at once: after a restart all clients want to, and each of them is several
+	// questions to the database.
+	mostSyncing = 64
 )
 
 // answerSync lists a page of the account's conversations. The first one makes the connection live: it listens to its
 // groups before it looks at where the conversations stand, so that nothing falls between; then come, behind the answer,
-// the messages that the client lacks. One that fails leaves the connection as it was.
+// the messages that the client lacks. One that fails leaves the connection as it was. It waits for its turn until the
+// frame's time is over.
 func (h *Hub) answerSync(ctx context.Context, conn *connection, r frames.Sync) error {
+	select {
+	case h.syncing <- struct{}{}:
+		defer func() { <-h.syncing }()
+	case <-ctx.Done():
+		return fmt.Errorf("wait to sync: %w", ctx.Err())
+	}
 	first := conn.beginSync()
 	err := h.sync(ctx, conn, r, first)
 	switch {

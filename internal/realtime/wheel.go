@@ -70,24 +70,31 @@ func (h *Hub) beat() {
 
 // crowd is what was seen of the coming and going of connections.
 type crowd struct {
-	seen    int // how many had come and gone when it was looked last
-	trimmed int // … when memory was given back
+	seen    int    // how many had come and gone when it was looked last
+	trimmed int    // … when memory was given back
+	at      moment // when that was; 0 for never
 }
 
-// fewMoves is how many connections come and go without a trace.
-const fewMoves = 1000
+const (
+	// fewMoves is how many connections come and go without a trace.
+	fewMoves = 1000
+	// trimEvery is how often memory is given back at most: it is a whole collection, and whoever opens and closes sockets
+	// again and again must not make the server collect all the time.
+	trimEvery = time.Minute
+)
 
 // settled tells whether many connections have come or gone and now, for a while, none: what their handshakes needed can
-// be given back to the system, which the runtime by itself would keep for the next crowd.
+// be given back to the system, which the runtime by itself would keep for the next crowd. It says so once a minute at most.
 func (h *Hub) settled(c *crowd) bool {
 	h.mu.Lock()
 	moves, open := h.moves, len(h.open)
 	h.mu.Unlock()
 	quiet := moves == c.seen
 	c.seen = moves
-	if !quiet || moves-c.trimmed < max(fewMoves, open/4) {
+	now := h.now()
+	if !quiet || moves-c.trimmed < max(fewMoves, open/4) || c.at != 0 && now.sub(c.at) < trimEvery {
 		return false
 	}
-	c.trimmed = moves
+	c.trimmed, c.at = moves, now
 	return true
 }

@@ -2,7 +2,6 @@ package realtime
 
 import (
 	"encoding/binary"
-	"errors"
 	"math"
 	"time"
 
@@ -154,39 +153,42 @@ func (c *connection) deliver(b *batch) {
 	}
 	b.frames, b.marks = b.frames[:0], b.marks[:0]
 	if err != nil {
-		c.broken(err)
+		c.broken()
 	}
 }
 
-// send writes bytes to the peer, past gorilla: between its frames, since every write is whole. For the writer.
+// send writes bytes to the peer, past gorilla, which writes nothing by itself. For the writer.
 func (c *connection) send(frames []byte, now moment) (written int, err error) {
-	network, timeout := c.socket.NetConn(), c.hub.Timing.WriteTimeout
+	timeout := c.hub.Timing.WriteTimeout
 	if c.writeBy.sub(now) < timeout {
 		c.writeBy = now.add(timeout + timeout/slack)
-		if err := network.SetWriteDeadline(c.hub.timeOf(c.writeBy)); err != nil {
+		if err := c.network.Conn.SetWriteDeadline(c.hub.timeOf(c.writeBy)); err != nil {
 			return 0, err
 		}
 	}
-	return network.Write(frames)
+	return c.network.Conn.Write(frames)
 }
 
-// writeClose writes the close frame and gives the peer some time to answer it. c.mu is held, but not while writing.
+// writeClose writes the close frame, behind which nothing is written any more, and gives the peer some time to answer it.
+// c.mu is held, but not while writing.
 func (c *connection) writeClose() {
-	payload := websocket.FormatCloseMessage(c.closing.Code, c.closing.Text)
+	frame := appendFrame(nil, websocket.CloseMessage, websocket.FormatCloseMessage(c.closing.Code, c.closing.Text))
 	timeout := c.hub.Timing.CloseTimeout
 	var err error
-	c.unlocked(func() { err = c.socket.WriteControl(websocket.CloseMessage, payload, time.Now().Add(timeout)) })
+	c.unlocked(func() {
+		if err = c.network.Conn.SetWriteDeadline(time.Now().Add(timeout)); err == nil {
+			_, err = c.network.Conn.Write(frame)
+		}
+	})
 	c.sealed = true
 	_ = c.socket.SetReadDeadline(time.Now().Add(timeout)) // see extend
 	if err != nil {
-		c.broken(err)
+		c.broken()
 	}
 }
 
 // broken ends a connection that can't be written to any more. c.mu is held.
-func (c *connection) broken(err error) {
+func (c *connection) broken() {
 	c.sealed = true
-	if !errors.Is(err, websocket.ErrCloseSent) { // else gorilla has told the peer of a violation, and the reader ends it
-		_ = c.socket.Close() // makes the reader end; there is nobody to tell
-	}
+	_ = c.socket.Close() // makes the reader end; there is nobody to tell
 }
