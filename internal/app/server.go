@@ -204,8 +204,15 @@ func (s *Server) openCluster(ctx context.Context) error {
 		FrameLimit: limit.FrameBytes, SendRate: limit.SendRate, SendBurst: limit.SendBurst, RosterLimit: limit.RosterNames,
 		IsUnavailable: store.IsUnavailable, Log: s.log, Metrics: s.registry,
 	})
+	if err != nil {
+		return err
+	}
 	hub.Store(s.hub)
-	return err
+	s.onStop(func(ctx context.Context) error { // after what listen does, or when it never came to that
+		s.hub.Close(ctx)
+		return nil
+	})
+	return nil
 }
 
 // build makes the use cases and joins them to their faces.

@@ -148,7 +148,7 @@ func (h *Hub) Serve(ctx context.Context, e *echo.Echo, c *chat.Service, a *auth.
 }
 
 // Close tells every client to come back elsewhere and waits for all sockets to end; when ctx ends first, it cuts them.
-// It returns within Timing.LastWords of that. Called once, by whoever called Serve.
+// It returns within Timing.LastWords of that. For whoever called New, also when Serve was not; a second call does nothing.
 func (h *Hub) Close(ctx context.Context) {
 	h.mu.Lock()
 	h.draining = true
