@@ -85,17 +85,63 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 
 // Wait returns when ctx ends (nil) or the server can't go on (why).
 func (s *Server) Wait(ctx context.Context) error {
-	var lost <-chan struct{}
-	if s.lock != nil {
-		lost = s.lock.Lost()
+	for {
+		var lost <-chan struct{}
+		if s.lock != nil {
+			lost = s.lock.Lost()
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-s.failed:
+			return err
+		case <-lost:
+			if err := s.relock(ctx); err != nil {
+				return err
+			}
+		}
 	}
-	select {
-	case <-ctx.Done():
-		return nil
-	case err := <-s.failed:
-		return err
-	case <-lost:
-		return errors.New("another node may run on this database: the lock on it was lost")
+}
+
+const (
+	relockEvery = time.Second
+	// othersLock is how long another's lock may be one of our own that the database has not noticed the end of.
+	othersLock = 10 * time.Second
+)
+
+// relock takes the lock on the database again once that is back, and has the sockets catch up: another node may have run
+// meanwhile. Until then what needs the database is refused. It fails when another node has the lock now.
+func (s *Server) relock(ctx context.Context) error {
+	s.log.Warn("the lock on the database was lost; it is taken again when the database is back")
+	if err := s.lock.Release(); err != nil {
+		s.log.Warn("the lost lock", "err", err)
+	}
+	s.lock = nil
+	again := time.NewTicker(relockEvery)
+	defer again.Stop()
+	var since time.Time // of another's lock
+	for {
+		lock, err := s.db.LockNode(ctx)
+		switch {
+		case err == nil:
+			s.lock = lock
+			s.log.Info("the lock on the database is taken again")
+			s.hub.CatchUp(ctx)
+			return nil
+		case !errors.Is(err, store.ErrNodeRunning):
+			since = time.Time{}
+		case since.IsZero():
+			since = time.Now()
+		case time.Since(since) > othersLock:
+			return fmt.Errorf("the lock on the database was lost: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-s.failed:
+			return err
+		case <-again.C:
+		}
 	}
 }
 
@@ -128,7 +174,12 @@ func (s *Server) openStores(ctx context.Context) error {
 		if s.lock, err = db.LockNode(ctx); err != nil {
 			return err
 		}
-		s.onStop(func(context.Context) error { return s.lock.Release() })
+		s.onStop(func(context.Context) error {
+			if s.lock == nil { // it was lost
+				return nil
+			}
+			return s.lock.Release()
+		})
 	}
 	applied, err := db.Migrate(ctx)
 	if err != nil {
