@@ -21,7 +21,7 @@ const (
 
 // bulk is what these statements say differently on the two engines.
 type bulk struct {
-	forUpdate, newSeq, claimedSeq, newMarks string
+	forUpdate, orFail, newSeq, claimedSeq, newMarks string
 
 	perUpdate int64 // how often such a statement counts a row that it changes
 }
@@ -40,6 +40,8 @@ func mysqlBulk() bulk {
 
 func sqliteBulk() bulk { // whose one writer connection is the lock
 	return bulk{
+		// A statement that fails may leave some of its rows: else SQLite would copy every page before it touches it.
+		orFail: " OR FAIL",
 		newSeq: " ON CONFLICT (id) DO UPDATE SET last_seq = excluded.last_seq",
 		claimedSeq: " ON CONFLICT (id) DO UPDATE SET last_seq = excluded.last_seq" +
 			" WHERE last_seq = excluded.created_at AND rights = excluded.rights",
@@ -55,8 +57,8 @@ func (b bulk) lockConversations(n int) string {
 		repeated("?", n) + ") ORDER BY id" + b.forUpdate
 }
 
-func (bulk) insertMessages(n int) string {
-	return nameComment + "InsertMessages :exec\nINSERT INTO message (conversation, seq, sender, client_id, body, sent_at) VALUES " +
+func (b bulk) insertMessages(n int) string {
+	return nameComment + "InsertMessages :exec\nINSERT" + b.orFail + " INTO message (conversation, seq, sender, client_id, body, sent_at) VALUES " +
 		repeated("(?, ?, ?, ?, ?, ?)", n)
 }
 
