@@ -40,7 +40,7 @@ func (q *Queries) AddParticipant(ctx context.Context, arg AddParticipantParams) 
 }
 
 const conversations = `-- name: Conversations :many
-SELECT p.conversation, p.peer, p.group_id, p.joined_seq, p.received_seq, p.read_seq, c.last_seq,
+SELECT p.conversation, p.peer, p.group_id, p.joined_seq, p.received_seq, p.read_seq, c.last_seq, c.first_sent, c.second_sent,
   m.sender, m.body, m.sent_at, other.received_seq AS peer_received, other.read_seq AS peer_read
 FROM participant p
 JOIN conversation c ON c.id = p.conversation
@@ -58,6 +58,8 @@ type ConversationsRow struct {
 	ReceivedSeq  int64
 	ReadSeq      int64
 	LastSeq      int64
+	FirstSent    int64
+	SecondSent   int64
 	Sender       sql.NullString
 	Body         sql.NullString
 	SentAt       sql.NullInt64
@@ -83,6 +85,8 @@ func (q *Queries) Conversations(ctx context.Context, account string, after strin
 			&i.ReceivedSeq,
 			&i.ReadSeq,
 			&i.LastSeq,
+			&i.FirstSent,
+			&i.SecondSent,
 			&i.Sender,
 			&i.Body,
 			&i.SentAt,
@@ -152,26 +156,30 @@ func (q *Queries) EnsureConversation(ctx context.Context, conversation string, c
 	return err
 }
 
-const getParticipant = `-- name: GetParticipant :one
-SELECT joined_seq, delivered_seq, received_seq, read_seq FROM participant WHERE account = ? AND conversation = ?
+const getMarks = `-- name: GetMarks :one
+SELECT p.peer, p.received_seq, p.read_seq, c.first_sent, c.second_sent
+FROM participant p JOIN conversation c ON c.id = p.conversation
+WHERE p.account = ? AND p.conversation = ?
 `
 
-type GetParticipantRow struct {
-	JoinedSeq    int64
-	DeliveredSeq int64
-	ReceivedSeq  int64
-	ReadSeq      int64
+type GetMarksRow struct {
+	Peer        sql.NullString
+	ReceivedSeq int64
+	ReadSeq     int64
+	FirstSent   int64
+	SecondSent  int64
 }
 
-// Where an account stands in a conversation; no row for one who takes no part, or not yet.
-func (q *Queries) GetParticipant(ctx context.Context, account string, conversation string) (GetParticipantRow, error) {
-	row := q.db.QueryRowContext(ctx, getParticipant, account, conversation)
-	var i GetParticipantRow
+// Where an account stands in a conversation, together with what it has sent.
+func (q *Queries) GetMarks(ctx context.Context, account string, conversation string) (GetMarksRow, error) {
+	row := q.db.QueryRowContext(ctx, getMarks, account, conversation)
+	var i GetMarksRow
 	err := row.Scan(
-		&i.JoinedSeq,
-		&i.DeliveredSeq,
+		&i.Peer,
 		&i.ReceivedSeq,
 		&i.ReadSeq,
+		&i.FirstSent,
+		&i.SecondSent,
 	)
 	return i, err
 }
@@ -199,6 +207,18 @@ func (q *Queries) InsertMessage(ctx context.Context, arg InsertMessageParams) er
 		arg.SentAt,
 	)
 	return err
+}
+
+const joinedSeq = `-- name: JoinedSeq :one
+SELECT joined_seq FROM participant WHERE account = ? AND conversation = ?
+`
+
+// Where an account joined a conversation; no row for one who takes no part, or not yet.
+func (q *Queries) JoinedSeq(ctx context.Context, account string, conversation string) (int64, error) {
+	row := q.db.QueryRowContext(ctx, joinedSeq, account, conversation)
+	var joined_seq int64
+	err := row.Scan(&joined_seq)
+	return joined_seq, err
 }
 
 const lastSeq = `-- name: LastSeq :one

@@ -9,10 +9,12 @@ import (
 )
 
 type Conversation struct {
-	ID        string
-	LastSeq   int64
-	CreatedAt int64
-	Rights    int64
+	ID         string
+	LastSeq    int64
+	CreatedAt  int64
+	Rights     int64
+	FirstSent  int64
+	SecondSent int64
 }
 
 type Friend struct {

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	"tim/gen/db"
 	"tim/internal/fault"
@@ -37,10 +36,7 @@ func (t Target) Conversation(account string) string {
 	return directID(account, t.User)
 }
 
-// groupPrefix is how the ids of groups' conversations begin, and no others.
-const groupPrefix = "g"
-
-func groupID(group int32) string { return groupPrefix + strconv.Itoa(int(group)) }
+func groupID(group int32) string { return "g" + strconv.Itoa(int(group)) }
 
 func directID(a, b string) string {
 	if b < a {
@@ -154,38 +150,6 @@ func (s *Service) LastSeq(ctx context.Context, conversation string) (int64, erro
 		return 0, fmt.Errorf("last seq: %w", err)
 	}
 	return last, nil
-}
-
-// ConfirmDelivered moves an account's mark of what its sockets of a conversation have confirmed, and with it what it has
-// received, of which the others hear. It only ever grows; for one who has left meanwhile it does nothing.
-func (s *Service) ConfirmDelivered(ctx context.Context, account, conversation string, seq int64) error {
-	result, err := s.marks.submit(ctx, conversation, &mark{account: account, conversation: conversation, marks: Marks{Received: seq}, delivered: seq})
-	if err != nil || !result.told {
-		return err
-	}
-	t, err := s.opposite(ctx, account, conversation, result.now.Received)
-	if err != nil {
-		return nil //nolint:nilerr // the mark is stored; they hear of it with the next
-	}
-	s.tellMarks(ctx, account, t, result.now)
-	return nil
-}
-
-// opposite finds the target of a conversation that an account's received mark has just moved in: the group, or whoever
-// wrote what was received. That was the other one, since what an account writes itself it has received at once.
-func (s *Service) opposite(ctx context.Context, account, conversation string, received int64) (Target, error) {
-	if number, isGroup := strings.CutPrefix(conversation, groupPrefix); isGroup {
-		group, err := strconv.ParseInt(number, 10, 32)
-		return ToGroup(int32(group)), err
-	}
-	messages, err := s.Missed(ctx, conversation, received-1, 1)
-	if err == nil && (len(messages) == 0 || messages[0].Sender == account) {
-		err = fmt.Errorf("no message %d of somebody else's", received)
-	}
-	if err != nil {
-		return Target{}, err
-	}
-	return ToUser(messages[0].Sender), nil
 }
 
 // before returns the messages before one seq and after another, the last ones of them, in order.

@@ -229,7 +229,7 @@ func TestMarksOnlyGrow(t *testing.T) {
 		}
 		conversation := ToUser("bob").Conversation("alice")
 		for _, step := range []struct{ confirm, want int64 }{{3, 3}, {2, 3}, {0, 3}, {5, 5}, {4, 5}} {
-			must(t, h.ConfirmDelivered(t.Context(), "bob", conversation, step.confirm))
+			must(t, h.ConfirmDelivered(t.Context(), "bob", ToUser("alice"), step.confirm))
 			o, err := h.Open(t.Context(), "bob", ToUser("alice"))
 			must(t, err)
 			if o.Delivered != step.want || o.Conversation != conversation {
@@ -241,7 +241,7 @@ func TestMarksOnlyGrow(t *testing.T) {
 		if o.Delivered != 0 {
 			t.Errorf("the other side's mark is %d", o.Delivered)
 		}
-		must(t, h.ConfirmDelivered(t.Context(), "nobody", conversation, 3)) // has left meanwhile: nothing
+		must(t, h.ConfirmDelivered(t.Context(), "nobody", ToUser("alice"), 3)) // has left meanwhile: nothing
 	})
 }
 

@@ -37,9 +37,11 @@ func (s *Service) Conversations(ctx context.Context, caller, account, after stri
 	}
 	out := make([]Conversation, len(rows))
 	for i, row := range rows {
+		mine, theirs := sides(caller, row.Peer.String, row.FirstSent, row.SecondSent)
 		out[i] = Conversation{
 			ID: row.Conversation, Target: Target{User: row.Peer.String, Group: row.GroupID.Int32}, LastSeq: row.LastSeq, JoinedSeq: row.JoinedSeq,
-			ReceivedSeq: row.ReceivedSeq, ReadSeq: row.ReadSeq, PeerReceived: row.PeerReceived.Int64, PeerRead: row.PeerRead.Int64,
+			ReceivedSeq: max(row.ReceivedSeq, mine), ReadSeq: max(row.ReadSeq, mine),
+			PeerReceived: max(row.PeerReceived.Int64, theirs), PeerRead: max(row.PeerRead.Int64, theirs),
 		}
 		if row.Sender.Valid && row.LastSeq > row.JoinedSeq {
 			out[i].Last = &Message{Seq: row.LastSeq, Sender: row.Sender.String, Body: row.Body.String, SentAt: row.SentAt.Int64}
@@ -106,7 +108,7 @@ func (s *Service) MayRead(ctx context.Context, caller string, t Target) error {
 
 // mayRead refuses strangers and former members, and returns the seq after which the caller may read.
 func (s *Service) mayRead(ctx context.Context, caller string, t Target) (floor int64, err error) {
-	row, err := s.DB.Read().GetParticipant(ctx, caller, t.Conversation(caller))
+	joined, err := s.DB.Read().JoinedSeq(ctx, caller, t.Conversation(caller))
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, s.mayOpen(ctx, caller, t) // a friend to whom nothing was ever written
 	}
@@ -118,9 +120,9 @@ func (s *Service) mayRead(ctx context.Context, caller string, t Target) (floor i
 		if err == nil && members == 0 {
 			err = fault.New(fault.NotAMember)
 		}
-		return row.JoinedSeq, err
+		return joined, err
 	}
-	return row.JoinedSeq, nil
+	return joined, nil
 }
 
 // Marks are where an account stands in a conversation; they only ever grow.
@@ -142,17 +144,21 @@ func (s *Service) Mark(ctx context.Context, caller string, t Target, m Marks) (M
 	}
 	m.Read = min(m.Read, last)
 	m.Received = max(min(m.Received, last), m.Read)
-	result, err := s.marks.submit(ctx, conversation, &mark{account: caller, conversation: conversation, marks: m})
-	if err != nil {
-		return Marks{}, err
-	}
-	if result.told {
-		s.tellMarks(ctx, caller, t, result.now)
-	}
-	return result.now, nil
+	return s.move(ctx, t, &mark{account: caller, conversation: conversation, marks: m})
 }
 
-// tellMarks tells where an account stands now.
-func (s *Service) tellMarks(ctx context.Context, account string, t Target, now Marks) {
-	s.tellSides(ctx, account, t, Event{Kind: MarksMoved, Conversation: t.Conversation(account), Account: account, Marks: &now})
+// ConfirmDelivered moves an account's mark of what its sockets of a conversation have confirmed, and with it what it has
+// received, of which the others hear. It only ever grows; for one who has left meanwhile it does nothing.
+func (s *Service) ConfirmDelivered(ctx context.Context, account string, t Target, seq int64) error {
+	_, err := s.move(ctx, t, &mark{account: account, conversation: t.Conversation(account), marks: Marks{Received: seq}, delivered: seq})
+	return err
+}
+
+// move stores a mark and tells where the account stands now, if that is news.
+func (s *Service) move(ctx context.Context, t Target, m *mark) (Marks, error) {
+	result, err := s.marks.submit(ctx, m.conversation, m)
+	if err == nil && result.told {
+		s.tellSides(ctx, m.account, t, Event{Kind: MarksMoved, Conversation: m.conversation, Account: m.account, Marks: &result.now})
+	}
+	return result.now, err
 }

@@ -20,10 +20,11 @@ type mark struct {
 	delivered    int64 // of the contract's sockets
 }
 
-// moved is where an account stands once its mark is stored, and whether this mark brought it there.
+// moved is where an account stands once its mark is stored, and whether it was this mark that brought it there, of which
+// the others are told.
 type moved struct {
 	now  Marks
-	told bool // somebody is to hear of it
+	told bool
 }
 
 func (m *mark) key() participantKey { return participantKey{m.conversation, m.account} }
@@ -38,11 +39,9 @@ func (k participantKey) compare(other participantKey) int {
 type waitingMark = waiting[*mark, moved]
 
 // commitMarks stores a batch of marks in one transaction, each account's mark of a conversation once however often it
-// moved meanwhile. Where several moved it, the last one is told, of those who name their target if there are any.
+// moved meanwhile. Where several moved it, the last one is told.
 func (s *Service) commitMarks(ctx context.Context, batch []*waitingMark) {
-	slices.SortStableFunc(batch, func(a, b *waitingMark) int {
-		return cmp.Or(a.item.key().compare(b.item.key()), -cmp.Compare(a.item.delivered, b.item.delivered))
-	})
+	slices.SortStableFunc(batch, func(a, b *waitingMark) int { return a.item.key().compare(b.item.key()) })
 	results := make([]moved, len(batch))
 	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
 		for i := 0; i < len(batch); {
@@ -87,12 +86,25 @@ func (m *mark) move(ctx context.Context, tx *store.Tx) (moved, error) {
 	if err != nil {
 		return moved{}, fmt.Errorf("move marks: %w", err)
 	}
-	row, err := tx.GetParticipant(ctx, m.account, m.conversation)
+	row, err := tx.GetMarks(ctx, m.account, m.conversation)
 	if errors.Is(err, sql.ErrNoRows) {
 		return moved{}, nil // has left meanwhile
 	}
 	if err != nil {
 		return moved{}, fmt.Errorf("read marks: %w", err)
 	}
-	return moved{now: Marks{Read: row.ReadSeq, Received: row.ReceivedSeq}, told: rows > 0}, nil
+	mine, _ := sides(m.account, row.Peer.String, row.FirstSent, row.SecondSent)
+	return moved{
+		now:  Marks{Read: max(row.ReadSeq, mine), Received: max(row.ReceivedSeq, mine)},
+		told: rows > 0 && max(m.marks.Read, m.marks.Received) > mine,
+	}, nil
+}
+
+// sides tells, of the newest messages of the account that sorts first and of the other, which is an account's and which its
+// peer's. What an account wrote itself, and what came before, it has read, whatever its marks say.
+func sides(account, peer string, first, second int64) (mine, theirs int64) {
+	if account < peer {
+		return first, second
+	}
+	return second, first
 }

@@ -68,7 +68,7 @@ func TestConfirmationsAreTold(t *testing.T) {
 			h.told()
 			want.Kind, want.Conversation, want.Account = MarksMoved, to.Conversation("bob"), "bob"
 			confirm := func(seq int64) []Event {
-				must(t, h.ConfirmDelivered(t.Context(), "bob", want.Conversation, seq))
+				must(t, h.ConfirmDelivered(t.Context(), "bob", to, seq))
 				return h.told()
 			}
 			same(t, "told of what its own message says", nil, confirm(last))
@@ -93,7 +93,7 @@ func TestConfirmationsAreTold(t *testing.T) {
 		}
 		must(t, h.LeaveGroup(t.Context(), "bob", "bob", id))
 		h.told()
-		must(t, h.ConfirmDelivered(t.Context(), "bob", groupID(id), 99)) // has left meanwhile
+		must(t, h.ConfirmDelivered(t.Context(), "bob", ToGroup(id), 99)) // has left meanwhile
 		same(t, "told of one who left", nil, h.told())
 	})
 }
@@ -122,8 +122,7 @@ func TestMarkRefusals(t *testing.T) {
 	})
 }
 
-// Marks that wait together are stored together, each account's once, and the last one is told, of those who know whom to
-// tell if there are any.
+// Marks that wait together are stored together, each account's once, and the last one is told.
 func TestMarksThatWaitTogether(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {
@@ -156,7 +155,7 @@ func TestMarksThatWaitTogether(t *testing.T) {
 				t.Errorf("bob stands at %+v", a.result.now)
 			}
 		}
-		same(t, "told", []bool{false, false, true, false, false, false, true}, told)
+		same(t, "told", []bool{false, false, false, false, true, false, true}, told)
 		o, err := h.Open(t.Context(), "bob", ToGroup(id))
 		must(t, err)
 		same(t, "delivered", 3, o.Delivered)

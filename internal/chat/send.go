@@ -126,13 +126,13 @@ type numbering struct {
 	locked map[string]store.LockedConversation // as they will
 	own    map[ownID]*draft
 	rows   []db.InsertMessageParams
-	marks  map[participantKey]ownMark
+	marks  map[participantKey]ownMark // of members of groups
 }
 
 // ownID is a client id with whose it is.
 type ownID struct{ conversation, sender, clientID string }
 
-// ownMark is how far a sender has read, and whether it is known to take part.
+// ownMark is how far a member who sends has read, and whether it is known to take part.
 type ownMark struct {
 	seq   int64
 	known bool
@@ -211,9 +211,22 @@ func (n *numbering) number(ctx context.Context, d *draft) error {
 		return err
 	}
 	c.Last++
+	if d.target.Group == 0 {
+		*sentBy(&c, d.sender, d.target.User) = c.Last
+	} else {
+		n.marks[participantKey{d.conversation, d.sender}] = ownMark{seq: c.Last, known: known}
+	}
 	n.locked[d.conversation] = c
-	n.add(d, c.Last, known)
+	n.add(d, c.Last)
 	return nil
+}
+
+// sentBy is where a one-to-one conversation says which the account's newest message is.
+func sentBy(c *store.LockedConversation, account, peer string) *int64 {
+	if account < peer {
+		return &c.FirstSent
+	}
+	return &c.SecondSent
 }
 
 // mayWrite refuses whoever has no right. It reports whether the sender is known to take part in the conversation: who
@@ -229,7 +242,7 @@ func (n *numbering) mayWrite(ctx context.Context, d *draft) (known bool, err err
 	if n.found[d.conversation].Last == 0 {
 		return false, nil // who takes part in it, this transaction may have to undo
 	}
-	_, err = n.tx.GetParticipant(ctx, d.sender, d.conversation)
+	_, err = n.tx.JoinedSeq(ctx, d.sender, d.conversation)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
@@ -240,12 +253,11 @@ func (n *numbering) mayWrite(ctx context.Context, d *draft) (known bool, err err
 }
 
 // add numbers a draft.
-func (n *numbering) add(d *draft, seq int64, known bool) {
+func (n *numbering) add(d *draft, seq int64) {
 	d.message = Message{Seq: seq, Sender: d.sender, Body: d.body, SentAt: time.Now().UnixMilli()}
 	n.rows = append(n.rows, db.InsertMessageParams{
 		Conversation: d.conversation, Seq: seq, Sender: d.sender, ClientID: nullable(d.clientID), Body: d.body, SentAt: d.message.SentAt,
 	})
-	n.marks[participantKey{d.conversation, d.sender}] = ownMark{seq: seq, known: known}
 	if d.clientID != "" {
 		n.own[ownID{d.conversation, d.sender, d.clientID}] = d
 	}
@@ -295,48 +307,36 @@ func (n *numbering) introduce(ctx context.Context, d *draft, last int64) error {
 	return nil
 }
 
-// insert stores what was numbered, and moves the senders' own marks: whoever writes has read what came before.
+// insert stores what was numbered, and moves the own marks of members: whoever writes has read what came before.
 func (n *numbering) insert(ctx context.Context) error {
 	if len(n.rows) == 0 {
 		return nil
 	}
-	if n.claiming {
-		if err := n.claim(ctx); err != nil {
-			return err
-		}
+	if err := n.noteSeqs(ctx); err != nil {
+		return err
 	}
 	if err := n.tx.InsertMessages(ctx, n.rows); err != nil {
 		return err
 	}
-	if !n.claiming {
-		if err := n.tx.SetLastSeqs(ctx, n.seqs()); err != nil {
-			return err
-		}
-	}
 	return n.moveMarks(ctx)
 }
 
-func (n *numbering) claim(ctx context.Context) error {
-	claims := make([]store.Claim, 0, len(n.ids))
+// noteSeqs notes the conversations' newest messages, and so takes their locks if it claims them.
+func (n *numbering) noteSeqs(ctx context.Context) error {
+	var numbered []store.NumberedConversation
 	for _, id := range n.ids {
 		if n.locked[id] != n.found[id] {
-			claims = append(claims, store.Claim{ID: id, Seq: n.locked[id].Last, Believed: n.found[id]})
+			numbered = append(numbered, store.NumberedConversation{ID: id, Before: n.found[id], Now: n.locked[id]})
 		}
 	}
-	claimed, err := n.tx.ClaimSeqs(ctx, claims)
+	if !n.claiming {
+		return n.tx.SetLastSeqs(ctx, numbered)
+	}
+	claimed, err := n.tx.ClaimSeqs(ctx, numbered)
 	if err == nil && !claimed {
 		err = errNotAsBelieved
 	}
 	return err
-}
-
-func (n *numbering) seqs() (last []store.ConversationSeq) {
-	for _, id := range n.ids {
-		if n.locked[id] != n.found[id] {
-			last = append(last, store.ConversationSeq{ID: id, Seq: n.locked[id].Last})
-		}
-	}
-	return last
 }
 
 func (n *numbering) moveMarks(ctx context.Context) error {

@@ -64,18 +64,20 @@ func (s *site) readTruth(ctx context.Context) (*truth, error) {
 // readSides returns the conversations' names here, by their ids.
 func (t *truth) readSides(ctx context.Context, db *sql.DB) (names map[string]string, err error) {
 	names = make(map[string]string)
-	err = each(ctx, db, "SELECT account, conversation, COALESCE(peer, ''), COALESCE(group_id, 0), read_seq FROM participant", func(row *sql.Rows) error {
+	err = each(ctx, db, `SELECT account, conversation, COALESCE(peer, ''), COALESCE(group_id, 0), read_seq,
+		CASE WHEN peer IS NULL THEN 0 WHEN account < peer THEN first_sent ELSE second_sent END
+		FROM participant JOIN conversation ON conversation.id = participant.conversation`, func(row *sql.Rows) error {
 		var account, id, peer string
 		var group int32
-		var read int64
-		if err := row.Scan(&account, &id, &peer, &group, &read); err != nil {
+		var read, sent int64 // who writes has read what came before
+		if err := row.Scan(&account, &id, &peer, &group, &read, &sent); err != nil {
 			return err
 		}
 		names[id] = directKey(account, peer)
 		if group != 0 {
 			names[id] = groupKey(group)
 		}
-		t.read[side{account, names[id]}] = read
+		t.read[side{account, names[id]}] = max(read, sent)
 		return nil
 	})
 	return names, err

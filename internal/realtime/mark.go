@@ -127,7 +127,7 @@ func (c *connection) store() {
 	c.unlocked(func() {
 		ctx, cancel := c.hub.within(c.hub.Timing.StoreTimeout)
 		defer cancel()
-		err = c.hub.chat.ConfirmDelivered(ctx, c.account, c.conversation, seq)
+		err = c.hub.chat.ConfirmDelivered(ctx, c.account, c.target, seq)
 	})
 	if err != nil {
 		c.hub.Log.Warn("a mark is not stored; messages may come again", "socket", c.id, "account", c.account, "err", err)

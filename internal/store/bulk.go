@@ -29,8 +29,12 @@ type bulk struct {
 func mysqlBulk() bulk {
 	return bulk{
 		forUpdate: " FOR UPDATE",
-		newSeq:    " ON DUPLICATE KEY UPDATE last_seq = VALUES(last_seq)",
+		newSeq: " ON DUPLICATE KEY UPDATE last_seq = VALUES(last_seq)," +
+			" first_sent = VALUES(first_sent), second_sent = VALUES(second_sent)",
+		// From left to right, and each sees the ones before: last_seq comes last.
 		claimedSeq: " ON DUPLICATE KEY UPDATE" +
+			" first_sent = IF(last_seq = VALUES(created_at) AND rights = VALUES(rights), VALUES(first_sent), first_sent)," +
+			" second_sent = IF(last_seq = VALUES(created_at) AND rights = VALUES(rights), VALUES(second_sent), second_sent)," +
 			" last_seq = IF(last_seq = VALUES(created_at) AND rights = VALUES(rights), VALUES(last_seq), last_seq)",
 		newMarks: " ON DUPLICATE KEY UPDATE received_seq = GREATEST(received_seq, VALUES(received_seq))," +
 			" read_seq = GREATEST(read_seq, VALUES(read_seq))",
@@ -42,8 +46,10 @@ func sqliteBulk() bulk { // whose one writer connection is the lock
 	return bulk{
 		// A statement that fails may leave some of its rows: else SQLite would copy every page before it touches it.
 		orFail: " OR FAIL",
-		newSeq: " ON CONFLICT (id) DO UPDATE SET last_seq = excluded.last_seq",
-		claimedSeq: " ON CONFLICT (id) DO UPDATE SET last_seq = excluded.last_seq" +
+		newSeq: " ON CONFLICT (id) DO UPDATE SET last_seq = excluded.last_seq," +
+			" first_sent = excluded.first_sent, second_sent = excluded.second_sent",
+		claimedSeq: " ON CONFLICT (id) DO UPDATE SET last_seq = excluded.last_seq," +
+			" first_sent = excluded.first_sent, second_sent = excluded.second_sent" +
 			" WHERE last_seq = excluded.created_at AND rights = excluded.rights",
 		newMarks: " ON CONFLICT (account, conversation) DO UPDATE SET received_seq = MAX(received_seq, excluded.received_seq)," +
 			" read_seq = MAX(read_seq, excluded.read_seq)",
@@ -53,7 +59,7 @@ func sqliteBulk() bulk { // whose one writer connection is the lock
 
 // The texts, for n rows.
 func (b bulk) lockConversations(n int) string {
-	return nameComment + "LockConversations :many\nSELECT id, last_seq, rights FROM conversation WHERE id IN (" +
+	return nameComment + "LockConversations :many\nSELECT id, last_seq, rights, first_sent, second_sent FROM conversation WHERE id IN (" +
 		repeated("?", n) + ") ORDER BY id" + b.forUpdate
 }
 
@@ -63,13 +69,13 @@ func (b bulk) insertMessages(n int) string {
 }
 
 func (b bulk) setLastSeqs(n int) string {
-	return nameComment + "SetLastSeqs :exec\nINSERT INTO conversation (id, last_seq, created_at) VALUES " +
-		repeated("(?, ?, 0)", n) + b.newSeq
+	return nameComment + "SetLastSeqs :exec\nINSERT INTO conversation (id, last_seq, created_at, first_sent, second_sent) VALUES " +
+		repeated("(?, ?, 0, ?, ?)", n) + b.newSeq
 }
 
 func (b bulk) claimSeqs(n int) string {
-	return nameComment + "ClaimSeqs :execrows\nINSERT INTO conversation (id, last_seq, created_at, rights) VALUES " +
-		repeated("(?, ?, ?, ?)", n) + b.claimedSeq
+	return nameComment + "ClaimSeqs :execrows\nINSERT INTO conversation (id, last_seq, created_at, rights, first_sent, second_sent) VALUES " +
+		repeated("(?, ?, ?, ?, ?, ?)", n) + b.claimedSeq
 }
 
 func (b bulk) moveOwnMarks(n int) string {
@@ -80,9 +86,13 @@ func (b bulk) moveOwnMarks(n int) string {
 
 func repeated(row string, n int) string { return strings.Repeat(row+", ", n-1) + row }
 
-// LockedConversation is a conversation whose lock is held: its newest seq, and the number that grows when somebody loses
-// the right to write to it.
-type LockedConversation struct{ Last, Rights int64 }
+// LockedConversation is how a conversation stands whose lock is held.
+type LockedConversation struct {
+	Last   int64 // its newest seq
+	Rights int64 // grows when somebody loses the right to write to it
+	// One to one, the newest messages of the account that sorts first, and of the other.
+	FirstSent, SecondSent int64
+}
 
 // LockConversations takes the locks of those of the conversations that there are, in the order of their ids, until the
 // transaction ends.
@@ -100,7 +110,7 @@ func (tx *Tx) LockConversations(ctx context.Context, ids []string) (map[string]L
 	for rows.Next() {
 		var id string
 		var c LockedConversation
-		if err := rows.Scan(&id, &c.Last, &c.Rights); err != nil {
+		if err := rows.Scan(&id, &c.Last, &c.Rights, &c.FirstSent, &c.SecondSent); err != nil {
 			return nil, fmt.Errorf("lock %d conversations: %w", len(ids), err)
 		}
 		locked[id] = c
@@ -138,38 +148,31 @@ func batch(rows []db.InsertMessageParams) int {
 	return len(rows)
 }
 
-// ConversationSeq is a conversation and a seq of it.
-type ConversationSeq struct {
-	ID  string
-	Seq int64
+// NumberedConversation is a conversation to which messages are added: how it stood, and how it will.
+type NumberedConversation struct {
+	ID          string
+	Before, Now LockedConversation
 }
 
-// SetLastSeqs sets the newest seqs of at most 500 conversations, whose locks the transaction holds.
-func (tx *Tx) SetLastSeqs(ctx context.Context, last []ConversationSeq) error {
-	args := make([]any, 0, 2*len(last)) //nolint:mnd // as many as a row has placeholders
-	for _, c := range last {
-		args = append(args, c.ID, c.Seq)
+// SetLastSeqs notes the newest messages of at most 500 conversations, whose locks the transaction holds.
+func (tx *Tx) SetLastSeqs(ctx context.Context, numbered []NumberedConversation) error {
+	args := make([]any, 0, 4*len(numbered)) //nolint:mnd // as many as a row has placeholders
+	for _, c := range numbered {
+		args = append(args, c.ID, c.Now.Last, c.Now.FirstSent, c.Now.SecondSent)
 	}
-	_, err := tx.upsert(ctx, tx.bulk.setLastSeqs, len(last), args)
+	_, err := tx.upsert(ctx, tx.bulk.setLastSeqs, len(numbered), args)
 	return err
 }
 
-// Claim is a conversation whose newest seq is to become another, if it stands as it is believed to.
-type Claim struct {
-	ID       string
-	Seq      int64
-	Believed LockedConversation
-}
-
-// ClaimSeqs takes the locks of at most 500 conversations and sets their newest seqs, in one statement, if each stands as
-// it is believed to. Else it returns false, and the transaction must be given up.
-func (tx *Tx) ClaimSeqs(ctx context.Context, claims []Claim) (bool, error) {
-	args := make([]any, 0, 4*len(claims)) //nolint:mnd // as many as a row has placeholders
-	for _, c := range claims {
-		args = append(args, c.ID, c.Seq, c.Believed.Last, c.Believed.Rights)
+// ClaimSeqs takes the locks of at most 500 conversations and notes their newest messages, in one statement, if each stands
+// as it is believed to. Else it returns false, and the transaction must be given up.
+func (tx *Tx) ClaimSeqs(ctx context.Context, numbered []NumberedConversation) (bool, error) {
+	args := make([]any, 0, 6*len(numbered)) //nolint:mnd // as many as a row has placeholders
+	for _, c := range numbered {
+		args = append(args, c.ID, c.Now.Last, c.Before.Last, c.Before.Rights, c.Now.FirstSent, c.Now.SecondSent)
 	}
-	rows, err := tx.upsert(ctx, tx.bulk.claimSeqs, len(claims), args)
-	return rows == tx.bulk.perUpdate*int64(len(claims)), err
+	rows, err := tx.upsert(ctx, tx.bulk.claimSeqs, len(numbered), args)
+	return rows == tx.bulk.perUpdate*int64(len(numbered)), err
 }
 
 // OwnMark is an account that has read a conversation up to a seq: its own message.

@@ -43,9 +43,15 @@ SELECT delivered_seq FROM participant WHERE account = ? AND conversation = ?;
 -- name: MoveDelivered :execrows
 UPDATE participant SET delivered_seq = sqlc.arg(seq) WHERE account = ? AND conversation = ? AND delivered_seq < sqlc.arg(below);
 
--- Where an account stands in a conversation; no row for one who takes no part, or not yet.
--- name: GetParticipant :one
-SELECT joined_seq, delivered_seq, received_seq, read_seq FROM participant WHERE account = ? AND conversation = ?;
+-- Where an account joined a conversation; no row for one who takes no part, or not yet.
+-- name: JoinedSeq :one
+SELECT joined_seq FROM participant WHERE account = ? AND conversation = ?;
+
+-- Where an account stands in a conversation, together with what it has sent.
+-- name: GetMarks :one
+SELECT p.peer, p.received_seq, p.read_seq, c.first_sent, c.second_sent
+FROM participant p JOIN conversation c ON c.id = p.conversation
+WHERE p.account = ? AND p.conversation = ?;
 
 -- Marks only ever grow. GREATEST is MAX on the embedded engine.
 -- name: MoveMarks :execrows
@@ -56,7 +62,7 @@ WHERE account = sqlc.arg(account) AND conversation = sqlc.arg(conversation)
 
 -- An account's conversations, a page of them, each with its newest message and, one to one, the friend's marks.
 -- name: Conversations :many
-SELECT p.conversation, p.peer, p.group_id, p.joined_seq, p.received_seq, p.read_seq, c.last_seq,
+SELECT p.conversation, p.peer, p.group_id, p.joined_seq, p.received_seq, p.read_seq, c.last_seq, c.first_sent, c.second_sent,
   m.sender, m.body, m.sent_at, other.received_seq AS peer_received, other.read_seq AS peer_read
 FROM participant p
 JOIN conversation c ON c.id = p.conversation
