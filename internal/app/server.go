@@ -10,6 +10,7 @@ import (
 	"net/http/pprof"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"sync/atomic"
@@ -39,8 +40,8 @@ const (
 	answerTimeout  = time.Minute // file routes extend it as they go
 	idleTimeout    = 2 * time.Minute
 	maxHeaderBytes = 32 << 10
-	// mysqlLanes is how many transactions store messages at once on a server; one engine with one writer needs one.
-	mysqlLanes = 2
+	// coresPerLane: few transactions at once, and so fuller ones, cost less for each message.
+	coresPerLane = 4
 )
 
 // Server is a running node.
@@ -287,7 +288,7 @@ func (s *Server) build(ctx context.Context) error {
 	})
 	lanes := 1
 	if s.settings.MySQLDSN != "" {
-		lanes = mysqlLanes
+		lanes = max(1, runtime.GOMAXPROCS(0)/coresPerLane)
 	}
 	s.chat = chat.New(chat.Options{
 		DB: s.db, HashPassword: passwords.Hash, Notify: s.hub.Notify, Online: s.hub.Online, Lanes: lanes,

@@ -315,10 +315,11 @@ func (n *numbering) insert(ctx context.Context) error {
 	if err := n.noteSeqs(ctx); err != nil {
 		return err
 	}
-	if err := n.tx.InsertMessages(ctx, n.rows); err != nil {
+	marks, err := n.ownMarks(ctx)
+	if err != nil {
 		return err
 	}
-	return n.moveMarks(ctx)
+	return n.tx.StoreMessages(ctx, n.rows, marks)
 }
 
 // noteSeqs notes the conversations' newest messages, and so takes their locks if it claims them.
@@ -339,8 +340,8 @@ func (n *numbering) noteSeqs(ctx context.Context) error {
 	return err
 }
 
-func (n *numbering) moveMarks(ctx context.Context) error {
-	var marks []store.OwnMark
+// ownMarks are the marks of members known to take part. The others' it moves, if they do.
+func (n *numbering) ownMarks(ctx context.Context) (marks []store.OwnMark, err error) {
 	for _, k := range slices.SortedFunc(maps.Keys(n.marks), participantKey.compare) {
 		m := n.marks[k]
 		if m.known {
@@ -349,8 +350,8 @@ func (n *numbering) moveMarks(ctx context.Context) error {
 		}
 		_, err := n.tx.MoveMarks(ctx, db.MoveMarksParams{Received: m.seq, Seen: m.seq, Account: k.account, Conversation: k.conversation})
 		if err != nil {
-			return fmt.Errorf("move the sender's marks: %w", err)
+			return nil, fmt.Errorf("move the sender's marks: %w", err)
 		}
 	}
-	return n.tx.MoveOwnMarks(ctx, marks)
+	return marks, nil
 }

@@ -119,14 +119,21 @@ func (tx *Tx) LockConversations(ctx context.Context, ids []string) (map[string]L
 	return locked, rows.Err()
 }
 
-// InsertMessages stores messages. A duplicate (IsDuplicate) makes it fail; the transaction must then be given up, as some
-// of the rows may be in it.
-func (tx *Tx) InsertMessages(ctx context.Context, rows []db.InsertMessageParams) error {
+// StoreMessages stores messages and moves the marks, which only ever grow, of at most 500 participants, who must exist. It is
+// the last that a transaction does: where that saves a round trip, the database commits at once. A duplicate
+// (IsDuplicate) makes it fail; the transaction must then be given up, as some of the rows may be in it.
+func (tx *Tx) StoreMessages(ctx context.Context, rows []db.InsertMessageParams, marks []OwnMark) error {
+	if err := tx.moveOwnMarks(ctx, marks); err != nil {
+		return err
+	}
 	for len(rows) > 0 {
 		n := batch(rows)
 		args := make([]any, 0, n*6) //nolint:mnd // as many as a row has columns
 		for _, r := range rows[:n] {
 			args = append(args, r.Conversation, r.Seq, r.Sender, r.ClientID, r.Body, r.SentAt)
+		}
+		if n == len(rows) {
+			ctx = andCommit(ctx)
 		}
 		if _, err := tx.conn.ExecContext(ctx, tx.bulk.insertMessages(n), args...); err != nil {
 			return fmt.Errorf("insert %d messages: %w", n, err)
@@ -181,8 +188,7 @@ type OwnMark struct {
 	Seq                   int64
 }
 
-// MoveOwnMarks moves the marks, which only ever grow, of at most 500 participants, who must exist.
-func (tx *Tx) MoveOwnMarks(ctx context.Context, marks []OwnMark) error {
+func (tx *Tx) moveOwnMarks(ctx context.Context, marks []OwnMark) error {
 	args := make([]any, 0, 4*len(marks)) //nolint:mnd // as many as a row has placeholders
 	for _, m := range marks {
 		args = append(args, m.Account, m.Conversation, m.Seq, m.Seq)

@@ -65,7 +65,7 @@ func parseDSN(dsn string) (*mysql.Config, error) {
 		return nil, fmt.Errorf("character set of the connection: %w", err)
 	}
 	config.InterpolateParams = true
-	config.MultiStatements = false
+	config.MultiStatements = true // for tripConn; what clients send is always a parameter, never part of a text
 	config.AllowAllFiles = false
 	config.ClientFoundRows = true // an UPDATE reports the rows it met, as SQLite does
 	config.ParseTime = true
@@ -100,14 +100,14 @@ func (s sessions) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err //nolint:wrapcheck // database/sql compares it
 	}
-	execer, ok := conn.(driver.ExecerContext)
+	full, ok := conn.(serverConn)
 	if !ok {
-		return nil, errors.Join(errors.New("the driver can't execute a statement"), conn.Close())
+		return nil, errors.Join(errors.New("the driver's connection can't do what is needed"), conn.Close())
 	}
-	if _, err := execer.ExecContext(ctx, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", nil); err != nil {
+	if _, err := full.ExecContext(ctx, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", nil); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	return conn, nil
+	return &tripConn{serverConn: full}, nil
 }
 
 // checkServer asks for a sign of life and for the version.

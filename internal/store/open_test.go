@@ -71,7 +71,7 @@ func TestMySQLSettings(t *testing.T) {
 	dsn := testserver.MariaDB(t)
 	for _, parameters := range []string{
 		"",
-		"?charset=latin1&collation=latin1_swedish_ci&interpolateParams=false&multiStatements=true&clientFoundRows=false" +
+		"?charset=latin1&collation=latin1_swedish_ci&interpolateParams=false&multiStatements=false&clientFoundRows=false" +
 			"&sql_mode=%27NO_BACKSLASH_ESCAPES,ANSI_QUOTES%27&time_zone=%27%2B08:00%27&loc=Asia%2FShanghai",
 	} {
 		d := mysqlAt(t, dsn+parameters)
@@ -82,7 +82,7 @@ func TestMySQLSettings(t *testing.T) {
 			t.Errorf("with %q:\n%s, want\n%s", parameters, got[0], want)
 		}
 		config := d.engine.(mysqlEngine).config
-		if !config.InterpolateParams || config.MultiStatements || !config.ClientFoundRows || config.Loc != time.UTC {
+		if !config.InterpolateParams || !config.MultiStatements || !config.ClientFoundRows || config.Loc != time.UTC {
 			t.Errorf("with %q: %+v", parameters, config)
 		}
 	}

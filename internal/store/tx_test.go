@@ -106,7 +106,7 @@ func TestLockShowsWhatItsHolderDid(t *testing.T) {
 			}
 			close(locked)
 			<-hasRead
-			if err := tx.InsertMessages(t.Context(), []db.InsertMessageParams{message("g1", 1)}); err != nil {
+			if err := tx.InsertMessage(t.Context(), message("g1", 1)); err != nil {
 				return err
 			}
 			return tx.SetLastSeq(t.Context(), 1, "g1")
@@ -175,7 +175,7 @@ func send(ctx context.Context, d *DB, conversation, body string) error {
 		}
 		m := message(conversation, last+1)
 		m.Body = body
-		if err := tx.InsertMessages(ctx, []db.InsertMessageParams{m}); err != nil {
+		if err := tx.InsertMessage(ctx, m); err != nil {
 			return err
 		}
 		return tx.SetLastSeq(ctx, last+1, conversation)
@@ -358,7 +358,7 @@ func waitFor(t *testing.T, condition func() bool) {
 	}
 }
 
-func TestInsertMessages(t *testing.T) {
+func TestStoreMessages(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, d *DB) {
 		var rows []db.InsertMessageParams
@@ -372,7 +372,7 @@ func TestInsertMessages(t *testing.T) {
 		rows[3].Body = `{"text":"` + strings.Repeat(`\\'"%_?;-- ☃😀`, mostBytes/12) + `"}` // more than a statement should hold
 		rows[4].Body = "\x00\r\n\x1a\t'\\"
 		insert := func(rows ...db.InsertMessageParams) error {
-			return d.Tx(t.Context(), func(tx *Tx) error { return tx.InsertMessages(t.Context(), rows) })
+			return d.Tx(t.Context(), func(tx *Tx) error { return tx.StoreMessages(t.Context(), rows, nil) })
 		}
 		must(t, insert(rows...))
 		must(t, insert())
