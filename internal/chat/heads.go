@@ -21,17 +21,15 @@ type head struct {
 	alone bool // nobody else wrote between this node's last two batches
 }
 
-// believed returns how all of the conversations are believed to stand, nil if asking is better.
+// believed returns how those of the conversations are believed to stand that nobody else writes to.
 func (h *heads) believed(ids []string) map[string]store.LockedConversation {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	believed := make(map[string]store.LockedConversation, len(ids))
 	for _, id := range ids {
-		c := h.known[id]
-		if !c.alone {
-			return nil
+		if c := h.known[id]; c.alone {
+			believed[id] = c.LockedConversation
 		}
-		believed[id] = c.LockedConversation
 	}
 	return believed
 }

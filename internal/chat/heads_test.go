@@ -66,7 +66,7 @@ func TestHeads(t *testing.T) {
 	}
 	believes := func(want bool) {
 		t.Helper()
-		if got := h.believed([]string{"c"}); (got != nil) != want {
+		if got := h.believed([]string{"c"}); (len(got) > 0) != want {
 			t.Errorf("believed: %v, want %v", got, want)
 		}
 	}
@@ -75,9 +75,7 @@ func TestHeads(t *testing.T) {
 	believes(false) // who else writes, isn't known yet
 	h.left(at(1, 0), at(2, 0))
 	believes(true)
-	if h.believed([]string{"c", "d"}) != nil {
-		t.Error("of d nothing is known")
-	}
+	same(t, "believed, and of d nothing is known", at(2, 0), h.believed([]string{"c", "d"}))
 	h.left(at(3, 0), at(4, 0)) // somebody else wrote 3
 	believes(false)
 	h.left(at(4, 0), at(5, 0))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"tim/gen/db"
@@ -22,6 +23,7 @@ const (
 // bulk is what these statements say differently on the two engines.
 type bulk struct {
 	forUpdate, orFail, newSeq, claimedSeq, newMarks string
+	keepConversation, keepSide                      string // for rows that may be there
 
 	perUpdate int64 // how often such a statement counts a row that it changes
 }
@@ -38,7 +40,9 @@ func mysqlBulk() bulk {
 			" last_seq = IF(last_seq = VALUES(created_at) AND rights = VALUES(rights), VALUES(last_seq), last_seq)",
 		newMarks: " ON DUPLICATE KEY UPDATE received_seq = GREATEST(received_seq, VALUES(received_seq))," +
 			" read_seq = GREATEST(read_seq, VALUES(read_seq))",
-		perUpdate: 2, // and one that it finds as it shall be once
+		keepConversation: " ON DUPLICATE KEY UPDATE id = id",
+		keepSide:         " ON DUPLICATE KEY UPDATE account = account",
+		perUpdate:        2, // and one that it finds as it shall be once
 	}
 }
 
@@ -53,7 +57,9 @@ func sqliteBulk() bulk { // whose one writer connection is the lock
 			" WHERE last_seq = excluded.created_at AND rights = excluded.rights",
 		newMarks: " ON CONFLICT (account, conversation) DO UPDATE SET received_seq = MAX(received_seq, excluded.received_seq)," +
 			" read_seq = MAX(read_seq, excluded.read_seq)",
-		perUpdate: 1,
+		keepConversation: " ON CONFLICT DO NOTHING",
+		keepSide:         " ON CONFLICT DO NOTHING",
+		perUpdate:        1,
 	}
 }
 
@@ -76,6 +82,17 @@ func (b bulk) setLastSeqs(n int) string {
 func (b bulk) claimSeqs(n int) string {
 	return nameComment + "ClaimSeqs :execrows\nINSERT INTO conversation (id, last_seq, created_at, rights, first_sent, second_sent) VALUES " +
 		repeated("(?, ?, ?, ?, ?, ?)", n) + b.claimedSeq
+}
+
+func (b bulk) ensureConversations(n int) string {
+	return nameComment + "EnsureConversations :exec\nINSERT INTO conversation (id, last_seq, created_at) VALUES " +
+		repeated("(?, 0, ?)", n) + b.keepConversation
+}
+
+func (b bulk) addDirectSides(n int) string {
+	return nameComment + "AddDirectSides :exec\n" +
+		"INSERT INTO participant (account, conversation, peer, joined_seq, delivered_seq, received_seq, read_seq) VALUES " +
+		repeated("(?, ?, ?, 0, 0, 0, 0)", n) + b.keepSide
 }
 
 func (b bulk) moveOwnMarks(n int) string {
@@ -117,6 +134,33 @@ func (tx *Tx) LockConversations(ctx context.Context, ids []string) (map[string]L
 	}
 	tx.conn.note(rows.Err())
 	return locked, rows.Err()
+}
+
+// EnsureConversations makes those of at most 500 conversations that aren't there.
+func (tx *Tx) EnsureConversations(ctx context.Context, ids []string, createdAt int64) error {
+	args := make([]any, 0, 2*len(ids)) //nolint:mnd // as many as a row has placeholders
+	for _, id := range ids {
+		args = append(args, id, createdAt)
+	}
+	_, err := tx.upsert(ctx, tx.bulk.ensureConversations, len(ids), args)
+	return err
+}
+
+// DirectSide is one account's side of a one-to-one conversation.
+type DirectSide struct{ Account, Conversation, Peer string }
+
+// AddDirectSides makes those of the sides that aren't there.
+func (tx *Tx) AddDirectSides(ctx context.Context, sides []DirectSide) error {
+	for page := range slices.Chunk(sides, mostRows) {
+		args := make([]any, 0, 3*len(page)) //nolint:mnd // as many as a row has placeholders
+		for _, s := range page {
+			args = append(args, s.Account, s.Conversation, s.Peer)
+		}
+		if _, err := tx.upsert(ctx, tx.bulk.addDirectSides, len(page), args); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // StoreMessages stores messages and moves the marks, which only ever grow, of at most 500 participants, who must exist. It is
@@ -197,7 +241,7 @@ func (tx *Tx) moveOwnMarks(ctx context.Context, marks []OwnMark) error {
 	return err
 }
 
-// upsert updates rows that exist, the only statement that takes a value for each: an INSERT that finds them there.
+// upsert runs an INSERT whose rows may exist; where they must, it is an UPDATE that takes a value for each.
 func (tx *Tx) upsert(ctx context.Context, text func(n int) string, n int, args []any) (int64, error) {
 	switch {
 	case n == 0:
@@ -207,7 +251,7 @@ func (tx *Tx) upsert(ctx context.Context, text func(n int) string, n int, args [
 	}
 	result, err := tx.conn.ExecContext(ctx, text(n), args...)
 	if err != nil {
-		return 0, fmt.Errorf("update %d rows: %w", n, err)
+		return 0, fmt.Errorf("write %d rows: %w", n, err)
 	}
 	return result.RowsAffected()
 }

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"fmt"
 	"strings"
+
+	"tim/gen/db"
 )
 
 // Questions about many rows at once, each named by two columns. The generated code can't list pairs, so these texts are
@@ -46,6 +48,9 @@ func (t pairsText) of(pairs int) string {
 	return t.head + strings.Repeat(t.each+t.glue, pairs-1) + t.each
 }
 
+// Lookups answers questions about many rows at once: of a DB, what was committed before; of a Tx, what it sees itself.
+type Lookups struct{ conn db.DBTX }
+
 // SessionKey names a session.
 type SessionKey struct{ Account, ID string }
 
@@ -59,9 +64,9 @@ type Seat struct {
 }
 
 // SessionsUntil tells when those of the sessions that are there expire, in ms since 1970. It asks once for every 200.
-func (d *DB) SessionsUntil(ctx context.Context, keys []SessionKey) (map[SessionKey]int64, error) {
+func (l Lookups) SessionsUntil(ctx context.Context, keys []SessionKey) (map[SessionKey]int64, error) {
 	until := make(map[SessionKey]int64, len(keys))
-	err := d.askPairs(ctx, sessionsText(), len(keys), func(args []any, i int) []any {
+	err := l.askPairs(ctx, sessionsText(), len(keys), func(args []any, i int) []any {
 		return append(args, keys[i].Account, keys[i].ID)
 	}, func(rows *sql.Rows) error {
 		var k SessionKey
@@ -74,9 +79,9 @@ func (d *DB) SessionsUntil(ctx context.Context, keys []SessionKey) (map[SessionK
 }
 
 // FriendsAmong tells which of the pairs are friendships. It asks once for every 200.
-func (d *DB) FriendsAmong(ctx context.Context, pairs []AccountPair) (map[AccountPair]bool, error) {
+func (l Lookups) FriendsAmong(ctx context.Context, pairs []AccountPair) (map[AccountPair]bool, error) {
 	found := make(map[AccountPair]bool, len(pairs))
-	err := d.askPairs(ctx, friendsText(), len(pairs), func(args []any, i int) []any {
+	err := l.askPairs(ctx, friendsText(), len(pairs), func(args []any, i int) []any {
 		return append(args, pairs[i].Account, pairs[i].Other)
 	}, func(rows *sql.Rows) error {
 		var p AccountPair
@@ -88,9 +93,9 @@ func (d *DB) FriendsAmong(ctx context.Context, pairs []AccountPair) (map[Account
 }
 
 // MembersAmong tells which of the seats are taken. It asks once for every 200.
-func (d *DB) MembersAmong(ctx context.Context, seats []Seat) (map[Seat]bool, error) {
+func (l Lookups) MembersAmong(ctx context.Context, seats []Seat) (map[Seat]bool, error) {
 	found := make(map[Seat]bool, len(seats))
-	err := d.askPairs(ctx, membersText(), len(seats), func(args []any, i int) []any {
+	err := l.askPairs(ctx, membersText(), len(seats), func(args []any, i int) []any {
 		return append(args, seats[i].Group, seats[i].Account)
 	}, func(rows *sql.Rows) error {
 		var s Seat
@@ -102,9 +107,9 @@ func (d *DB) MembersAmong(ctx context.Context, seats []Seat) (map[Seat]bool, err
 }
 
 // MatesAmong tells which of the pairs share a group. It asks once for every 200.
-func (d *DB) MatesAmong(ctx context.Context, pairs []AccountPair) (map[AccountPair]bool, error) {
+func (l Lookups) MatesAmong(ctx context.Context, pairs []AccountPair) (map[AccountPair]bool, error) {
 	found := make(map[AccountPair]bool, len(pairs))
-	err := d.askPairs(ctx, matesText(), len(pairs), func(args []any, i int) []any {
+	err := l.askPairs(ctx, matesText(), len(pairs), func(args []any, i int) []any {
 		return append(args, int64(i), pairs[i].Account, pairs[i].Other)
 	}, func(rows *sql.Rows) error {
 		var i, groups int64
@@ -119,22 +124,22 @@ func (d *DB) MatesAmong(ctx context.Context, pairs []AccountPair) (map[AccountPa
 
 // askPairs asks about n pairs, page by page. add appends the arguments of pair i, take takes in a row. What is found is
 // spelled as it is stored: MySQL's = overlooks spaces at the end of a text, a look-up by it doesn't.
-func (d *DB) askPairs(ctx context.Context, text pairsText, n int, add func(args []any, i int) []any, take func(*sql.Rows) error) error {
+func (l Lookups) askPairs(ctx context.Context, text pairsText, n int, add func(args []any, i int) []any, take func(*sql.Rows) error) error {
 	for from := 0; from < n; from += mostPairs {
 		beyond := min(n, from+mostPairs)
 		var args []any
 		for i := from; i < beyond; i++ {
 			args = add(args, i)
 		}
-		if err := d.askPage(ctx, text.of(beyond-from), args, take); err != nil {
+		if err := l.askPage(ctx, text.of(beyond-from), args, take); err != nil {
 			return fmt.Errorf("ask about %d pairs: %w", beyond-from, err)
 		}
 	}
 	return nil
 }
 
-func (d *DB) askPage(ctx context.Context, text string, args []any, take func(*sql.Rows) error) error {
-	rows, err := d.read.QueryContext(ctx, text, args...)
+func (l Lookups) askPage(ctx context.Context, text string, args []any, take func(*sql.Rows) error) error {
+	rows, err := l.conn.QueryContext(ctx, text, args...)
 	if err != nil {
 		return err
 	}

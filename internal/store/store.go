@@ -16,6 +16,8 @@ import (
 
 // DB is an open database. All its methods may be called concurrently. Close ends it.
 type DB struct {
+	Lookups
+
 	read, write   *sql.DB // one and the same pool on MySQL
 	reads, writes *db.Queries
 	texts         map[string]string
@@ -33,7 +35,7 @@ type engine interface {
 
 func newDB(read, write *sql.DB, texts map[string]string, b bulk, e engine) *DB {
 	return &DB{
-		read: read, write: write, texts: texts, bulk: b, engine: e,
+		Lookups: Lookups{conn: read}, read: read, write: write, texts: texts, bulk: b, engine: e,
 		reads:  db.New(&seam{on: read, texts: texts}),
 		writes: db.New(&seam{on: write, texts: texts, retries: true}),
 	}

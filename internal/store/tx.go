@@ -22,6 +22,7 @@ const (
 // the statement (not the transaction) began, so what is read after taking a lock is up to date.
 type Tx struct {
 	*db.Queries
+	Lookups
 
 	conn *seam
 	bulk bulk
@@ -46,7 +47,7 @@ func (d *DB) once(ctx context.Context, fn func(tx *Tx) error) error {
 	defer begun.Rollback() //nolint:errcheck // see above
 
 	conn := &seam{on: begun, texts: d.texts}
-	err = fn(&Tx{Queries: db.New(conn), conn: conn, bulk: d.bulk})
+	err = fn(&Tx{Queries: db.New(conn), Lookups: Lookups{conn: conn}, conn: conn, bulk: d.bulk})
 	switch {
 	case err != nil && conn.conflict != nil && !isConflict(err):
 		return fmt.Errorf("%w: %w", conn.conflict, err)
