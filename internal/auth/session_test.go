@@ -207,7 +207,7 @@ func TestCheckRacingLogout(t *testing.T) {
 		for range 100 {
 			s := n.session(t, "alice") // not seen yet, so that the checks ask the database
 			// Then they write too, as the logout does, and are often late with what they have read.
-			n.exec(t, "UPDATE session SET used_at = 0 WHERE id = ?", s.ID)
+			n.exec(t, "UPDATE session SET used_at = 0, expires_at = ? WHERE id = ?", ms(time.Now().Add(time.Hour)), s.ID)
 			var work sync.WaitGroup
 			start := make(chan struct{})
 			for range 3 {
@@ -260,7 +260,7 @@ func TestUseIsNotedOnceAnHour(t *testing.T) {
 			touched bool
 		}{{59 * time.Minute, false}, {61 * time.Minute, true}, {0, false}, {29 * 24 * time.Hour, true}} {
 			used := ms(time.Now().Add(-tt.ago))
-			expires := ms(time.Now().Add(time.Hour))
+			expires := ms(time.Now().Add(SessionLife - tt.ago))
 			n.exec(t, "UPDATE session SET used_at = ?, expires_at = ? WHERE id = ?", used, expires, s.ID)
 			_, err := n.beside().Authenticate(t.Context(), token)
 			must(t, err)

@@ -102,6 +102,8 @@ type face struct {
 	// prepare puts everything in place that the client may rely on once it hears of success. An error refuses the
 	// handshake.
 	prepare func(ctx context.Context) error
+	// greet makes the first text frame, which goes out together with the answer to the handshake. May be nil.
+	greet func() []byte
 	// begin runs once there is a socket, in the connection's own goroutine. May be nil.
 	begin func()
 	// receive takes a text frame of the client.
@@ -141,21 +143,23 @@ func (h *Hub) accept(c echo.Context, describe func(auth.Session) (*connection, f
 	if err := f.prepare(ctx); err != nil {
 		return err
 	}
-	if socket, network := h.upgrade(c); socket != nil {
+	if socket, network := h.upgrade(c, f.greet); socket != nil {
 		conn.attach(socket, network)
 		running = true
 		// Goroutines of its own, so that the handler's, with the stack that the handshake has grown, can end. Close
 		// waits for them.
-		go h.live(conn)
+		if f.begin == nil {
+			go conn.read()
+		} else {
+			go h.live(conn)
+		}
 	}
 	return nil
 }
 
-// live begins a connection's life after the upgrade.
+// live begins the life of a connection that has something to do then.
 func (h *Hub) live(conn *connection) {
-	if begin := conn.face.begin; begin != nil {
-		conn.guard(begin)
-	}
+	conn.guard(conn.face.begin)
 	go conn.read()
 }
 
@@ -205,7 +209,7 @@ func (h *Hub) unregister(c *connection) {
 
 // upgrade turns the request into a socket; nil when gorilla couldn't, which has answered then, or there is nobody left
 // to answer.
-func (h *Hub) upgrade(c echo.Context) (*websocket.Conn, *mute) {
+func (h *Hub) upgrade(c echo.Context, greet func() []byte) (*websocket.Conn, *mute) {
 	upgrader := websocket.Upgrader{
 		// Most frames fit into the buffer; of a larger one the rest is read past it. Nothing is written through gorilla: the
 		// pool only keeps it from making a buffer.
@@ -214,7 +218,7 @@ func (h *Hub) upgrade(c echo.Context) (*websocket.Conn, *mute) {
 		Subprotocols:     []string{subprotocol},
 		CheckOrigin:      func(*http.Request) bool { return true }, // admit has
 	}
-	hijacker := muter{ResponseWriter: c.Response()}
+	hijacker := muter{ResponseWriter: c.Response(), greet: greet}
 	socket, err := upgrader.Upgrade(&hijacker, c.Request(), nil)
 	c.Response().Committed = true
 	c.Response().Status = http.StatusSwitchingProtocols // for the log
@@ -223,7 +227,7 @@ func (h *Hub) upgrade(c echo.Context) (*websocket.Conn, *mute) {
 		h.Log.Debug("handshake failed", "err", err)
 		return nil, nil
 	}
-	hijacker.network.verdict = closeProtocol
+	hijacker.network.verdict, hijacker.network.greet = closeProtocol, nil
 	return socket, hijacker.network
 }
 
@@ -233,18 +237,26 @@ func (h *Hub) upgrade(c echo.Context) (*websocket.Conn, *mute) {
 type mute struct {
 	net.Conn
 
-	verdict int // what to close with when the peer breaks the protocol, 0 during the handshake; for the reader
+	greet   func() []byte // see face; nil for none, or when it is out
+	verdict int           // what to close with when the peer breaks the protocol, 0 during the handshake; for the reader
 }
 
-// Write implements net.Conn.
+// Write implements net.Conn. Gorilla writes the answer to a handshake in one piece.
 func (m *mute) Write(p []byte) (int, error) {
-	if m.verdict != 0 {
+	switch {
+	case m.verdict != 0:
 		if len(p) >= 4 { // two bytes of a header, and the code
 			m.verdict = int(p[2])<<8 | int(p[3])
 		}
 		return len(p), nil
+	case m.greet != nil:
+		greeting := m.greet()
+		both := append(make([]byte, 0, len(p)+len(greeting)+frameOverhead), p...)
+		n, err := m.Conn.Write(appendFrame(both, websocket.TextMessage, greeting))
+		return min(n, len(p)), err
+	default:
+		return m.Conn.Write(p)
 	}
-	return m.Conn.Write(p)
 }
 
 // SetWriteDeadline implements net.Conn. The deadline is the writer's.
@@ -259,6 +271,7 @@ func (m *mute) SetWriteDeadline(t time.Time) error {
 type muter struct {
 	http.ResponseWriter
 
+	greet   func() []byte
 	network *mute
 }
 
@@ -268,7 +281,7 @@ func (m *muter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	m.network = &mute{Conn: network}
+	m.network = &mute{Conn: network, greet: m.greet}
 	return m.network, buffers, nil
 }
 

@@ -34,6 +34,7 @@ func (h *Hub) openModern(c echo.Context) error {
 		conn.limit()
 		return conn, face{
 			prepare:  func(ctx context.Context) error { return h.prepareModern(ctx, conn) },
+			greet:    func() []byte { return h.hello(conn) },
 			receive:  func(ctx context.Context, frame []byte) { h.receiveRequest(ctx, conn, frame) },
 			farewell: func() { h.closeModern(conn) },
 		}, nil
@@ -42,13 +43,17 @@ func (h *Hub) openModern(c echo.Context) error {
 
 func (h *Hub) prepareModern(ctx context.Context, conn *connection) error {
 	h.come(ctx, conn, deviceRoom(conn.account))
-	conn.enqueue(encode(frames.Hello{
+	conn.expireAt(conn.session.Expires)
+	return h.topics.join(ctx, accountTopic(conn.account), conn)
+}
+
+// hello is the first frame of a connection.
+func (h *Hub) hello(conn *connection) []byte {
+	return encode(frames.Hello{
 		Type: frames.HelloTypeHello, Account: conn.account, Session: conn.session.ID, Time: time.Now().UnixMilli(),
 		Expires: conn.session.Expires.UnixMilli(), Heartbeat: int32(h.Timing.Heartbeat.Milliseconds()), //nolint:gosec // some seconds
 		Limits: frames.SocketLimits{FrameBytes: h.FrameLimit, SendRate: h.SendRate, SendBurst: int32(min(h.SendBurst, math.MaxInt32))}, //nolint:gosec // it fits
-	}))
-	conn.expireAt(conn.session.Expires)
-	return h.topics.join(ctx, accountTopic(conn.account), conn)
+	})
 }
 
 func (h *Hub) closeModern(conn *connection) {

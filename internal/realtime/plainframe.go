@@ -38,18 +38,18 @@ func (s textSend) content() chat.Content {
 // says no: the schemas then decide, and have the words for what is wrong. It takes nothing that they would refuse, or
 // that means something else to them.
 func plainRequest(frame []byte) (request any, id string, ok bool) {
-	f := plainFrame{scanner: scanner{text: frame}}
+	f := plainFrame{scanner: scanner{text: string(frame)}}
 	f.space()
 	if !f.object(f.field) || !f.end() {
 		return nil, "", false
 	}
-	id = string(f.id)
-	switch string(f.kind) {
+	id = f.id
+	switch f.kind {
 	case "send":
 		if f.has&^hasReplyTo != hasType|hasID|hasTo|hasClientID|hasBody {
 			return nil, "", false
 		}
-		return textSend{id: id, clientID: string(f.clientID), to: wire.Target(f.target), text: f.text, replyTo: f.replyTo}, id, true
+		return textSend{id: id, clientID: f.clientID, to: wire.Target(f.target), text: f.text, replyTo: f.replyTo}, id, true
 	case "received":
 		return frames.Received{Type: frames.ReceivedTypeReceived, ID: id, Conversation: f.target, Seq: f.seq}, id, f.has == hasMark
 	case "read":
@@ -66,7 +66,7 @@ type plainFrame struct {
 	scanner
 
 	has                fields
-	kind, id, clientID []byte
+	kind, id, clientID string
 	target             api.Target // to, or conversation
 	text               string
 	replyTo, seq       int64
@@ -98,8 +98,8 @@ func (f *plainFrame) first(field fields) bool {
 }
 
 // field takes a field of a frame.
-func (f *plainFrame) field(key []byte) bool {
-	switch string(key) {
+func (f *plainFrame) field(key string) bool {
+	switch key {
 	case "type":
 		return f.word(hasType, &f.kind)
 	case "id":
@@ -122,18 +122,18 @@ func (f *plainFrame) field(key []byte) bool {
 }
 
 // word takes a string that has no escapes.
-func (f *plainFrame) word(field fields, word *[]byte) bool {
+func (f *plainFrame) word(field fields, word *string) bool {
 	text, escaped, ok := f.raw()
 	*word = text
 	return ok && !escaped && f.first(field)
 }
 
 // token takes an id: ASCII without spaces.
-func (f *plainFrame) token(field fields, token *[]byte, most int) bool {
+func (f *plainFrame) token(field fields, token *string, most int) bool {
 	if !f.word(field, token) || len(*token) == 0 || len(*token) > most {
 		return false
 	}
-	for _, c := range *token {
+	for _, c := range []byte(*token) {
 		if c <= ' ' || c > '~' {
 			return false
 		}
@@ -148,11 +148,11 @@ func (f *plainFrame) number(field fields, n *int64) (ok bool) {
 }
 
 // side takes the one field of a target.
-func (f *plainFrame) side(key []byte) bool {
+func (f *plainFrame) side(key string) bool {
 	if f.target.User != nil || f.target.Group != nil {
 		return false
 	}
-	switch string(key) {
+	switch key {
 	case "user":
 		account, ok := f.string()
 		f.target.User = &account
@@ -172,10 +172,10 @@ func (f *plainFrame) side(key []byte) bool {
 
 // body takes a body of plain text.
 func (f *plainFrame) body() bool {
-	var kind []byte
+	var kind string
 	const both = hasKind | hasText
-	if !f.object(func(key []byte) (ok bool) {
-		switch string(key) {
+	if !f.object(func(key string) (ok bool) {
+		switch key {
 		case "kind":
 			return f.word(hasKind, &kind)
 		case "text":
@@ -184,7 +184,7 @@ func (f *plainFrame) body() bool {
 		default:
 			return false
 		}
-	}) || string(kind) != "text" || f.has&both != both {
+	}) || kind != "text" || f.has&both != both {
 		return false
 	}
 	f.has &^= both

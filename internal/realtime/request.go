@@ -61,6 +61,9 @@ func (r *requests) decode(frame []byte) (request any, id string, err error) {
 	if request, id, ok := plainRequest(frame); ok {
 		return request, id, nil
 	}
+	if request, ok := plainSync(frame); ok {
+		return request, request.ID, nil
+	}
 	return r.decodeAny(frame)
 }
 
@@ -99,6 +102,64 @@ func (r *requests) decodeAny(frame []byte) (request any, id string, err error) {
 		return nil, id, fault.Invalid(fault.InvalidBody, unfit(value), "is not a number that it can hold")
 	}
 	return request, id, nil
+}
+
+// maxHave is how many conversations the schema lets a sync name.
+const maxHave = 1000
+
+// plainSync is plainRequest for a sync of the first page, which every connection begins with.
+func plainSync(frame []byte) (request frames.Sync, ok bool) {
+	f := plainFrame{scanner: scanner{text: string(frame)}}
+	f.space()
+	if !f.object(func(key string) bool {
+		if key == "have" {
+			return request.Have == nil && f.have(&request)
+		}
+		return f.field(key)
+	}) || !f.end() || f.kind != "sync" || f.has != hasType|hasID {
+		return frames.Sync{}, false
+	}
+	request.Type, request.ID = frames.SyncTypeSync, f.id
+	return request, true
+}
+
+// have takes the list of what a client has.
+func (f *plainFrame) have(request *frames.Sync) bool {
+	list := []frames.Have{}
+	request.Have = &list
+	if !f.punctuation('[') {
+		return false
+	}
+	if f.punctuation(']') {
+		return true
+	}
+	for len(list) < maxHave {
+		one := plainFrame{scanner: f.scanner}
+		var known frames.Have
+		if !one.object(func(key string) (ok bool) {
+			switch key {
+			case "conversation":
+				return one.first(hasConversation) && one.object(one.side)
+			case "seq":
+				known.Seq, ok = one.integer()
+				return ok && one.first(hasSeq)
+			default:
+				return false
+			}
+		}) || one.has != hasConversation|hasSeq {
+			return false
+		}
+		known.Conversation = one.target
+		list = append(list, known)
+		f.scanner = one.scanner
+		if f.punctuation(']') {
+			return true
+		}
+		if !f.punctuation(',') {
+			return false
+		}
+	}
+	return false
 }
 
 // check visits the schema. Of a message's body it says what is wrong by the body's kind: a choice of several schemas can't.

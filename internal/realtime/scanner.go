@@ -2,13 +2,14 @@ package realtime
 
 import (
 	"encoding/json"
+	"strings"
 	"unicode/utf8"
 )
 
 // scanner reads JSON of which the shape is known beforehand, strictly: objects, strings and small integers. Whoever uses
 // it has a slower way for whatever it doesn't take, so it may refuse what is JSON, but takes nothing that isn't.
 type scanner struct {
-	text []byte
+	text string // of which the strings that it takes are parts: they cost nothing
 	at   int
 }
 
@@ -40,7 +41,7 @@ func (s *scanner) punctuation(c byte) bool {
 
 // literal takes exactly what is given.
 func (s *scanner) literal(text string) bool {
-	if len(s.text)-s.at < len(text) || string(s.text[s.at:s.at+len(text)]) != text {
+	if !strings.HasPrefix(s.text[s.at:], text) {
 		return false
 	}
 	s.at += len(text)
@@ -54,7 +55,7 @@ func (s *scanner) end() bool {
 }
 
 // object takes an object that isn't empty; member takes each value, by its key as it is written.
-func (s *scanner) object(member func(key []byte) bool) bool {
+func (s *scanner) object(member func(key string) bool) bool {
 	if !s.punctuation('{') {
 		return false
 	}
@@ -74,9 +75,9 @@ func (s *scanner) object(member func(key []byte) bool) bool {
 
 // raw takes a string as it is written, without its quotes, and reports whether there are escapes in it, of which it
 // only knows where they end.
-func (s *scanner) raw() (text []byte, escaped, ok bool) {
+func (s *scanner) raw() (text string, escaped, ok bool) {
 	if s.at == len(s.text) || s.text[s.at] != '"' {
-		return nil, false, false
+		return "", false, false
 	}
 	ascii := true
 	for i := s.at + 1; i < len(s.text); i++ {
@@ -84,30 +85,27 @@ func (s *scanner) raw() (text []byte, escaped, ok bool) {
 		case c == '"':
 			text = s.text[s.at+1 : i]
 			s.at = i + 1
-			return text, escaped, ascii || utf8.Valid(text)
+			return text, escaped, ascii || utf8.ValidString(text)
 		case c == '\\':
 			escaped = true
 			i++
 		case c < ' ':
-			return nil, false, false
+			return "", false, false
 		case c >= utf8.RuneSelf:
 			ascii = false
 		}
 	}
-	return nil, false, false
+	return "", false, false
 }
 
 // string takes a string.
-func (s *scanner) string() (text string, ok bool) {
+func (s *scanner) string() (string, bool) {
 	from := s.at
-	raw, escaped, ok := s.raw()
-	if !ok {
-		return "", false
+	text, escaped, ok := s.raw()
+	if ok && escaped {
+		ok = json.Unmarshal([]byte(s.text[from:s.at]), &text) == nil
 	}
-	if escaped {
-		return text, json.Unmarshal(s.text[from:s.at], &text) == nil
-	}
-	return string(raw), true
+	return text, ok
 }
 
 // stringAfter takes a string that stands behind exactly the text given.
@@ -143,7 +141,7 @@ func (s *scanner) integer() (n int64, ok bool) {
 }
 
 // rest takes whatever is left.
-func (s *scanner) rest() []byte {
+func (s *scanner) rest() string {
 	rest := s.text[s.at:]
 	s.at = len(s.text)
 	return rest

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"strconv"
+	"strings"
 
 	"tim/internal/chat"
 )
@@ -49,7 +50,7 @@ func encodeStored(e chat.Event) []byte {
 
 // decodeStored reads what encodeStored writes.
 func decodeStored(payload []byte) (chat.Event, error) {
-	m, s := new(chat.Message), scanner{text: payload}
+	m, s := new(chat.Message), scanner{text: string(payload)}
 	var group int64
 	e := chat.Event{Kind: chat.MessageStored, Message: m}
 	ok := s.stringAfter(storedHead, &e.Conversation) && s.integerAfter(`,"group":`, &group) && s.integerAfter(`,"seq":`, &m.Seq) &&
@@ -59,10 +60,10 @@ func decodeStored(payload []byte) (chat.Event, error) {
 		ok = s.stringAfter(before, &account)
 		e.Accounts = append(e.Accounts, account)
 	}
-	content, closed := bytes.CutSuffix(s.rest(), []byte(`}`))
+	content, closed := strings.CutSuffix(s.rest(), `}`)
 	if !ok || !closed {
 		return e, errStored
 	}
-	e.Group, m.Body = int32(group), string(content) //nolint:gosec // it was one
+	e.Group, m.Body = int32(group), content //nolint:gosec // it was one
 	return e, nil
 }

@@ -35,7 +35,7 @@ func (h *Hub) unread(t *testing.T) (*connection, net.Conn) {
 	c.mark.over = true
 	attached := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if socket, network := h.upgrade(echo.New().NewContext(r, w)); socket != nil {
+		if socket, network := h.upgrade(echo.New().NewContext(r, w), nil); socket != nil {
 			_ = network.Conn.(*net.TCPConn).SetWriteBuffer(4096)
 			c.attach(socket, network)
 		}

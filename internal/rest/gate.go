@@ -26,11 +26,14 @@ import (
 // gate lets through what the spec allows: it finds the operation by its route, authenticates, and validates parameters
 // and JSON bodies. Uploads stream past it.
 type gate struct {
-	operations   map[string]operation // by method and echo's route
+	operations   map[route]operation
 	authenticate func(ctx context.Context, token string) (auth.Session, error)
 	bodyLimit    int64
 	sending      *pace // nil for any
 }
+
+// route is a method and echo's path.
+type route struct{ method, path string }
 
 type operation struct {
 	id         string
@@ -49,7 +52,7 @@ const answerWithin = 15 * time.Second
 const bodyDeadline = 30 * time.Second
 
 func newGate(spec *openapi3.T, authenticate func(context.Context, string) (auth.Session, error), bodyLimit int64, sending *pace) *gate {
-	g := &gate{operations: make(map[string]operation), authenticate: authenticate, bodyLimit: bodyLimit, sending: sending}
+	g := &gate{operations: make(map[route]operation), authenticate: authenticate, bodyLimit: bodyLimit, sending: sending}
 	for path, item := range spec.Paths.Map() {
 		for method, o := range item.Operations() {
 			_, partial := o.Responses.Map()["206"]
@@ -62,7 +65,7 @@ func newGate(spec *openapi3.T, authenticate func(context.Context, string) (auth.
 				}
 				op.upload = o.RequestBody.Value.Content.Get("multipart/form-data") != nil
 			}
-			g.operations[method+" "+echoRoute(path)] = op
+			g.operations[route{method, echoRoute(path)}] = op
 		}
 	}
 	return g
@@ -80,7 +83,7 @@ func (g *gate) middleware(next echo.HandlerFunc) echo.HandlerFunc {
 				return fault.New(fault.UnknownRoute)
 			}
 		}
-		op, ok := g.operations[c.Request().Method+" "+c.Path()]
+		op, ok := g.operations[route{c.Request().Method, c.Path()}]
 		if !ok {
 			return next(c) // a socket's handshake, which checks for itself, or no route at all
 		}
