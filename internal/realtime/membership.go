@@ -22,18 +22,6 @@ type departure struct {
 	sent int64 // what had been written then: the database may have been ahead of the event
 }
 
-// expect gives the connection a stream of a group that isn't known to be the account's yet, so that its topic is joined
-// before the database is asked where the group stands.
-func (c *connection) expect(group int32) (topic string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	conversation := chat.ToGroup(group).Conversation("")
-	if c.streams[conversation] == nil {
-		c.streams[conversation] = &stream{conversation: conversation, target: chat.ToGroup(group), tentative: true}
-	}
-	return conversationTopic(conversation)
-}
-
 // carry gives the connection a stream, unless the account has left since: the seqs of joining and leaving tell in what
 // order they came, which events from several nodes and answers of the database don't. A stream that flows already stays
 // where it is. A new one, of which it returns true, waits for begin.

@@ -3,6 +3,7 @@ package realtime
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"tim/gen/api"
 	"tim/gen/frames"
@@ -13,7 +14,7 @@ import (
 const (
 	// syncPage is how many conversations a synced frame lists at most.
 	syncPage = 100
-	// groupPage is how many of an account's groups are looked up at once.
+	// groupPage is how many of an account's groups are joined at once.
 	groupPage = 500
 	// answerBytes is how large an answer may grow that lists messages, give or take one of them.
 	answerBytes = 256 << 10
@@ -94,30 +95,17 @@ func synced(id string, page []chat.Conversation) (frames.Synced, error) {
 	return out, nil
 }
 
-// goLive joins the account's groups and gives each conversation a stream that begins after what the client has, or, of a
-// conversation that it doesn't name, after its newest message. It returns the first page of them.
+// goLive gives each conversation a stream that begins after what the client has, or, of a conversation that it doesn't name,
+// after its newest message, and joins the account's groups. It returns the first page of conversations. Of memberships that
+// begin or end meanwhile the account's own topic brings news, and carry and drop keep their order.
 func (h *Hub) goLive(ctx context.Context, conn *connection, have *[]frames.Have) (first []chat.Conversation, err error) {
-	for after := int32(0); ; {
-		groups, err := h.chat.Groups(ctx, conn.account, conn.account, after, groupPage)
-		if err != nil {
-			return nil, err
-		}
-		for _, g := range groups {
-			if err := h.tune(ctx, conn, conn.expect(g.ID)); err != nil {
-				return nil, err
-			}
-			after = g.ID
-		}
-		if len(groups) < groupPage {
-			break
-		}
-	}
 	has := make(map[string]int64)
 	if have != nil {
 		for _, known := range *have {
 			has[wire.Target(known.Conversation).Conversation(conn.account)] = known.Seq
 		}
 	}
+	var groups []string
 	err = h.standings(ctx, conn.account, func(c chat.Conversation) {
 		if len(first) < syncPage {
 			first = append(first, c)
@@ -127,8 +115,32 @@ func (h *Hub) goLive(ctx context.Context, conn *connection, have *[]frames.Have)
 			from = min(max(seq, c.JoinedSeq), c.LastSeq)
 		}
 		conn.carry(place{conversation: c.ID, target: c.Target, joined: c.JoinedSeq, from: from, last: c.LastSeq})
+		if c.Target.Group != 0 {
+			groups = append(groups, c.ID)
+		}
 	})
+	for page := range slices.Chunk(groups, groupPage) {
+		if err == nil {
+			err = h.joinGroups(ctx, conn, page)
+		}
+	}
 	return first, err
+}
+
+// joinGroups makes a connection hear of groups that it carries, and of what came before it did.
+func (h *Hub) joinGroups(ctx context.Context, conn *connection, conversations []string) error {
+	topics := make([]string, len(conversations))
+	for i, conversation := range conversations {
+		topics[i] = conversationTopic(conversation)
+	}
+	if err := h.tune(ctx, conn, topics...); err != nil {
+		return err
+	}
+	last, err := h.chat.LastSeqs(ctx, conversations)
+	for conversation, seq := range last {
+		conn.learn(conversation, seq)
+	}
+	return err
 }
 
 // beginSync makes events concern the connection; their messages wait until endSync. It reports whether it was the first.
