@@ -74,6 +74,7 @@ func conform(t *testing.T, start func(t testing.TB) installation) {
 		"FirstAndLast":                     firstAndLast,
 		"MembersInOrderOfJoining":          membersInOrderOfJoining,
 		"MembersUpToALimit":                membersUpToALimit,
+		"MembersComeAndGo":                 membersComeAndGo,
 		"ConcurrentJoinsHaveOneFirst":      concurrentJoinsHaveOneFirst,
 		"Online":                           online,
 		"HealthyWhileNothingIsWrong":       healthyWhileNothingIsWrong,
@@ -365,6 +366,40 @@ func membersInOrderOfJoining(t *testing.T, open installation) {
 	if diff := cmp.Diff([]string{"ann", "eva", "ben", "cat", "dan"}, members(t, a, "room")); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// A room answers the same however many are in it, and whoever has gone from wherever.
+func membersComeAndGo(t *testing.T, open installation) {
+	a := open(cluster.Options{})
+	want := map[string]int{} // each one's sockets
+	var order []string       // who is there, by the first of them
+	come := func(member, id string) {
+		join(t, a, "room", member, id, want[member] == 0)
+		if want[member]++; want[member] == 1 {
+			order = append(order, member)
+		}
+		if diff := cmp.Diff(order, members(t, a, "room")); diff != "" {
+			t.Errorf("after %s has come (-want +got):\n%s", id, diff)
+		}
+	}
+	for i := range 15 {
+		come(fmt.Sprint("m", i%5), fmt.Sprint(i))
+	}
+	for _, i := range []int{14, 0, 7, 5, 10, 3, 8, 13, 1, 2, 4, 6, 9, 11, 12} { // the last, the first, and between
+		member := fmt.Sprint("m", i%5)
+		want[member]--
+		leave(t, a, "room", member, fmt.Sprint(i), want[member] == 0)
+		_, total, err := a.Members(t.Context(), "room", 100)
+		there := 0
+		for _, n := range want {
+			there += min(n, 1)
+		}
+		if total != there || err != nil {
+			t.Errorf("after %d has left: %d members, %v, want %d", i, total, err, there)
+		}
+	}
+	order = nil
+	come("ann", "1")
 }
 
 func membersUpToALimit(t *testing.T, open installation) {

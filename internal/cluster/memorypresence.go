@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"container/list"
 	"context"
 	"sync"
 )
@@ -14,14 +13,28 @@ type memoryPresence struct {
 	rooms map[string]*memoryRoom
 }
 
-// memoryRoom is never empty: it goes with its last entry.
+// memoryRoom is never empty: it goes with its last entry. Most rooms hold an account's few sockets, and there are as many
+// as accounts: so what finds an entry among many is made only where there are many.
 type memoryRoom struct {
-	order   *list.List               // of memoryEntry, by the time of joining
-	byID    map[string]*list.Element // socket id → its place in order
-	entries map[string]int           // member → number of its entries
+	oldest, newest *memoryEntry
+	size           int
+	index          *memoryIndex // nil while there are few
 }
 
-type memoryEntry struct{ member, id string }
+// memoryEntry is a socket in a room, in a list by the time of joining.
+type memoryEntry struct {
+	member, id    string
+	before, after *memoryEntry
+}
+
+// memoryIndex finds what is in a room.
+type memoryIndex struct {
+	byID    map[string]*memoryEntry
+	members map[string]int // the number of each one's entries
+}
+
+// fewEntries is how many are looked through as fast as found in an index.
+const fewEntries = 8
 
 func newMemoryPresence(c *crew) *memoryPresence {
 	return &memoryPresence{crew: c, rooms: map[string]*memoryRoom{}}
@@ -36,14 +49,13 @@ func (p *memoryPresence) Join(_ context.Context, room, member, id string) (first
 	defer p.mu.Unlock()
 	r := p.rooms[room]
 	if r == nil {
-		r = &memoryRoom{order: list.New(), byID: map[string]*list.Element{}, entries: map[string]int{}}
+		r = &memoryRoom{}
 		p.rooms[room] = r
 	}
-	if r.byID[id] == nil {
-		r.byID[id] = r.order.PushBack(memoryEntry{member: member, id: id})
-		r.entries[member]++
+	if r.find(id) == nil {
+		r.add(&memoryEntry{member: member, id: id})
 	}
-	return r.entries[member] == 1, nil
+	return r.entriesOf(member) == 1, nil
 }
 
 // Leave implements [Presence].
@@ -54,19 +66,18 @@ func (p *memoryPresence) Leave(_ context.Context, room, member, id string) (last
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r := p.rooms[room]
-	if r == nil || r.byID[id] == nil {
+	if r == nil {
 		return false, nil
 	}
-	r.order.Remove(r.byID[id])
-	delete(r.byID, id)
-	r.entries[member]--
-	if last = r.entries[member] == 0; last {
-		delete(r.entries, member)
+	e := r.find(id)
+	if e == nil {
+		return false, nil
 	}
-	if r.order.Len() == 0 {
+	r.remove(e)
+	if r.size == 0 {
 		delete(p.rooms, room)
 	}
-	return last, nil
+	return r.entriesOf(member) == 0, nil
 }
 
 // Members implements [Presence].
@@ -80,15 +91,16 @@ func (p *memoryPresence) Members(_ context.Context, room string, limit int) (mem
 	if r == nil {
 		return nil, 0, nil
 	}
-	limit = min(limit, len(r.entries))
+	total = r.members()
+	limit = min(limit, total)
 	seen := make(map[string]bool, max(limit, 0))
-	for e := r.order.Front(); e != nil && len(members) < limit; e = e.Next() {
-		if member := e.Value.(memoryEntry).member; !seen[member] { //nolint:forcetypeassert // nothing else is in it
-			seen[member] = true
-			members = append(members, member)
+	for e := r.oldest; e != nil && len(members) < limit; e = e.after {
+		if !seen[e.member] {
+			seen[e.member] = true
+			members = append(members, e.member)
 		}
 	}
-	return members, len(r.entries), nil
+	return members, total, nil
 }
 
 // Online implements [Presence].
@@ -103,4 +115,91 @@ func (p *memoryPresence) Online(_ context.Context, rooms []string) ([]bool, erro
 		online[i] = p.rooms[room] != nil
 	}
 	return online, nil
+}
+
+// find returns the entry of a socket, nil if it has none.
+func (r *memoryRoom) find(id string) *memoryEntry {
+	if r.index != nil {
+		return r.index.byID[id]
+	}
+	e := r.oldest
+	for e != nil && e.id != id {
+		e = e.after
+	}
+	return e
+}
+
+// entriesOf counts a member's entries.
+func (r *memoryRoom) entriesOf(member string) (n int) {
+	if r.index != nil {
+		return r.index.members[member]
+	}
+	for e := r.oldest; e != nil; e = e.after {
+		if e.member == member {
+			n++
+		}
+	}
+	return n
+}
+
+// members counts who is in the room.
+func (r *memoryRoom) members() int {
+	if r.index != nil {
+		return len(r.index.members)
+	}
+	seen := make(map[string]bool, r.size)
+	for e := r.oldest; e != nil; e = e.after {
+		seen[e.member] = true
+	}
+	return len(seen)
+}
+
+// add appends an entry whose socket has none.
+func (r *memoryRoom) add(e *memoryEntry) {
+	if e.before = r.newest; e.before == nil {
+		r.oldest = e
+	} else {
+		e.before.after = e
+	}
+	r.newest = e
+	r.size++
+	switch {
+	case r.index != nil:
+		r.index.add(e)
+	case r.size > fewEntries:
+		r.index = &memoryIndex{byID: make(map[string]*memoryEntry, 2*r.size), members: make(map[string]int)}
+		for each := r.oldest; each != nil; each = each.after {
+			r.index.add(each)
+		}
+	}
+}
+
+// remove takes an entry out.
+func (r *memoryRoom) remove(e *memoryEntry) {
+	if e.before == nil {
+		r.oldest = e.after
+	} else {
+		e.before.after = e.after
+	}
+	if e.after == nil {
+		r.newest = e.before
+	} else {
+		e.after.before = e.before
+	}
+	r.size--
+	if r.index != nil {
+		r.index.remove(e)
+	}
+}
+
+func (i *memoryIndex) add(e *memoryEntry) {
+	i.byID[e.id] = e
+	i.members[e.member]++
+}
+
+func (i *memoryIndex) remove(e *memoryEntry) {
+	delete(i.byID, e.id)
+	if i.members[e.member]--; i.members[e.member] == 0 {
+		delete(i.members, e.member)
+	}
 }

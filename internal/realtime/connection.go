@@ -84,6 +84,7 @@ type connection struct {
 	expires  int64       // when tim.v1's token does, in ms since 1970
 	expiry   *time.Timer // of it, if that is soon
 	attached bool        // there is a socket
+	pinging  bool        // a heartbeat is due, behind what is queued
 	writing  bool
 	held     bool // the close frame waits until the peer's mark is stored
 	sealed   bool // nothing can be written any more: the close frame is out, or the socket broken
@@ -159,7 +160,8 @@ func (c *connection) tick() {
 	if c.since != 0 && c.hub.now().sub(c.since) > c.hub.Timing.SlowAfter {
 		c.seal(closeTryLater, tooSlow, true)
 	} else {
-		c.push(outgoing{kind: websocket.PingMessage})
+		c.pinging = true
+		c.wake()
 	}
 	c.watchExpiry()
 }
@@ -203,7 +205,7 @@ func (c *connection) pending() bool {
 	if c.closing != nil {
 		return len(c.queue) > 0 || !c.held
 	}
-	return len(c.queue) > 0 || len(c.lagging) > 0
+	return len(c.queue) > 0 || len(c.lagging) > 0 || c.pinging
 }
 
 // shut ends the connection with a code, after what is queued or, with drop, instead of it. Only the first call counts.

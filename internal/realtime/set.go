@@ -1,7 +1,13 @@
 package realtime
 
-// set holds connections, of which there are mostly one or two, and sometimes very many. Not safe for concurrent use.
+// set holds connections, of which there is mostly one, and sometimes very many. Not safe for concurrent use.
 type set struct {
+	only *connection // nil unless there is exactly one
+	many *several    // nil unless there are more
+}
+
+// several are more than one connection, or have been.
+type several struct {
 	all    []*connection
 	places map[*connection]int // in all; nil while there are few
 }
@@ -9,7 +15,52 @@ type set struct {
 // fewConnections is how many are found as fast without a map.
 const fewConnections = 8
 
-func (s *set) find(c *connection) (place int, ok bool) {
+func (s *set) size() int {
+	switch {
+	case s.many != nil:
+		return len(s.many.all)
+	case s.only != nil:
+		return 1
+	}
+	return 0
+}
+
+// each calls f with every connection of the set, which f must not change.
+func (s *set) each(f func(*connection)) {
+	if s.only != nil {
+		f(s.only)
+	}
+	if s.many != nil {
+		for _, c := range s.many.all {
+			f(c)
+		}
+	}
+}
+
+func (s *set) add(c *connection) {
+	switch {
+	case s.many != nil:
+		s.many.add(c)
+	case s.only == nil:
+		s.only = c
+	case s.only != c:
+		s.only, s.many = nil, &several{all: []*connection{s.only, c}}
+	}
+}
+
+func (s *set) remove(c *connection) {
+	if s.only == c {
+		s.only = nil
+	}
+	if s.many != nil {
+		s.many.remove(c)
+		if len(s.many.all) == 0 {
+			s.many = nil
+		}
+	}
+}
+
+func (s *several) find(c *connection) (place int, ok bool) {
 	if s.places != nil {
 		place, ok = s.places[c]
 		return place, ok
@@ -22,7 +73,7 @@ func (s *set) find(c *connection) (place int, ok bool) {
 	return 0, false
 }
 
-func (s *set) add(c *connection) {
+func (s *several) add(c *connection) {
 	if _, ok := s.find(c); ok {
 		return
 	}
@@ -38,7 +89,7 @@ func (s *set) add(c *connection) {
 	}
 }
 
-func (s *set) remove(c *connection) {
+func (s *several) remove(c *connection) {
 	place, ok := s.find(c)
 	if !ok {
 		return
@@ -50,8 +101,5 @@ func (s *set) remove(c *connection) {
 	if s.places != nil {
 		s.places[last] = place
 		delete(s.places, c)
-	}
-	if end == 0 {
-		*s = set{}
 	}
 }

@@ -23,12 +23,17 @@ type topics struct {
 // topic is what some connections listen to.
 type topic struct {
 	name        string
-	roster      sync.Mutex    // see rosterLock
-	subscribed  chan struct{} // closed when cancel and err are set
+	roster      sync.Mutex   // see rosterLock
+	subscribing *subscribing // nil once it is subscribed to; guarded by the topics' mu
 	cancel      func()
-	err         error // why nobody hears anything here
 	mu          sync.Mutex
 	connections set
+}
+
+// subscribing is on its way to the bus, or has failed.
+type subscribing struct {
+	done chan struct{} // closed when err is set, and the topic's cancel
+	err  error         // why nobody hears anything here
 }
 
 func newTopics(bus cluster.Bus, handle func(*topic, []byte)) *topics {
@@ -38,20 +43,18 @@ func newTopics(bus cluster.Bus, handle func(*topic, []byte)) *topics {
 // join makes a connection hear of a topic. When it returns, nothing published from now on is missed, except what the
 // bus loses.
 func (ts *topics) join(ctx context.Context, name string, c *connection) error {
-	t, first := ts.enter(name, c)
+	t, s, first := ts.enter(name, c)
 	if first {
-		t.cancel, t.err = ts.bus.Subscribe(context.WithoutCancel(ctx), name, func(payload []byte) { ts.handle(t, payload) })
-		if t.err != nil {
-			t.cancel = func() {}
-		}
-		close(t.subscribed)
+		ts.subscribe(ctx, t, s)
 	}
 	var err error
-	select {
-	case <-t.subscribed:
-		err = t.err
-	case <-ctx.Done():
-		err = ctx.Err()
+	if s != nil {
+		select {
+		case <-s.done:
+			err = s.err
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
 	}
 	if err != nil {
 		ts.leave(name, c)
@@ -60,19 +63,33 @@ func (ts *topics) join(ctx context.Context, name string, c *connection) error {
 	return nil
 }
 
-// enter adds a connection to a topic; the first one of a topic has to subscribe to it.
-func (ts *topics) enter(name string, c *connection) (t *topic, first bool) {
+// subscribe is for the first connection of a topic.
+func (ts *topics) subscribe(ctx context.Context, t *topic, s *subscribing) {
+	t.cancel, s.err = ts.bus.Subscribe(context.WithoutCancel(ctx), t.name, func(payload []byte) { ts.handle(t, payload) })
+	if s.err != nil {
+		t.cancel = func() {}
+	} else {
+		ts.mu.Lock()
+		t.subscribing = nil
+		ts.mu.Unlock()
+	}
+	close(s.done)
+}
+
+// enter adds a connection to a topic; the first one of a topic has to subscribe to it, and others to wait for that unless
+// it is done.
+func (ts *topics) enter(name string, c *connection) (t *topic, s *subscribing, first bool) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	t, known := ts.open[name]
 	if !known {
-		t = &topic{name: name, subscribed: make(chan struct{})}
+		t = &topic{name: name, subscribing: &subscribing{done: make(chan struct{})}}
 		ts.open[name] = t
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.connections.add(c)
-	return t, !known
+	return t, t.subscribing, !known
 }
 
 // leave ends what join began. Leaving a topic that one has not joined does nothing.
@@ -85,7 +102,7 @@ func (ts *topics) leave(name string, c *connection) {
 	}
 	t.mu.Lock()
 	t.connections.remove(c)
-	empty := len(t.connections.all) == 0
+	empty := t.connections.size() == 0
 	t.mu.Unlock()
 	if empty {
 		delete(ts.open, name)
@@ -130,16 +147,14 @@ func (ts *topics) has(name string, k kind) bool {
 func (t *topic) each(f func(*connection)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, c := range t.connections.all {
-		f(c)
-	}
+	t.connections.each(f)
 }
 
 // size is the number of the topic's connections.
 func (t *topic) size() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.connections.all)
+	return t.connections.size()
 }
 
 // sessions knows the connections of each session. Safe for concurrent use.
@@ -163,15 +178,17 @@ func (s *sessions) remove(c *connection) {
 	defer s.mu.Unlock()
 	connections := s.open[c.session.ID]
 	connections.remove(c)
-	if len(connections.all) == 0 {
+	if connections.size() == 0 {
 		delete(s.open, c.session.ID)
 		return
 	}
 	s.open[c.session.ID] = connections
 }
 
-func (s *sessions) of(session string) []*connection {
+func (s *sessions) of(session string) (all []*connection) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.open[session].all)
+	connections := s.open[session]
+	connections.each(func(c *connection) { all = append(all, c) })
+	return all
 }

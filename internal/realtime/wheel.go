@@ -1,6 +1,7 @@
 package realtime
 
 import (
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -60,6 +61,7 @@ func (h *Hub) beat() {
 		due = h.wheel.turn(due[:0])
 		for _, c := range due {
 			c.guardLocked(c.tick)
+			runtime.Gosched() // so that its writer is done before the next one begins: some stacks will do for all of them
 		}
 		clear(due)
 		if h.settled(&crowd) {

@@ -79,7 +79,7 @@ func (c *connection) write() {
 func (c *connection) step() {
 	defer c.recovered()
 	switch {
-	case len(c.queue) > 0:
+	case len(c.queue) > 0 || c.pinging && c.closing == nil:
 		b := c.newBatch()
 		c.load(b)
 		c.deliver(b)
@@ -102,6 +102,10 @@ func (c *connection) load(b *batch) {
 	}
 	clear(c.queue[:n])
 	c.queue = c.queue[n:]
+	if c.pinging && len(c.queue) == 0 && c.closing == nil {
+		c.pinging = false
+		c.add(b, outgoing{kind: websocket.PingMessage})
+	}
 }
 
 // add appends a frame to a batch. c.mu is held.

@@ -185,3 +185,34 @@ func TestMarkOfACutConnection(t *testing.T) {
 		t.Errorf("%d counts as read, %d as written", c.mark.read, c.mark.written)
 	}
 }
+
+// A heartbeat's ping goes out once however many are due, and behind what is queued; none once the connection is closing.
+func TestHeartbeatGoesBehindTheQueue(t *testing.T) {
+	t.Parallel()
+	h := bare(t, Timing{})
+	c := h.bareConnection(kindGroup)
+	loaded := func() string {
+		b := c.newBatch()
+		c.load(b)
+		return string(b.frames)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tick()
+	c.push(outgoing{kind: websocket.TextMessage, data: []byte("a"), seq: 7})
+	c.tick()
+	if got, want := loaded(), "\x81\x01a\x89\x031:7"; got != want || c.pending() {
+		t.Errorf("%q is written, want %q; more is to come: %t", got, want, c.pending())
+	}
+	c.push(outgoing{kind: websocket.TextMessage, data: bytes.Repeat([]byte("b"), batchBytes)})
+	c.push(outgoing{kind: websocket.TextMessage, data: []byte("c")})
+	c.tick()
+	loaded()
+	if !c.pinging {
+		t.Error("a ping overtakes what is queued")
+	}
+	c.seal(closeNormal, "", false)
+	if got, want := loaded(), "\x81\x01c"; got != want {
+		t.Errorf("%q is written while closing, want %q", got, want)
+	}
+}
