@@ -86,7 +86,7 @@ func benchmarkGrowth(b *testing.B, s *Service, raw *sql.DB, hundred string, data
 
 // readPages reads the newest messages of conversations drawn without an order.
 func readPages(b *testing.B, s *Service, conversations int, forget func(*testing.B)) {
-	random := rand.New(rand.NewPCG(2, uint64(b.N))) //nolint:gosec // no secret
+	random := rand.New(rand.NewPCG(2, uint64(b.N)))
 	took := make([]time.Duration, b.N)
 	for i := range took {
 		forget(b)
@@ -145,7 +145,7 @@ func fill(b *testing.B, s *Service, raw *sql.DB, hundred string, from, beyond in
 // sendAmong sends messages to n of the conversations, drawn without an order, fifty at a time.
 func sendAmong(b *testing.B, s *Service, conversations, n, messages int, sent *atomic.Int64) {
 	b.Helper()
-	order := rand.New(rand.NewPCG(1, uint64(conversations))).Perm(conversations)[:n] //nolint:gosec // no secret
+	order := rand.New(rand.NewPCG(1, uint64(conversations))).Perm(conversations)[:n]
 	var next atomic.Int64
 	var work sync.WaitGroup
 	for range 50 {

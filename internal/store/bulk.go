@@ -176,10 +176,11 @@ func (tx *Tx) StoreMessages(ctx context.Context, rows []db.InsertMessageParams, 
 		for _, r := range rows[:n] {
 			args = append(args, r.Conversation, r.Seq, r.Sender, r.ClientID, r.Body, r.SentAt)
 		}
+		statement := ctx
 		if n == len(rows) {
-			ctx = andCommit(ctx)
+			statement = andCommit(ctx)
 		}
-		if _, err := tx.conn.ExecContext(ctx, tx.bulk.insertMessages(n), args...); err != nil {
+		if _, err := tx.conn.ExecContext(statement, tx.bulk.insertMessages(n), args...); err != nil {
 			return fmt.Errorf("insert %d messages: %w", n, err)
 		}
 		rows = rows[n:]

@@ -13,7 +13,7 @@ func TestClaimSeqs(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, d *DB) {
 		exec(t, d.write, "INSERT INTO conversation (id, last_seq, created_at, rights, first_sent, second_sent) VALUES ('a', 5, 1, 2, 4, 5), ('b', 7, 1, 0, 0, 0)")
-		stands, new := LockedConversation{Last: 5, Rights: 2, FirstSent: 4, SecondSent: 5}, LockedConversation{Last: 7, Rights: 2, FirstSent: 7, SecondSent: 6}
+		stands, then := LockedConversation{Last: 5, Rights: 2, FirstSent: 4, SecondSent: 5}, LockedConversation{Last: 7, Rights: 2, FirstSent: 7, SecondSent: 6}
 		b := NumberedConversation{ID: "b", Before: LockedConversation{Last: 7}, Now: LockedConversation{Last: 8}}
 		for _, tt := range []struct {
 			name   string
@@ -27,7 +27,7 @@ func TestClaimSeqs(t *testing.T) {
 			{"a second time", stands, false},
 		} {
 			err := d.Tx(t.Context(), func(tx *Tx) error {
-				claimed, err := tx.ClaimSeqs(t.Context(), []NumberedConversation{{ID: "a", Before: tt.before, Now: new}, b})
+				claimed, err := tx.ClaimSeqs(t.Context(), []NumberedConversation{{ID: "a", Before: tt.before, Now: then}, b})
 				if claimed != tt.want {
 					t.Errorf("%s: claimed %v", tt.name, claimed)
 				}
