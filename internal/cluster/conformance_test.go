@@ -382,10 +382,10 @@ func membersComeAndGo(t *testing.T, open installation) {
 			t.Errorf("after %s has come (-want +got):\n%s", id, diff)
 		}
 	}
-	for i := range 15 {
+	for i := range 25 {
 		come(fmt.Sprint("m", i%5), fmt.Sprint(i))
 	}
-	for _, i := range []int{14, 0, 7, 5, 10, 3, 8, 13, 1, 2, 4, 6, 9, 11, 12} { // the last, the first, and between
+	for _, i := range []int{24, 0, 7, 5, 10, 3, 8, 13, 1, 22, 23, 21, 2, 4, 6, 9, 11, 12, 20, 14, 19, 15, 18, 16, 17} { // the last, the first, and between
 		member := fmt.Sprint("m", i%5)
 		want[member]--
 		leave(t, a, "room", member, fmt.Sprint(i), want[member] == 0)

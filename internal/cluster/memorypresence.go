@@ -34,7 +34,7 @@ type memoryIndex struct {
 }
 
 // fewEntries is how many are looked through as fast as found in an index.
-const fewEntries = 8
+const fewEntries = 16
 
 func newMemoryPresence(c *crew) *memoryPresence {
 	return &memoryPresence{crew: c, rooms: map[string]*memoryRoom{}}

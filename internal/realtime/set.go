@@ -13,7 +13,7 @@ type several struct {
 }
 
 // fewConnections is how many are found as fast without a map.
-const fewConnections = 8
+const fewConnections = 16
 
 func (s *set) size() int {
 	switch {

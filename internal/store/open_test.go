@@ -59,7 +59,7 @@ func TestSQLiteKeepsWhatWasWritten(t *testing.T) {
 	for _, pragma := range []string{"journal_mode", "synchronous", "cache_size"} {
 		got[pragma] = texts(t, second.write, "PRAGMA "+pragma)[0]
 	}
-	want := map[string]string{"journal_mode": "wal", "synchronous": "2", "cache_size": "-2000"}
+	want := map[string]string{"journal_mode": "wal", "synchronous": "2", "cache_size": "-8000"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

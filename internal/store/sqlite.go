@@ -69,7 +69,7 @@ func openWriter(ctx context.Context, path string) (*sql.DB, error) {
 		"_journal_mode": {"WAL"},
 		"_synchronous":  {"FULL"}, // a commit outlives a power cut
 		"_txlock":       {"immediate"},
-		"_pragma":       {"cache_size(-2000)", "journal_size_limit(16777216)", "temp_store(memory)"},
+		"_pragma":       {"cache_size(-8000)", "journal_size_limit(16777216)", "temp_store(memory)"},
 	}, sqliteWriterWait)
 	if err != nil {
 		return nil, err
