@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"fmt"
+	"net"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -41,14 +42,17 @@ const (
 const tooSlow = "too slow a reader"
 
 // kind of socket.
-type kind string
+type kind uint8
 
 const (
-	kindChat   kind = "chat"
-	kindDirect kind = "direct"
-	kindGroup  kind = "group"
-	kindModern kind = "tim.v1"
+	kindChat kind = iota
+	kindDirect
+	kindGroup
+	kindModern
 )
+
+// String implements fmt.Stringer.
+func (k kind) String() string { return [...]string{"chat", "direct", "group", "tim.v1"}[k] }
 
 // connection is one socket. A goroutine reads from it, which ends with every frame, see workers. What is to be written
 // waits in a queue, which a goroutine empties that exists only while there is something to write. Methods may be called
@@ -56,22 +60,21 @@ const (
 type connection struct {
 	hub          *Hub
 	id           string
-	kind         kind
 	account      string
 	session      auth.Session
 	target       chat.Target // of a conversation's socket
 	conversation string
-	limiter      *rate.Limiter   // nil for none
-	socket       *websocket.Conn // for reading, see mute
-	network      *mute           // … and what is under it, for writing
+	limiter      *rate.Limiter // nil for none
 	face         face
-	parted       sync.Once     // see farewell
-	slot, spoke  int           // its place in the hub's wheel
+	parted       sync.Once // see farewell
+	slot, spoke  int32     // its place in the hub's wheel
+	kind         kind
 	writeBy      moment        // the deadline of writes; for the writer
+	source       source        // what is read from, and under it what is written to
 	ended        chan struct{} // of a conversation's socket: closed when it has ended
 
 	mu       sync.Mutex
-	idle     sync.Cond // the writer has stopped, or a mark is stored
+	change   *sync.Cond // the writer has stopped, or a mark is stored; nil while nobody waits for that
 	queue    []outgoing
 	queued   int       // bytes
 	lagging  []*stream // those that lack something, in turn
@@ -101,7 +104,7 @@ type connection struct {
 
 	tuning    sync.Mutex      // held while topics are joined and left; taken before mu
 	listening map[string]bool // the topics of its groups and followed accounts, guarded by tuning
-	refusals  *rate.Limiter   // of requests over the limit; nil for none
+	refusals  *rate.Limiter   // of requests over the limit; nil while there was none. For the one who receives
 }
 
 // moment is a time on a hub's clock, in a third of what a time.Time takes; 0 for none.
@@ -124,7 +127,6 @@ type outgoing struct {
 
 func (h *Hub) newConnection(k kind, id string, session auth.Session) *connection {
 	c := &connection{hub: h, id: id, kind: k, account: session.Account, session: session}
-	c.idle.L = &c.mu
 	if h.SendRate > 0 && h.SendBurst > 0 {
 		c.limiter = rate.NewLimiter(rate.Limit(h.SendRate), h.SendBurst)
 	}
@@ -132,19 +134,13 @@ func (h *Hub) newConnection(k kind, id string, session auth.Session) *connection
 }
 
 // attach gives the connection its socket; what has been queued goes out. Called once.
-func (c *connection) attach(socket *websocket.Conn, network *mute) {
-	socket.SetPingHandler(c.pinged)
-	socket.SetPongHandler(c.ponged)
-	socket.SetCloseHandler(c.peerCloses)
-	if c.hub.FrameLimit > 0 {
-		socket.SetReadLimit(max(hopeless, c.hub.FrameLimit))
-	}
+func (c *connection) attach(network net.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.socket, c.network, c.attached = socket, network, true
+	c.source.network, c.attached = network, true
 	c.hub.wheel.add(c)
 	if c.sealed { // cut during the handshake
-		_ = socket.Close()
+		_ = network.Close()
 		return
 	}
 	c.extend()
@@ -255,7 +251,22 @@ func (c *connection) cut() {
 	defer c.mu.Unlock()
 	c.sealed = true
 	if c.attached {
-		_ = c.socket.Close() // makes the reader end
+		_ = c.source.network.Close() // makes the reader end
+	}
+}
+
+// awaitChange waits until the writer has stopped, or a mark is stored. c.mu is held, but not while waiting.
+func (c *connection) awaitChange() {
+	if c.change == nil {
+		c.change = sync.NewCond(&c.mu)
+	}
+	c.change.Wait()
+}
+
+// tellChange tells those who wait for that. c.mu is held.
+func (c *connection) tellChange() {
+	if c.change != nil {
+		c.change.Broadcast()
 	}
 }
 
@@ -303,6 +314,6 @@ func (c *connection) panicked(p any) {
 	}
 	c.sealed = true // for the second time, or while closing
 	if c.attached {
-		_ = c.socket.Close()
+		_ = c.source.network.Close()
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -118,7 +117,7 @@ type face struct {
 // accept turns a handshake into a running connection. describe makes the connection and its face of an admitted session.
 func (h *Hub) accept(c echo.Context, describe func(auth.Session) (*connection, face, error)) error {
 	// Not a child of the request's context: the runtime keeps stopped timers for a while, and with them all of the request.
-	ctx, cancel := h.within(h.Timing.Handshake)
+	ctx, cancel := context.WithCancel(h.handshakes.within(h.life, h.Timing.Handshake))
 	defer cancel()
 	defer context.AfterFunc(c.Request().Context(), cancel)()
 	session, err := h.admit(ctx, c)
@@ -143,8 +142,9 @@ func (h *Hub) accept(c echo.Context, describe func(auth.Session) (*connection, f
 	if err := f.prepare(ctx); err != nil {
 		return err
 	}
-	if socket, network := h.upgrade(c, f.greet); socket != nil {
-		conn.attach(socket, network)
+	if network := h.upgrade(c, f.greet); network != nil {
+		conn.face.prepare, conn.face.greet = nil, nil // which the collector may take
+		conn.attach(network)
 		running = true
 		// Goroutines of its own, so that the handler's, with the stack that the handshake has grown, can end. Close
 		// waits for them.
@@ -178,7 +178,7 @@ func (h *Hub) register(ctx context.Context, c *connection) error {
 	h.running.Add(1)
 	h.mu.Unlock()
 	h.sessions.add(c)
-	h.sockets.WithLabelValues(string(c.kind)).Inc()
+	h.sockets.WithLabelValues(c.kind.String()).Inc()
 	// A session that ended before it was added has told nobody here.
 	if err := h.auth.Check(ctx, c.session); err != nil {
 		h.unregister(c)
@@ -198,7 +198,7 @@ func (h *Hub) release(c *connection) {
 
 func (h *Hub) unregister(c *connection) {
 	c.bury()
-	h.sockets.WithLabelValues(string(c.kind)).Dec()
+	h.sockets.WithLabelValues(c.kind.String()).Dec()
 	h.sessions.remove(c)
 	h.mu.Lock()
 	delete(h.open, c)
@@ -209,80 +209,61 @@ func (h *Hub) unregister(c *connection) {
 
 // upgrade turns the request into a socket; nil when gorilla couldn't, which has answered then, or there is nobody left
 // to answer.
-func (h *Hub) upgrade(c echo.Context, greet func() []byte) (*websocket.Conn, *mute) {
+func (h *Hub) upgrade(c echo.Context, greet func() []byte) net.Conn {
 	upgrader := websocket.Upgrader{
-		// Most frames fit into the buffer; of a larger one the rest is read past it. Nothing is written through gorilla: the
-		// pool only keeps it from making a buffer.
-		ReadBufferSize: 256, WriteBufferPool: &h.buffers,
+		// Nothing but the answer goes through gorilla: this only keeps it from making buffers.
+		ReadBufferSize: 1, WriteBufferPool: &h.buffers,
 		HandshakeTimeout: h.Timing.Handshake,
 		Subprotocols:     []string{subprotocol},
 		CheckOrigin:      func(*http.Request) bool { return true }, // admit has
 	}
-	hijacker := muter{ResponseWriter: c.Response(), greet: greet}
-	socket, err := upgrader.Upgrade(&hijacker, c.Request(), nil)
+	greeter := greeter{ResponseWriter: c.Response(), greet: greet}
+	_, err := upgrader.Upgrade(&greeter, c.Request(), nil)
 	c.Response().Committed = true
 	c.Response().Status = http.StatusSwitchingProtocols // for the log
 	if err != nil {
 		c.Response().Status = http.StatusBadRequest
 		h.Log.Debug("handshake failed", "err", err)
-		return nil, nil
-	}
-	hijacker.network.verdict, hijacker.network.greet = closeProtocol, nil
-	return socket, hijacker.network
-}
-
-// mute is the network as gorilla has it: to read from, and for the handshake's answer. Later gorilla would write a close
-// frame by itself when the peer breaks the protocol, perhaps between two messages of the writer or into one; instead the
-// reader takes note of its code, and the writer writes it as its last.
-type mute struct {
-	net.Conn
-
-	greet   func() []byte // see face; nil for none, or when it is out
-	verdict int           // what to close with when the peer breaks the protocol, 0 during the handshake; for the reader
-}
-
-// Write implements net.Conn. Gorilla writes the answer to a handshake in one piece.
-func (m *mute) Write(p []byte) (int, error) {
-	switch {
-	case m.verdict != 0:
-		if len(p) >= 4 { // two bytes of a header, and the code
-			m.verdict = int(p[2])<<8 | int(p[3])
-		}
-		return len(p), nil
-	case m.greet != nil:
-		greeting := m.greet()
-		both := append(make([]byte, 0, len(p)+len(greeting)+frameOverhead), p...)
-		n, err := m.Conn.Write(appendFrame(both, websocket.TextMessage, greeting))
-		return min(n, len(p)), err
-	default:
-		return m.Conn.Write(p)
-	}
-}
-
-// SetWriteDeadline implements net.Conn. The deadline is the writer's.
-func (m *mute) SetWriteDeadline(t time.Time) error {
-	if m.verdict != 0 {
 		return nil
 	}
-	return m.Conn.SetWriteDeadline(t)
+	return greeter.network
 }
 
-// muter is a response whose network gorilla gets as a mute.
-type muter struct {
+// greeting is the network as gorilla has it during the handshake: its answer, which it writes in one piece, takes the first
+// frame along.
+type greeting struct {
+	net.Conn
+
+	greet func() []byte // see face; nil for none
+}
+
+// Write implements net.Conn.
+func (g greeting) Write(p []byte) (int, error) {
+	if g.greet == nil {
+		return g.Conn.Write(p)
+	}
+	first := g.greet()
+	both := append(make([]byte, 0, len(p)+len(first)+frameOverhead), p...)
+	n, err := g.Conn.Write(appendFrame(both, websocket.TextMessage, first))
+	return min(n, len(p)), err
+}
+
+// greeter is a response whose network gorilla gets as a greeting.
+type greeter struct {
 	http.ResponseWriter
 
 	greet   func() []byte
-	network *mute
+	network net.Conn
 }
 
 // Hijack implements http.Hijacker.
-func (m *muter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	network, buffers, err := http.NewResponseController(m.ResponseWriter).Hijack()
+func (g *greeter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	network, buffers, err := http.NewResponseController(g.ResponseWriter).Hijack()
 	if err != nil {
 		return nil, nil, err
 	}
-	m.network = &mute{Conn: network, greet: m.greet}
-	return m.network, buffers, nil
+	g.network = network
+	return greeting{network, g.greet}, buffers, nil
 }
 
 // newID names a socket, uniquely among all nodes.

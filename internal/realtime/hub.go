@@ -89,6 +89,8 @@ type Hub struct {
 	began    time.Time // of its clock, see moment
 	workers  *workers
 
+	handshakes deadline // what those under way are to be done with
+
 	mu       sync.Mutex
 	draining bool
 	open     map[*connection]struct{}

@@ -11,13 +11,13 @@ import (
 // mark is what a connection knows of how far its peer has read. A ping asks, by its number and the seq of the message
 // that was written last; the pong confirms. Guarded by the connection's mu.
 type mark struct {
-	written int64 // the highest seq written
-	asked   int64 // … that a ping has asked about
-	read    int64 // … that a pong or a close frame has confirmed
-	stored  int64 // … whose confirmation is stored
-	storing bool
+	written int64       // the highest seq written
+	asked   int64       // … that a ping has asked about
+	read    int64       // … that a pong or a close frame has confirmed
+	stored  int64       // … whose confirmation is stored
 	timer   *time.Timer // when to ask and store next; nil for not
 	over    bool        // no timer any more
+	storing bool
 
 	pings  int64 // written so far
 	probes []probe
@@ -33,11 +33,14 @@ func (m *mark) resume(delivered int64) {
 	m.written, m.asked, m.read, m.stored = delivered, delivered, delivered, delivered
 }
 
-// ping is what the next ping says: its number, and the last message written before it.
-func (m *mark) ping(written int64) []byte {
+// pingText is how long the text of a ping may be: two numbers, and what parts them.
+const pingText = 40
+
+// ping appends what the next ping says: its number, and the last message written before it.
+func (m *mark) ping(to []byte, written int64) []byte {
 	m.pings++
 	m.asked = written
-	text := append(strconv.AppendInt(make([]byte, 0, 24), m.pings, 10), ':')
+	text := append(strconv.AppendInt(to, m.pings, 10), ':')
 	return strconv.AppendInt(text, written, 10)
 }
 
@@ -112,7 +115,7 @@ func (c *connection) arm() {
 func (c *connection) store() {
 	m := &c.mark
 	for m.storing {
-		c.idle.Wait()
+		c.awaitChange()
 	}
 	if m.read <= m.stored {
 		return
@@ -121,7 +124,7 @@ func (c *connection) store() {
 	m.storing = true
 	defer func() {
 		m.storing = false
-		c.idle.Broadcast()
+		c.tellChange()
 	}()
 	var err error
 	c.unlocked(func() {

@@ -35,7 +35,7 @@ func (c *connection) carry(p place) (fresh bool) {
 	s := c.streams[p.conversation]
 	if fresh = s == nil; fresh {
 		s = &stream{conversation: p.conversation}
-		c.streams[p.conversation] = s
+		c.addStream(s)
 	}
 	if !s.started {
 		s.target, s.pos = p.target, max(p.from, before.sent)
@@ -76,6 +76,14 @@ func (c *connection) drop(conversation string, left int64) {
 	}
 	before.seq = max(before.seq, left)
 	c.left[conversation] = before
+}
+
+// addStream gives the connection a stream of a conversation of which it has none. c.mu is held.
+func (c *connection) addStream(s *stream) {
+	if c.streams == nil {
+		c.streams = make(map[string]*stream)
+	}
+	c.streams[s.conversation] = s
 }
 
 // endStream takes a stream away. c.mu is held.

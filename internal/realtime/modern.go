@@ -30,8 +30,6 @@ func (h *Hub) openModern(c echo.Context) error {
 	}
 	return h.accept(c, func(session auth.Session) (*connection, face, error) {
 		conn := h.newConnection(kindModern, newID(), session)
-		conn.streams = make(map[string]*stream)
-		conn.limit()
 		return conn, face{
 			prepare:  func(ctx context.Context) error { return h.prepareModern(ctx, conn) },
 			greet:    func() []byte { return h.hello(conn) },
@@ -177,13 +175,6 @@ const refusalsPerRequest = 10
 // bytesPerToken is how much of a refused frame costs as much as a small one: it has to be parsed for its id.
 const bytesPerToken = 4 << 10
 
-// limit makes the limiters of a connection of tim.v1.
-func (c *connection) limit() {
-	if c.limiter != nil {
-		c.refusals = rate.NewLimiter(refusalsPerRequest*c.limiter.Limit(), refusalsPerRequest*c.limiter.Burst())
-	}
-}
-
 // charge takes tokens for what a client asks, at most as many as it may have at once; if there are too few it takes none
 // and says when to try again.
 func (c *connection) charge(tokens int) time.Duration {
@@ -211,6 +202,9 @@ func (h *Hub) refuseFast(conn *connection, frame []byte, delay time.Duration) {
 		return
 	}
 	conn.enqueue(encode(h.errorFrame(id, fault.Retry(fault.RateLimited, delay))))
+	if conn.refusals == nil {
+		conn.refusals = rate.NewLimiter(refusalsPerRequest*conn.limiter.Limit(), refusalsPerRequest*conn.limiter.Burst())
+	}
 	tokens := min(1+len(frame)/bytesPerToken, conn.refusals.Burst())
 	conn.wait(conn.refusals.ReserveN(time.Now(), tokens).Delay())
 }

@@ -1,10 +1,9 @@
 package realtime
 
 import (
+	"bytes"
 	"errors"
 	"io"
-	"net"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -17,15 +16,15 @@ import (
 func (c *connection) read() {
 	defer c.readAgain()
 	for {
-		kind, r, err := c.socket.NextReader() // which passes over what is left of the frame before
+		err := c.source.await()
+		handed := false
+		if err == nil {
+			handed, err = c.advance()
+		}
 		if err != nil {
 			c.end(err)
-			return
 		}
-		if handed, err := c.take(kind, r); err != nil {
-			c.end(err)
-			return
-		} else if handed {
+		if handed || err != nil {
 			return
 		}
 	}
@@ -41,8 +40,23 @@ func (c *connection) readAgain() {
 	}
 }
 
-// take reads a frame and hands it to a worker, unless it counts no more or ends the connection.
-func (c *connection) take(kind int, r io.Reader) (handed bool, err error) {
+// advance takes the next frame.
+func (c *connection) advance() (handed bool, err error) {
+	opcode, control, err := c.next()
+	switch {
+	case err != nil:
+		return false, err
+	case opcode == websocket.TextMessage || opcode == websocket.BinaryMessage:
+		return c.take(opcode)
+	case opcode == continued: // of a message that counts no more
+		return false, nil
+	default:
+		return false, c.control(opcode, control)
+	}
+}
+
+// take reads a message and hands it to a worker, unless it counts no more or ends the connection.
+func (c *connection) take(kind int) (handed bool, err error) {
 	if c.shutting() {
 		c.heard()
 		return false, nil
@@ -52,7 +66,7 @@ func (c *connection) take(kind int, r io.Reader) (handed bool, err error) {
 		return false, nil
 	}
 	c.reading(c.hub.now())
-	frame, tooLarge, err := readAll(steady{c, r}, c.hub.FrameLimit)
+	frame, tooLarge, err := readAll(steady{c, text{c}}, c.hub.FrameLimit)
 	if err != nil {
 		return false, err
 	}
@@ -151,22 +165,20 @@ func (c *connection) extend() {
 		return
 	}
 	c.readBy = now.add(latest)
-	_ = c.socket.SetReadDeadline(c.hub.timeOf(c.readBy)) // fails only on a closed socket, which the reader notices
+	_ = c.source.network.SetReadDeadline(c.hub.timeOf(c.readBy)) // fails only on a closed socket, which the reader notices
 }
 
-// pinged and ponged take the peer's control frames. For gorilla, on the reader's goroutine.
-func (c *connection) pinged(data string) error {
+// pinged and ponged take the peer's control frames. For the reader.
+func (c *connection) pinged(data []byte) {
 	c.heard()
-	c.put(outgoing{kind: websocket.PongMessage, data: []byte(data)})
+	c.put(outgoing{kind: websocket.PongMessage, data: bytes.Clone(data)})
 	c.pause()
-	return nil
 }
 
-func (c *connection) ponged(data string) error {
+func (c *connection) ponged(data []byte) {
 	c.heard()
-	c.confirmPing(data)
+	c.confirmPing(string(data))
 	c.pause()
-	return nil
 }
 
 // pause keeps a peer that sends too fast waiting: nothing is read from it meanwhile, and nothing dropped. For the
@@ -198,7 +210,7 @@ const longestPause = 100 * time.Millisecond
 // peerCloses takes the peer's close frame, be it the first or the answer to ours: what was written before it counts as
 // read. That is stored, and others are told of the end, before our answer goes out: whoever comes back after it gets
 // nothing twice, and finds itself gone. For the reader.
-func (c *connection) peerCloses(code int, _ string) error {
+func (c *connection) peerCloses(code int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	defer c.recovered()
@@ -213,14 +225,13 @@ func (c *connection) peerCloses(code int, _ string) error {
 	c.held = true
 	c.queue, c.queued = nil, 0
 	for c.writing && !c.sealed {
-		c.idle.Wait() // the frame under way counts
+		c.awaitChange() // the frame under way counts
 	}
 	if clean || code == c.closing.Code && c.sealed { // an answer has our code
 		c.confirm(c.mark.written)
 	}
 	c.store()
 	c.unlocked(c.farewell)
-	return nil
 }
 
 // finish ends the writer and the socket once the reader has failed. For the reader.
@@ -228,11 +239,11 @@ func (c *connection) finish(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	defer c.recovered()
-	violated := isViolation(err)
+	broke, violated := errors.AsType[violation](err)
 	c.queue, c.queued, c.held = nil, 0, false
 	switch {
 	case violated:
-		c.seal(c.network.verdict, clipped(strings.TrimPrefix(err.Error(), "websocket: ")), true)
+		c.seal(broke.code, clipped(broke.text), true)
 	case c.closing == nil:
 		c.closing, c.sealed = &websocket.CloseError{Code: websocket.CloseAbnormalClosure}, true
 	}
@@ -240,7 +251,7 @@ func (c *connection) finish(err error) {
 	c.stopTimers()
 	giveUp := time.AfterFunc(c.hub.Timing.CloseTimeout, c.cut)
 	for c.writing || c.mark.storing {
-		c.idle.Wait()
+		c.awaitChange()
 	}
 	giveUp.Stop()
 	c.sealed = true
@@ -248,18 +259,7 @@ func (c *connection) finish(err error) {
 	if violated {
 		c.unlocked(c.linger)
 	}
-	_ = c.socket.Close() // the end either way
-}
-
-// isViolation tells whether a read failed because the peer broke the protocol, and not the connection.
-func isViolation(err error) bool {
-	if closed, ok := errors.AsType[*websocket.CloseError](err); ok {
-		return closed.Code == 0
-	}
-	if _, ok := errors.AsType[net.Error](err); ok {
-		return false
-	}
-	return !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, net.ErrClosed)
+	_ = c.source.network.Close() // the end either way
 }
 
 // stopTimers stops what would be done later. c.mu is held.
@@ -290,9 +290,9 @@ const maxLinger = 16 << 20
 // linger lets a peer that has broken the protocol read our close frame: a socket closed with unread bytes would be
 // reset, and the frame lost on the way.
 func (c *connection) linger() {
-	half, ok := c.network.Conn.(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil || c.network.SetReadDeadline(time.Now().Add(c.hub.Timing.CloseTimeout)) != nil {
+	half, ok := c.source.network.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil || c.source.network.SetReadDeadline(time.Now().Add(c.hub.Timing.CloseTimeout)) != nil {
 		return
 	}
-	_, _ = io.CopyN(io.Discard, c.network, maxLinger) // whatever ends it, the socket is closed next
+	_, _ = io.CopyN(io.Discard, c.source.network, maxLinger) // whatever ends it, the socket is closed next
 }

@@ -95,7 +95,7 @@ func (c *connection) streamFor(news *news) *stream {
 	s := c.streams[news.conversation]
 	if s == nil && c.kind == kindModern && c.live && news.target.Group == 0 {
 		s = &stream{conversation: news.conversation, target: news.target, tentative: c.syncing, started: !c.syncing}
-		c.streams[news.conversation] = s
+		c.addStream(s)
 	}
 	return s
 }

@@ -22,7 +22,7 @@ type wheel struct {
 func (w *wheel) add(c *connection) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	c.slot, c.spoke = w.now, len(w.slots[w.now])
+	c.slot, c.spoke = int32(w.now), int32(len(w.slots[w.now])) //nolint:gosec // a node has fewer connections
 	w.slots[c.slot] = append(w.slots[c.slot], c)
 }
 

@@ -23,6 +23,7 @@ type batch struct {
 	frames  []byte
 	marks   []written
 	written int64 // the highest seq of a contract's message, in it or before it
+	ping    [pingText]byte
 }
 
 // written is a message that counts as written with the first bytes of a batch.
@@ -72,7 +73,7 @@ func (c *connection) write() {
 		c.queue = nil
 	}
 	c.writing = false
-	c.idle.Broadcast()
+	c.tellChange()
 }
 
 // step does one thing that the writer has to do. c.mu is held.
@@ -116,7 +117,7 @@ func (c *connection) add(b *batch, o outgoing) {
 	case o.stream != nil: // clients of tim.v1 move their marks themselves
 		o.stream.sent = o.seq
 	case o.kind == websocket.PingMessage:
-		o.data = c.mark.ping(b.written)
+		o.data = c.mark.ping(b.ping[:0], b.written)
 	}
 	if o.data != nil || o.kind != websocket.TextMessage {
 		b.frames = appendFrame(b.frames, o.kind, o.data)
@@ -166,11 +167,11 @@ func (c *connection) send(frames []byte, now moment) (written int, err error) {
 	timeout := c.hub.Timing.WriteTimeout
 	if c.writeBy.sub(now) < timeout {
 		c.writeBy = now.add(timeout + timeout/slack)
-		if err := c.network.Conn.SetWriteDeadline(c.hub.timeOf(c.writeBy)); err != nil {
+		if err := c.source.network.SetWriteDeadline(c.hub.timeOf(c.writeBy)); err != nil {
 			return 0, err
 		}
 	}
-	return c.network.Conn.Write(frames)
+	return c.source.network.Write(frames)
 }
 
 // writeClose writes the close frame, behind which nothing is written any more, and gives the peer some time to answer it.
@@ -180,12 +181,12 @@ func (c *connection) writeClose() {
 	timeout := c.hub.Timing.CloseTimeout
 	var err error
 	c.unlocked(func() {
-		if err = c.network.Conn.SetWriteDeadline(time.Now().Add(timeout)); err == nil {
-			_, err = c.network.Conn.Write(frame)
+		if err = c.source.network.SetWriteDeadline(time.Now().Add(timeout)); err == nil {
+			_, err = c.source.network.Write(frame)
 		}
 	})
 	c.sealed = true
-	_ = c.socket.SetReadDeadline(time.Now().Add(timeout)) // see extend
+	_ = c.source.network.SetReadDeadline(time.Now().Add(timeout)) // see extend
 	if err != nil {
 		c.broken()
 	}
@@ -194,5 +195,5 @@ func (c *connection) writeClose() {
 // broken ends a connection that can't be written to any more. c.mu is held.
 func (c *connection) broken() {
 	c.sealed = true
-	_ = c.socket.Close() // makes the reader end; there is nobody to tell
+	_ = c.source.network.Close() // makes the reader end; there is nobody to tell
 }

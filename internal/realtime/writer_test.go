@@ -35,9 +35,9 @@ func (h *Hub) unread(t *testing.T) (*connection, net.Conn) {
 	c.mark.over = true
 	attached := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if socket, network := h.upgrade(echo.New().NewContext(r, w), nil); socket != nil {
-			_ = network.Conn.(*net.TCPConn).SetWriteBuffer(4096)
-			c.attach(socket, network)
+		if network := h.upgrade(echo.New().NewContext(r, w), nil); network != nil {
+			_ = network.(*net.TCPConn).SetWriteBuffer(4096)
+			c.attach(network)
 		}
 		close(attached)
 	}))
@@ -166,7 +166,7 @@ func TestMarkOfACutConnection(t *testing.T) {
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)
-		_ = c.peerCloses(closeNormal, "")
+		c.peerCloses(closeNormal)
 	}()
 	for !c.shutting() {
 		time.Sleep(time.Millisecond)
