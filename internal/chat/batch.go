@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -104,6 +105,7 @@ func (b *batches[T, R]) run(l *lane[T, R]) {
 // empty commits what waits in a lane until nothing does.
 func (b *batches[T, R]) empty(l *lane[T, R]) {
 	for {
+		runtime.Gosched() // who is about to submit comes along: fuller batches cost less, and a lone item waits for nobody
 		l.mu.Lock()
 		batch := l.queue[:min(len(l.queue), maxBatch)]
 		l.queue = l.queue[len(batch):]
