@@ -1,6 +1,7 @@
 package blob
 
 import (
+	"bufio"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -16,6 +17,9 @@ const (
 	// tempFolder lies inside each prefix's folder, so that a rename out of it never crosses file systems, also when
 	// one of the folders is a mount.
 	tempFolder = ".tmp"
+
+	// writeBytes is how much is written at once.
+	writeBytes = 128 << 10
 
 	folderMode = 0o700
 	fileMode   = 0o600
@@ -101,10 +105,11 @@ func (d *Dir) put(ctx context.Context, key string, r io.Reader) (size int64, err
 			err = errors.Join(err, ignore(f.Close(), os.ErrClosed), d.root.Remove(temp))
 		}
 	}()
-	if size, err = io.Copy(f, untilDone{ctx, r}); err != nil {
+	w := bufio.NewWriterSize(struct{ io.Writer }{f}, writeBytes) // the file itself would write each piece that is read
+	if size, err = io.Copy(w, untilDone{ctx, r}); err != nil {
 		return 0, err
 	}
-	if err = errors.Join(f.Sync(), f.Close()); err != nil {
+	if err = errors.Join(w.Flush(), f.Sync(), f.Close()); err != nil {
 		return 0, err
 	}
 	if err = ctx.Err(); err != nil {

@@ -1,6 +1,7 @@
 package files
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"mime/multipart"
@@ -14,6 +15,8 @@ const (
 	maxFields = 16
 	// maxField bounds such a part, in bytes.
 	maxField = 1 << 10
+	// readAhead is how much of a body is read at once: the multipart.Reader would read 4 kB.
+	readAhead = 64 << 10
 )
 
 // Form reads the file out of an upload's form as it streams by. The form is good only as a whole, and what matters may
@@ -35,7 +38,7 @@ func Whole(body io.ReadCloser) io.ReadCloser {
 	return struct {
 		io.Reader
 		io.Closer
-	}{io.MultiReader(body, strings.NewReader("\r\n\r\n")), body}
+	}{bufio.NewReaderSize(io.MultiReader(body, strings.NewReader("\r\n\r\n")), readAhead), body}
 }
 
 // NewForm returns a Form over the parts of a body that went through Whole. check accepts or refuses the form's other fields once all are read;
