@@ -73,22 +73,6 @@ func (q *Queries) DeleteSessions(ctx context.Context, account string) error {
 	return err
 }
 
-const getSession = `-- name: GetSession :one
-SELECT used_at, expires_at FROM ` + "`" + `session` + "`" + ` WHERE account = ? AND id = ?
-`
-
-type GetSessionRow struct {
-	UsedAt    int64
-	ExpiresAt int64
-}
-
-func (q *Queries) GetSession(ctx context.Context, account string, session string) (GetSessionRow, error) {
-	row := q.db.QueryRowContext(ctx, getSession, account, session)
-	var i GetSessionRow
-	err := row.Scan(&i.UsedAt, &i.ExpiresAt)
-	return i, err
-}
-
 const otherSessionIDs = `-- name: OtherSessionIDs :many
 SELECT id FROM ` + "`" + `session` + "`" + ` WHERE account = ? AND id <> ?
 `

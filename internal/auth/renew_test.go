@@ -29,8 +29,9 @@ func TestRenew(t *testing.T) {
 		if expires.Before(before.Add(TokenLife)) || expires.After(time.Now().Add(TokenLife)) {
 			t.Errorf("it expires at %s", expires)
 		}
-		row, err := n.DB.Read().GetSession(t.Context(), "alice", s.ID)
+		rows, err := n.DB.Read().Sessions(t.Context(), "alice")
 		must(t, err)
+		row := rows[0]
 		if row.UsedAt < ms(before) || row.ExpiresAt < ms(before.Add(SessionLife)) {
 			t.Errorf("the session: %+v", row)
 		}

@@ -13,7 +13,7 @@ const frameRoom = 128
 
 // messageFrame is a message as readers of tim.v1 get it: a frames.MessageFrame, to the byte as encode would write it, but
 // with the body as it is stored.
-func (*Hub) messageFrame(target chat.Target, m chat.Message) []byte {
+func messageFrame(target chat.Target, m chat.Message) []byte {
 	var content chat.Content
 	body, plain := m.VerbatimBody()
 	if !plain {

@@ -76,7 +76,7 @@ func (h *Hub) DecodeSend(frame []byte) (target chat.Target, content chat.Content
 
 // MessageFrame is messageFrame.
 func (h *Hub) MessageFrame(target chat.Target, m chat.Message) []byte {
-	return h.messageFrame(target, m)
+	return messageFrame(target, m)
 }
 
 // SentFrame is sentFrame.

@@ -230,7 +230,7 @@ type news struct {
 func (n *news) frame(c *connection) []byte {
 	if c.kind == kindModern {
 		if n.modern == nil {
-			n.modern = n.hub.messageFrame(n.target, n.message)
+			n.modern = messageFrame(n.target, n.message)
 		}
 		return n.modern
 	}

@@ -1,9 +1,6 @@
 -- name: CreateSession :exec
 INSERT INTO `session` (account, id, device, created_at, used_at, expires_at) VALUES (?, ?, ?, ?, ?, ?);
 
--- name: GetSession :one
-SELECT used_at, expires_at FROM `session` WHERE account = ? AND id = sqlc.arg(session);
-
 -- name: TouchSession :exec
 UPDATE `session` SET used_at = ?, expires_at = ? WHERE account = ? AND id = sqlc.arg(session);
 
