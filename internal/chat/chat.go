@@ -36,10 +36,10 @@ type Options struct {
 // Service holds the use cases. Safe for concurrent use.
 type Service struct {
 	Options
-	drafts  *batches[*draft, Message]
-	marks   *batches[*mark, moved]
-	writers writers
-	heads   heads
+	drafts    *batches[*draft, Message]
+	marks     *batches[*mark, moved]
+	rights    rightsCache
+	lastKnown lastKnown
 }
 
 // New returns a Service. Close it.

@@ -26,19 +26,16 @@ func BenchmarkStoreMessages(b *testing.B) {
 				rows := make([]db.InsertMessageParams, size)
 				b.ReportAllocs()
 				for b.Loop() {
-					must(b, d.Tx(b.Context(), func(tx *Tx) error {
+					must(b, d.StoreMessages(b.Context(), func(tx *Tx) (MessageBatch, error) {
 						seq, err := tx.LockConversation(b.Context(), "g1")
 						if err != nil {
-							return err
+							return MessageBatch{}, err
 						}
 						for i := range rows {
 							rows[i] = message("g1", seq+int64(i)+1)
 						}
 						last = seq + int64(size)
-						if err := tx.SetLastSeq(b.Context(), last, "g1"); err != nil {
-							return err
-						}
-						return tx.StoreMessages(b.Context(), rows, nil)
+						return MessageBatch{Rows: rows}, tx.SetLastSeq(b.Context(), last, "g1")
 					}))
 				}
 				b.ReportMetric(float64(b.N*size)/b.Elapsed().Seconds(), "messages/s")

@@ -65,7 +65,7 @@ func parseDSN(dsn string) (*mysql.Config, error) {
 		return nil, fmt.Errorf("character set of the connection: %w", err)
 	}
 	config.InterpolateParams = true
-	config.MultiStatements = true // for tripConn; what clients send is always a parameter, never part of a text
+	config.MultiStatements = true // for roundtripConn; what clients send is always a parameter, never part of a text
 	config.AllowAllFiles = false
 	config.ClientFoundRows = true // an UPDATE reports the rows it met, as SQLite does
 	config.ParseTime = true
@@ -93,7 +93,11 @@ func parseDSN(dsn string) (*mysql.Config, error) {
 // sessions makes connections on which a statement sees what was committed before it began. (The default of MySQL
 // shows a transaction what was committed before its first look, also after it has waited for a lock.) The variable
 // has two names on the supported servers, the statement one.
-type sessions struct{ driver.Connector }
+type sessions struct {
+	driver.Connector
+
+	commitAlone bool // as in roundtripConn
+}
 
 func (s sessions) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := s.Connector.Connect(ctx)
@@ -107,7 +111,7 @@ func (s sessions) Connect(ctx context.Context) (driver.Conn, error) {
 	if _, err := full.ExecContext(ctx, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", nil); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	return &tripConn{serverConn: full}, nil
+	return &roundtripConn{serverConn: full, commitAlone: s.commitAlone}, nil
 }
 
 // checkServer asks for a sign of life and for the version.
@@ -136,7 +140,12 @@ func checkVersion(version string) error {
 }
 
 // mysqlEngine is the engine of a database on a server.
-type mysqlEngine struct{ config *mysql.Config }
+type mysqlEngine struct {
+	config *mysql.Config
+	// commitAlone sends every COMMIT in a text of its own. A member of a Galera cluster can roll back a transaction between the
+	// INSERT and the COMMIT of one text and answer OK. Nothing sets it yet: one server of MySQL or MariaDB doesn't need it.
+	commitAlone bool
+}
 
 func (e mysqlEngine) pool(config *mysql.Config) (*sql.DB, error) {
 	connector, err := mysql.NewConnector(config)
@@ -144,7 +153,7 @@ func (e mysqlEngine) pool(config *mysql.Config) (*sql.DB, error) {
 		// As in parseDSN. It is about TLS and keys by then.
 		return nil, errors.New("the address of the database names TLS settings or keys that aren't there")
 	}
-	return sql.OpenDB(sessions{connector}), nil
+	return sql.OpenDB(sessions{connector, e.commitAlone}), nil
 }
 
 // patient is a pool of one connection whose statements may take as long as their context.

@@ -101,7 +101,7 @@ func TestStatementsPrepare(t *testing.T) {
 	all := statements(t)
 	maps.Copy(all, pairsTexts())
 	onBoth(t, func(t *testing.T, d *DB) {
-		s := &seam{on: d.write, texts: d.texts}
+		s := &dialect{on: d.write, texts: d.texts}
 		all := maps.Clone(all)
 		maps.Copy(all, d.bulk.texts())
 		for name, text := range all {
@@ -223,7 +223,7 @@ type step struct {
 
 func explain(t *testing.T, d *DB, text string) []step {
 	t.Helper()
-	text = (&seam{texts: d.texts}).text(text)
+	text = (&dialect{texts: d.texts}).text(text)
 	prefix := "EXPLAIN QUERY PLAN "
 	if isMySQL(d) {
 		prefix = "EXPLAIN "

@@ -36,8 +36,8 @@ type engine interface {
 func newDB(read, write *sql.DB, texts map[string]string, b bulk, e engine) *DB {
 	return &DB{
 		Lookups: Lookups{conn: read}, read: read, write: write, texts: texts, bulk: b, engine: e,
-		reads:  db.New(&seam{on: read, texts: texts}),
-		writes: db.New(&seam{on: write, texts: texts, retries: true}),
+		reads:  db.New(&dialect{on: read, texts: texts}),
+		writes: db.New(&dialect{on: write, texts: texts, retries: true}),
 	}
 }
 

@@ -228,6 +228,38 @@ func TestDeadlockIsRetried(t *testing.T) {
 	}
 }
 
+// A batch isn't sent when the function has overlooked a conflict: it would be committed without what came before it.
+func TestNoBatchAfterAConflict(t *testing.T) {
+	t.Parallel()
+	d := migrated(t, mysqlAt(t, testserver.MariaDB(t)))
+	must(t, d.Write().EnsureConversation(t.Context(), "g1", 1))
+	hold, err := d.write.BeginTx(t.Context(), nil)
+	must(t, err)
+	defer hold.Rollback()
+	_, err = hold.ExecContext(t.Context(), "UPDATE conversation SET last_seq = 1 WHERE id = 'g1'")
+	must(t, err)
+	attempts := 0
+	err = d.StoreMessages(t.Context(), func(tx *Tx) (MessageBatch, error) {
+		if attempts++; attempts == 1 {
+			_, err := tx.conn.on.ExecContext(t.Context(), "SET innodb_lock_wait_timeout = 0")
+			must(t, err)
+			if err := tx.SetLastSeq(t.Context(), 2, "g1"); !isConflict(err) {
+				t.Errorf("no conflict: %v", err)
+			}
+			must(t, hold.Rollback())
+			return MessageBatch{Rows: []db.InsertMessageParams{message("g1", 1)}}, nil
+		}
+		stored, err := tx.MessagesAfter(t.Context(), "g1", 0, 10)
+		if len(stored) != 0 {
+			t.Errorf("stored without the statement that failed: %v", stored)
+		}
+		return MessageBatch{}, err
+	})
+	if err != nil || attempts != 2 {
+		t.Errorf("%d attempts, %v", attempts, err)
+	}
+}
+
 func crosswise(t *testing.T, d *DB, pass func(error) error) {
 	t.Helper()
 	var g errgroup.Group
@@ -268,7 +300,7 @@ func TestRetryIsBounded(t *testing.T) {
 		conflict := makeConflict(t, d)
 		attempts := 0
 		err := d.Tx(t.Context(), func(*Tx) error { attempts++; return conflict })
-		if attempts != mostAttempts || !IsUnavailable(err) {
+		if attempts != maxAttempts || !IsUnavailable(err) {
 			t.Errorf("%d attempts, %v", attempts, err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -362,17 +394,17 @@ func TestStoreMessages(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, d *DB) {
 		var rows []db.InsertMessageParams
-		for i := range mostRows*2 + 1 {
+		for i := range maxRows*2 + 1 {
 			m := message("g1", int64(i+1))
 			if i%2 == 0 {
 				m.ClientID = sql.NullString{String: fmt.Sprint("client-", i), Valid: true}
 			}
 			rows = append(rows, m)
 		}
-		rows[3].Body = `{"text":"` + strings.Repeat(`\\'"%_?;-- ☃😀`, mostBytes/12) + `"}` // more than a statement should hold
+		rows[3].Body = `{"text":"` + strings.Repeat(`\\'"%_?;-- ☃😀`, maxBytes/12) + `"}` // more than a statement should hold
 		rows[4].Body = "\x00\r\n\x1a\t'\\"
 		insert := func(rows ...db.InsertMessageParams) error {
-			return d.Tx(t.Context(), func(tx *Tx) error { return tx.StoreMessages(t.Context(), rows, nil) })
+			return d.StoreMessages(t.Context(), func(*Tx) (MessageBatch, error) { return MessageBatch{Rows: rows}, nil })
 		}
 		must(t, insert(rows...))
 		must(t, insert())
@@ -405,7 +437,7 @@ func TestStoreMessages(t *testing.T) {
 func TestBatch(t *testing.T) {
 	t.Parallel()
 	small, large := message("g1", 1), message("g1", 2)
-	large.Body = strings.Repeat("x", mostBytes+1)
+	large.Body = strings.Repeat("x", maxBytes+1)
 	for name, test := range map[string]struct {
 		rows []db.InsertMessageParams
 		want int
@@ -414,10 +446,10 @@ func TestBatch(t *testing.T) {
 		"one":              {[]db.InsertMessageParams{small}, 1},
 		"too large":        {[]db.InsertMessageParams{large, small}, 1},
 		"too large behind": {[]db.InsertMessageParams{small, small, large}, 2},
-		"full":             {slices.Repeat([]db.InsertMessageParams{small}, mostRows), mostRows},
-		"too many":         {slices.Repeat([]db.InsertMessageParams{small}, mostRows+1), mostRows},
+		"full":             {slices.Repeat([]db.InsertMessageParams{small}, maxRows), maxRows},
+		"too many":         {slices.Repeat([]db.InsertMessageParams{small}, maxRows+1), maxRows},
 	} {
-		if got := batch(test.rows); got != test.want {
+		if got := fitting(test.rows); got != test.want {
 			t.Errorf("%s: %d, want %d", name, got, test.want)
 		}
 	}
