@@ -70,8 +70,7 @@ type Auth struct {
 	perAddress *attempts
 	seen       *seen
 	parser     *jwt.Parser
-	plain      *plainTokens
-	asked      together
+	sessions   coalescer
 }
 
 // New returns an Auth.
@@ -81,8 +80,7 @@ func New(o Options) *Auth {
 		perAccount: newAttempts(o.FailuresPerAccount, accountRefill),
 		perAddress: newAttempts(o.FailuresPerAddress, addressRefill),
 		seen:       newSeen(),
-		plain:      newPlainTokens(o.Key),
-		asked: together{ask: func(ctx context.Context, keys []store.SessionKey) (map[store.SessionKey]int64, error) {
+		sessions: coalescer{ask: func(ctx context.Context, keys []store.SessionKey) (map[store.SessionKey]int64, error) {
 			return o.DB.SessionsUntil(ctx, keys)
 		}},
 		parser: jwt.NewParser(jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithIssuer(issuer),
@@ -185,12 +183,9 @@ func (a *Auth) Authenticate(ctx context.Context, token string) (Session, error) 
 	if token == "" {
 		return Session{}, fault.New(fault.MissingToken)
 	}
-	session, ok := a.plain.read(token, time.Now())
-	if !ok {
-		var err error
-		if session, err = a.parse(token); err != nil {
-			return Session{}, err
-		}
+	session, err := a.parse(token)
+	if err != nil {
+		return Session{}, err
 	}
 	return session, a.Check(ctx, session)
 }
@@ -205,7 +200,7 @@ func (a *Auth) Check(ctx context.Context, s Session) error {
 		return fault.New(fault.SessionEnded)
 	case unknown:
 	}
-	until, err := a.asked.until(ctx, store.SessionKey{Account: s.Account, ID: s.ID})
+	until, err := a.sessions.until(ctx, store.SessionKey{Account: s.Account, ID: s.ID})
 	if err != nil {
 		return fmt.Errorf("check session: %w", err)
 	}

@@ -13,13 +13,13 @@ import (
 	"tim/internal/store"
 )
 
-// However many ask at once, each gets the answer to its own question, and no statement is about too many.
-func TestAskedTogether(t *testing.T) {
+// However many callers ask at once, each gets the answer to its own question, and no statement exceeds its bound.
+func TestCoalesced(t *testing.T) {
 	t.Parallel()
 	const callers, rounds = 200, 50
 	asked, largest := 0, 0
 	var mu sync.Mutex
-	all := together{ask: func(_ context.Context, keys []store.SessionKey) (map[store.SessionKey]int64, error) {
+	all := coalescer{ask: func(_ context.Context, keys []store.SessionKey) (map[store.SessionKey]int64, error) {
 		mu.Lock()
 		asked, largest = asked+1, max(largest, len(keys))
 		mu.Unlock()
@@ -49,17 +49,18 @@ func TestAskedTogether(t *testing.T) {
 		})
 	}
 	work.Wait()
-	if asked >= 2*callers*rounds || largest < 2 || largest > mostTogether || len(all.waiting) != 0 {
+	if asked >= 2*callers*rounds || largest < 2 || largest > maxCoalesced || len(all.waiting) != 0 {
 		t.Errorf("%d statements, the largest about %d; %d still wait", asked, largest, len(all.waiting))
 	}
 }
 
-// Who asks for others, and whose time ends meanwhile, takes nothing from them; who only waits needs not wait longer than it may.
-func TestAskedTogetherInVain(t *testing.T) {
+// If the context of the caller that asks for all ends, the others ask again for themselves. A caller that waits for another
+// one waits no longer than its own context lives.
+func TestCoalescedAskerFails(t *testing.T) {
 	t.Parallel()
 	mine, others := store.SessionKey{Account: "a", ID: "1"}, store.SessionKey{Account: "a", ID: "2"}
 	begun := make(chan int, 2)
-	all := together{ask: func(ctx context.Context, keys []store.SessionKey) (map[store.SessionKey]int64, error) {
+	all := coalescer{ask: func(ctx context.Context, keys []store.SessionKey) (map[store.SessionKey]int64, error) {
 		begun <- len(keys)
 		if len(keys) > 1 {
 			<-ctx.Done()
@@ -89,10 +90,10 @@ func TestAskedTogetherInVain(t *testing.T) {
 	}
 }
 
-// A panic while asking for others leaves none of them without an answer.
-func TestAskedTogetherPanics(t *testing.T) {
+// If the caller that asks for all panics, the others get an error.
+func TestCoalescedAskerPanics(t *testing.T) {
 	t.Parallel()
-	all := together{ask: func(context.Context, []store.SessionKey) (map[store.SessionKey]int64, error) { panic("a mistake") }}
+	all := coalescer{ask: func(context.Context, []store.SessionKey) (map[store.SessionKey]int64, error) { panic("a mistake") }}
 	q := &question{answered: make(chan struct{}), err: errUnanswered}
 	func() {
 		defer func() { _ = recover() }()
@@ -108,8 +109,8 @@ func TestAskedTogetherPanics(t *testing.T) {
 	}
 }
 
-// BenchmarkAskTogether is what a session costs that this node has not seen: alone, and when many clients come at once.
-func BenchmarkAskTogether(b *testing.B) {
+// BenchmarkCoalescer measures the look-up of a session that this node has not seen: by one caller, and by 64 at once.
+func BenchmarkCoalescer(b *testing.B) {
 	n := onSQLite(b)
 	keys := make([]store.SessionKey, 256)
 	for i := range keys {
@@ -121,7 +122,7 @@ func BenchmarkAskTogether(b *testing.B) {
 			b.ReportAllocs()
 			b.SetParallelism(callers)
 			ask := func(i int) {
-				if until, err := n.asked.until(b.Context(), keys[i%len(keys)]); err != nil || until != 1 {
+				if until, err := n.sessions.until(b.Context(), keys[i%len(keys)]); err != nil || until != 1 {
 					b.Error(until, err)
 				}
 			}
