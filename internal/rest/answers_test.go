@@ -70,7 +70,7 @@ func TestSuccessesInBothLanguages(t *testing.T) {
 				t.Errorf("%s in %s: %q, want %q", step.operation, language, got, want)
 			}
 		}
-		spec, err := openapi3.NewLoader().LoadFromData(apispec.OpenAPI)
+		spec, err := openapi3.NewLoader().LoadFromData([]byte(apispec.OpenAPI()))
 		must(t, err)
 		var promised []string
 		for _, item := range spec.Paths.Map() {

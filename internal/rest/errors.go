@@ -34,7 +34,7 @@ func (s *server) handleError(err error, c echo.Context) {
 		c.Response().Header().Set("Retry-After", "1")
 	}
 	var writeErr error
-	if isText(r.operation, f.Reason) {
+	if r.textFailures.has(f.Reason) {
 		writeErr = s.writeText(c, r, f)
 	} else {
 		writeErr = c.JSON(s.status(c, f.Status()), envelope(r, f))
@@ -85,36 +85,10 @@ func envelope(r *request, f *fault.Fault) api.Failure {
 	return out
 }
 
-// isText tells whether the interface document answers this failure of a file route in words of its own. What concerns
-// tokens, rights and parameters is the envelope there too.
-func isText(operation string, reason fault.Reason) bool {
-	switch reason {
-	case fault.UnknownAccount, fault.NoAvatar:
-		return operation == "headPicUrl"
-	case fault.MalformedUpload, fault.FileTooLarge, fault.UnsupportedFileType, fault.UnsupportedMediaType:
-		return strings.HasPrefix(operation, "upload")
-	case fault.UnknownFile:
-		return true
-	case fault.Unavailable, fault.Internal:
-		return strings.HasPrefix(operation, "upload") || strings.HasPrefix(operation, "download")
-	default:
-		return false
-	}
-}
-
+// writeText answers a failure as plain text. Its reason stands in the header Tim-Reason.
 func (s *server) writeText(c echo.Context, r *request, f *fault.Fault) error {
 	c.Response().Header().Set("Tim-Reason", string(f.Reason))
-	text := f.Text(r.operation)
-	switch {
-	case r.operation == "headPicUrl":
-		text = fault.Text{} // the document answers nothing
-	case f.Reason == fault.UnsupportedFileType, f.Reason == fault.UnknownFile:
-	case strings.HasPrefix(r.operation, "upload"):
-		text = uploadFailed
-	default:
-		text = downloadFailed
-	}
-	return c.String(s.status(c, f.Status()), text.In(r.language))
+	return c.String(s.status(c, f.Status()), r.textFailures.text(f, r.operation).In(r.language))
 }
 
 // status is the answer's status: the precise one, or 200 where the operator has asked for the original's habit.

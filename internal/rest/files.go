@@ -37,7 +37,7 @@ func (h *handlers) UploadHeadPic(ctx context.Context, r api.UploadHeadPicRequest
 	if err := h.files.SaveAvatar(ctx, account, patient(ctx, form)); err != nil {
 		return nil, err
 	}
-	return text(say(ctx, uploaded)), nil
+	return text(say(ctx, fault.Uploaded)), nil
 }
 
 // UploadChatPic stores a picture.

@@ -39,10 +39,10 @@ type operation struct {
 	id         string
 	open       bool // needs no token
 	streams    bool // takes as long as its file does
-	sends      bool // a message, as fast as the pace allows
 	parameters openapi3.Parameters
 	body       *openapi3.Schema // of a JSON body, nil for none
 	upload     bool             // the body is a form with a file
+	traits     traits
 }
 
 // answerWithin is how long a request that moves no file may wait for the database and its like.
@@ -57,7 +57,7 @@ func newGate(spec *openapi3.T, authenticate func(context.Context, string) (auth.
 		for method, o := range item.Operations() {
 			_, partial := o.Responses.Map()["206"]
 			op := operation{id: o.OperationID, streams: partial, open: o.Security != nil && len(*o.Security) == 0, parameters: o.Parameters}
-			op.sends = op.id == "sendMessage"
+			op.traits = traitsOf(o)
 			if o.RequestBody != nil {
 				op.streams = op.streams || o.RequestBody.Value.Content.Get("multipart/form-data") != nil
 				if media := o.RequestBody.Value.Content.Get("application/json"); media != nil {
@@ -88,7 +88,7 @@ func (g *gate) middleware(next echo.HandlerFunc) echo.HandlerFunc {
 			return next(c) // a socket's handshake, which checks for itself, or no route at all
 		}
 		r := requestOf(c.Request().Context())
-		r.operation = op.id
+		r.operation, r.textFailures = op.id, op.traits.textFailures
 		if !op.open {
 			ctx, cancel := context.WithTimeout(c.Request().Context(), answerWithin)
 			session, err := g.authenticate(ctx, c.Request().Header.Get("token"))
@@ -98,7 +98,7 @@ func (g *gate) middleware(next echo.HandlerFunc) echo.HandlerFunc {
 			}
 			r.session = session
 		}
-		if op.sends { // before its body is read
+		if op.traits.rateLimited { // before its body is read
 			if err := g.sending.take(r.session.ID, time.Now()); err != nil {
 				return err
 			}

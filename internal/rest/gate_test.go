@@ -344,7 +344,7 @@ func TestUploadsThatBreakOff(t *testing.T) {
 // gateOf is the gate alone, before a handler.
 func gateOf(t testing.TB, route string, handler echo.HandlerFunc) *echo.Echo {
 	t.Helper()
-	spec, err := openapi3.NewLoader().LoadFromData(apispec.OpenAPI)
+	spec, err := openapi3.NewLoader().LoadFromData([]byte(apispec.OpenAPI()))
 	must(t, err)
 	e := echo.New()
 	s := &server{isUnavailable: func(error) bool { return false }, language: fault.English}

@@ -13,7 +13,7 @@ func (h *handlers) CreateGroup(ctx context.Context, r api.CreateGroupRequestObje
 	if err != nil {
 		return nil, err
 	}
-	out := api.CreateGroup200JSONResponse{Code: fault.CodeSuccess, Message: say(ctx, groupCreated)}
+	out := api.CreateGroup200JSONResponse{Code: fault.CodeSuccess, Message: say(ctx, fault.GroupCreated)}
 	out.Data.GroupID = group
 	return out, nil
 }
@@ -24,7 +24,7 @@ func (h *handlers) JoinGroup(ctx context.Context, r api.JoinGroupRequestObject) 
 	if err != nil {
 		return nil, err
 	}
-	return api.JoinGroup200JSONResponse(done(ctx, groupJoined)), nil
+	return api.JoinGroup200JSONResponse(done(ctx, fault.GroupJoined)), nil
 }
 
 // LeaveGroup ends a membership.
@@ -33,7 +33,7 @@ func (h *handlers) LeaveGroup(ctx context.Context, r api.LeaveGroupRequestObject
 	if err != nil {
 		return nil, err
 	}
-	return api.LeaveGroup200JSONResponse(done(ctx, groupLeft)), nil
+	return api.LeaveGroup200JSONResponse(done(ctx, fault.GroupLeft)), nil
 }
 
 // AddMember serves addMember.
@@ -42,7 +42,7 @@ func (h *handlers) AddMember(ctx context.Context, r api.AddMemberRequestObject) 
 	if err != nil {
 		return nil, err
 	}
-	return api.AddMember200JSONResponse(done(ctx, memberAdded)), nil
+	return api.AddMember200JSONResponse(done(ctx, fault.MemberAdded)), nil
 }
 
 // RemoveMember serves removeMember.
@@ -51,7 +51,7 @@ func (h *handlers) RemoveMember(ctx context.Context, r api.RemoveMemberRequestOb
 	if err != nil {
 		return nil, err
 	}
-	return api.RemoveMember200JSONResponse(done(ctx, memberRemoved)), nil
+	return api.RemoveMember200JSONResponse(done(ctx, fault.MemberRemoved)), nil
 }
 
 // TransferGroup serves transferGroup.
@@ -60,7 +60,7 @@ func (h *handlers) TransferGroup(ctx context.Context, r api.TransferGroupRequest
 	if err != nil {
 		return nil, err
 	}
-	return api.TransferGroup200JSONResponse(done(ctx, groupHandedOver)), nil
+	return api.TransferGroup200JSONResponse(done(ctx, fault.GroupHandedOver)), nil
 }
 
 // DissolveGroup ends a group.
@@ -69,7 +69,7 @@ func (h *handlers) DissolveGroup(ctx context.Context, r api.DissolveGroupRequest
 	if err != nil {
 		return nil, err
 	}
-	return api.DissolveGroup200JSONResponse(done(ctx, groupDissolved)), nil
+	return api.DissolveGroup200JSONResponse(done(ctx, fault.GroupDissolved)), nil
 }
 
 // GetGroups lists the caller's groups.

@@ -20,7 +20,7 @@ func (h *handlers) SendMessage(ctx context.Context, r api.SendMessageRequestObje
 	if err != nil {
 		return nil, err
 	}
-	return api.SendMessage200JSONResponse{Code: fault.CodeSuccess, Message: say(ctx, messageSent), Data: wire.Sent(target, message)}, nil
+	return api.SendMessage200JSONResponse{Code: fault.CodeSuccess, Message: say(ctx, fault.MessageSent), Data: wire.Sent(target, message)}, nil
 }
 
 // GetHistory returns a page of a conversation's messages.

@@ -13,12 +13,14 @@ import (
 // request is what the middleware knows of a request and a handler may need; a strict handler gets only a context.
 type request struct {
 	id        string
-	operation string // of api/openapi.yaml, "" for a route outside it
-	language  fault.Language
-	session   auth.Session // the zero value where no token is needed
-	address   string       // the client's, as the trusted proxies tell it
-	http      *http.Request
-	writer    http.ResponseWriter
+	operation string // the operationId in api/openapi.yaml, "" for a route outside it
+	// textFailures is the operation's trait.
+	textFailures textFailures
+	language     fault.Language
+	session      auth.Session // the zero value where no token is needed
+	address      string       // the client's, as the trusted proxies tell it
+	http         *http.Request
+	writer       http.ResponseWriter
 }
 
 type requestKey struct{}

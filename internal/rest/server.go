@@ -68,9 +68,12 @@ type handlers struct {
 // New returns the server's routes; those of the sockets are added by their own package.
 func New(o Options) (*echo.Echo, error) {
 	// Not the generated api.GetSpec, which renames the operations to what they are called in Go.
-	spec, err := openapi3.NewLoader().LoadFromData(apispec.OpenAPI)
+	spec, err := openapi3.NewLoader().LoadFromData([]byte(apispec.OpenAPI()))
 	if err != nil {
 		return nil, fmt.Errorf("load the spec: %w", err)
+	}
+	if err := checkTraits(spec); err != nil {
+		return nil, err
 	}
 	document, err := spec.MarshalJSON()
 	if err != nil {

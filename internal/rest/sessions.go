@@ -46,7 +46,7 @@ func (h *handlers) EndSession(ctx context.Context, r api.EndSessionRequestObject
 	if err := h.auth.End(ctx, account, r.Params.Session); err != nil {
 		return nil, err
 	}
-	return api.EndSession200JSONResponse(done(ctx, loggedOut)), nil
+	return api.EndSession200JSONResponse(done(ctx, fault.LoggedOut)), nil
 }
 
 // EndOtherSessions ends all sessions of the caller but this one.
@@ -58,5 +58,5 @@ func (h *handlers) EndOtherSessions(ctx context.Context, r api.EndOtherSessionsR
 	if err := h.auth.EndOthers(ctx, session); err != nil {
 		return nil, err
 	}
-	return api.EndOtherSessions200JSONResponse(done(ctx, loggedOut)), nil
+	return api.EndOtherSessions200JSONResponse(done(ctx, fault.LoggedOut)), nil
 }

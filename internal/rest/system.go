@@ -1,9 +1,9 @@
 package rest
 
 import (
-	"bytes"
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"tim/api"
@@ -47,29 +47,29 @@ func (h *handlers) DocsAsset(ctx context.Context, r gen.DocsAssetRequestObject) 
 	return nil, fault.New(fault.UnknownRoute)
 }
 
-func yamlOf(text []byte) (*bytes.Reader, int64) { return bytes.NewReader(text), int64(len(text)) }
+func yamlOf(text string) (*strings.Reader, int64) { return strings.NewReader(text), int64(len(text)) }
 
 // OpenapiYaml sends the REST spec.
 func (h *handlers) OpenapiYaml(context.Context, gen.OpenapiYamlRequestObject) (gen.OpenapiYamlResponseObject, error) {
-	body, size := yamlOf(apispec.OpenAPI)
+	body, size := yamlOf(apispec.OpenAPI())
 	return gen.OpenapiYaml200ApplicationYamlResponse{Body: body, ContentLength: size}, nil
 }
 
 // APIOpenapiYaml sends the REST spec from where it lies in the tree.
 func (h *handlers) APIOpenapiYaml(context.Context, gen.APIOpenapiYamlRequestObject) (gen.APIOpenapiYamlResponseObject, error) {
-	body, size := yamlOf(apispec.OpenAPI)
+	body, size := yamlOf(apispec.OpenAPI())
 	return gen.APIOpenapiYaml200ApplicationYamlResponse{Body: body, ContentLength: size}, nil
 }
 
 // APIFramesYaml sends the schemas of the frames.
 func (h *handlers) APIFramesYaml(context.Context, gen.APIFramesYamlRequestObject) (gen.APIFramesYamlResponseObject, error) {
-	body, size := yamlOf(apispec.Frames)
+	body, size := yamlOf(apispec.Frames())
 	return gen.APIFramesYaml200ApplicationYamlResponse{Body: body, ContentLength: size}, nil
 }
 
 // AsyncapiYaml sends the spec of the sockets.
 func (h *handlers) AsyncapiYaml(context.Context, gen.AsyncapiYamlRequestObject) (gen.AsyncapiYamlResponseObject, error) {
-	body, size := yamlOf(specs.AsyncAPI)
+	body, size := yamlOf(specs.AsyncAPI())
 	return gen.AsyncapiYaml200ApplicationYamlResponse{Body: body, ContentLength: size}, nil
 }
 
@@ -106,6 +106,6 @@ func (h *handlers) Readyz(ctx context.Context, _ gen.ReadyzRequestObject) (gen.R
 	}
 	reason := gen.Reason(fault.Unavailable)
 	return gen.Readyz503JSONResponse{
-		Code: fault.CodeFailure, Message: say(ctx, fault.New(fault.Unavailable).Text("")), Reason: &reason, Data: states,
+		Code: fault.CodeFailure, Message: fault.New(fault.Unavailable).Text("").In(requestOf(ctx).language), Reason: &reason, Data: states,
 	}, nil
 }
