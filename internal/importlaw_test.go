@@ -27,25 +27,26 @@ func rooms() map[string]room {
 		"api": {nil, "the specs embedded; whoever serves them needs nothing else with them"},
 		"sql": {nil, "statements and migrations embedded; store alone runs them"},
 
-		"internal/fault": {nil, "everybody speaks of faults, so they know nobody"},
-		"internal/store": {[]string{"gen/db", "sql"}, "knows the engines and nothing of what is stored"},
+		"internal/account": {nil, "every room spells accounts in one way, so this one knows no other"},
+		"internal/fault":   {nil, "every room returns faults, so this one knows no other"},
+		"internal/store":   {[]string{"gen/db", "sql"}, "knows the engines and nothing of what is stored"},
 		"internal/auth": {
-			[]string{"gen/db", "internal/fault", "internal/store"},
+			[]string{"gen/db", "internal/account", "internal/fault", "internal/store"},
 			"others are told of ended sessions by a function it is given: with the cluster it could not be tested without one",
 		},
 		"internal/chat": {
-			[]string{"gen/db", "internal/fault", "internal/store"},
+			[]string{"gen/db", "internal/account", "internal/fault", "internal/store"},
 			"the rules hold for every face, so they know none, and no JSON, HTTP or bus",
 		},
 		"internal/cluster": {nil, "carries bytes between nodes and must not know what they mean"},
 		"internal/blob":    {nil, "keeps bytes by key; which bytes are good is the business of files"},
 		"internal/files":   {[]string{"internal/blob", "internal/fault"}, "whose file it is, its callers have decided"},
 		"internal/rest": {
-			[]string{"api", "gen/api", "gen/specs", "internal/auth", "internal/blob", "internal/chat", "internal/fault", "internal/files", "internal/wire"},
+			[]string{"api", "gen/api", "gen/specs", "internal/account", "internal/auth", "internal/blob", "internal/chat", "internal/fault", "internal/files", "internal/wire"},
 			"a handler makes one call: statements, the bus and sockets are behind it or beside it",
 		},
 		"internal/realtime": {
-			[]string{"api", "gen/api", "gen/frames", "internal/auth", "internal/chat", "internal/cluster", "internal/fault", "internal/wire"},
+			[]string{"api", "gen/api", "gen/frames", "internal/account", "internal/auth", "internal/chat", "internal/cluster", "internal/fault", "internal/wire"},
 			"a socket makes one call: statements and files are behind it; what it shares with rest lies below both",
 		},
 		"internal/wire": {

@@ -106,7 +106,7 @@ func flip(letter byte) string {
 	return "A"
 }
 
-// The clock of the node that signed may be ahead of this one's.
+// The clock of the node that signed a token may be ahead of this node's.
 func TestTokenFromALittleInTheFuture(t *testing.T) {
 	t.Parallel()
 	n := onSQLite(t)
@@ -119,7 +119,7 @@ func TestTokenFromALittleInTheFuture(t *testing.T) {
 	}
 }
 
-// A session belongs to its account: another account's token with its id opens nothing.
+// A session belongs to its account: a token of another account with its id is refused.
 func TestSessionOfAnotherAccount(t *testing.T) {
 	t.Parallel()
 	n := onSQLite(t)

@@ -9,8 +9,7 @@ import (
 	"fmt"
 	"math"
 
-	"golang.org/x/text/unicode/norm"
-
+	"tim/internal/account"
 	"tim/internal/fault"
 	"tim/internal/store"
 )
@@ -56,12 +55,12 @@ func (s *Service) Close() {
 	s.marks.close()
 }
 
-// Normal returns an account's one spelling: accounts are NFC-normalised and compared by their bytes.
-func Normal(account string) string { return norm.NFC.String(account) }
+// Normal is [account.Normal], for callers in which "account" is a variable.
+func Normal(name string) string { return account.Normal(name) }
 
-// own refuses a caller who acts for somebody else's account.
-func own(caller, account string) error {
-	if Normal(account) != caller {
+// own refuses a caller who claims somebody else's account as its own.
+func own(caller, claimed string) error {
+	if Normal(claimed) != caller {
 		return fault.New(fault.NotYourAccount)
 	}
 	return nil

@@ -10,9 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/text/unicode/norm"
-
 	"tim/gen/db"
+	accounts "tim/internal/account"
 	"tim/internal/fault"
 	"tim/internal/store"
 )
@@ -29,7 +28,7 @@ func (s *Service) CreateGroup(ctx context.Context, caller, account, name string)
 	if err := own(caller, account); err != nil {
 		return 0, err
 	}
-	name = strings.TrimSpace(norm.NFC.String(name)) // which some databases would overlook in comparing
+	name = strings.TrimSpace(accounts.NormalName(name)) // which some databases would overlook in comparing
 	if name == "" {
 		return 0, fault.Invalid(fault.InvalidParameter, "GroupName", "must not be blank")
 	}

@@ -7,9 +7,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"golang.org/x/text/unicode/norm"
-
 	"tim/gen/db"
+	"tim/internal/account"
 	"tim/internal/fault"
 	"tim/internal/store"
 )
@@ -35,9 +34,9 @@ type Registration struct {
 
 // Register creates an account. For everyone.
 func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
-	account := Normal(r.Account)
-	if len([]rune(account)) > maxAccount {
-		return User{}, fault.Invalid(fault.InvalidBody, "account", fmt.Sprintf("must have at most %d characters", maxAccount))
+	name := account.Normal(r.Account)
+	if !account.ValidNew(name) {
+		return User{}, fault.Invalid(fault.InvalidBody, "account", "must be "+account.NewForm)
 	}
 	if len(r.Password) > maxPasswordBytes {
 		return User{}, fault.Invalid(fault.InvalidBody, "password", fmt.Sprintf("must have at most %d bytes", maxPasswordBytes))
@@ -50,7 +49,7 @@ func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
 	if err != nil {
 		return User{}, fmt.Errorf("register: %w", err)
 	}
-	row := db.CreateUserParams{Account: account, Password: nullable(hash), Username: username}
+	row := db.CreateUserParams{Account: name, Password: nullable(hash), Username: username}
 	if r.Age != nil {
 		row.Age = sql.NullInt32{Int32: *r.Age, Valid: true}
 	}
@@ -68,14 +67,14 @@ func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
 	if err != nil {
 		return User{}, fmt.Errorf("register: %w", err)
 	}
-	return User{ID: id, Account: account, Username: username, Sex: r.Sex, Age: row.Age.Int32}, nil
+	return User{ID: id, Account: name, Username: username, Sex: r.Sex, Age: row.Age.Int32}, nil
 }
 
 // displayName puts a display name into the one spelling that is stored, which a column must hold.
 func displayName(name string) (string, error) {
-	name = norm.NFC.String(name)
-	if len([]rune(name)) > maxUsername {
-		return "", fault.Invalid(fault.InvalidBody, "username", fmt.Sprintf("must have at most %d characters", maxUsername))
+	name = account.NormalName(name)
+	if utf8.RuneCountInString(name) > account.MaxName {
+		return "", fault.Invalid(fault.InvalidBody, "username", fmt.Sprintf("must have at most %d characters", account.MaxName))
 	}
 	return name, nil
 }
@@ -153,12 +152,8 @@ func (s *Service) FindUsers(ctx context.Context, keyword string, limit int) ([]U
 	return users, nil
 }
 
-// What a new account may have; the spec says the rest.
-const (
-	maxAccount       = 64  // characters, after normalisation
-	maxUsername      = 100 // likewise
-	maxPasswordBytes = 72  // bcrypt's limit
-)
+// maxPasswordBytes is bcrypt's limit.
+const maxPasswordBytes = 72
 
 // Profile returns a user. For every account.
 func (s *Service) Profile(ctx context.Context, account string) (User, error) {
@@ -203,7 +198,7 @@ func (s *Service) AvatarOwner(ctx context.Context, name string) (AvatarOwner, er
 		username = user.Username
 	}
 	named, err := q.AccountsByUsername(ctx, username)
-	if stored := norm.NFC.String(username); err == nil && len(named) == 0 && stored != username {
+	if stored := account.NormalName(username); err == nil && len(named) == 0 && stored != username {
 		username = stored
 		named, err = q.AccountsByUsername(ctx, username)
 	}
@@ -235,7 +230,7 @@ func (s *Service) OwnName(ctx context.Context, caller, name string) error {
 	if err != nil {
 		return err
 	}
-	if norm.NFC.String(user.Username) != norm.NFC.String(name) { // old rows have it as it was given
+	if account.NormalName(user.Username) != account.NormalName(name) { // old rows have it as it was given
 		return fault.New(fault.NotYourAccount)
 	}
 	return nil

@@ -17,7 +17,7 @@ func TestRegister(t *testing.T) {
 		alice, err := h.Register(t.Context(), Registration{Account: "alice", Password: "123456", Username: "Alice", Age: &age, Sex: &sex})
 		must(t, err)
 		same(t, "what registration answers", User{ID: alice.ID, Account: "alice", Username: "Alice", Sex: &sex, Age: 20}, alice)
-		bare, err := h.Register(t.Context(), Registration{Account: "密码😀", Password: "123456", Username: "😀"})
+		bare, err := h.Register(t.Context(), Registration{Account: "密码", Password: "123456", Username: "😀"})
 		must(t, err)
 		if bare.ID == alice.ID || bare.ID == 0 {
 			t.Errorf("ids %d and %d", alice.ID, bare.ID)
@@ -41,8 +41,12 @@ func TestRegisterRefusals(t *testing.T) {
 		}{
 			{"taken", "ren\u00e9", "123456", fault.AccountTaken},
 			{"taken in another spelling", "rene\u0301", "123456", fault.AccountTaken},
+			{"empty", "", "123456", fault.InvalidBody},
+			{"everybody's", "all", "123456", fault.InvalidBody},
+			{"of a character that shows nothing", "bob\u200b", "123456", fault.InvalidBody},
+			{"of a symbol", "bob😀", "123456", fault.InvalidBody},
 			{"too long", strings.Repeat("x", 65), "123456", fault.InvalidBody},
-			{"longer once it is normalised", strings.Repeat("\U0001D160", 22), "123456", fault.InvalidBody}, // three characters each
+			{"longer once it is normalised", strings.Repeat("\u0958", 33), "123456", fault.InvalidBody}, // two characters each
 			{"password of more than 72 bytes", "bob", strings.Repeat("密", 25), fault.InvalidBody},
 		} {
 			_, err := h.Register(t.Context(), Registration{Account: tt.account, Password: tt.password, Username: "x"})

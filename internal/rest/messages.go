@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"tim/gen/api"
+	accounts "tim/internal/account"
 	"tim/internal/chat"
 	"tim/internal/fault"
 	"tim/internal/wire"
@@ -91,7 +92,7 @@ func (h *handlers) MarkReceived(ctx context.Context, r api.MarkReceivedRequestOb
 // side reads a conversation from one account's side, which must be the caller's.
 func side(ctx context.Context, account string, friend *api.Account, group *api.GroupID) (string, chat.Target, error) {
 	caller := requestOf(ctx).session.Account
-	if chat.Normal(account) != caller {
+	if accounts.Normal(account) != caller {
 		return "", chat.Target{}, fault.New(fault.NotYourAccount)
 	}
 	target, err := wire.ParamTarget(friend, group)
