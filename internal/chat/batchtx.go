@@ -19,8 +19,8 @@ type batchTx struct {
 	s      *Service
 	ids    []string            // of the conversations, sorted
 	drafts map[string][]*draft // by conversation
-	// expected holds the states of those conversations that this node believes to know. They aren't locked first: their seqs
-	// are claimed, which fails if a state is another one.
+	// expected holds the states that this node remembers of some of the conversations. These aren't locked first. Their seqs
+	// are claimed, which fails if another node has changed the state.
 	expected map[string]store.LockedConversation
 	lookUp   bool // look in the database for each client id
 
@@ -43,8 +43,8 @@ type ownMark struct {
 	known bool
 }
 
-// begin locks the conversations of the batch in the order of their ids, except those whose state is expected, and finds out
-// which senders are friends of whom they write to.
+// begin locks the conversations of the batch in the order of their ids, except those whose state is expected. It then finds out
+// which senders are friends of those they write to.
 func (b *batchTx) begin(ctx context.Context) (err error) {
 	b.before = maps.Clone(b.expected)
 	if b.before == nil {

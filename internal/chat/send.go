@@ -14,11 +14,11 @@ import (
 type Message struct {
 	Seq    int64  `json:"seq"` // 1, 2, 3 … in its conversation, in the order of commits
 	Sender string `json:"sender"`
-	Body   string `json:"body"`   // a Content, encoded
+	Body   string `json:"body"`   // the Content in JSON
 	SentAt int64  `json:"sentAt"` // ms since 1970
 }
 
-// MaxClientID is the most bytes that a client id may have.
+// MaxClientID is the longest client id, in bytes.
 const MaxClientID = 64
 
 // Send stores a message and, after the commit, notifies the sockets. Members and friends may call it. When it returns without

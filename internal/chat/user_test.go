@@ -127,7 +127,7 @@ func TestProfile(t *testing.T) {
 	})
 }
 
-// avatarNames makes users whose accounts and display names overlap.
+// avatarNames creates users whose accounts and display names overlap.
 func avatarNames(t *testing.T, h *house) {
 	t.Helper()
 	h.exec(t, "INSERT INTO `user` (account, username) VALUES "+
@@ -147,10 +147,10 @@ func TestAvatarOwner(t *testing.T) {
 		}{
 			{"alice", AvatarOwner{"alice", "Alice"}},
 			{"Alice", AvatarOwner{"alice", "Alice"}},
-			{"bob", AvatarOwner{"bob", ""}}, // what the original kept as Bob may be either's
+			{"bob", AvatarOwner{"bob", ""}}, // the avatar that the original server stored as Bob may belong to either
 			{"robert", AvatarOwner{"robert", ""}},
 			{"carol", AvatarOwner{"carol", "carol"}},
-			{"dave", AvatarOwner{"dave", ""}}, // what the original kept as erin may be erin's by now
+			{"dave", AvatarOwner{"dave", ""}}, // the avatar that the original server stored as erin may belong to erin by now
 			{"erin", AvatarOwner{"erin", "Erin"}},
 			{"123", AvatarOwner{"123", ""}},
 			{"re\u0301mi", AvatarOwner{"remi", "r\u00e9mi"}},
@@ -206,7 +206,7 @@ func TestUsernames(t *testing.T) {
 	})
 }
 
-// What an operator does stands in the history like what an owner does, but for the actor, who has no account.
+// An operator's change stands in the history like an owner's, with an empty actor.
 func TestSetOwner(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {
