@@ -71,16 +71,16 @@ type Side struct {
 // second is the error of a database that can't be asked. It sends one statement for 200 groups' members, and one for 200
 // friends.
 func (s *Service) MayWriteAll(ctx context.Context, sides []Side) ([]error, error) {
-	var seats []store.Seat
+	var memberships []store.Membership
 	var pairs []store.AccountPair
 	for _, side := range sides {
 		if side.Target.Group != 0 {
-			seats = append(seats, store.Seat{Group: side.Target.Group, Account: side.Account})
+			memberships = append(memberships, store.Membership{Group: side.Target.Group, Account: side.Account})
 		} else {
 			pairs = append(pairs, store.AccountPair{Account: side.Account, Other: side.Target.User})
 		}
 	}
-	members, err := s.DB.MembersAmong(ctx, seats)
+	members, err := s.DB.MembersAmong(ctx, memberships)
 	if err != nil {
 		return nil, fmt.Errorf("memberships: %w", err)
 	}
@@ -92,7 +92,7 @@ func (s *Service) MayWriteAll(ctx context.Context, sides []Side) ([]error, error
 	for i, side := range sides {
 		if side.Target.Group == 0 {
 			errs[i] = strangers[store.AccountPair{Account: side.Account, Other: side.Target.User}]
-		} else if !members[store.Seat{Group: side.Target.Group, Account: side.Account}] {
+		} else if !members[store.Membership{Group: side.Target.Group, Account: side.Account}] {
 			errs[i] = fault.New(fault.NotAMember)
 		}
 	}

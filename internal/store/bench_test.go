@@ -16,7 +16,7 @@ func benchBoth(b *testing.B, bench func(b *testing.B, d *DB)) {
 	b.Run("mysql", func(b *testing.B) { bench(b, migrated(b, mysqlAt(b, testserver.MariaDB(b)))) })
 }
 
-// BenchmarkStoreMessages commits batches of messages, durably, as a conversation's writer does.
+// BenchmarkStoreMessages measures the durable commit of batches of messages, as internal/chat commits them.
 func BenchmarkStoreMessages(b *testing.B) {
 	benchBoth(b, func(b *testing.B, d *DB) {
 		must(b, d.Write().EnsureConversation(b.Context(), "g1", 1))
@@ -47,7 +47,7 @@ func BenchmarkStoreMessages(b *testing.B) {
 	})
 }
 
-// BenchmarkPointRead asks for one row by its key.
+// BenchmarkPointRead measures reading one row by its key.
 func BenchmarkPointRead(b *testing.B) {
 	benchBoth(b, func(b *testing.B, d *DB) {
 		const sessions = 1000

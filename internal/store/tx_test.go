@@ -91,8 +91,8 @@ func TestTxSeesItselfAndOthersDoNot(t *testing.T) {
 	})
 }
 
-// TestLockShowsWhatItsHolderDid: what a transaction reads after it has waited for a lock is up to date, even when it
-// had read before.
+// TestLockShowsWhatItsHolderDid: what a transaction reads after it has waited for a lock is up to date, even if it had read the
+// row before.
 func TestLockShowsWhatItsHolderDid(t *testing.T) {
 	t.Parallel()
 	d := migrated(t, mysqlAt(t, testserver.MariaDB(t))) // SQLite has no second writer
@@ -130,7 +130,7 @@ func TestLockShowsWhatItsHolderDid(t *testing.T) {
 	}
 }
 
-// TestNumberingIsDense: writers that number one new conversation at once give every number once.
+// TestNumberingIsDense: writers that write to one new conversation at once give out every seq once.
 func TestNumberingIsDense(t *testing.T) {
 	t.Parallel()
 	const writers, each = 8, 12
@@ -182,7 +182,7 @@ func send(ctx context.Context, d *DB, conversation, body string) error {
 	})
 }
 
-// TestNewConversationsMeet: many at once make and lock conversations that nobody has made yet.
+// TestNewConversationsMeet: many transactions at once create and lock conversations without a row.
 func TestNewConversationsMeet(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, d *DB) {
@@ -202,7 +202,7 @@ func TestNewConversationsMeet(t *testing.T) {
 	})
 }
 
-// TestDeadlockIsRetried lets two transactions take two locks crosswise.
+// TestDeadlockIsRetried: two transactions take two locks in opposite orders.
 func TestDeadlockIsRetried(t *testing.T) {
 	t.Parallel()
 	d := migrated(t, mysqlAt(t, testserver.MariaDB(t)))
@@ -317,7 +317,7 @@ func TestRetryIsBounded(t *testing.T) {
 	})
 }
 
-// makeConflict gets a real one: of a row locked elsewhere, or of a database being written by another process.
+// makeConflict returns a real conflict: a row locked by another transaction, or a database that another process writes.
 func makeConflict(t *testing.T, d *DB) error {
 	t.Helper()
 	hold, err := d.write.BeginTx(t.Context(), nil)
@@ -364,7 +364,7 @@ func TestBusyIsWaitedFor(t *testing.T) {
 			must(t, err)
 			var g errgroup.Group
 			g.Go(write)
-			// Reading goes on meanwhile.
+			// Reading is possible meanwhile.
 			if _, err := d.Read().FriendAccounts(t.Context(), "a"); err != nil {
 				t.Error(err)
 			}
@@ -401,7 +401,7 @@ func TestStoreMessages(t *testing.T) {
 			}
 			rows = append(rows, m)
 		}
-		rows[3].Body = `{"text":"` + strings.Repeat(`\\'"%_?;-- ☃😀`, maxBytes/12) + `"}` // more than a statement should hold
+		rows[3].Body = `{"text":"` + strings.Repeat(`\\'"%_?;-- ☃😀`, maxBytes/12) + `"}` // more than a statement may hold
 		rows[4].Body = "\x00\r\n\x1a\t'\\"
 		insert := func(rows ...db.InsertMessageParams) error {
 			return d.StoreMessages(t.Context(), func(*Tx) (MessageBatch, error) { return MessageBatch{Rows: rows}, nil })
@@ -422,7 +422,7 @@ func TestStoreMessages(t *testing.T) {
 		if got, err := d.Read().MessageByClientID(t.Context(), "g1", "a", rows[2].ClientID); err != nil || got.Seq != 3 {
 			t.Errorf("by client id: %+v, %v", got, err)
 		}
-		// The end of a batch may not leave its beginning behind.
+		// If the end of a batch fails, its beginning isn't stored.
 		again := message("g1", 5000)
 		again.ClientID = rows[2].ClientID
 		if err := insert(message("g1", 4999), again); !IsDuplicate(err) {
