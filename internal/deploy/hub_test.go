@@ -36,6 +36,7 @@ func startHub(t *testing.T, heartbeat time.Duration) hub {
 	_, err = db.Migrate(ctx)
 	must(t, err)
 	bus := cluster.NewMemory(cluster.Options{})
+	bus.Start(nil)
 	t.Cleanup(func() { _ = bus.Close() })
 	sockets, err := realtime.New(realtime.Options{
 		Bus: bus, Presence: bus, Zone: time.UTC, AllowOrigin: func(*http.Request) bool { return true }, FrameLimit: 1 << 16,

@@ -28,6 +28,7 @@ import (
 func bareHub(t testing.TB) (*realtime.Hub, *echo.Echo) {
 	t.Helper()
 	bus := cluster.NewMemory(cluster.Options{})
+	bus.Start(nil)
 	t.Cleanup(func() { _ = bus.Close() })
 	h, err := realtime.New(realtime.Options{
 		Bus: bus, Presence: bus, Zone: time.UTC, AllowOrigin: func(*http.Request) bool { return true },
