@@ -7,7 +7,7 @@ import (
 	"tim/internal/fault"
 )
 
-// CreateGroup makes a group.
+// CreateGroup creates a group.
 func (h *handlers) CreateGroup(ctx context.Context, r api.CreateGroupRequestObject) (api.CreateGroupResponseObject, error) {
 	group, err := h.chat.CreateGroup(ctx, requestOf(ctx).session.Account, r.Params.CreateUserAccount, r.Params.GroupName)
 	if err != nil {
@@ -18,7 +18,7 @@ func (h *handlers) CreateGroup(ctx context.Context, r api.CreateGroupRequestObje
 	return out, nil
 }
 
-// JoinGroup makes an account a member.
+// JoinGroup makes the caller a member.
 func (h *handlers) JoinGroup(ctx context.Context, r api.JoinGroupRequestObject) (api.JoinGroupResponseObject, error) {
 	err := h.chat.JoinGroup(ctx, requestOf(ctx).session.Account, r.Params.UserAccount, r.Params.GroupID)
 	if err != nil {
@@ -27,7 +27,7 @@ func (h *handlers) JoinGroup(ctx context.Context, r api.JoinGroupRequestObject) 
 	return api.JoinGroup200JSONResponse(done(ctx, fault.GroupJoined)), nil
 }
 
-// LeaveGroup ends a membership.
+// LeaveGroup ends the caller's membership.
 func (h *handlers) LeaveGroup(ctx context.Context, r api.LeaveGroupRequestObject) (api.LeaveGroupResponseObject, error) {
 	err := h.chat.LeaveGroup(ctx, requestOf(ctx).session.Account, r.Params.UserAccount, r.Params.GroupID)
 	if err != nil {
@@ -36,7 +36,7 @@ func (h *handlers) LeaveGroup(ctx context.Context, r api.LeaveGroupRequestObject
 	return api.LeaveGroup200JSONResponse(done(ctx, fault.GroupLeft)), nil
 }
 
-// AddMember serves addMember.
+// AddMember makes a friend of the owner a member.
 func (h *handlers) AddMember(ctx context.Context, r api.AddMemberRequestObject) (api.AddMemberResponseObject, error) {
 	err := h.chat.AddMember(ctx, requestOf(ctx).session.Account, r.Params.UserAccount, r.Params.GroupID, r.Params.MemberAccount)
 	if err != nil {
@@ -45,7 +45,7 @@ func (h *handlers) AddMember(ctx context.Context, r api.AddMemberRequestObject) 
 	return api.AddMember200JSONResponse(done(ctx, fault.MemberAdded)), nil
 }
 
-// RemoveMember serves removeMember.
+// RemoveMember ends the membership of another account.
 func (h *handlers) RemoveMember(ctx context.Context, r api.RemoveMemberRequestObject) (api.RemoveMemberResponseObject, error) {
 	err := h.chat.RemoveMember(ctx, requestOf(ctx).session.Account, r.Params.UserAccount, r.Params.GroupID, r.Params.MemberAccount)
 	if err != nil {
@@ -54,7 +54,7 @@ func (h *handlers) RemoveMember(ctx context.Context, r api.RemoveMemberRequestOb
 	return api.RemoveMember200JSONResponse(done(ctx, fault.MemberRemoved)), nil
 }
 
-// TransferGroup serves transferGroup.
+// TransferGroup makes a member the owner.
 func (h *handlers) TransferGroup(ctx context.Context, r api.TransferGroupRequestObject) (api.TransferGroupResponseObject, error) {
 	err := h.chat.HandOver(ctx, requestOf(ctx).session.Account, r.Params.UserAccount, r.Params.GroupID, r.Params.MemberAccount)
 	if err != nil {
@@ -63,7 +63,7 @@ func (h *handlers) TransferGroup(ctx context.Context, r api.TransferGroupRequest
 	return api.TransferGroup200JSONResponse(done(ctx, fault.GroupHandedOver)), nil
 }
 
-// DissolveGroup ends a group.
+// DissolveGroup deletes a group.
 func (h *handlers) DissolveGroup(ctx context.Context, r api.DissolveGroupRequestObject) (api.DissolveGroupResponseObject, error) {
 	err := h.chat.Dissolve(ctx, requestOf(ctx).session.Account, r.Params.UserAccount, r.Params.GroupID)
 	if err != nil {

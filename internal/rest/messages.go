@@ -76,7 +76,7 @@ func (h *handlers) MarkRead(ctx context.Context, r api.MarkReadRequestObject) (a
 	return api.MarkRead200JSONResponse{Code: fault.CodeSuccess, Message: "ok", Data: api.Marks(marks)}, nil
 }
 
-// MarkReceived moves the caller's mark of what it has received.
+// MarkReceived moves the caller's received mark.
 func (h *handlers) MarkReceived(ctx context.Context, r api.MarkReceivedRequestObject) (api.MarkReceivedResponseObject, error) {
 	account, target, err := side(ctx, r.Params.UserAccount, r.Params.FriendAccount, r.Params.GroupID)
 	if err != nil {
@@ -89,7 +89,7 @@ func (h *handlers) MarkReceived(ctx context.Context, r api.MarkReceivedRequestOb
 	return api.MarkReceived200JSONResponse{Code: fault.CodeSuccess, Message: "ok", Data: api.Marks(marks)}, nil
 }
 
-// side reads a conversation from one account's side, which must be the caller's.
+// side returns the account and the target of a request. The account must be the caller's.
 func side(ctx context.Context, account string, friend *api.Account, group *api.GroupID) (string, chat.Target, error) {
 	caller := requestOf(ctx).session.Account
 	if accounts.Normal(account) != caller {
@@ -99,7 +99,7 @@ func side(ctx context.Context, account string, friend *api.Account, group *api.G
 	return caller, target, err
 }
 
-// or is what a parameter says, or its default.
+// or returns a parameter's value, or otherwise if it isn't given.
 func or[T any](parameter *T, otherwise T) T {
 	if parameter == nil {
 		return otherwise
