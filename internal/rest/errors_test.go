@@ -19,7 +19,7 @@ import (
 	"tim/internal/fault"
 )
 
-// failing serves one route, beside the real ones, that ends as it is told.
+// failing adds one route to the real ones, which ends as it is told.
 func failing(t *testing.T, end func(c echo.Context) error, change ...func(*Options)) *site {
 	t.Helper()
 	s := newSite(t, change...)
@@ -106,7 +106,7 @@ func TestAnswerThatBroke(t *testing.T) {
 	}
 }
 
-// The query may hold a token, and the header does.
+// Neither the query nor the header token gets into the log.
 func TestNoTokenInTheLog(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -149,7 +149,7 @@ func TestWhichFailuresAreText(t *testing.T) {
 	}
 }
 
-// A trait that the server doesn't know, or a value that it doesn't know, is a slip in the spec.
+// A trait, or a value of a trait, that the server doesn't know is a mistake in the spec.
 func TestUnknownTraits(t *testing.T) {
 	t.Parallel()
 	for name, value := range map[string]any{
@@ -205,7 +205,7 @@ func TestTextsOfFileRoutes(t *testing.T) {
 			}
 		}
 	}
-	// What concerns rights and parameters is the envelope there too.
+	// Failures that concern rights and parameters are envelopes there too.
 	w := s.ask(http.MethodPost, "/uploadheadpic", strings.NewReader(picture), "token", token, "Content-Type", pictureMedia)
 	if f := envelopeOf(t, w); f.Reason != "not_your_account" || w.Header().Get("Tim-Reason") != "" {
 		t.Errorf("somebody else's name: %d %s", w.Code, w.Body)
