@@ -20,11 +20,11 @@ import (
 
 func TestDuplicates(t *testing.T) {
 	t.Parallel()
-	client := message("g1", 1)
-	client.ClientID = sql.NullString{String: "x", Valid: true}
-	again := client
-	again.Seq = 2
 	onBoth(t, func(t *testing.T, d *DB) {
+		client := message("g1", 1)
+		client.ClientID = sql.NullString{String: "x", Valid: true}
+		again := client
+		again.Seq = 2
 		ctx, w := t.Context(), d.Write()
 		first := func(err error) { t.Helper(); must(t, err) }
 		for name, write := range map[string]func() error{
