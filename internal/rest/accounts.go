@@ -108,7 +108,7 @@ func userOf(u chat.User) api.User {
 	return out
 }
 
-// pointer returns what a nullable field holds, nil for null or nothing.
+// pointer returns the value of a nullable field, nil for null or a missing field.
 func pointer[T any](n nullable.Nullable[T]) *T {
 	if value, err := n.Get(); err == nil {
 		return &value
