@@ -60,24 +60,25 @@ func rooms() map[string]room {
 			},
 			"puts everything together and so knows all, but nothing of the tests, and no generated code",
 		},
-		"cmd/tim": {[]string{"internal/app", "internal/bench", "internal/check"}, "the command line and nothing else, so that tests can start what it starts"},
+		"cmd/tim": {[]string{"internal/app", "internal/bench", "internal/check"}, "reads the command line and calls these; tests can call the same functions"},
 
-		"internal/servers":    {nil, "starts MariaDB, Redis and MinIO for tests and commands alike, so it knows none of them"},
-		"internal/testserver": {[]string{"internal/servers"}, "serves the tests of every package, so it knows none of them"},
+		"internal/servers":    {nil, "starts MariaDB, Redis, MinIO and nodes for tests, bench and check, and depends on none of these"},
+		"internal/testserver": {[]string{"internal/servers"}, "the tests of every package use it, so it depends on none of those packages"},
 		"internal/apptest": {
 			[]string{"api", "gen/api", "gen/client", "gen/frames", "internal/app", "internal/testserver"},
-			"tests a server from without: what it knows from within, it could not find wrong",
+			"tests a whole server through its specs; code that it shared with the server could hide the same mistake in both",
 		},
-		"internal/bench": {clients(), clientsWhy},
-		"internal/check": {clients(), clientsWhy},
+		"internal/client": {[]string{"gen/api", "gen/client", "gen/frames"}, clientsWhy},
+		"internal/bench":  {clients(), clientsWhy},
+		"internal/check":  {clients(), clientsWhy},
 	}
 }
 
 func clients() []string {
-	return []string{"gen/api", "gen/client", "gen/frames", "internal/check", "internal/servers"}
+	return []string{"gen/api", "gen/client", "gen/frames", "internal/client", "internal/servers"}
 }
 
-const clientsWhy = "clients like any other: what they share with the server, they could not find wrong in it"
+const clientsWhy = "a client is written from the specs alone; code that it shared with the server could hide the same mistake in both"
 
 // guest is a package from outside, and the rooms that may know it.
 type guest struct {
@@ -91,22 +92,22 @@ func guests() []guest {
 		{"github.com/labstack/echo", []string{"internal/rest", "internal/realtime", "internal/app"}, "the router is a face's business; rules don't know that there is HTTP"},
 		{"net/http", []string{
 			"internal/rest", "internal/realtime", "internal/app", "internal/web", "internal/blob", "internal/fault",
-			"internal/apptest", "internal/servers", "internal/bench", "internal/check",
+			"internal/apptest", "internal/client", "internal/servers", "internal/bench", "internal/check",
 		}, "as echo; blob serves ranges by it and fault names statuses"},
-		{"github.com/getkin/kin-openapi", []string{"internal/rest", "internal/realtime", "internal/apptest", "internal/bench", "internal/check"}, "specs are asked at the door, and nowhere behind it"},
-		{"github.com/gorilla/websocket", []string{"internal/realtime", "internal/bench", "internal/check"}, "sockets have one owner"},
+		{"github.com/getkin/kin-openapi", []string{"internal/rest", "internal/realtime", "internal/apptest", "internal/client"}, "specs are asked at the door, and nowhere behind it"},
+		{"github.com/gorilla/websocket", []string{"internal/realtime", "internal/client"}, "the server's sockets have one owner, and those of the tools another"},
 		{"github.com/redis/go-redis", []string{"internal/cluster"}, "whether there is a Redis is known in one room"},
 		{"github.com/minio/minio-go", []string{"internal/blob"}, "whether there is an S3 is known in one room"},
-		{"modernc.org/sqlite", []string{"internal/store", "internal/check"}, "which engine it is, nobody outside has to know, but check: it reads the truth behind the server's back"},
+		{"modernc.org/sqlite", []string{"internal/store", "internal/check"}, "only store knows which engine it is; check reads the tables itself, to compare them with what the server says"},
 		{"github.com/go-sql-driver/mysql", []string{"internal/store", "internal/servers", "internal/check"}, "as sqlite; servers makes databases with it"},
 		{"github.com/pressly/goose", []string{"internal/store"}, "migrations are the store's"},
-		{"database/sql", []string{"internal/store", "internal/auth", "internal/chat", "internal/servers", "internal/check"}, "rows end where the rules end; check reads the truth behind the server's back"},
+		{"database/sql", []string{"internal/store", "internal/auth", "internal/chat", "internal/servers", "internal/check"}, "rows end where the rules end; check reads the tables itself"},
 		{"github.com/golang-jwt/jwt", []string{"internal/auth"}, "a token is opened in one place"},
 		{"golang.org/x/crypto", []string{"internal/auth"}, "passwords are hashed in one place"},
 		{"github.com/gabriel-vasile/mimetype", []string{"internal/files"}, "what kind of file it is, is decided in one place"},
-		{"github.com/alecthomas/kong", []string{"cmd/tim", "internal/apptest", "internal/bench", "internal/check"}, "settings are a struct; how they are given is the command's business"},
-		{"os/exec", []string{"internal/servers", "internal/check", "internal/bench"}, "the server starts no programs"},
-		{"testing", []string{"internal/testserver", "internal/apptest"}, "what serves knows nothing of being tested"},
+		{"github.com/alecthomas/kong", []string{"cmd/tim", "internal/apptest"}, "settings are structs; only the command line, and tests that play one, fill them from flags"},
+		{"os/exec", []string{"internal/servers"}, "the server starts no programs; tools and tests start them in one package, which also ends them"},
+		{"testing", []string{"internal/testserver", "internal/apptest"}, "the server's code contains no test code"},
 		{"github.com/google/go-cmp", nil, "compares for tests; it panics on what it doesn't like"},
 		{"go.uber.org/goleak", nil, "for tests"},
 		{"math/rand", []string{"internal/store", "internal/realtime", "internal/cluster", "internal/servers", "internal/bench", "internal/check"}, "spreads what is tried again, and makes nothing that must not be guessed"},

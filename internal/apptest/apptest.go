@@ -36,8 +36,13 @@ const (
 	Servers  Mode = "servers" // MariaDB, Redis and MinIO
 )
 
-// Modes lists them all, for tests that must hold in each.
-func Modes() []Mode { return []Mode{Embedded, Servers} }
+// Modes lists them all, for tests that must hold in each; where tests run without servers, only the first.
+func Modes() []Mode {
+	if !testserver.Available() {
+		return []Mode{Embedded}
+	}
+	return []Mode{Embedded, Servers}
+}
 
 // Settings returns a test's settings for a mode: a free port, cheap passwords, no admin listener, and for Servers a
 // fresh database, Redis and bucket. flags override, as on the command line.

@@ -93,14 +93,14 @@ func Run(ctx context.Context, opts Options) (report *Report, err error) {
 	b.http = &http.Client{Transport: transport, Timeout: requestTimeout}
 	defer transport.CloseIdleConnections()
 	done := b.progress("the server is started")
-	b.site, err = newSite(ctx, opts)
+	b.site, err = newSite(opts)
 	defer func() { err = errors.Join(err, b.site.close()) }()
 	if err != nil {
 		return nil, err
 	}
 	done()
-	for _, n := range b.site.nodes {
-		b.sayf("%s: %s, metrics and profiles at %s", n.name, n.url, n.admin)
+	for i, n := range b.site.nodes {
+		b.sayf("node %d: %s, metrics and profiles at %s", i+1, n.URL, n.Admin)
 	}
 	report = &Report{Scenario: opts.Scenario, On: opts.On, Settings: settings}
 	if len(opts.URL) > 0 {

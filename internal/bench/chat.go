@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
+
+	"tim/internal/client"
 )
 
 // Load is how messages are sent.
@@ -44,10 +46,10 @@ func (o DirectOptions) run(ctx context.Context, b *bench) ([]Result, error) {
 		from, to := c.sockets[2*i], c.sockets[2*i+1]
 		pairs = append(pairs, [2]*person{from.person, to.person})
 		of := &conversation{}
-		target := userTarget(to.person.account)
+		target := client.UserTarget(to.person.account)
 		from.follow(target, of, false)
 		from.mute = true // its own messages, which it hears as all its devices do, are checked and not counted
-		to.follow(userTarget(from.person.account), of, false)
+		to.follow(client.UserTarget(from.person.account), of, false)
 		talkers = append(talkers, talker{from, target, of})
 	}
 	if err := b.friends(ctx, pairs); err != nil {
@@ -80,9 +82,9 @@ func (o GroupOptions) run(ctx context.Context, b *bench) ([]Result, error) {
 	of := &conversation{}
 	var talkers []talker
 	for i, s := range c.sockets {
-		s.follow(groupTarget(id), of, false)
+		s.follow(client.GroupTarget(id), of, false)
 		if i < o.Senders {
-			talkers = append(talkers, talker{s, groupTarget(id), of})
+			talkers = append(talkers, talker{s, client.GroupTarget(id), of})
 		}
 	}
 	return o.chat(ctx, b, c, talkers, "delivery", delivered)
@@ -141,7 +143,7 @@ func (t talker) send(due int64) error {
 	if err := t.say(t.target, t.of, due); err != nil {
 		return err
 	}
-	return t.wire.flush()
+	return t.conn.Flush()
 }
 
 // closedLoop lets each talker send whenever it is answered, with so many messages under way.

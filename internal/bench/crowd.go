@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gorilla/websocket"
+	"tim/internal/client"
 )
 
 // crowd is many sockets.
@@ -22,16 +22,16 @@ type crowd struct {
 	sockets  []*socket
 	loopback bool
 	current  atomic.Pointer[recorder]
-	dial     websocket.Dialer
+	dial     client.Dialer
 }
 
 // newCrowd makes sockets that are closed, one for each person, spread over the servers.
 func (b *bench) newCrowd(people []*person, size, readBuffer int) *crowd {
 	c := &crowd{
 		clock: b.clock, run: b.run, size: size, loopback: true,
-		dial: websocket.Dialer{
-			Subprotocols:   []string{"tim.v1"},
-			ReadBufferSize: readBuffer, WriteBufferSize: 1024, WriteBufferPool: &sync.Pool{},
+		dial: client.Dialer{
+			Handshake: handshakeTimeout, Write: writeTimeout, Silence: silenceTimeout,
+			ReadBuffer: readBuffer, WriteBuffer: 1024, Buffers: &sync.Pool{},
 		},
 	}
 	c.current.Store(newRecorder())
@@ -52,26 +52,16 @@ func (c *crowd) recorder() *recorder { return c.current.Load() }
 // portsOfAddress is below how many connections Linux opens from one address to one port.
 const portsOfAddress = 20_000
 
-// source is the address that a socket of the loopback interface comes from.
-func source(index int) net.IP {
-	return net.IPv4(127, 0, 0, byte(1+index/portsOfAddress%250)) //nolint:gosec // below 256
+// source is the address that a socket comes from: another of the loopback interface's when one has no ports left.
+func (c *crowd) source(index int) net.Addr {
+	if !c.loopback || index < portsOfAddress {
+		return nil
+	}
+	return &net.TCPAddr{IP: loopbackAddress(index)}
 }
 
-// dialer makes connections that are wires.
-func (c *crowd) dialer(index int) *websocket.Dialer {
-	d := c.dial
-	d.NetDialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		var plain net.Dialer
-		if c.loopback && index >= portsOfAddress {
-			plain.LocalAddr = &net.TCPAddr{IP: source(index)}
-		}
-		conn, err := plain.DialContext(ctx, network, address)
-		if err != nil {
-			return nil, err
-		}
-		return &wire{Conn: conn}, nil
-	}
-	return &d
+func loopbackAddress(index int) net.IP {
+	return net.IPv4(127, 0, 0, byte(1+index/portsOfAddress%250)) //nolint:gosec // below 256
 }
 
 // opening is how sockets are opened.
@@ -94,7 +84,8 @@ func (c *crowd) open(ctx context.Context, sockets []*socket, concurrency int, ho
 		c.recorder().note(s.index, connected, due, c.clock.now())
 		if how.live {
 			if err := s.sync(ctx, how.again); err != nil {
-				return errors.Join(err, s.wire.reset())
+				s.conn.Reset()
+				return err
 			}
 			c.recorder().note(s.index, inStep, due, c.clock.now())
 		}

@@ -6,13 +6,12 @@ import (
 	"errors"
 	"io"
 	"math"
-	"net"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
-	"tim/gen/client"
+	rest "tim/gen/client"
 )
 
 // What was due before the window opens, or done after it closes, counts for neither more nor less than it should.
@@ -125,66 +124,6 @@ func TestRaiseFileLimit(t *testing.T) {
 	}
 }
 
-// What is written leaves when it is flushed, or when the reader has nothing left to read, all at once.
-func TestWire(t *testing.T) {
-	t.Parallel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	plain, err := net.Dial("tcp", listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &wire{Conn: plain}
-	defer w.Close()
-	peer, err := listener.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer peer.Close()
-	in := make([]byte, 100)
-	expect := func(want string) {
-		t.Helper()
-		_ = peer.SetReadDeadline(time.Now().Add(5 * time.Second))
-		n, err := peer.Read(in)
-		if err != nil || string(in[:n]) != want {
-			t.Errorf("%q, %v; want %q", in[:n], err, want)
-		}
-	}
-	for _, part := range []string{"a", "b", "c"} {
-		if _, err := w.Write([]byte(part)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.flush(); err != nil {
-		t.Fatal(err)
-	}
-	expect("abc")
-	_, _ = w.Write([]byte("d"))
-	_, _ = w.Write([]byte("e"))
-	read := make(chan error, 1)
-	go func() {
-		_, err := w.Read(make([]byte, 1))
-		read <- err
-	}()
-	expect("de")
-	if _, err := peer.Write([]byte("f")); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-read; err != nil {
-		t.Fatal(err)
-	}
-	if err := w.reset(); err != nil {
-		t.Fatal(err)
-	}
-	_ = peer.SetReadDeadline(time.Now().Add(5 * time.Second))
-	if _, err := peer.Read(in); err == nil || errors.Is(err, io.EOF) {
-		t.Errorf("the connection ended in peace: %v", err)
-	}
-}
-
 func TestEach(t *testing.T) {
 	t.Parallel()
 	boom := errors.New("boom")
@@ -217,7 +156,7 @@ func TestEach(t *testing.T) {
 func TestSource(t *testing.T) {
 	t.Parallel()
 	for index, want := range map[int]string{0: "127.0.0.1", portsOfAddress - 1: "127.0.0.1", portsOfAddress: "127.0.0.2", 5 * portsOfAddress: "127.0.0.6"} {
-		if got := source(index).String(); got != want {
+		if got := loopbackAddress(index).String(); got != want {
 			t.Errorf("%d comes from %s, want %s", index, got, want)
 		}
 	}
@@ -260,9 +199,9 @@ func TestComparePage(t *testing.T) {
 		{nil, 1, Promises{}},
 	} {
 		w := &worker{RestOptions: RestOptions{Page: 3}}
-		var page []client.Message
+		var page []rest.Message
 		for _, seq := range test.seqs {
-			page = append(page, client.Message{Seq: seq})
+			page = append(page, rest.Message{Seq: seq})
 		}
 		if w.comparePage(page, test.before); w.broken != test.want {
 			t.Errorf("%v before %d: %v", test.seqs, test.before, w.broken)

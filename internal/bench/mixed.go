@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"tim/internal/client"
 )
 
 // MixedOptions are those of `tim bench mixed`.
@@ -82,7 +84,7 @@ func (d *day) populate(ctx context.Context, members int) error {
 	for i := 0; i < members; i += 2 {
 		of := &conversation{}
 		for _, pair := range [][2]*socket{{all[i], all[i+1]}, {all[i+1], all[i]}} {
-			target := userTarget(pair[1].person.account)
+			target := client.UserTarget(pair[1].person.account)
 			pair[0].follow(target, of, false)
 			d.direct[pair[0].index] = talker{pair[0], target, of}
 		}
@@ -122,11 +124,11 @@ func (d *day) makeGroup(ctx context.Context, members, guests []*socket) error {
 	d.groups = append(d.groups, id)
 	of := &conversation{}
 	for _, s := range members {
-		s.follow(groupTarget(id), of, false)
-		d.group[s.index] = talker{s, groupTarget(id), of}
+		s.follow(client.GroupTarget(id), of, false)
+		d.group[s.index] = talker{s, client.GroupTarget(id), of}
 	}
 	for _, s := range guests {
-		s.follow(groupTarget(id), of, true)
+		s.follow(client.GroupTarget(id), of, true)
 	}
 	return nil
 }

@@ -12,7 +12,8 @@ import (
 	"strconv"
 	"sync"
 
-	"tim/gen/client"
+	rest "tim/gen/client"
+	"tim/internal/client"
 )
 
 // RestOptions are those of `tim bench rest`.
@@ -105,20 +106,20 @@ func work(ctx context.Context, rec *recorder, workers []*worker) error {
 func (w *worker) send(ctx context.Context, rec *recorder) error {
 	due := w.b.clock.now()
 	w.number++
-	body := append([]byte(`{"to":`), userTarget(w.friend)...)
+	body := append([]byte(`{"to":`), client.UserTarget(w.friend)...)
 	body = append(appendMessage(append(body, ','), w.number, stamp{w.b.run, due}, w.Bytes), '}')
 	answer, err := w.ask(ctx, rec, http.MethodPost, "/Tim/sendMessage", bytes.NewReader(body))
 	if err != nil || answer == nil {
 		return err
 	}
 	rec.note(w.index, sends, due, w.b.clock.now())
-	for key, data := range members(answer) {
+	for key, data := range client.Members(answer) {
 		if string(key) != "data" {
 			continue
 		}
-		for key, value := range members(data) {
+		for key, value := range client.Members(data) {
 			if string(key) == "seq" {
-				w.follow(number(value))
+				w.follow(client.Number(value))
 			}
 		}
 	}
@@ -152,7 +153,7 @@ func (w *worker) history(ctx context.Context, rec *recorder) error {
 		return err
 	}
 	rec.note(w.index, histories, due, w.b.clock.now())
-	var page client.HistoryDone
+	var page rest.HistoryDone
 	if err := json.Unmarshal(answer, &page); err != nil {
 		return fmt.Errorf("page of history: %w", err)
 	}
@@ -161,7 +162,7 @@ func (w *worker) history(ctx context.Context, rec *recorder) error {
 }
 
 // comparePage looks for what a page should have: the messages before a seq, each once and in order.
-func (w *worker) comparePage(messages []client.Message, before int64) {
+func (w *worker) comparePage(messages []rest.Message, before int64) {
 	want := min(int64(w.Page), before-1)
 	w.broken.Lost += max(0, want-int64(len(messages)))
 	for i, m := range messages {

@@ -3,6 +3,8 @@ package bench
 import (
 	"context"
 	"time"
+
+	"tim/internal/client"
 )
 
 // ConnectOptions are those of `tim bench connect`.
@@ -173,9 +175,9 @@ func (b *bench) couple(ctx context.Context, c *crowd) (talkers []talker, err err
 		from, to := c.sockets[i], c.sockets[i+1]
 		pairs = append(pairs, [2]*person{from.person, to.person})
 		of := &conversation{}
-		from.follow(userTarget(to.person.account), of, false)
-		to.follow(userTarget(from.person.account), of, false)
-		talkers = append(talkers, talker{from, userTarget(to.person.account), of})
+		from.follow(client.UserTarget(to.person.account), of, false)
+		to.follow(client.UserTarget(from.person.account), of, false)
+		talkers = append(talkers, talker{from, client.UserTarget(to.person.account), of})
 	}
 	return talkers, b.friends(ctx, pairs)
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"tim/internal/client"
 )
 
 // Whatever reaches a reader is compared with what was acknowledged.
@@ -108,7 +110,7 @@ func TestBrokenPromisesAreReported(t *testing.T) {
 			s := &socket{crowd: c, streams: make(map[string]*stream)}
 			c.sockets = []*socket{s}
 			of := &conversation{}
-			s.follow(userTarget("b"), of, false)
+			s.follow(client.UserTarget("b"), of, false)
 			of.open.Store(1)
 			s.pending = []pending{{1, 0, of}}
 			for _, raw := range test.frames {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"tim/internal/servers"
 )
 
 // process is one whose costs are measured.
@@ -49,17 +51,11 @@ func (p process) cpu() (time.Duration, error) {
 
 // rss is the memory that the process holds, in bytes.
 func (p process) rss() (int64, error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pid))
+	rss, err := servers.ResidentSet(p.pid)
 	if err != nil {
-		return 0, fmt.Errorf("memory of %s: %w", p.name, err)
+		return 0, fmt.Errorf("%s: %w", p.name, err)
 	}
-	for line := range strings.Lines(string(status)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			kb, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
-			return kb << 10, err
-		}
-	}
-	return 0, fmt.Errorf("memory of %s: it has ended", p.name)
+	return rss, nil
 }
 
 // ownCPU is the time that the load tool itself has run.

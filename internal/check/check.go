@@ -2,10 +2,10 @@
 // clients chat on both faces, breaks what can break, and then compares what each client was told with the database.
 //
 //	check.go     the run from beginning to end
-//	site.go      the installation: nodes (node.go) and the servers below them, with gates (gate.go) between
+//	site.go      the installation: nodes and the servers that they use, with gates (gate.go) between
 //	trouble.go   what breaks
 //	people.go    accounts, their friends and groups, and whose rights come and go
-//	device.go    a client of tim.v1; talk.go sends, also over REST (rest.go)
+//	device.go    a device on tim.v1; talk.go sends, also over REST (rest.go)
 //	contract.go  a client of the contract's sockets
 //	ledger.go    what each client was told
 //	truth.go     what the database holds
@@ -25,6 +25,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"tim/internal/client"
 )
 
 // Options of Run. The command line fills them in.
@@ -52,13 +54,14 @@ const (
 
 // trial is one run under way.
 type trial struct {
-	opts  Options
-	site  *site
-	http  *http.Client
-	spec  *spec
-	began time.Time
-	calm  chan struct{} // closed when nothing breaks any more and nobody talks
-	book  *book
+	opts   Options
+	site   *site
+	http   *http.Client
+	dialer client.Dialer
+	spec   *client.Spec
+	began  time.Time
+	calm   chan struct{} // closed when nothing breaks any more and nobody talks
+	book   *book
 
 	accounts []*account
 	groups   []*group
@@ -76,13 +79,14 @@ func Run(ctx context.Context, opts Options) (*Report, error) {
 	if opts.Seed == 0 {
 		opts.Seed = rand.Uint64() //nolint:gosec // no secret
 	}
-	spec, err := newSpec()
+	spec, err := client.NewSpec()
 	if err != nil {
 		return nil, err
 	}
 	t := &trial{
 		opts: opts, spec: spec, began: time.Now(), calm: make(chan struct{}), book: newBook(),
-		http: &http.Client{Timeout: askTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 8, IdleConnTimeout: 10 * time.Second}},
+		dialer: client.Dialer{Handshake: handshakeTimeout, Write: writeTimeout},
+		http:   &http.Client{Timeout: askTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 8, IdleConnTimeout: 10 * time.Second}},
 	}
 	defer t.http.CloseIdleConnections()
 	t.sayf("seed %d, on %s, %d nodes", opts.Seed, opts.On, opts.Nodes)

@@ -2,7 +2,6 @@ package check
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -11,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gorilla/websocket"
+	"tim/internal/client"
 )
 
 // front is a client of the contract's sockets: a chat socket, and one for each conversation, all of which come and go by
@@ -23,11 +22,11 @@ type front struct {
 
 	mu    sync.Mutex
 	token string
-	links map[string]*link // by conversation; those that are open
+	conns map[string]*client.Conn // by conversation; those that are open
 }
 
 func (t *trial) newFront(a *account) *front {
-	return &front{t: t, account: a, ledger: t.book.open(a, a.name, true), links: make(map[string]*link)}
+	return &front{t: t, account: a, ledger: t.book.open(a, a.name, true), conns: make(map[string]*client.Conn)}
 }
 
 func (f *front) live(ctx context.Context) {
@@ -57,14 +56,13 @@ func (f *front) keep(ctx context.Context, c conversation) {
 	for ctx.Err() == nil {
 		token, err := f.session(ctx, random)
 		if err == nil {
-			var socket *websocket.Conn
-			var status int
-			socket, status, err = f.t.dial(ctx, f.t.any(random), f.path(c), token)
-			if status == http.StatusUnauthorized {
+			var conn *client.Conn
+			conn, err = f.t.dial(ctx, f.t.any(random), f.path(c), token, "")
+			if client.RefusedWith(err, http.StatusUnauthorized) {
 				f.forget(token)
 			}
 			if err == nil {
-				f.visit(ctx, random, c, &link{Conn: socket})
+				f.visit(ctx, random, c, conn)
 			}
 		}
 		rest(ctx, nil, about(random, awayMean))
@@ -92,15 +90,15 @@ func (f *front) forget(token string) {
 }
 
 // visit reads a socket until it ends, which in the end the client does, cleanly or not.
-func (f *front) visit(ctx context.Context, random *rand.Rand, c conversation, l *link) {
+func (f *front) visit(ctx context.Context, random *rand.Rand, c conversation, conn *client.Conn) {
 	visit := f.ledger.arrive()
-	f.opened(c, l)
+	f.opened(c, conn)
 	visiting, over := context.WithCancel(ctx)
-	defer context.AfterFunc(visiting, func() { _ = l.Close() })()
+	defer context.AfterFunc(visiting, conn.Close)()
 	var leaving sync.WaitGroup
 	defer leaving.Wait()
 	defer over()
-	defer f.closed(c, l)
+	defer f.closed(c, conn)
 	after, clean := about(random, visitMean), random.IntN(2) == 0
 	var saidGoodbye atomic.Bool
 	leaving.Go(func() {
@@ -108,13 +106,13 @@ func (f *front) visit(ctx context.Context, random *rand.Rand, c conversation, l 
 		case !rest(visiting, f.t.calm, after):
 		case clean:
 			saidGoodbye.Store(true)
-			l.sayGoodbye()
+			conn.CloseCleanly()
 		default:
-			l.reset()
+			conn.Reset()
 		}
 	})
 	for {
-		_, frame, err := l.ReadMessage()
+		frame, err := conn.Read()
 		if err != nil {
 			if saidGoodbye.Load() && wasAnswered(err) && f.t.trouble.databaseIsFine() {
 				f.ledger.leftCleanly(visit)
@@ -130,12 +128,12 @@ func (f *front) visit(ctx context.Context, random *rand.Rand, c conversation, l 
 // wasAnswered tells whether the server has answered the client's goodbye: then it knows that all it had sent was read. Of
 // a goodbye that the server says first, nobody knows whether the answer arrived.
 func wasAnswered(err error) bool {
-	closed, ok := errors.AsType[*websocket.CloseError](err)
-	return ok && closed.Code == websocket.CloseNormalClosure
+	const normal = 1000 // RFC 6455
+	return client.CloseCode(err) == normal
 }
 
 func (f *front) take(c conversation, visit int, frame []byte) {
-	m, isMessage, err := f.t.spec.message(frame)
+	m, isMessage, err := f.t.spec.Message(frame)
 	if err != nil {
 		f.t.book.accuse("a frame that is not as the spec has it: " + string(frame[:min(len(frame), 300)]))
 	}
@@ -144,19 +142,19 @@ func (f *front) take(c conversation, visit int, frame []byte) {
 	}
 }
 
-func (f *front) opened(c conversation, l *link) {
+func (f *front) opened(c conversation, conn *client.Conn) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if c.key != "" {
-		f.links[c.key] = l
+		f.conns[c.key] = conn
 	}
 }
 
-func (f *front) closed(c conversation, l *link) {
+func (f *front) closed(c conversation, conn *client.Conn) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.links[c.key] == l {
-		delete(f.links, c.key)
+	if f.conns[c.key] == conn {
+		delete(f.conns, c.key)
 	}
 }
 
@@ -167,10 +165,10 @@ func (f *front) talk(talking context.Context, mean time.Duration) {
 	for n := 1; rest(talking, nil, about(random, mean)); n++ {
 		c := f.account.conversations[random.IntN(len(f.account.conversations))]
 		f.mu.Lock()
-		l := f.links[c.key]
+		conn := f.conns[c.key]
 		f.mu.Unlock()
-		if l != nil {
-			_ = l.writeText([]byte(strings.Join([]string{f.account.name, strconv.Itoa(n)}, "-"))) // its reader sees to what broke
+		if conn != nil {
+			_ = conn.Send([]byte(strings.Join([]string{f.account.name, strconv.Itoa(n)}, "-"))) // its reader sees to what broke
 		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"tim/gen/api"
-	"tim/gen/client"
+	"tim/internal/client"
 )
 
 // account is one of those that chat, with its clients.
@@ -85,11 +85,11 @@ func (t *trial) populate(ctx context.Context) error {
 }
 
 func (t *trial) register(ctx context.Context, random *rand.Rand, a *account) error {
-	_, err := insist(ctx, t, random, "", func(ctx context.Context, c *client.ClientWithResponses) (*client.UserRegisterResponse, error) {
-		return c.UserRegisterWithResponse(ctx, client.Registration{Account: a.name, Password: password, Username: "The " + a.name})
+	err := t.insist(ctx, random, "", func(ctx context.Context, c *client.REST) error {
+		return c.Register(ctx, a.name, password, "The "+a.name)
 	})
-	if err != nil && !refusedWith(err, http.StatusConflict) {
-		return fmt.Errorf("register %s: %w", a.name, err)
+	if err != nil && !client.RefusedWith(err, http.StatusConflict) { // the answer to an earlier attempt was lost
+		return err
 	}
 	return nil
 }
@@ -100,11 +100,9 @@ func (t *trial) befriend(ctx context.Context, random *rand.Rand, a, b *account, 
 	if err != nil {
 		return err
 	}
-	_, err = insist(ctx, t, random, token, func(ctx context.Context, c *client.ClientWithResponses) (*client.AddFriendResponse, error) {
-		return c.AddFriendWithResponse(ctx, &client.AddFriendParams{UserAccount: a.name, FriendAccount: b.name})
-	})
+	err = t.insist(ctx, random, token, func(ctx context.Context, c *client.REST) error { return c.Befriend(ctx, a.name, b.name) })
 	if err != nil {
-		return fmt.Errorf("%s and %s: %w", a.name, b.name, err)
+		return err
 	}
 	if chat {
 		a.conversations = append(a.conversations, direct(a.name, b.name))
@@ -156,9 +154,7 @@ func (t *trial) makeGroup(ctx context.Context, random *rand.Rand, members, guest
 		if i == 0 {
 			id, err = t.createGroup(ctx, random, token, a.name, name)
 		} else {
-			_, err = insist(ctx, t, random, token, func(ctx context.Context, c *client.ClientWithResponses) (*client.JoinGroupResponse, error) {
-				return c.JoinGroupWithResponse(ctx, &client.JoinGroupParams{UserAccount: a.name, GroupID: id})
-			})
+			err = t.insist(ctx, random, token, func(ctx context.Context, c *client.REST) error { return c.JoinGroup(ctx, a.name, id) })
 		}
 		if err != nil {
 			return fmt.Errorf("%s of %s: %w", name, a.name, err)
@@ -172,14 +168,12 @@ func (t *trial) makeGroup(ctx context.Context, random *rand.Rand, members, guest
 	return nil
 }
 
-func (t *trial) createGroup(ctx context.Context, random *rand.Rand, token, owner, name string) (int32, error) {
-	made, err := insist(ctx, t, random, token, func(ctx context.Context, c *client.ClientWithResponses) (*client.CreateGroupResponse, error) {
-		return c.CreateGroupWithResponse(ctx, &client.CreateGroupParams{CreateUserAccount: owner, GroupName: name})
+func (t *trial) createGroup(ctx context.Context, random *rand.Rand, token, owner, name string) (id int32, err error) {
+	err = t.insist(ctx, random, token, func(ctx context.Context, c *client.REST) error {
+		id, err = c.CreateGroup(ctx, owner, name)
+		return err
 	})
-	if err != nil {
-		return 0, err
-	}
-	return made.JSON200.Data.GroupID, nil
+	return id, err
 }
 
 // equip gives the accounts their clients: every second one on tim.v1 has two devices.
@@ -224,19 +218,18 @@ func (t *trial) churn(talking, living context.Context) {
 }
 
 func (t *trial) admit(ctx context.Context, random *rand.Rand, token string, g *group, guest *account) error {
-	_, err := insist(ctx, t, random, token, func(ctx context.Context, c *client.ClientWithResponses) (*client.AddMemberResponse, error) {
-		return c.AddMemberWithResponse(ctx, &client.AddMemberParams{UserAccount: g.owner.name, GroupID: *g.target.Group, MemberAccount: guest.name})
+	return t.insist(ctx, random, token, func(ctx context.Context, c *client.REST) error {
+		return c.AddMember(ctx, g.owner.name, *g.target.Group, guest.name)
 	})
-	return err
 }
 
 // remove notes when it was answered: from then on nothing more may come. That the guest is no member was the doing of a
 // request whose answer was lost.
 func (t *trial) remove(ctx context.Context, random *rand.Rand, token string, g *group, guest *account) error {
-	_, err := insist(ctx, t, random, token, func(ctx context.Context, c *client.ClientWithResponses) (*client.RemoveMemberResponse, error) {
-		return c.RemoveMemberWithResponse(ctx, &client.RemoveMemberParams{UserAccount: g.owner.name, GroupID: *g.target.Group, MemberAccount: guest.name})
+	err := t.insist(ctx, random, token, func(ctx context.Context, c *client.REST) error {
+		return c.RemoveMember(ctx, g.owner.name, *g.target.Group, guest.name)
 	})
-	if err != nil && !refusedWith(err, http.StatusConflict) && !refusedWith(err, http.StatusNotFound) {
+	if err != nil && !client.RefusedWith(err, http.StatusConflict) && !client.RefusedWith(err, http.StatusNotFound) {
 		return err
 	}
 	t.book.removed(guest.name, g.key)

@@ -8,7 +8,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"tim/gen/client"
+	"tim/internal/client"
 )
 
 // Report is what a run has found.
@@ -141,17 +141,13 @@ func (s *stored) floor(account string) int64 {
 }
 
 // equals tells whether messages are exactly those that are stored after a seq.
-func (s *stored) equals(got []client.Message, after int64) bool {
+func (s *stored) equals(got []client.HistoryMessage, after int64) bool {
 	want := s.messages[after:]
 	if len(got) < len(want) { // what was stored since is none of this
 		return false
 	}
 	for i, m := range want {
-		text := ""
-		if body, err := got[i].Body.AsTextBody(); err == nil && body.Kind == client.TextBodyKindText {
-			text = body.Text
-		}
-		if got[i].Seq != m.seq || got[i].Sender != m.sender || text != m.text {
+		if got[i].Seq != m.seq || got[i].Sender != m.sender || got[i].Text != m.text {
 			return false
 		}
 	}
@@ -176,7 +172,7 @@ func newMemoryWatch(nodes []*node) *memoryWatch {
 func (w *memoryWatch) run(ctx context.Context) {
 	for rest(ctx, nil, lookAtMemoryEvery) {
 		for _, n := range w.nodes {
-			bytes, life := n.memory()
+			bytes, life := n.Memory()
 			w.add(n.name, bytes, life)
 		}
 	}

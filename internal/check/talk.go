@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"tim/gen/api"
-	"tim/gen/client"
 	"tim/gen/frames"
+	"tim/internal/client"
 )
 
 const (
@@ -114,27 +114,16 @@ func (d *device) attempt(ctx context.Context, random *rand.Rand, token string, s
 }
 
 func (t *trial) sendREST(ctx context.Context, random *rand.Rand, token string, s *send) (seq int64, final bool, err error) {
-	c, err := t.on(t.any(random), token)
+	c, err := client.NewREST(t.any(random).URL, token, t.http)
 	if err != nil {
 		return 0, true, err
 	}
-	request := client.SendRequest{ClientID: s.clientID, To: client.Target{User: s.conversation.target.User, Group: s.conversation.target.Group}}
-	if err := request.Body.FromTextBody(client.TextBody{Kind: client.TextBodyKindText, Text: s.text}); err != nil {
-		return 0, true, err
-	}
-	answer, err := c.SendMessageWithResponse(ctx, request)
-	if err != nil {
-		return 0, false, err
-	}
-	if answer.JSON200 != nil {
-		return answer.JSON200.Data.Seq, false, nil
-	}
-	status := answer.StatusCode()
-	if status == http.StatusConflict {
+	seq, err = c.SendText(ctx, s.conversation.target, s.clientID, s.text)
+	if client.RefusedWith(err, http.StatusConflict) {
 		t.book.accuse("the same message was called another over REST: " + s.text)
 	}
-	final = status == http.StatusForbidden || status == http.StatusConflict
-	return 0, final, &errRefused{status: status, body: string(answer.Body)}
+	final = client.RefusedWith(err, http.StatusForbidden) || client.RefusedWith(err, http.StatusConflict)
+	return seq, final, err
 }
 
 // markRead marks what the device has as read. An acknowledged mark must never go back; a guest's begins anew.

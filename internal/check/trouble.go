@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"tim/internal/servers"
@@ -118,14 +117,14 @@ func (tr *trouble) choose() mishap {
 	choices := []func() mishap{
 		func() mishap { return killed(n) }, func() mishap { return restarted(n) }, func() mishap { return paused(n) },
 	}
-	if site.database != nil {
-		choices = append(choices, func() mishap { return tr.server("MariaDB", site.database, true) }, func() mishap { return tr.cut(n, "database", n.database) })
-		one := tr.random.IntN(len(site.redis))
+	if site.stack != nil {
+		choices = append(choices, func() mishap { return tr.server("MariaDB", site.stack.MariaDB, true) }, func() mishap { return tr.cut(n, "database", n.database) })
+		one := tr.random.IntN(len(site.stack.Redis))
 		name := "Redis"
-		if len(site.redis) > 1 {
+		if len(site.stack.Redis) > 1 {
 			name = fmt.Sprintf("Redis master %d", one+1)
 		}
-		choices = append(choices, func() mishap { return tr.server(name, site.redis[one], false) })
+		choices = append(choices, func() mishap { return tr.server(name, site.stack.Redis[one], false) })
 		if n.redis != nil {
 			choices = append(choices, func() mishap { return tr.cut(n, "Redis", n.redis) }, func() mishap { return tr.cut(n, "both", n.redis, n.database) })
 		}
@@ -138,8 +137,8 @@ func killed(n *node) mishap {
 	return mishap{
 		subject: n.name, ofNode: true,
 		name:   n.name + " is killed (-9)",
-		strike: func(context.Context) error { return n.kill() },
-		mend:   n.start,
+		strike: func(context.Context) error { return n.Kill() },
+		mend:   n.StartPatiently,
 	}
 }
 
@@ -148,8 +147,8 @@ func restarted(n *node) mishap {
 	return mishap{
 		subject: n.name, ofNode: true,
 		name:   n.name + " is stopped",
-		strike: func(context.Context) error { return n.stop() },
-		mend:   n.start,
+		strike: func(context.Context) error { return n.Stop() },
+		mend:   n.StartPatiently,
 	}
 }
 
@@ -158,8 +157,8 @@ func paused(n *node) mishap {
 	return mishap{
 		subject: n.name, ofNode: true,
 		name:   n.name + " stands still",
-		strike: func(context.Context) error { return n.signal(syscall.SIGSTOP) },
-		mend:   func(context.Context) error { return n.signal(syscall.SIGCONT) },
+		strike: func(context.Context) error { return n.Pause() },
+		mend:   func(context.Context) error { return n.Resume() },
 	}
 }
 

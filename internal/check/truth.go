@@ -38,9 +38,9 @@ type storedMessage struct {
 
 // readTruth reads all of it, also while nodes run.
 func (s *site) readTruth(ctx context.Context) (*truth, error) {
-	driver, source := "sqlite", "file:"+filepath.Join(s.home.Folder(), "data1", "tim.db")+"?mode=ro&_pragma=busy_timeout(10000)"
-	if s.database != nil {
-		driver, source = "mysql", s.database.Address
+	driver, source := "sqlite", "file:"+filepath.Join(s.nodes[0].DataDir(), "tim.db")+"?mode=ro&_pragma=busy_timeout(10000)"
+	if s.stack != nil {
+		driver, source = "mysql", s.stack.MariaDB.Address
 	}
 	db, err := sql.Open(driver, source)
 	if err != nil {

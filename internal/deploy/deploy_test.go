@@ -24,7 +24,9 @@ import (
 	"tim/internal/testserver"
 )
 
-func TestMain(m *testing.M) { os.Exit(testserver.Main(m)) }
+func TestMain(m *testing.M) {
+	os.Exit(testserver.Main(m, "TestNodesBehindProxy", "TestIdleSockets", "TestUnit"))
+}
 
 // site is two nodes behind a proxy.
 type site struct {

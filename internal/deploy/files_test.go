@@ -15,7 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"tim/internal/app"
-	"tim/internal/servers"
+	"tim/internal/testserver"
 )
 
 func read(t *testing.T, path string) string {
@@ -82,8 +82,7 @@ func unit(t *testing.T) map[string]string {
 
 func TestUnit(t *testing.T) {
 	t.Parallel()
-	analyze, err := servers.LookPath("systemd-analyze")
-	must(t, err)
+	analyze := testserver.LookPath(t, "systemd-analyze")
 	program := filepath.Join(t.TempDir(), "tim")
 	write(t, program, "#!/bin/sh\n")
 	must(t, os.Chmod(program, 0o700))

@@ -26,6 +26,7 @@ import (
 
 	"tim/internal/apptest"
 	"tim/internal/servers"
+	"tim/internal/testserver"
 )
 
 // patience is how long a test waits for what must come.
@@ -134,10 +135,7 @@ func freeAddress(t testing.TB) string {
 // run starts a program, waits until it accepts connections on the addresses, and ends it with the test.
 func run(t testing.TB, env, addresses []string, name string, args ...string) *apptest.Log {
 	t.Helper()
-	path, err := servers.LookPath(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	path := testserver.LookPath(t, name)
 	log := &apptest.Log{}
 	cmd := exec.Command(path, args...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), env...), log, log

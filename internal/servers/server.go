@@ -1,6 +1,7 @@
 package servers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,6 +42,9 @@ type Server struct {
 	port   int
 	argv   []string
 	env    []string // nil: this process's own
+	log    string   // the file that the process writes to; "" for one in the folder
+
+	stopWithin time.Duration // 0 for the default
 
 	// install is what the first start does before all else; nil when there is nothing to do.
 	install func(ctx context.Context) error
@@ -51,9 +55,12 @@ type Server struct {
 	mu      sync.Mutex
 	removed bool
 	cmd     *exec.Cmd // nil while it is down
+	starts  int
 }
 
 func (s *Server) path(elem string) string { return filepath.Join(s.folder, elem) }
+
+func (s *Server) logFile() string { return cmp.Or(s.log, s.path("log")) }
 
 // Start starts the server, again on the same address with the same data, and returns when it answers, or else
 // leaves it down. It is an error when the server runs, or ended by itself and was not stopped or killed since.
@@ -86,7 +93,7 @@ func (s *Server) Start() error {
 
 // launch starts the process. The caller holds mu.
 func (s *Server) launch() error {
-	log, err := os.OpenFile(s.path("log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := os.OpenFile(s.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("log of %s: %w", s.kind, err)
 	}
@@ -101,6 +108,7 @@ func (s *Server) launch() error {
 		return fmt.Errorf("start %s: %w", s.kind, err)
 	}
 	s.cmd = cmd
+	s.starts++
 	return nil
 }
 
@@ -175,6 +183,7 @@ func (s *Server) end(signal syscall.Signal) error {
 	if err := cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("end %s: %w", s.kind, err)
 	}
+	within := cmp.Or(s.stopWithin, stopWithin)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -183,11 +192,11 @@ func (s *Server) end(signal syscall.Signal) error {
 	select {
 	case <-ended:
 		return nil
-	case <-time.After(stopWithin):
+	case <-time.After(within):
 	}
 	err := cmd.Process.Kill()
 	<-ended
-	return errors.Join(fmt.Errorf("%s didn't end within %v of %v\n%s", s.kind, stopWithin, signal, s.logTail()), err)
+	return errors.Join(fmt.Errorf("%s didn't end within %v of %v\n%s", s.kind, within, signal, s.logTail()), err)
 }
 
 // Pause makes the server fall silent (SIGSTOP): connections stay open and the kernel accepts new ones, nothing is
@@ -219,7 +228,7 @@ func (s *Server) signal(signal syscall.Signal, states ...byte) error {
 }
 
 func (s *Server) logTail() string {
-	log, err := os.ReadFile(s.path("log"))
+	log, err := os.ReadFile(s.logFile())
 	if err != nil {
 		return err.Error()
 	}

@@ -19,7 +19,7 @@ type Server struct {
 
 func newServer(t testing.TB, constructor func(*servers.Home) (*servers.Server, error)) *Server {
 	t.Helper()
-	server, err := start(constructor)
+	server, err := start(t, constructor)
 	if err != nil {
 		t.Fatalf("testserver: %v", err)
 	}
