@@ -29,7 +29,7 @@ help: ## List the targets
 run: build ## Build and start the server; ARGS are passed on to `tim serve`
 	@exec ./bin/tim serve $(ARGS)
 
-# `go build -n` prints a compile command for each package that isn't in Go's cache.
+# `go build -n` prints a compile command for each package that isn't in Go's cache; few compile in some seconds.
 .PHONY: build
 build: ## Build bin/tim
 	@missing=$$(CGO_ENABLED=0 go build -n -trimpath -o bin/tim ./cmd/tim 2>&1 | grep -c '/compile ' || true); \
@@ -40,7 +40,9 @@ build: ## Build bin/tim
 
 .PHONY: test
 test: deps-servers ## Run all tests, with the race detector, against real servers
-	@echo 'compiling all packages with the race detector, which takes some minutes the first time; the tests take about 5 minutes ...'
+	@missing=$$(CGO_ENABLED=1 go build -n -race ./... 2>&1 | grep -c '/compile ' || true); \
+	[ "$$missing" -lt 50 ] || echo "compiling $$missing packages with the race detector, which takes some minutes the first time ..."
+	@echo 'running all tests, which takes some minutes ...'
 	CGO_ENABLED=1 go test -race -timeout 15m ./...
 
 left_out := bin/left-out.txt
@@ -48,6 +50,8 @@ left_out := bin/left-out.txt
 .PHONY: test-embedded
 test-embedded: ## Run the tests that need no server, no root and no network
 	@mkdir -p bin && rm -f $(left_out)
+	@missing=$$(CGO_ENABLED=0 go build -n ./... 2>&1 | grep -c '/compile ' || true); \
+	[ "$$missing" -lt 50 ] || echo "compiling $$missing packages, which takes a minute or two the first time ..."
 	TIM_TEST_MODE=embedded TIM_TEST_LEFT_OUT=$(CURDIR)/$(left_out) CGO_ENABLED=0 go test -count=1 -timeout 5m ./...
 	@echo "NOT RUN: the tests of $$(wc -l <$(left_out)) packages that need MariaDB, Redis, MinIO or a proxy ($(left_out) lists them), and the race detector. 'make test' runs all."
 
@@ -143,6 +147,7 @@ deps-node:
 	@internal/tools/deps.sh node
 
 $(ts)/node_modules/.package-lock.json: $(ts)/package.json $(ts)/package-lock.json | deps-node
+	@echo 'installing the linters of the specs with npm, which takes up to a minute ...'
 	@cd $(ts) && npm ci --silent && touch node_modules/.package-lock.json
 
 .PHONY: clean
