@@ -100,7 +100,7 @@ func Run(ctx context.Context, opts Options) (report *Report, err error) {
 	}
 	done()
 	for i, n := range b.site.nodes {
-		b.sayf("node %d: %s, metrics and profiles at %s", i+1, n.URL, n.Admin)
+		b.logf("node %d: %s, metrics and profiles at %s", i+1, n.URL, n.Admin)
 	}
 	report = &Report{Scenario: opts.Scenario, On: opts.On, Settings: settings}
 	if len(opts.URL) > 0 {
@@ -110,7 +110,7 @@ func Run(ctx context.Context, opts Options) (report *Report, err error) {
 		return nil, err
 	}
 	report.judge()
-	return report, b.keep(report)
+	return report, b.writeFiles(report)
 }
 
 // scenario finds the one that was asked for, and what it was asked with.
@@ -145,8 +145,8 @@ func (o *Options) scenario() (run func(context.Context, *bench) ([]Result, error
 	return run, settings, nil
 }
 
-// keep writes what was asked for into files.
-func (b *bench) keep(report *Report) error {
+// writeFiles writes what was asked for into files.
+func (b *bench) writeFiles(report *Report) error {
 	if b.opts.JSON != "" && b.opts.JSON != "-" {
 		text, err := json.MarshalIndent(report, "", "  ")
 		if err != nil {
@@ -164,17 +164,17 @@ func (b *bench) keep(report *Report) error {
 	return nil
 }
 
-func (b *bench) sayf(format string, args ...any) {
+func (b *bench) logf(format string, args ...any) {
 	fmt.Fprintf(b.opts.Out, "%6.1fs  %s\n", time.Since(b.clock.began).Seconds(), fmt.Sprintf(format, args...)) //nolint:errcheck // nobody may be looking
 }
 
 // progress says what is begun; the function it returns says that it is done.
 func (b *bench) progress(what string) (done func()) {
-	b.sayf("%s …", what)
+	b.logf("%s …", what)
 	began := time.Now()
 	return func() {
 		if took := time.Since(began); took > time.Second {
-			b.sayf("… after %.1f s", took.Seconds())
+			b.logf("… after %.1f s", took.Seconds())
 		}
 	}
 }

@@ -18,14 +18,14 @@ import (
 func TestRecorderWindow(t *testing.T) {
 	t.Parallel()
 	r := newRecorder()
-	r.note(1, acknowledged, 0, 50) // before it opens
+	r.record(1, acknowledged, 0, 50) // before it opens
 	r.from.Store(100)
 	r.until.Store(10_000_000)
-	r.note(1, acknowledged, 50, 150)                // due before, done within
-	r.note(2, acknowledged, 2_000_000, 5_000_000)   // within
-	r.note(3, acknowledged, 9_000_000, 109_000_000) // due within, done after
-	r.note(4, acknowledged, 11_000_000, 12_000_000)
-	r.note(4, delivered, 1000, math.MaxInt64) // beyond what a histogram has room for
+	r.record(1, acknowledged, 50, 150)                // due before, done within
+	r.record(2, acknowledged, 2_000_000, 5_000_000)   // within
+	r.record(3, acknowledged, 9_000_000, 109_000_000) // due within, done after
+	r.record(4, acknowledged, 11_000_000, 12_000_000)
+	r.record(4, delivered, 1000, math.MaxInt64) // beyond what a histogram has room for
 	all := r.latencies()
 	if len(all) != 2 || all[0].What != "acknowledged" || all[1].What != "delivered" {
 		t.Fatalf("%+v", all)
@@ -52,9 +52,9 @@ func TestPaceOmitsNothing(t *testing.T) {
 	over := errors.New("over")
 	err := c.pace(t.Context(), rate, func(i int, due int64) error {
 		if i == 50 {
-			nap(stall)
+			sleep(stall)
 		}
-		r.note(0, late, due, c.now())
+		r.record(0, late, due, c.now())
 		if i == messages-1 {
 			return over
 		}
@@ -282,10 +282,10 @@ func TestProgressLine(t *testing.T) {
 		t.Error(got)
 	}
 	for range 10 {
-		rec.note(0, delivered, 0, 1)
-		rec.note(0, late, 0, 1)
+		rec.record(0, delivered, 0, 1)
+		rec.record(0, late, 0, 1)
 	}
-	rec.refuse("rate_limited")
+	rec.countRefusal("rate_limited")
 	l.at = time.Now().Add(-2 * time.Second)
 	if got := l.next(rec); got != "5/s delivered, 1 rate_limited" {
 		t.Error(got)

@@ -90,7 +90,7 @@ func (b *bench) watch(ctx context.Context, rec *recorder, m *meter, d time.Durat
 			if err != nil {
 				return err
 			}
-			b.sayf("%s: %s%s", phase, line.next(rec), inMB(memory))
+			b.logf("%s: %s%s", phase, line.next(rec), inMB(memory))
 		}
 	}
 }
@@ -156,7 +156,7 @@ func (run *Result) finishUnits(rec *recorder, unit string, units int64) {
 	}
 	rec.mu.Unlock()
 	run.Promises.Disconnected += rec.disconnected.Load()
-	run.Promises.Unanswered += rec.astray.Load()
+	run.Promises.Unanswered += rec.unexpected.Load()
 	if units == 0 {
 		return
 	}

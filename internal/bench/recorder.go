@@ -50,7 +50,7 @@ type recorder struct {
 	shards [recorderShards]shard
 
 	disconnected atomic.Int64 // sockets that the tool didn't close
-	astray       atomic.Int64 // answers to nothing that was asked
+	unexpected   atomic.Int64 // answers to nothing that was asked
 
 	mu      sync.Mutex
 	refused map[string]int64 // by reason
@@ -70,10 +70,10 @@ func newRecorder() *recorder {
 	return r
 }
 
-// note takes note of something that was due at one time and is done at another. It counts when it is done in the window,
+// record takes note of something that was due at one time and is done at another. It counts when it is done in the window,
 // and its latency is recorded when it was due there: in open loop a send is due by the plan, not when the tool or the
 // server came to it, so that waiting is not left out ("coordinated omission").
-func (r *recorder) note(who int, k kind, due, now int64) {
+func (r *recorder) record(who int, k kind, due, now int64) {
 	r.total[k].Add(1)
 	from, until := r.from.Load(), r.until.Load()
 	counts, recorded := now >= from && now < until, due >= from && due < until
@@ -94,8 +94,8 @@ func (r *recorder) note(who int, k kind, due, now int64) {
 	}
 }
 
-// refuse takes note of a request that was answered, but not as it was meant.
-func (r *recorder) refuse(reason string) {
+// countRefusal takes note of a request that was answered, but not as it was meant.
+func (r *recorder) countRefusal(reason string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.refused[reason]++

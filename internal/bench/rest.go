@@ -112,7 +112,7 @@ func (w *worker) send(ctx context.Context, rec *recorder) error {
 	if err != nil || answer == nil {
 		return err
 	}
-	rec.note(w.index, sends, due, w.b.clock.now())
+	rec.record(w.index, sends, due, w.b.clock.now())
 	for key, data := range client.Members(answer) {
 		if string(key) != "data" {
 			continue
@@ -152,7 +152,7 @@ func (w *worker) history(ctx context.Context, rec *recorder) error {
 	if err != nil || answer == nil {
 		return err
 	}
-	rec.note(w.index, histories, due, w.b.clock.now())
+	rec.record(w.index, histories, due, w.b.clock.now())
 	var page rest.HistoryDone
 	if err := json.Unmarshal(answer, &page); err != nil {
 		return fmt.Errorf("page of history: %w", err)
@@ -176,7 +176,7 @@ func (w *worker) conversations(ctx context.Context, rec *recorder) error {
 	due := w.b.clock.now()
 	answer, err := w.ask(ctx, rec, http.MethodGet, "/Tim/getConversations?account="+url.QueryEscape(w.person.account), nil)
 	if err == nil && answer != nil {
-		rec.note(w.index, lists, due, w.b.clock.now())
+		rec.record(w.index, lists, due, w.b.clock.now())
 	}
 	return err
 }
@@ -201,7 +201,7 @@ func (w *worker) ask(ctx context.Context, rec *recorder, method, path string, bo
 		return nil, fmt.Errorf("answer to %s: %w", path, err)
 	}
 	if answer.StatusCode != http.StatusOK {
-		rec.refuse(answer.Status)
+		rec.countRefusal(answer.Status)
 		return nil, nil
 	}
 	return w.body.Bytes(), nil

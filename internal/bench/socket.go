@@ -22,12 +22,12 @@ const (
 
 // socket is a device on tim.v1. One goroutine reads it; say may be called from any.
 type socket struct {
-	crowd  *crowd
-	index  int
-	person *person
-	mute   bool // what it hears is checked, but not counted as delivered
-	url    string
-	next   func(s *socket, due int64) // after each answer, with mu held; nil in open loop
+	pool      *pool
+	index     int
+	person    *person
+	uncounted bool // what it hears is checked, but not counted as delivered
+	url       string
+	next      func(s *socket, due int64) // after each answer, with mu held; nil in open loop
 
 	conn *client.Conn  // nil while it is closed
 	done chan struct{} // closed when its reader has ended; nil before it has begun
@@ -56,8 +56,8 @@ func (s *socket) follow(target string, of *conversation, guest bool) {
 func (s *socket) dial(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
-	conn, err := s.crowd.dial.Dial(ctx, client.Endpoint{
-		Server: s.url, Path: client.Path, Protocol: client.Protocol, Token: s.person.token, From: s.crowd.source(s.index),
+	conn, err := s.pool.dial.Dial(ctx, client.Endpoint{
+		Server: s.url, Path: client.Path, Protocol: client.Protocol, Token: s.person.token, From: s.pool.source(s.index),
 	})
 	if err == nil {
 		if err = conn.Hello(ctx); err != nil {
@@ -74,7 +74,7 @@ func (s *socket) dial(ctx context.Context) error {
 // sync makes the socket live, and returns when it has everything that was acknowledged. With have it says what it has;
 // without, it is a device that begins at the newest messages.
 func (s *socket) sync(ctx context.Context, have bool) error {
-	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	ctx, cancel := context.WithTimeout(ctx, deliveredTimeout)
 	defer cancel()
 	defer context.AfterFunc(ctx, s.conn.Close)()
 	var claims []frames.Have
@@ -168,26 +168,26 @@ func (s *socket) start() {
 
 // take sees to one frame.
 func (s *socket) take(raw []byte) {
-	f, now := client.Scan(raw), s.crowd.clock.now()
+	f, now := client.Scan(raw), s.pool.clock.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch string(f.Type) {
 	case "message":
-		s.hear(f, now)
+		s.receive(f, now)
 	case "sent", "error":
 		s.answered(f, now)
 	}
 }
 
-func (s *socket) hear(f client.Frame, now int64) {
+func (s *socket) receive(f client.Frame, now int64) {
 	heard := s.streams[string(f.Conversation)]
 	if heard == nil {
 		return // of an earlier run
 	}
-	due, ours := readStamp(f.Text, s.crowd.run)
-	heard.hear(f.Seq, ours)
-	if ours && !s.mute {
-		s.crowd.recorder().note(s.index, delivered, due, now)
+	due, ours := readStamp(f.Text, s.pool.run)
+	heard.receive(f.Seq, ours)
+	if ours && !s.uncounted {
+		s.pool.recorder().record(s.index, delivered, due, now)
 	}
 }
 
@@ -198,40 +198,40 @@ func (s *socket) answered(f client.Frame, now int64) {
 		at++
 	}
 	if at == len(s.pending) {
-		s.crowd.recorder().astray.Add(1)
-		s.crowd.recorder().refuse(string(f.Reason))
+		s.pool.recorder().unexpected.Add(1)
+		s.pool.recorder().countRefusal(string(f.Reason))
 		return
 	}
 	p := s.pending[at]
 	s.pending = append(s.pending[:at], s.pending[at+1:]...)
 	if string(f.Type) == "sent" {
 		p.of.acknowledge(f.Seq)
-		s.crowd.recorder().note(s.index, acknowledged, p.due, now)
+		s.pool.recorder().record(s.index, acknowledged, p.due, now)
 	} else {
 		p.of.open.Add(-1)
-		s.crowd.recorder().refuse(string(f.Reason))
+		s.pool.recorder().countRefusal(string(f.Reason))
 	}
 	if s.next != nil {
 		s.next(s, now)
 	}
 }
 
-// say sends a message that was due at a time; it leaves with the next flush.
-func (s *socket) say(target string, of *conversation, due int64) error {
+// queue sends a message that was due at a time; it leaves with the next flush.
+func (s *socket) queue(target string, of *conversation, due int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.sayLocked(target, of, due)
+	return s.queueLocked(target, of, due)
 }
 
-func (s *socket) sayLocked(target string, of *conversation, due int64) error {
+func (s *socket) queueLocked(target string, of *conversation, due int64) error {
 	s.number++
 	of.open.Add(1)
 	s.pending = append(s.pending, pending{s.number, due, of})
-	s.frame = appendSend(s.frame[:0], target, s.number, stamp{s.crowd.run, due}, s.crowd.size)
+	s.frame = appendSend(s.frame[:0], target, s.number, stamp{s.pool.run, due}, s.pool.size)
 	if err := s.conn.Queue(s.frame); err != nil {
 		return fmt.Errorf("send as %s: %w", s.person.account, err)
 	}
-	s.crowd.recorder().total[sends].Add(1)
+	s.pool.recorder().total[sends].Add(1)
 	return nil
 }
 
@@ -243,11 +243,11 @@ func (s *socket) ended(err error) {
 	}
 	s.gone = true
 	reason := "connection broken"
-	s.crowd.recorder().disconnected.Add(1)
+	s.pool.recorder().disconnected.Add(1)
 	if code := client.CloseCode(err); code != 0 {
 		reason = "closed with " + strconv.Itoa(code)
 	}
-	s.crowd.recorder().refuse(reason)
+	s.pool.recorder().countRefusal(reason)
 }
 
 // drop breaks the connection and waits for its reader.

@@ -19,7 +19,7 @@ type ConnectOptions struct {
 const sampleSteps = 10
 
 func (o ConnectOptions) run(ctx context.Context, b *bench) ([]Result, error) {
-	c, err := b.freshCrowd(ctx, o.Connections)
+	c, err := b.freshPool(ctx, o.Connections)
 	if err != nil {
 		return nil, err
 	}
@@ -43,8 +43,8 @@ func (o ConnectOptions) run(ctx context.Context, b *bench) ([]Result, error) {
 	return []Result{run}, nil
 }
 
-// freshCrowd is one of people with nothing to say, before nodes that have done nothing yet.
-func (b *bench) freshCrowd(ctx context.Context, n int) (*crowd, error) {
+// freshPool is one of people with nothing to say, before nodes that have done nothing yet.
+func (b *bench) freshPool(ctx context.Context, n int) (*pool, error) {
 	if err := raiseFileLimit(uint64(n) + 1000); err != nil { //nolint:gosec // not negative
 		return nil, err
 	}
@@ -53,11 +53,11 @@ func (b *bench) freshCrowd(ctx context.Context, n int) (*crowd, error) {
 		return nil, err
 	}
 	b.http.CloseIdleConnections()
-	return b.newCrowd(people, 0, 512), b.site.refresh(ctx)
+	return b.newPool(people, 0, 512), b.site.refresh(ctx)
 }
 
 // ramp opens all sockets, and samples the memory on the way.
-func (b *bench) ramp(ctx context.Context, c *crowd, m *meter, how opening) (samples []Sample, err error) {
+func (b *bench) ramp(ctx context.Context, c *pool, m *meter, how opening) (samples []Sample, err error) {
 	done := b.progress("the sockets are opened")
 	defer done()
 	for i := range sampleSteps + 1 {
@@ -84,7 +84,7 @@ type IdleOptions struct {
 }
 
 func (o IdleOptions) run(ctx context.Context, b *bench) ([]Result, error) {
-	c, err := b.freshCrowd(ctx, o.Connections)
+	c, err := b.freshPool(ctx, o.Connections)
 	if err != nil {
 		return nil, err
 	}
@@ -128,12 +128,12 @@ type ReconnectOptions struct {
 }
 
 func (o ReconnectOptions) run(ctx context.Context, b *bench) ([]Result, error) {
-	c, err := b.freshCrowd(ctx, o.Connections/2*2)
+	c, err := b.freshPool(ctx, o.Connections/2*2)
 	if err != nil {
 		return nil, err
 	}
 	defer c.drop()
-	talkers, err := b.couple(ctx, c)
+	senders, err := b.befriendNeighbours(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -143,22 +143,22 @@ func (o ReconnectOptions) run(ctx context.Context, b *bench) ([]Result, error) {
 	}
 	done()
 	done = b.progress("each pair has a message")
-	err = each(ctx, talkers, b.opts.Concurrency, func(_ context.Context, t talker) error { return t.send(b.clock.now()) })
+	err = each(ctx, senders, b.opts.Concurrency, func(_ context.Context, t sender) error { return t.send(b.clock.now()) })
 	if err != nil {
 		return nil, err
 	}
-	if err := c.settle(ctx); err != nil {
+	if err := c.awaitDelivered(ctx); err != nil {
 		return nil, err
 	}
 	done()
 	before := c.recorder()
 	rec := newRecorder()
 	c.current.Store(rec)
-	run, err := b.storm(ctx, c, rec)
+	run, err := b.reconnectAll(ctx, c, rec)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.settle(ctx); err != nil {
+	if err := c.awaitDelivered(ctx); err != nil {
 		return nil, err
 	}
 	run.Promises = c.judge()
@@ -168,8 +168,8 @@ func (o ReconnectOptions) run(ctx context.Context, b *bench) ([]Result, error) {
 	return []Result{run}, nil
 }
 
-// couple makes each socket the friend of the next.
-func (b *bench) couple(ctx context.Context, c *crowd) (talkers []talker, err error) {
+// befriendNeighbours makes each socket the friend of the next.
+func (b *bench) befriendNeighbours(ctx context.Context, c *pool) (senders []sender, err error) {
 	var pairs [][2]*person
 	for i := 0; i+1 < len(c.sockets); i += 2 {
 		from, to := c.sockets[i], c.sockets[i+1]
@@ -177,14 +177,14 @@ func (b *bench) couple(ctx context.Context, c *crowd) (talkers []talker, err err
 		of := &conversation{}
 		from.follow(client.UserTarget(to.person.account), of, false)
 		to.follow(client.UserTarget(from.person.account), of, false)
-		talkers = append(talkers, talker{from, client.UserTarget(to.person.account), of})
+		senders = append(senders, sender{from, client.UserTarget(to.person.account), of})
 	}
-	return talkers, b.friends(ctx, pairs)
+	return senders, b.friends(ctx, pairs)
 }
 
-// storm breaks all connections and opens them again at once; each says that it has missed the last message. The window is
+// reconnectAll breaks all connections and opens them again at once; each says that it has missed the last message. The window is
 // from the first that breaks to the last that is in step.
-func (b *bench) storm(ctx context.Context, c *crowd, rec *recorder) (Result, error) {
+func (b *bench) reconnectAll(ctx context.Context, c *pool, rec *recorder) (Result, error) {
 	done := b.progress("all sockets break and come back")
 	defer done()
 	m, err := b.open(rec)
@@ -196,7 +196,7 @@ func (b *bench) storm(ctx context.Context, c *crowd, rec *recorder) (Result, err
 	dropped := b.clock.now()
 	for _, s := range c.sockets {
 		for _, heard := range s.streams {
-			heard.rewind()
+			heard.forgetLast()
 		}
 	}
 	if err := c.open(ctx, c.sockets, b.opts.Concurrency, opening{live: true, again: true}, began); err != nil {

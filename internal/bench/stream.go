@@ -38,8 +38,8 @@ type stream struct {
 // span is seqs that were passed over, both inclusive.
 type span struct{ from, to int64 }
 
-// hear takes note of a message.
-func (s *stream) hear(seq int64, ours bool) {
+// receive takes note of a message.
+func (s *stream) receive(seq int64, ours bool) {
 	if ours {
 		s.heard++
 	}
@@ -70,8 +70,8 @@ func (s *stream) hear(seq int64, ours bool) {
 // inStep tells whether it has got as far as what was acknowledged.
 func (s *stream) inStep() bool { return s.guest || s.last >= s.of.last.Load() }
 
-// rewind makes it one that has missed the last message, which is to come again.
-func (s *stream) rewind() {
+// forgetLast makes it one that has missed the last message, which is to come again.
+func (s *stream) forgetLast() {
 	if s.last > 0 && s.heard > 0 {
 		s.last--
 		s.heard--

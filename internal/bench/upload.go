@@ -73,9 +73,9 @@ func (o UploadOptions) roundTrip(ctx context.Context, b *bench, rec *recorder, p
 		return true, err
 	}
 	uploaded := b.clock.now()
-	rec.note(0, uploads, due, uploaded)
+	rec.record(0, uploads, due, uploaded)
 	sum, err := b.download(ctx, p, name)
-	rec.note(0, downloads, uploaded, b.clock.now())
+	rec.record(0, downloads, uploaded, b.clock.now())
 	return sum == content.sum, err
 }
 
@@ -104,7 +104,7 @@ func (b *bench) upload(ctx context.Context, rec *recorder, p *person, content io
 		return "", fmt.Errorf("upload: %w", err)
 	}
 	if answer.StatusCode != http.StatusOK {
-		rec.refuse(answer.Status)
+		rec.countRefusal(answer.Status)
 		return "", nil
 	}
 	return string(said), nil

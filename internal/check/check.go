@@ -48,24 +48,24 @@ type Options struct {
 }
 
 const (
-	settleTimeout = 90 * time.Second // for everybody to catch up at the end
-	statusEvery   = 10 * time.Second
+	completeTimeout = 90 * time.Second // for everybody to catch up at the end
+	statusEvery     = 10 * time.Second
 )
 
 // trial is one run under way.
 type trial struct {
-	opts   Options
-	site   *site
-	http   *http.Client
-	dialer client.Dialer
-	spec   *client.Spec
-	began  time.Time
-	calm   chan struct{} // closed when nothing breaks any more and nobody talks
-	book   *book
+	opts       Options
+	site       *site
+	http       *http.Client
+	dialer     client.Dialer
+	spec       *client.Spec
+	began      time.Time
+	faultsOver chan struct{} // closed when nothing breaks any more and nobody talks
+	results    *results
 
 	accounts []*account
 	groups   []*group
-	trouble  *trouble
+	faults   *faults
 	printing sync.Mutex
 	nodeChoice
 }
@@ -84,12 +84,12 @@ func Run(ctx context.Context, opts Options) (*Report, error) {
 		return nil, err
 	}
 	t := &trial{
-		opts: opts, spec: spec, began: time.Now(), calm: make(chan struct{}), book: newBook(),
+		opts: opts, spec: spec, began: time.Now(), faultsOver: make(chan struct{}), results: newResults(),
 		dialer: client.Dialer{Handshake: handshakeTimeout, Write: writeTimeout},
 		http:   &http.Client{Timeout: askTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 8, IdleConnTimeout: 10 * time.Second}},
 	}
 	defer t.http.CloseIdleConnections()
-	t.sayf("seed %d, on %s, %d nodes", opts.Seed, opts.On, opts.Nodes)
+	t.logf("seed %d, on %s, %d nodes", opts.Seed, opts.On, opts.Nodes)
 	t.site, err = newSite(ctx, opts)
 	if t.site != nil {
 		defer t.site.close() //nolint:errcheck // all is read by then
@@ -114,32 +114,32 @@ func (t *trial) run(ctx context.Context) (*Report, error) {
 	if err := t.populate(ctx); err != nil {
 		return nil, fmt.Errorf("before the run: %w", err)
 	}
-	t.trouble = newTrouble(t)
+	t.faults = newFaults(t)
 	living, stopLiving := context.WithCancel(ctx)
 	defer stopLiving()
 	var clients, disturbers sync.WaitGroup
-	t.settleDown(living, &clients)
+	t.startClients(living, &clients)
 
 	talking, stopTalking := context.WithTimeout(ctx, t.opts.Duration)
 	defer stopTalking()
 	memory := newMemoryWatch(t.site.nodes)
 	disturbers.Go(func() { memory.run(talking) })
-	disturbers.Go(func() { t.tell(talking) })
+	disturbers.Go(func() { t.reportProgress(talking) })
 	disturbers.Go(func() { t.churn(talking, living) })
 	if !t.opts.Peace {
-		disturbers.Go(func() { t.trouble.run(talking) })
+		disturbers.Go(func() { t.faults.run(talking) })
 	}
 	var talkers sync.WaitGroup
 	t.talk(talking, living, &talkers)
 	<-talking.Done()
 	disturbers.Wait()
-	if err := t.trouble.err; err != nil {
+	if err := t.faults.err; err != nil {
 		return nil, fmt.Errorf("what was broken could not be mended: %w", err)
 	}
-	close(t.calm)
-	t.sayf("nothing breaks any more; waiting until everybody has everything")
+	close(t.faultsOver)
+	t.logf("nothing breaks any more; waiting until everybody has everything")
 	talkers.Wait()
-	verdict, err := t.settle(ctx)
+	verdict, err := t.awaitComplete(ctx)
 	stopLiving()
 	clients.Wait()
 	if err != nil {
@@ -148,70 +148,70 @@ func (t *trial) run(ctx context.Context) (*Report, error) {
 	return t.report(verdict, memory), nil
 }
 
-// settleDown starts the clients, which live until ctx ends.
-func (t *trial) settleDown(ctx context.Context, clients *sync.WaitGroup) {
+// startClients starts the clients, which live until ctx ends.
+func (t *trial) startClients(ctx context.Context, clients *sync.WaitGroup) {
 	for _, a := range t.accounts {
 		for _, d := range a.devices {
 			clients.Go(func() { d.live(ctx) })
 		}
-		if a.front != nil {
-			clients.Go(func() { a.front.live(ctx) })
+		if a.contractClient != nil {
+			clients.Go(func() { a.contractClient.live(ctx) })
 		}
 	}
 }
 
-// settle waits until nobody lacks anything, then reads history as clients do, ends the nodes, and judges.
-func (t *trial) settle(ctx context.Context) (*verdict, error) {
-	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+// awaitComplete waits until nobody lacks anything, then reads history as clients do, ends the nodes, and judges.
+func (t *trial) awaitComplete(ctx context.Context) (*verdict, error) {
+	ctx, cancel := context.WithTimeout(ctx, completeTimeout)
 	defer cancel()
 	var v *verdict
 	for {
-		truth, err := t.site.readTruth(ctx)
+		contents, err := t.site.readDatabase(ctx)
 		if err != nil {
 			return nil, err
 		}
-		if v = t.judge(truth); v.gaps == 0 && v.missing == 0 {
+		if v = t.judge(contents); v.gaps == 0 && v.missing == 0 {
 			break
 		}
-		if !rest(ctx, nil, time.Second) {
-			t.sayf("not everybody has everything")
+		if !sleep(ctx, nil, time.Second) {
+			t.logf("not everybody has everything")
 			break
 		}
 	}
-	reading, done := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	reading, done := context.WithTimeout(context.WithoutCancel(ctx), completeTimeout)
 	defer done()
-	wrong, err := t.compareHistory(reading)
+	violations, err := t.compareHistory(reading)
 	if err == nil {
 		err = t.site.stopNodes()
 	}
 	if err != nil {
 		return nil, err
 	}
-	truth, err := t.site.readTruth(reading)
+	contents, err := t.site.readDatabase(reading)
 	if err != nil {
 		return nil, err
 	}
-	v = t.judge(truth)
-	v.wrongHistory = wrong
+	v = t.judge(contents)
+	v.wrongHistory = violations
 	return v, nil
 }
 
-// tell says how far things are, from time to time.
-func (t *trial) tell(ctx context.Context) {
-	for rest(ctx, nil, statusEvery) {
-		acknowledged, heard := t.book.totals()
-		t.sayf("%d acknowledged, %d delivered", acknowledged, heard)
+// reportProgress says how far things are, from time to time.
+func (t *trial) reportProgress(ctx context.Context) {
+	for sleep(ctx, nil, statusEvery) {
+		acknowledged, heard := t.results.totals()
+		t.logf("%d acknowledged, %d delivered", acknowledged, heard)
 	}
 }
 
-func (t *trial) sayf(format string, args ...any) {
+func (t *trial) logf(format string, args ...any) {
 	t.printing.Lock()
 	defer t.printing.Unlock()
 	fmt.Fprintf(t.opts.Out, "%7.1fs  %s\n", time.Since(t.began).Seconds(), fmt.Sprintf(format, args...)) //nolint:errcheck // progress alone
 }
 
-// rest lets time pass, unless ctx ends or wake is closed, and reports whether all of it has passed.
-func rest(ctx context.Context, wake <-chan struct{}, d time.Duration) bool {
+// sleep lets time pass, unless ctx ends or wake is closed, and reports whether all of it has passed.
+func sleep(ctx context.Context, wake <-chan struct{}, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -224,7 +224,7 @@ func rest(ctx context.Context, wake <-chan struct{}, d time.Duration) bool {
 	}
 }
 
-// about is a duration around a mean, as independent events have them, at most four times as long.
-func about(random *rand.Rand, mean time.Duration) time.Duration {
+// randomAround is a duration around a mean, as independent events have them, at most four times as long.
+func randomAround(random *rand.Rand, mean time.Duration) time.Duration {
 	return min(time.Duration(random.ExpFloat64()*float64(mean)), 4*mean)
 }

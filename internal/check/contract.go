@@ -13,23 +13,23 @@ import (
 	"tim/internal/client"
 )
 
-// front is a client of the contract's sockets: a chat socket, and one for each conversation, all of which come and go by
+// contractClient is a client of the contract's sockets: a chat socket, and one for each conversation, all of which come and go by
 // themselves.
-type front struct {
-	t       *trial
-	account *account
-	ledger  *ledger
+type contractClient struct {
+	t         *trial
+	account   *account
+	clientLog *clientLog
 
 	mu    sync.Mutex
 	token string
 	conns map[string]*client.Conn // by conversation; those that are open
 }
 
-func (t *trial) newFront(a *account) *front {
-	return &front{t: t, account: a, ledger: t.book.open(a, a.name, true), conns: make(map[string]*client.Conn)}
+func (t *trial) newContractClient(a *account) *contractClient {
+	return &contractClient{t: t, account: a, clientLog: t.results.open(a, a.name, true), conns: make(map[string]*client.Conn)}
 }
 
-func (f *front) live(ctx context.Context) {
+func (f *contractClient) live(ctx context.Context) {
 	var sockets sync.WaitGroup
 	defer sockets.Wait()
 	sockets.Go(func() { f.keep(ctx, conversation{}) })
@@ -39,7 +39,7 @@ func (f *front) live(ctx context.Context) {
 }
 
 // path is where a conversation's socket is opened; without one, the chat socket.
-func (f *front) path(c conversation) string {
+func (f *contractClient) path(c conversation) string {
 	switch {
 	case c.target.Group != nil:
 		return "/websocket/" + strconv.Itoa(int(*c.target.Group)) + "/" + f.account.name
@@ -51,7 +51,7 @@ func (f *front) path(c conversation) string {
 }
 
 // keep opens a socket again whenever it has ended.
-func (f *front) keep(ctx context.Context, c conversation) {
+func (f *contractClient) keep(ctx context.Context, c conversation) {
 	random := f.t.random("front " + f.account.name + " " + c.key)
 	for ctx.Err() == nil {
 		token, err := f.session(ctx, random)
@@ -65,12 +65,12 @@ func (f *front) keep(ctx context.Context, c conversation) {
 				f.visit(ctx, random, c, conn)
 			}
 		}
-		rest(ctx, nil, about(random, awayMean))
+		sleep(ctx, nil, randomAround(random, awayMean))
 	}
 }
 
 // session returns the token that all sockets share.
-func (f *front) session(ctx context.Context, random *rand.Rand) (string, error) {
+func (f *contractClient) session(ctx context.Context, random *rand.Rand) (string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.token != "" {
@@ -81,7 +81,7 @@ func (f *front) session(ctx context.Context, random *rand.Rand) (string, error) 
 	return token, err
 }
 
-func (f *front) forget(token string) {
+func (f *contractClient) forget(token string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.token == token {
@@ -90,8 +90,8 @@ func (f *front) forget(token string) {
 }
 
 // visit reads a socket until it ends, which in the end the client does, cleanly or not.
-func (f *front) visit(ctx context.Context, random *rand.Rand, c conversation, conn *client.Conn) {
-	visit := f.ledger.arrive()
+func (f *contractClient) visit(ctx context.Context, random *rand.Rand, c conversation, conn *client.Conn) {
+	visit := f.clientLog.arrive()
 	f.opened(c, conn)
 	visiting, over := context.WithCancel(ctx)
 	defer context.AfterFunc(visiting, conn.Close)()
@@ -99,11 +99,11 @@ func (f *front) visit(ctx context.Context, random *rand.Rand, c conversation, co
 	defer leaving.Wait()
 	defer over()
 	defer f.closed(c, conn)
-	after, clean := about(random, visitMean), random.IntN(2) == 0
+	after, clean := randomAround(random, visitMean), random.IntN(2) == 0
 	var saidGoodbye atomic.Bool
 	leaving.Go(func() {
 		switch {
-		case !rest(visiting, f.t.calm, after):
+		case !sleep(visiting, f.t.faultsOver, after):
 		case clean:
 			saidGoodbye.Store(true)
 			conn.CloseCleanly()
@@ -114,8 +114,8 @@ func (f *front) visit(ctx context.Context, random *rand.Rand, c conversation, co
 	for {
 		frame, err := conn.Read()
 		if err != nil {
-			if saidGoodbye.Load() && wasAnswered(err) && f.t.trouble.databaseIsFine() {
-				f.ledger.leftCleanly(visit)
+			if saidGoodbye.Load() && wasAnswered(err) && f.t.faults.databaseIsFine() {
+				f.clientLog.leftCleanly(visit)
 			}
 			return
 		}
@@ -132,17 +132,17 @@ func wasAnswered(err error) bool {
 	return client.CloseCode(err) == normal
 }
 
-func (f *front) take(c conversation, visit int, frame []byte) {
+func (f *contractClient) take(c conversation, visit int, frame []byte) {
 	m, isMessage, err := f.t.spec.Message(frame)
 	if err != nil {
-		f.t.book.accuse("a frame that is not as the spec has it: " + string(frame[:min(len(frame), 300)]))
+		f.t.results.violation("a frame that is not as the spec has it: " + string(frame[:min(len(frame), 300)]))
 	}
 	if isMessage {
-		f.ledger.hear(c.key, heard{hash: fingerprint(m.FromUser, m.Message), at: time.Now(), visit: visit})
+		f.clientLog.receive(c.key, heard{hash: fingerprint(m.FromUser, m.Message), at: time.Now(), visit: visit})
 	}
 }
 
-func (f *front) opened(c conversation, conn *client.Conn) {
+func (f *contractClient) opened(c conversation, conn *client.Conn) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if c.key != "" {
@@ -150,7 +150,7 @@ func (f *front) opened(c conversation, conn *client.Conn) {
 	}
 }
 
-func (f *front) closed(c conversation, conn *client.Conn) {
+func (f *contractClient) closed(c conversation, conn *client.Conn) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.conns[c.key] == conn {
@@ -160,9 +160,9 @@ func (f *front) closed(c conversation, conn *client.Conn) {
 
 // talk writes from time to time to a conversation whose socket is open. These sockets know no acknowledgement, so what is
 // written once may be lost, and is not repeated.
-func (f *front) talk(talking context.Context, mean time.Duration) {
+func (f *contractClient) talk(talking context.Context, mean time.Duration) {
 	random := f.t.random("talk " + f.account.name)
-	for n := 1; rest(talking, nil, about(random, mean)); n++ {
+	for n := 1; sleep(talking, nil, randomAround(random, mean)); n++ {
 		c := f.account.conversations[random.IntN(len(f.account.conversations))]
 		f.mu.Lock()
 		conn := f.conns[c.key]

@@ -34,8 +34,8 @@ type device struct {
 	random  *rand.Rand // of the goroutine that lives
 
 	// Of the goroutine that lives; others ask installed.
-	token  string
-	ledger *ledger // changed under mu
+	token     string
+	clientLog *clientLog // changed under mu
 
 	mu      sync.Mutex
 	conn    *client.Conn // nil while it is away
@@ -52,17 +52,17 @@ func (t *trial) newDevice(a *account, name string) *device {
 
 // forget makes the device one that was just installed.
 func (d *device) forget() {
-	fresh := d.t.book.open(d.account, d.name, false)
+	fresh := d.t.results.open(d.account, d.name, false)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.ledger, d.have = fresh, make(map[string]int64)
+	d.clientLog, d.have = fresh, make(map[string]int64)
 }
 
 // installed is the ledger of what is installed now.
-func (d *device) installed() *ledger {
+func (d *device) installed() *clientLog {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.ledger
+	return d.clientLog
 }
 
 // live comes and goes until ctx ends; once it is calm, it stays.
@@ -71,21 +71,21 @@ func (d *device) live(ctx context.Context) {
 		d.visit(ctx)
 		mean := awayMean
 		switch n := d.random.IntN(100); {
-		case n < 3 && !d.t.isCalm():
+		case n < 3 && !d.t.areFaultsOver():
 			d.forget()
 		case n < 20:
 			mean = longAwayMean
 		}
-		rest(ctx, d.t.calm, about(d.random, mean))
-		if d.t.isCalm() {
-			rest(ctx, nil, about(d.random, awayMean))
+		sleep(ctx, d.t.faultsOver, randomAround(d.random, mean))
+		if d.t.areFaultsOver() {
+			sleep(ctx, nil, randomAround(d.random, awayMean))
 		}
 	}
 }
 
-func (t *trial) isCalm() bool {
+func (t *trial) areFaultsOver() bool {
 	select {
-	case <-t.calm:
+	case <-t.faultsOver:
 		return true
 	default:
 		return false
@@ -108,7 +108,7 @@ func (d *device) visit(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	visit := d.ledger.arrive()
+	visit := d.clientLog.arrive()
 	d.connect(conn)
 	visiting, over := context.WithCancel(ctx)
 	defer context.AfterFunc(visiting, conn.Close)()
@@ -118,7 +118,7 @@ func (d *device) visit(ctx context.Context) {
 	defer d.disconnect()
 	plan := d.planEnd(visit)
 	leaving.Go(func() {
-		if rest(visiting, d.t.calm, plan.after) {
+		if sleep(visiting, d.t.faultsOver, plan.after) {
 			plan.end(visiting, conn)
 		}
 	})
@@ -144,7 +144,7 @@ type ending struct {
 
 // planEnd chooses among the ways in which connections end.
 func (d *device) planEnd(visit int) *ending {
-	e := &ending{after: about(d.random, visitMean), silent: make(chan struct{}), silence: about(d.random, longAwayMean)}
+	e := &ending{after: randomAround(d.random, visitMean), silent: make(chan struct{}), silence: randomAround(d.random, longAwayMean)}
 	switch n := d.random.IntN(100); {
 	case n < 45:
 		e.end = func(_ context.Context, conn *client.Conn) { conn.CloseCleanly() }
@@ -157,10 +157,10 @@ func (d *device) planEnd(visit int) *ending {
 		}
 	default:
 		e.loggedOut = true
-		ledger, token, random := d.ledger, d.token, rand.New(rand.NewPCG(d.random.Uint64(), 0)) //nolint:gosec // no secret
+		clientLog, token, random := d.clientLog, d.token, rand.New(rand.NewPCG(d.random.Uint64(), 0)) //nolint:gosec // no secret
 		e.end = func(ctx context.Context, _ *client.Conn) {
 			if d.t.logOut(ctx, random, token) == nil {
-				ledger.sessionEnded(visit)
+				clientLog.sessionEnded(visit)
 			}
 		}
 	}
@@ -192,7 +192,7 @@ func (d *device) listen(ctx context.Context, conn *client.Conn, visit int, plan 
 			return
 		}
 	}
-	rest(ctx, d.t.calm, plan.silence)
+	sleep(ctx, d.t.faultsOver, plan.silence)
 	conn.Reset()
 }
 
@@ -200,14 +200,14 @@ func (d *device) listen(ctx context.Context, conn *client.Conn, visit int, plan 
 func (d *device) take(conn *client.Conn, visit int, frame []byte, claimed map[string]int64) bool {
 	decoded, err := d.t.spec.Decode(frame)
 	if err != nil {
-		d.t.book.accuse("a frame that is not as the spec has it: " + err.Error() + ": " + string(frame[:min(len(frame), 300)]))
+		d.t.results.violation("a frame that is not as the spec has it: " + err.Error() + ": " + string(frame[:min(len(frame), 300)]))
 		return true
 	}
 	switch f := decoded.(type) {
 	case frames.Synced:
 		return d.takeSynced(conn, f, claimed)
 	case frames.MessageFrame:
-		d.hear(visit, f.Message)
+		d.receive(visit, f.Message)
 	case frames.Sent:
 		d.answer(f.ID, f)
 	case frames.Marked:
@@ -255,7 +255,7 @@ func (d *device) takeSynced(conn *client.Conn, f frames.Synced, claimed map[stri
 		if _, ok := claimed[key]; ok {
 			continue
 		}
-		d.ledger.begin(key, c.Last)
+		d.clientLog.begin(key, c.Last)
 		d.mu.Lock()
 		d.have[key] = max(d.have[key], c.Last)
 		d.mu.Unlock()
@@ -272,14 +272,14 @@ func (d *device) key(t api.Target) string {
 	return directKey(d.account.name, *t.User)
 }
 
-func (d *device) hear(visit int, m api.Message) {
+func (d *device) receive(visit int, m api.Message) {
 	body, err := m.Body.AsTextBody()
 	text := body.Text
 	if err != nil || body.Kind != api.TextBodyKindText {
 		text = ""
 	}
 	key := d.key(m.Conversation)
-	d.ledger.hear(key, heard{seq: m.Seq, hash: fingerprint(m.Sender, text), at: time.Now(), visit: visit})
+	d.clientLog.receive(key, heard{seq: m.Seq, hash: fingerprint(m.Sender, text), at: time.Now(), visit: visit})
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.have[key] = max(d.have[key], m.Seq)

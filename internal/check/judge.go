@@ -15,7 +15,7 @@ const grace = 5 * time.Second
 type verdict struct {
 	missing, doubled, misordered, gaps, unrightful int
 	unstored, misnumbered, lostMarks, wrongHistory int
-	wrong                                          []string
+	violations                                     []string
 	examples                                       []string
 
 	stored, acknowledged, delivered, repeated, late int
@@ -32,27 +32,27 @@ func (v *verdict) findf(count *int, format string, args ...any) {
 }
 
 // judge compares everything that clients were told with the truth.
-func (t *trial) judge(truth *truth) *verdict {
+func (t *trial) judge(contents *contents) *verdict {
 	v := &verdict{}
-	t.book.mu.Lock()
-	defer t.book.mu.Unlock()
-	v.wrong = slices.Clone(t.book.wrong)
-	for key, s := range truth.conversations {
+	t.results.mu.Lock()
+	defer t.results.mu.Unlock()
+	v.violations = slices.Clone(t.results.violations)
+	for key, s := range contents.conversations {
 		v.stored += len(s.messages)
 		v.numbers(key, s)
 	}
-	for _, s := range t.book.sends {
-		v.acknowledgement(s, truth.conversations[s.conversation.key])
+	for _, s := range t.results.sends {
+		v.acknowledgement(s, contents.conversations[s.conversation.key])
 	}
-	for at, seq := range t.book.marks {
-		if truth.read[at] < seq && len(t.book.removals[at]) == 0 {
-			v.findf(&v.lostMarks, "%s had read up to %d of %s; stored is %d", at.account, seq, at.conversation, truth.read[at])
+	for at, seq := range t.results.marks {
+		if contents.read[at] < seq && len(t.results.removals[at]) == 0 {
+			v.findf(&v.lostMarks, "%s had read up to %d of %s; stored is %d", at.account, seq, at.conversation, contents.read[at])
 		}
 	}
-	for _, l := range t.book.ledgers {
+	for _, l := range t.results.logs {
 		l.mu.Lock()
-		for key, s := range truth.conversations {
-			v.ledger(l, key, s, t.book.removals[side{l.account.name, key}])
+		for key, s := range contents.conversations {
+			v.clientLog(l, key, s, t.results.removals[side{l.account.name, key}])
 		}
 		l.mu.Unlock()
 	}
@@ -90,8 +90,8 @@ func (v *verdict) acknowledgement(s *send, in *stored) {
 	}
 }
 
-// ledger compares what one client was told of one conversation. Its mutex is held.
-func (v *verdict) ledger(l *ledger, key string, s *stored, removals []time.Time) {
+// clientLog compares what one client was told of one conversation. Its mutex is held.
+func (v *verdict) clientLog(l *clientLog, key string, s *stored, removals []time.Time) {
 	memberships := s.memberships(l.account.name)
 	if strings.HasPrefix(key, "d:") {
 		if !slices.ContainsFunc(l.account.conversations, func(c conversation) bool { return c.key == key }) {
@@ -115,7 +115,7 @@ func (v *verdict) ledger(l *ledger, key string, s *stored, removals []time.Time)
 
 // right looks whether a message was the client's to read: by membership, and by a session that lives. What comes within
 // the grace is counted apart.
-func (v *verdict) right(l *ledger, key string, seq int64, h heard, memberships []membership, removals []time.Time) {
+func (v *verdict) right(l *clientLog, key string, seq int64, h heard, memberships []membership, removals []time.Time) {
 	if ended := l.visits[h.visit].ended; !ended.IsZero() && h.at.After(ended) {
 		if h.at.Sub(ended) > grace {
 			v.findf(&v.unrightful, "%s, %s: %d came %v after the session's end", l.who, key, seq, h.at.Sub(ended))
@@ -145,7 +145,7 @@ func (v *verdict) right(l *ledger, key string, seq int64, h heard, memberships [
 // reading is what one client was told of one conversation, looked at in the order in which it came.
 type reading struct {
 	v   *verdict
-	l   *ledger
+	l   *clientLog
 	key string
 	s   *stored
 

@@ -15,10 +15,10 @@ import (
 
 // account is one of those that chat, with its clients.
 type account struct {
-	name          string
-	conversations []conversation
-	devices       []*device // of tim.v1
-	front         *front    // of the contract's sockets; may be nil
+	name           string
+	conversations  []conversation
+	devices        []*device       // of tim.v1
+	contractClient *contractClient // of the contract's sockets; may be nil
 }
 
 // conversation is one as an account names it; key is the same for all of its accounts.
@@ -85,7 +85,7 @@ func (t *trial) populate(ctx context.Context) error {
 }
 
 func (t *trial) register(ctx context.Context, random *rand.Rand, a *account) error {
-	err := t.insist(ctx, random, "", func(ctx context.Context, c *client.REST) error {
+	err := t.retry(ctx, random, "", func(ctx context.Context, c *client.REST) error {
 		return c.Register(ctx, a.name, password, "The "+a.name)
 	})
 	if err != nil && !client.RefusedWith(err, http.StatusConflict) { // the answer to an earlier attempt was lost
@@ -100,7 +100,7 @@ func (t *trial) befriend(ctx context.Context, random *rand.Rand, a, b *account, 
 	if err != nil {
 		return err
 	}
-	err = t.insist(ctx, random, token, func(ctx context.Context, c *client.REST) error { return c.Befriend(ctx, a.name, b.name) })
+	err = t.retry(ctx, random, token, func(ctx context.Context, c *client.REST) error { return c.Befriend(ctx, a.name, b.name) })
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (t *trial) makeGroup(ctx context.Context, random *rand.Rand, members, guest
 		if i == 0 {
 			id, err = t.createGroup(ctx, random, token, a.name, name)
 		} else {
-			err = t.insist(ctx, random, token, func(ctx context.Context, c *client.REST) error { return c.JoinGroup(ctx, a.name, id) })
+			err = t.retry(ctx, random, token, func(ctx context.Context, c *client.REST) error { return c.JoinGroup(ctx, a.name, id) })
 		}
 		if err != nil {
 			return fmt.Errorf("%s of %s: %w", name, a.name, err)
@@ -169,7 +169,7 @@ func (t *trial) makeGroup(ctx context.Context, random *rand.Rand, members, guest
 }
 
 func (t *trial) createGroup(ctx context.Context, random *rand.Rand, token, owner, name string) (id int32, err error) {
-	err = t.insist(ctx, random, token, func(ctx context.Context, c *client.REST) error {
+	err = t.retry(ctx, random, token, func(ctx context.Context, c *client.REST) error {
 		id, err = c.CreateGroup(ctx, owner, name)
 		return err
 	})
@@ -184,7 +184,7 @@ func (t *trial) equip(m, k []*account) {
 		}
 	}
 	for _, a := range k {
-		a.front = t.newFront(a)
+		a.contractClient = t.newContractClient(a)
 	}
 }
 
@@ -195,7 +195,7 @@ func (t *trial) churn(talking, living context.Context) {
 	random := t.random("churn")
 	inside := make(map[*account]bool)
 	token := ""
-	for rest(talking, nil, about(random, churnEvery)) {
+	for sleep(talking, nil, randomAround(random, churnEvery)) {
 		g := t.groups[len(t.groups)-1]
 		guest := g.guests[random.IntN(len(g.guests))]
 		var err error
@@ -212,13 +212,13 @@ func (t *trial) churn(talking, living context.Context) {
 		if err == nil {
 			inside[guest] = !inside[guest]
 		} else {
-			t.book.accuse(fmt.Sprintf("the owner could not change the group: %v", err))
+			t.results.violation(fmt.Sprintf("the owner could not change the group: %v", err))
 		}
 	}
 }
 
 func (t *trial) admit(ctx context.Context, random *rand.Rand, token string, g *group, guest *account) error {
-	return t.insist(ctx, random, token, func(ctx context.Context, c *client.REST) error {
+	return t.retry(ctx, random, token, func(ctx context.Context, c *client.REST) error {
 		return c.AddMember(ctx, g.owner.name, *g.target.Group, guest.name)
 	})
 }
@@ -226,12 +226,12 @@ func (t *trial) admit(ctx context.Context, random *rand.Rand, token string, g *g
 // remove notes when it was answered: from then on nothing more may come. That the guest is no member was the doing of a
 // request whose answer was lost.
 func (t *trial) remove(ctx context.Context, random *rand.Rand, token string, g *group, guest *account) error {
-	err := t.insist(ctx, random, token, func(ctx context.Context, c *client.REST) error {
+	err := t.retry(ctx, random, token, func(ctx context.Context, c *client.REST) error {
 		return c.RemoveMember(ctx, g.owner.name, *g.target.Group, guest.name)
 	})
 	if err != nil && !client.RefusedWith(err, http.StatusConflict) && !client.RefusedWith(err, http.StatusNotFound) {
 		return err
 	}
-	t.book.removed(guest.name, g.key)
+	t.results.removed(guest.name, g.key)
 	return nil
 }

@@ -29,7 +29,7 @@ type Row struct {
 }
 
 func (t *trial) report(v *verdict, memory *memoryWatch) *Report {
-	r := &Report{Seed: t.opts.Seed, Troubles: t.trouble.did, Findings: append(v.examples, v.wrong[:min(len(v.wrong), maxExamples)]...)}
+	r := &Report{Seed: t.opts.Seed, Troubles: t.faults.did, Findings: append(v.examples, v.violations[:min(len(v.violations), maxExamples)]...)}
 	zero := func(name string, n int) { r.Rows = append(r.Rows, Row{Name: name, Value: float64(n)}) }
 	told := func(name string, n int) { r.Rows = append(r.Rows, Row{Name: name, Value: float64(n), Limit: -1}) }
 	zero("acknowledged and missing", v.missing)
@@ -41,7 +41,7 @@ func (t *trial) report(v *verdict, memory *memoryWatch) *Report {
 	zero("numbered wrongly", v.misnumbered)
 	zero("marks acknowledged and lost", v.lostMarks)
 	zero("history that differs", v.wrongHistory)
-	zero("answers that no server may give", len(v.wrong))
+	zero("answers that no server may give", len(v.violations))
 	told("stored", v.stored)
 	told("acknowledged", v.acknowledged)
 	told("delivered", v.delivered)
@@ -91,8 +91,8 @@ func (r *Report) String() string {
 
 // compareHistory reads each conversation over REST, as one who was always in it, and counts those that differ from what
 // the database holds.
-func (t *trial) compareHistory(ctx context.Context) (wrong int, err error) {
-	truth, err := t.site.readTruth(ctx)
+func (t *trial) compareHistory(ctx context.Context) (violations int, err error) {
+	contents, err := t.site.readDatabase(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -104,7 +104,7 @@ func (t *trial) compareHistory(ctx context.Context) (wrong int, err error) {
 			return 0, err
 		}
 		for _, c := range a.conversations {
-			s := truth.conversations[c.key]
+			s := contents.conversations[c.key]
 			if done[c.key] || s == nil || t.isGuest(a, c) {
 				continue
 			}
@@ -114,11 +114,11 @@ func (t *trial) compareHistory(ctx context.Context) (wrong int, err error) {
 				return 0, err
 			}
 			if !s.equals(got, s.floor(a.name)) {
-				wrong++
+				violations++
 			}
 		}
 	}
-	return wrong, nil
+	return violations, nil
 }
 
 func (t *trial) isGuest(a *account, c conversation) bool {
@@ -170,7 +170,7 @@ func newMemoryWatch(nodes []*node) *memoryWatch {
 }
 
 func (w *memoryWatch) run(ctx context.Context) {
-	for rest(ctx, nil, lookAtMemoryEvery) {
+	for sleep(ctx, nil, lookAtMemoryEvery) {
 		for _, n := range w.nodes {
 			bytes, life := n.Memory()
 			w.add(n.name, bytes, life)

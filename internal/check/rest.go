@@ -13,7 +13,7 @@ import (
 
 const (
 	askTimeout = 12 * time.Second // above what a node gives a statement, so that its own answer comes first
-	insistFor  = 60 * time.Second
+	retryFor   = 60 * time.Second
 	password   = "correct horse"
 )
 
@@ -22,10 +22,10 @@ type nodeChoice struct{ nodes []*node }
 
 func (c nodeChoice) any(random *rand.Rand) *node { return c.nodes[random.IntN(len(c.nodes))] }
 
-// insist asks nodes until one answers with anything but a failure of its own, as a patient client does. What is asked must
+// retry asks nodes until one answers with anything but a failure of its own, as a patient client does. What is asked must
 // bear repetition. A refusal is a *client.Refusal.
-func (t *trial) insist(ctx context.Context, random *rand.Rand, token string, ask func(context.Context, *client.REST) error) error {
-	ctx, cancel := context.WithTimeout(ctx, insistFor)
+func (t *trial) retry(ctx context.Context, random *rand.Rand, token string, ask func(context.Context, *client.REST) error) error {
+	ctx, cancel := context.WithTimeout(ctx, retryFor)
 	defer cancel()
 	for {
 		c, err := client.NewREST(t.any(random).URL, token, t.http)
@@ -35,7 +35,7 @@ func (t *trial) insist(ctx context.Context, random *rand.Rand, token string, ask
 		if err = ask(ctx, c); err == nil || isFinal(err) {
 			return err
 		}
-		if !rest(ctx, nil, about(random, 200*time.Millisecond)) {
+		if !sleep(ctx, nil, randomAround(random, 200*time.Millisecond)) {
 			return errors.Join(ctx.Err(), err)
 		}
 	}
@@ -49,7 +49,7 @@ func isFinal(err error) bool {
 
 // logIn returns a token of a new session.
 func (t *trial) logIn(ctx context.Context, random *rand.Rand, account string) (token string, err error) {
-	err = t.insist(ctx, random, "", func(ctx context.Context, c *client.REST) error {
+	err = t.retry(ctx, random, "", func(ctx context.Context, c *client.REST) error {
 		token, err = c.LogIn(ctx, account, password)
 		return err
 	})
@@ -58,7 +58,7 @@ func (t *trial) logIn(ctx context.Context, random *rand.Rand, account string) (t
 
 // logOut ends a session; that it had ended before is as good.
 func (t *trial) logOut(ctx context.Context, random *rand.Rand, token string) error {
-	err := t.insist(ctx, random, token, func(ctx context.Context, c *client.REST) error { return c.LogOut(ctx) })
+	err := t.retry(ctx, random, token, func(ctx context.Context, c *client.REST) error { return c.LogOut(ctx) })
 	if client.RefusedWith(err, http.StatusUnauthorized) {
 		return nil
 	}
@@ -73,7 +73,7 @@ func (t *trial) history(ctx context.Context, a *account, token string, of conver
 	random := t.random("history " + of.key)
 	for after := int64(0); ; {
 		var page []client.HistoryMessage
-		err := t.insist(ctx, random, token, func(ctx context.Context, c *client.REST) (err error) {
+		err := t.retry(ctx, random, token, func(ctx context.Context, c *client.REST) (err error) {
 			page, err = c.History(ctx, a.name, of.target, after, historyPage)
 			return err
 		})

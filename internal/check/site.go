@@ -64,8 +64,8 @@ type node struct {
 	*servers.Node
 
 	name     string
-	database *gate // nil on embedded
-	redis    *gate // nil on embedded and on a Redis Cluster
+	database *proxy // nil on embedded
+	redis    *proxy // nil on embedded and on a Redis Cluster
 }
 
 // newNode makes a node that is down, and the gates between it and the servers. The nodes of a Redis Cluster tell their
@@ -77,7 +77,7 @@ func (s *site) newNode(ctx context.Context, number int) (*node, error) {
 		options.Log = filepath.Join(s.opts.Logs, fmt.Sprintf("node%d.log", number))
 	}
 	if s.stack != nil {
-		dsn, redisURL, err := s.throughGates(ctx, n)
+		dsn, redisURL, err := s.throughProxies(ctx, n)
 		if err != nil {
 			return n, err
 		}
@@ -88,29 +88,29 @@ func (s *site) newNode(ctx context.Context, number int) (*node, error) {
 	return n, err
 }
 
-// throughGates makes the gates of a node, and returns the addresses at which it finds MariaDB and Redis.
-func (s *site) throughGates(ctx context.Context, n *node) (dsn, redisURL string, err error) {
-	if n.database, err = newGate(ctx, s.stack.MariaDB.TCPAddress); err != nil {
+// throughProxies makes the gates of a node, and returns the addresses at which it finds MariaDB and Redis.
+func (s *site) throughProxies(ctx context.Context, n *node) (dsn, redisURL string, err error) {
+	if n.database, err = newProxy(ctx, s.stack.MariaDB.TCPAddress); err != nil {
 		return "", "", err
 	}
 	dsn = "root@tcp(" + n.database.address() + ")/tim"
 	if s.opts.On == onCluster {
 		return dsn, s.stack.RedisURL(), nil
 	}
-	if n.redis, err = newGate(ctx, s.stack.Redis[0].TCPAddress); err != nil {
+	if n.redis, err = newProxy(ctx, s.stack.Redis[0].TCPAddress); err != nil {
 		return "", "", err
 	}
 	return dsn, "redis://" + n.redis.address(), nil
 }
 
-// gates are those that the node has.
-func (n *node) gates() (gates []*gate) {
-	for _, g := range []*gate{n.database, n.redis} {
+// proxies are those that the node has.
+func (n *node) proxies() (proxies []*proxy) {
+	for _, g := range []*proxy{n.database, n.redis} {
 		if g != nil {
-			gates = append(gates, g)
+			proxies = append(proxies, g)
 		}
 	}
-	return gates
+	return proxies
 }
 
 // stopNodes ends the nodes in peace, before the database is read.
@@ -129,7 +129,7 @@ func (s *site) close() error {
 		if n.Node != nil {
 			errs = append(errs, n.Kill())
 		}
-		for _, g := range n.gates() {
+		for _, g := range n.proxies() {
 			errs = append(errs, g.close())
 		}
 	}

@@ -30,7 +30,7 @@ func (t *trial) talk(talking, living context.Context, talkers *sync.WaitGroup) {
 		for _, d := range a.devices {
 			speak = append(speak, func(mean time.Duration) { d.talk(talking, living, mean) })
 		}
-		if f := a.front; f != nil {
+		if f := a.contractClient; f != nil {
 			speak = append(speak, func(mean time.Duration) { f.talk(talking, mean) })
 		}
 	}
@@ -44,7 +44,7 @@ func (t *trial) talk(talking, living context.Context, talkers *sync.WaitGroup) {
 func (d *device) talk(talking, living context.Context, mean time.Duration) {
 	random := d.t.random("talk " + d.name)
 	token := ""
-	for n := 1; rest(talking, nil, about(random, mean)); n++ {
+	for n := 1; sleep(talking, nil, randomAround(random, mean)); n++ {
 		if token == "" { // REST has a session of its own
 			var err error
 			if token, err = d.t.logIn(living, random, d.account.name); err != nil {
@@ -57,29 +57,29 @@ func (d *device) talk(talking, living context.Context, mean time.Duration) {
 		}
 		text := d.name + "-" + strconv.Itoa(n)
 		s := &send{account: d.account, conversation: c, text: text, clientID: text}
-		d.t.book.note(s)
+		d.t.results.note(s)
 		d.deliver(living, random, token, s)
 	}
 }
 
 // deliver sends a message again and again, over the socket or REST, until it is acknowledged or refused for good.
 func (d *device) deliver(ctx context.Context, random *rand.Rand, token string, s *send) {
-	ctx, cancel := context.WithTimeout(ctx, insistFor)
+	ctx, cancel := context.WithTimeout(ctx, retryFor)
 	defer cancel()
 	for {
 		overREST := random.IntN(100) < restAttempts
 		seq, final, err := d.attempt(ctx, random, token, s, overREST)
 		switch {
 		case err == nil:
-			d.t.book.acknowledge(s, seq)
+			d.t.results.acknowledge(s, seq)
 			if random.IntN(100) >= sentAgain {
 				return
 			}
 		case final:
 			return
 		}
-		if !rest(ctx, nil, about(random, againMean)) {
-			d.t.book.accuse(fmt.Sprintf("%s could not be sent for %v: %v", s.text, insistFor, err))
+		if !sleep(ctx, nil, randomAround(random, againMean)) {
+			d.t.results.violation(fmt.Sprintf("%s could not be sent for %v: %v", s.text, retryFor, err))
 			return
 		}
 	}
@@ -105,7 +105,7 @@ func (d *device) attempt(ctx context.Context, random *rand.Rand, token string, s
 		return a.Seq, false, nil
 	case frames.Error:
 		if a.Reason == api.ReasonClientIDReused {
-			d.t.book.accuse("the same message was called another: " + s.text)
+			d.t.results.violation("the same message was called another: " + s.text)
 		}
 		return 0, a.Reason == api.ReasonNotAMember || a.Reason == api.ReasonClientIDReused, fmt.Errorf("refused: %s", a.Reason)
 	default:
@@ -120,7 +120,7 @@ func (t *trial) sendREST(ctx context.Context, random *rand.Rand, token string, s
 	}
 	seq, err = c.SendText(ctx, s.conversation.target, s.clientID, s.text)
 	if client.RefusedWith(err, http.StatusConflict) {
-		t.book.accuse("the same message was called another over REST: " + s.text)
+		t.results.violation("the same message was called another over REST: " + s.text)
 	}
 	final = client.RefusedWith(err, http.StatusForbidden) || client.RefusedWith(err, http.StatusConflict)
 	return seq, final, err
@@ -140,8 +140,8 @@ func (d *device) markRead(ctx context.Context, c conversation) {
 	}
 	if marked, ok := answer.(frames.Marked); ok {
 		if marked.Read < seq {
-			d.t.book.accuse(fmt.Sprintf("a mark up to %d was answered with %d", seq, marked.Read))
+			d.t.results.violation(fmt.Sprintf("a mark up to %d was answered with %d", seq, marked.Read))
 		}
-		d.t.book.marked(d.account.name, c.key, marked.Read)
+		d.t.results.marked(d.account.name, c.key, marked.Read)
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"tim/internal/client"
 )
 
-// crowd is many sockets.
-type crowd struct {
+// pool is many sockets.
+type pool struct {
 	clock    clock
 	run      []byte // what the run's texts begin with
 	size     int    // of texts, in bytes
@@ -25,9 +25,9 @@ type crowd struct {
 	dial     client.Dialer
 }
 
-// newCrowd makes sockets that are closed, one for each person, spread over the servers.
-func (b *bench) newCrowd(people []*person, size, readBuffer int) *crowd {
-	c := &crowd{
+// newPool makes sockets that are closed, one for each person, spread over the servers.
+func (b *bench) newPool(people []*person, size, readBuffer int) *pool {
+	c := &pool{
 		clock: b.clock, run: b.run, size: size, loopback: true,
 		dial: client.Dialer{
 			Handshake: handshakeTimeout, Write: writeTimeout, Silence: silenceTimeout,
@@ -41,19 +41,19 @@ func (b *bench) newCrowd(people []*person, size, readBuffer int) *crowd {
 	}
 	for i, p := range people {
 		c.sockets = append(c.sockets, &socket{
-			crowd: c, index: i, person: p, url: b.site.urls[i%len(b.site.urls)], streams: make(map[string]*stream),
+			pool: c, index: i, person: p, url: b.site.urls[i%len(b.site.urls)], streams: make(map[string]*stream),
 		})
 	}
 	return c
 }
 
-func (c *crowd) recorder() *recorder { return c.current.Load() }
+func (c *pool) recorder() *recorder { return c.current.Load() }
 
 // portsOfAddress is below how many connections Linux opens from one address to one port.
 const portsOfAddress = 20_000
 
 // source is the address that a socket comes from: another of the loopback interface's when one has no ports left.
-func (c *crowd) source(index int) net.Addr {
+func (c *pool) source(index int) net.Addr {
 	if !c.loopback || index < portsOfAddress {
 		return nil
 	}
@@ -72,7 +72,7 @@ type opening struct {
 
 // open opens sockets, so many at once. The latencies count from the beginning of each; those of a crowd that comes back
 // at once count from a common moment, since, unless it is 0.
-func (c *crowd) open(ctx context.Context, sockets []*socket, concurrency int, how opening, since int64) error {
+func (c *pool) open(ctx context.Context, sockets []*socket, concurrency int, how opening, since int64) error {
 	return each(ctx, sockets, concurrency, func(ctx context.Context, s *socket) error {
 		due := since
 		if due == 0 {
@@ -81,13 +81,13 @@ func (c *crowd) open(ctx context.Context, sockets []*socket, concurrency int, ho
 		if err := s.dial(ctx); err != nil {
 			return err
 		}
-		c.recorder().note(s.index, connected, due, c.clock.now())
+		c.recorder().record(s.index, connected, due, c.clock.now())
 		if how.live {
 			if err := s.sync(ctx, how.again); err != nil {
 				s.conn.Reset()
 				return err
 			}
-			c.recorder().note(s.index, inStep, due, c.clock.now())
+			c.recorder().record(s.index, inStep, due, c.clock.now())
 		}
 		s.start()
 		return nil
@@ -95,7 +95,7 @@ func (c *crowd) open(ctx context.Context, sockets []*socket, concurrency int, ho
 }
 
 // drop breaks all connections at once.
-func (c *crowd) drop() {
+func (c *pool) drop() {
 	var all sync.WaitGroup
 	for i := range dropWorkers {
 		all.Go(func() {
@@ -134,22 +134,22 @@ func each[T any](ctx context.Context, all []T, concurrency int, do func(context.
 }
 
 const (
-	settleTimeout = 30 * time.Second
-	settleLook    = 10 * time.Millisecond
+	deliveredTimeout = 30 * time.Second
+	deliveredLook    = 10 * time.Millisecond
 )
 
-// settle waits until everything is answered and everybody has what was acknowledged. That it doesn't happen is no error;
+// awaitDelivered waits until everything is answered and everybody has what was acknowledged. That it doesn't happen is no error;
 // judge will say what is missing.
-func (c *crowd) settle(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, settleTimeout, errNotSettled)
+func (c *pool) awaitDelivered(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, deliveredTimeout, errUndelivered)
 	defer cancel()
-	look := time.NewTicker(settleLook)
+	look := time.NewTicker(deliveredLook)
 	defer look.Stop()
 	for _, s := range c.sockets {
-		for !s.settled() {
+		for !s.isDelivered() {
 			select {
 			case <-ctx.Done():
-				if err := context.Cause(ctx); !errors.Is(err, errNotSettled) {
+				if err := context.Cause(ctx); !errors.Is(err, errUndelivered) {
 					return err
 				}
 				return nil
@@ -160,9 +160,9 @@ func (c *crowd) settle(ctx context.Context) error {
 	return nil
 }
 
-var errNotSettled = errors.New("not settled")
+var errUndelivered = errors.New("not settled")
 
-func (s *socket) settled() bool {
+func (s *socket) isDelivered() bool {
 	s.mu.Lock()
 	gone, open := s.gone, len(s.pending)
 	s.mu.Unlock()
@@ -170,7 +170,7 @@ func (s *socket) settled() bool {
 }
 
 // judge sums up what became of the promises.
-func (c *crowd) judge() (p Promises) {
+func (c *pool) judge() (p Promises) {
 	for _, s := range c.sockets {
 		s.mu.Lock()
 		for _, heard := range s.streams {

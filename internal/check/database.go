@@ -12,8 +12,8 @@ import (
 	_ "modernc.org/sqlite"             // the driver "sqlite"
 )
 
-// truth is what the database holds.
-type truth struct {
+// contents is what the database holds.
+type contents struct {
 	conversations map[string]*stored // by conversation
 	read          map[side]int64
 }
@@ -36,8 +36,8 @@ type storedMessage struct {
 	hash     uint64
 }
 
-// readTruth reads all of it, also while nodes run.
-func (s *site) readTruth(ctx context.Context) (*truth, error) {
+// readDatabase reads all of it, also while nodes run.
+func (s *site) readDatabase(ctx context.Context) (*contents, error) {
 	driver, source := "sqlite", "file:"+filepath.Join(s.nodes[0].DataDir(), "tim.db")+"?mode=ro&_pragma=busy_timeout(10000)"
 	if s.stack != nil {
 		driver, source = "mysql", s.stack.MariaDB.Address
@@ -47,7 +47,7 @@ func (s *site) readTruth(ctx context.Context) (*truth, error) {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
 	defer db.Close() //nolint:errcheck // it was only read
-	t := &truth{conversations: make(map[string]*stored), read: make(map[side]int64)}
+	t := &contents{conversations: make(map[string]*stored), read: make(map[side]int64)}
 	names, err := t.readSides(ctx, db)
 	if err == nil {
 		err = t.readConversations(ctx, db, names)
@@ -62,7 +62,7 @@ func (s *site) readTruth(ctx context.Context) (*truth, error) {
 }
 
 // readSides returns the conversations' names here, by their ids.
-func (t *truth) readSides(ctx context.Context, db *sql.DB) (names map[string]string, err error) {
+func (t *contents) readSides(ctx context.Context, db *sql.DB) (names map[string]string, err error) {
 	names = make(map[string]string)
 	err = each(ctx, db, `SELECT account, conversation, COALESCE(peer, ''), COALESCE(group_id, 0), read_seq,
 		CASE WHEN peer IS NULL THEN 0 WHEN account < peer THEN first_sent ELSE second_sent END
@@ -83,7 +83,7 @@ func (t *truth) readSides(ctx context.Context, db *sql.DB) (names map[string]str
 	return names, err
 }
 
-func (t *truth) readConversations(ctx context.Context, db *sql.DB, names map[string]string) error {
+func (t *contents) readConversations(ctx context.Context, db *sql.DB, names map[string]string) error {
 	return each(ctx, db, "SELECT id, last_seq FROM conversation", func(row *sql.Rows) error {
 		var id string
 		s := &stored{seqs: make(map[uint64]int64)}
@@ -98,7 +98,7 @@ func (t *truth) readConversations(ctx context.Context, db *sql.DB, names map[str
 	})
 }
 
-func (t *truth) readMessages(ctx context.Context, db *sql.DB, names map[string]string) error {
+func (t *contents) readMessages(ctx context.Context, db *sql.DB, names map[string]string) error {
 	const query = "SELECT conversation, seq, sender, COALESCE(client_id, ''), body FROM message ORDER BY conversation, seq"
 	return each(ctx, db, query, func(row *sql.Rows) error {
 		var id, body string

@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// book has everything that clients were told, and what they have asked for. Safe for concurrent use.
-type book struct {
-	mu       sync.Mutex
-	ledgers  []*ledger
-	sends    []*send
-	removals map[side][]time.Time // when each was answered, in order
-	marks    map[side]int64       // the highest read mark that was acknowledged
-	wrong    []string             // what no server may say
-	answered int
+// results has everything that clients were told, and what they have asked for. Safe for concurrent use.
+type results struct {
+	mu         sync.Mutex
+	logs       []*clientLog
+	sends      []*send
+	removals   map[side][]time.Time // when each was answered, in order
+	marks      map[side]int64       // the highest read mark that was acknowledged
+	violations []string             // what no server may say
+	answered   int
 }
 
 // side is one account's side of a conversation.
@@ -29,27 +29,29 @@ type send struct {
 	seq          int64 // as acknowledged; 0 for not
 }
 
-func newBook() *book { return &book{removals: make(map[side][]time.Time), marks: make(map[side]int64)} }
+func newResults() *results {
+	return &results{removals: make(map[side][]time.Time), marks: make(map[side]int64)}
+}
 
-func (b *book) open(a *account, who string, contract bool) *ledger {
-	l := &ledger{
-		book: b, account: a, who: who, contract: contract,
+func (b *results) open(a *account, who string, contract bool) *clientLog {
+	l := &clientLog{
+		results: b, account: a, who: who, contract: contract,
 		base: make(map[string]int64), heard: make(map[string][]heard),
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.ledgers = append(b.ledgers, l)
+	b.logs = append(b.logs, l)
 	return l
 }
 
-func (b *book) note(s *send) {
+func (b *results) note(s *send) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.sends = append(b.sends, s)
 }
 
 // acknowledge notes a seq that the server gave a message. It has to be the same however often it is asked.
-func (b *book) acknowledge(s *send, seq int64) {
+func (b *results) acknowledge(s *send, seq int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch s.seq {
@@ -58,11 +60,11 @@ func (b *book) acknowledge(s *send, seq int64) {
 		b.answered++
 	case seq:
 	default:
-		b.wrong = append(b.wrong, "two seqs for one client id: "+s.text)
+		b.violations = append(b.violations, "two seqs for one client id: "+s.text)
 	}
 }
 
-func (b *book) removed(account, conversation string) {
+func (b *results) removed(account, conversation string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	at := side{account, conversation}
@@ -70,35 +72,35 @@ func (b *book) removed(account, conversation string) {
 }
 
 // marked notes that the server has acknowledged a mark.
-func (b *book) marked(account, conversation string, seq int64) {
+func (b *results) marked(account, conversation string, seq int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	at := side{account, conversation}
 	b.marks[at] = max(b.marks[at], seq)
 }
 
-// accuse notes what no server may say.
-func (b *book) accuse(what string) {
+// violation notes what no server may say.
+func (b *results) violation(what string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.wrong = append(b.wrong, what)
+	b.violations = append(b.violations, what)
 }
 
 // totals are how many messages were acknowledged, and how many delivered.
-func (b *book) totals() (acknowledged, delivered int) {
+func (b *results) totals() (acknowledged, delivered int) {
 	b.mu.Lock()
-	ledgers := b.ledgers
+	logs := b.logs
 	acknowledged = b.answered
 	b.mu.Unlock()
-	for _, l := range ledgers {
+	for _, l := range logs {
 		delivered += l.size()
 	}
 	return acknowledged, delivered
 }
 
-// ledger is what one installation of one client was told. Safe for concurrent use.
-type ledger struct {
-	book     *book
+// clientLog is what one installation of one client was told. Safe for concurrent use.
+type clientLog struct {
+	results  *results
 	account  *account
 	who      string
 	contract bool
@@ -124,39 +126,39 @@ type visit struct {
 }
 
 // arrive begins a visit.
-func (l *ledger) arrive() (number int) {
+func (l *clientLog) arrive() (number int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.visits = append(l.visits, visit{})
 	return len(l.visits) - 1
 }
 
-func (l *ledger) leftCleanly(number int) {
+func (l *clientLog) leftCleanly(number int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.visits[number].clean = true
 }
 
-func (l *ledger) sessionEnded(number int) {
+func (l *clientLog) sessionEnded(number int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.visits[number].ended = time.Now()
 }
 
 // begin notes from where on everything is owed.
-func (l *ledger) begin(conversation string, seq int64) {
+func (l *clientLog) begin(conversation string, seq int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.base[conversation] = seq
 }
 
-func (l *ledger) hear(conversation string, h heard) {
+func (l *clientLog) receive(conversation string, h heard) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.heard[conversation] = append(l.heard[conversation], h)
 }
 
-func (l *ledger) size() (n int) {
+func (l *clientLog) size() (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, all := range l.heard {
