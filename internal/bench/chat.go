@@ -12,14 +12,14 @@ import (
 //
 //nolint:tagalign // the tags read as sentences
 type Load struct {
-	Rate     float64   `help:"Messages a second of all senders together, whether or not the server keeps up (open loop); latency counts from when a message was due. 0: each sender sends when it is answered (closed loop)." default:"0" json:"rate,omitempty"`
+	Rate     float64   `help:"Messages a second of all senders together, whether or not the server keeps up (open loop); latency counts from the moment at which a message was due. 0: each sender sends when its last message is answered (closed loop)." default:"0" json:"rate,omitempty"`
 	Sweep    []float64 `help:"Several rates, one after the other, for a plot." placeholder:"RATE,…" json:"sweep,omitempty"`
-	InFlight int       `help:"In closed loop, how many messages of each sender wait for their answer." default:"1" json:"inFlight"`
+	InFlight int       `help:"In closed loop, how many messages of each sender are unanswered at a time." default:"1" json:"inFlight"`
 	Bytes    int       `help:"Size of the texts." default:"100" json:"bytes"`
 	Window
 }
 
-// sender sends to one conversation.
+// sender is a socket and the conversation that it sends to.
 type sender struct {
 	*socket
 	target string
@@ -48,7 +48,7 @@ func (o DirectOptions) run(ctx context.Context, b *bench) ([]Result, error) {
 		of := &conversation{}
 		target := client.UserTarget(to.person.account)
 		from.follow(target, of, false)
-		from.uncounted = true // its own messages, which it hears as all its devices do, are checked and not counted
+		from.uncounted = true // it receives its own messages as every device does; they are checked and not counted
 		to.follow(client.UserTarget(from.person.account), of, false)
 		senders = append(senders, sender{from, target, of})
 	}
@@ -90,7 +90,7 @@ func (o GroupOptions) run(ctx context.Context, b *bench) ([]Result, error) {
 	return o.chat(ctx, b, c, senders, "delivery", delivered)
 }
 
-// chat opens the sockets, and lets the talkers talk, at one rate or several.
+// chat opens the sockets and measures while the senders send, once for each rate.
 func (l Load) chat(ctx context.Context, b *bench, c *pool, senders []sender, unit string, k kind) (runs []Result, err error) {
 	if len(senders) == 0 {
 		return nil, errors.New("nobody is to send anything")
@@ -125,7 +125,7 @@ func (l Load) chat(ctx context.Context, b *bench, c *pool, senders []sender, uni
 	return runs, nil
 }
 
-// openLoop lets the talkers send in turn, by a plan.
+// openLoop lets the senders send in turn, so many messages a second.
 func openLoop(ctx context.Context, c *pool, senders []sender, rate float64) error {
 	rec := c.recorder()
 	return c.clock.pace(ctx, rate, func(i int, due int64) error {
@@ -138,7 +138,7 @@ func openLoop(ctx context.Context, c *pool, senders []sender, rate float64) erro
 	})
 }
 
-// send says something at once.
+// send sends a message that was due at a time, at once.
 func (t sender) send(due int64) error {
 	if err := t.queue(t.target, t.of, due); err != nil {
 		return err
@@ -146,14 +146,14 @@ func (t sender) send(due int64) error {
 	return t.conn.Flush()
 }
 
-// closedLoop lets each talker send whenever it is answered, with so many messages under way.
+// closedLoop lets each sender send whenever it is answered, with inFlight unanswered messages at a time.
 func closedLoop(ctx context.Context, senders []sender, inFlight int) error {
 	var over atomic.Bool
 	for _, t := range senders {
 		t.mu.Lock()
 		t.next = func(s *socket, now int64) {
 			if !over.Load() {
-				_ = s.queueLocked(t.target, t.of, now) // a broken connection is counted by its reader
+				_ = s.queueLocked(t.target, t.of, now) // the reader counts a connection that broke
 			}
 		}
 		t.mu.Unlock()

@@ -26,7 +26,7 @@ type MixedOptions struct {
 	Window
 }
 
-// mixedLoad is a mixed load under way.
+// mixedLoad is one run of the scenario.
 type mixedLoad struct {
 	MixedOptions
 	b       *bench
@@ -34,7 +34,7 @@ type mixedLoad struct {
 	direct  []sender // by socket
 	group   []sender
 	writers []int
-	idle    []*socket // that come and go
+	idle    []*socket // that break and return
 	guests  []*socket // that join and leave
 	groups  []int32
 
@@ -76,7 +76,7 @@ func (o MixedOptions) run(ctx context.Context, b *bench) ([]Result, error) {
 	return []Result{run}, nil
 }
 
-// populate makes friends and groups, and chooses who does what.
+// populate makes friends and groups, and chooses who writes, who is idle and who joins.
 func (d *mixedLoad) populate(ctx context.Context, members int) error {
 	var pairs [][2]*person
 	all := d.c.sockets
@@ -133,7 +133,7 @@ func (d *mixedLoad) makeGroup(ctx context.Context, members, guests []*socket) er
 	return nil
 }
 
-// run lets the day pass, until ctx ends.
+// run runs the parts of the load until ctx ends or one fails.
 func (d *mixedLoad) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -172,17 +172,17 @@ func (d *mixedLoad) write(ctx context.Context) error {
 // awayFor is how long a socket that broke stays away.
 const awayFor = 500 * time.Millisecond
 
-// churn breaks idle sockets, which come back and must then have everything.
+// churn breaks idle sockets, which return after awayFor and must then have everything.
 func (d *mixedLoad) churn(ctx context.Context) error {
 	return d.repeat(ctx, d.Churn, func() error {
 		s := d.idleSocket()
 		if s == nil {
-			return nil // all are away: the server is slower than they
+			return nil // all are away: the server is slower than the rate
 		}
 		s.drop()
 		back := time.NewTimer(awayFor)
 		defer back.Stop()
-		select { // it comes back in any case, as it is to be in step in the end
+		select { // it returns in any case, because it must have everything in the end
 		case <-ctx.Done():
 		case <-back.C:
 		}
@@ -195,7 +195,7 @@ func (d *mixedLoad) churn(ctx context.Context) error {
 	})
 }
 
-// idleSocket chooses an idle socket that isn't away, nil if it doesn't find one.
+// idleSocket chooses an idle socket that isn't away, and marks it as away; nil when it finds none in ten tries.
 func (d *mixedLoad) idleSocket() *socket {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -216,7 +216,7 @@ func (d *mixedLoad) joinAndLeave(ctx context.Context) error {
 	return d.repeat(ctx, d.Joins, func() error {
 		guest := d.guests[rand.IntN(len(d.guests))] //nolint:gosec // no secret
 		mu.Lock()
-		defer mu.Unlock() // one after the other: a guest may not be in two states
+		defer mu.Unlock() // one after the other, so that a guest doesn't join and leave at once
 		ctx, due := context.WithoutCancel(ctx), d.c.clock.now()
 		var err error
 		if id, in := inside[guest]; in {
@@ -231,7 +231,7 @@ func (d *mixedLoad) joinAndLeave(ctx context.Context) error {
 	})
 }
 
-// repeat does something that takes its time, so many times a second, until ctx ends; it waits for what was begun.
+// repeat starts do so many times a second, until ctx ends or do fails, and waits for those that it has started.
 func (d *mixedLoad) repeat(ctx context.Context, rate float64, do func() error) error {
 	if rate <= 0 {
 		return nil

@@ -17,7 +17,7 @@ type person struct {
 	url            string
 }
 
-// accounts returns people who are registered and logged in; those who were registered in an earlier run are used again.
+// accounts returns people who are registered and logged in. Accounts of an earlier run are used again.
 func (b *bench) accounts(ctx context.Context, n int) ([]*person, error) {
 	people := make([]*person, n)
 	for i := range people {

@@ -14,7 +14,7 @@ import (
 	"tim/internal/client"
 )
 
-// pool is many sockets.
+// pool is all sockets of a run.
 type pool struct {
 	clock    clock
 	run      []byte // what the run's texts begin with
@@ -25,7 +25,7 @@ type pool struct {
 	dial     client.Dialer
 }
 
-// newPool makes sockets that are closed, one for each person, spread over the servers.
+// newPool makes a closed socket for each person. The sockets are spread over the nodes.
 func (b *bench) newPool(people []*person, size, readBuffer int) *pool {
 	c := &pool{
 		clock: b.clock, run: b.run, size: size, loopback: true,
@@ -64,14 +64,14 @@ func loopbackAddress(index int) net.IP {
 	return net.IPv4(127, 0, 0, byte(1+index/portsOfAddress%250)) //nolint:gosec // below 256
 }
 
-// opening is how sockets are opened.
+// opening is what sockets do when they are opened.
 type opening struct {
-	live  bool // they sync
-	again bool // they say what they have
+	live  bool // sync
+	again bool // say what they have
 }
 
-// open opens sockets, so many at once. The latencies count from the beginning of each; those of a crowd that comes back
-// at once count from a common moment, since, unless it is 0.
+// open opens sockets, concurrency of them at once. The latency of each counts from its own beginning, or from since unless that is
+// 0: sockets that all broke at one moment.
 func (c *pool) open(ctx context.Context, sockets []*socket, concurrency int, how opening, since int64) error {
 	return each(ctx, sockets, concurrency, func(ctx context.Context, s *socket) error {
 		due := since
@@ -109,7 +109,7 @@ func (c *pool) drop() {
 
 const dropWorkers = 16
 
-// each does something for each of many, so many at once, until one fails or ctx ends.
+// each calls do for each element, concurrency of them at once, until one fails or ctx ends.
 func each[T any](ctx context.Context, all []T, concurrency int, do func(context.Context, T) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -138,8 +138,8 @@ const (
 	deliveredLook    = 10 * time.Millisecond
 )
 
-// awaitDelivered waits until everything is answered and everybody has what was acknowledged. That it doesn't happen is no error;
-// judge will say what is missing.
+// awaitDelivered waits until every request is answered and every socket has received what was acknowledged. It is no error when
+// that doesn't happen in time: judge then says what is missing.
 func (c *pool) awaitDelivered(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, deliveredTimeout, errUndelivered)
 	defer cancel()
@@ -160,7 +160,7 @@ func (c *pool) awaitDelivered(ctx context.Context) error {
 	return nil
 }
 
-var errUndelivered = errors.New("not settled")
+var errUndelivered = errors.New("not everything was delivered in time")
 
 func (s *socket) isDelivered() bool {
 	s.mu.Lock()
@@ -169,7 +169,7 @@ func (s *socket) isDelivered() bool {
 	return gone || open == 0 && s.inStep()
 }
 
-// judge sums up what became of the promises.
+// judge counts the broken promises of all sockets.
 func (c *pool) judge() (p Promises) {
 	for _, s := range c.sockets {
 		s.mu.Lock()
@@ -182,7 +182,7 @@ func (c *pool) judge() (p Promises) {
 	return p
 }
 
-// newRun returns what tells the texts of this run, and its client ids, from those of all others.
+// newRun returns the beginning of this run's texts and client ids, which no other run has.
 func newRun() []byte { return []byte("b" + strconv.FormatInt(time.Now().UnixNano(), 36)) }
 
 func (p *Promises) add(q Promises) {
@@ -199,5 +199,5 @@ func (p *Promises) String() string {
 		p.Lost, p.Doubled, p.OutOfOrder, p.Unanswered, p.Corrupted, p.Disconnected)
 }
 
-// kept tells whether nothing was broken.
+// kept tells whether no promise was broken.
 func (p *Promises) kept() bool { return *p == Promises{} }

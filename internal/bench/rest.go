@@ -20,22 +20,22 @@ import (
 //
 //nolint:tagalign // the tags read as sentences
 type RestOptions struct {
-	Workers   int    `help:"How many accounts ask, each when its last request is answered." default:"16" json:"workers"`
-	Operation string `help:"What they ask for: send, history, conversations, or all in turn." enum:"all,send,history,conversations" default:"all" json:"operation"`
+	Workers   int    `help:"How many accounts send requests, each when its last one is answered." default:"16" json:"workers"`
+	Operation string `help:"The requests: send, history, conversations, or all of them in turn." enum:"all,send,history,conversations" default:"all" json:"operation"`
 	Page      int    `help:"Messages of a page of history, at most 200." default:"50" json:"page"`
-	Messages  int    `help:"How many messages each conversation has before it begins." default:"100" json:"messages"`
+	Messages  int    `help:"How many messages each conversation has before the measuring begins." default:"100" json:"messages"`
 	Bytes     int    `help:"Size of the texts." default:"100" json:"bytes"`
 	Window
 }
 
-// worker asks over REST, one request after the other. It alone writes to its conversation, so that it knows every seq.
+// worker sends requests over REST, one after the other. It alone writes to its conversation, so it knows every seq.
 type worker struct {
 	RestOptions
 	b      *bench
 	index  int
 	person *person
 	friend string
-	last   int64 // seq, 0 as long as it knows none
+	last   int64 // the newest seq, 0 while it knows none
 	number int64
 	body   bytes.Buffer
 	broken Promises
@@ -82,7 +82,7 @@ func (o RestOptions) run(ctx context.Context, b *bench) ([]Result, error) {
 	return []Result{run}, nil
 }
 
-// work lets all ask until ctx ends. A request that is under way then is finished.
+// work lets all workers send requests until ctx ends. They finish those that have begun.
 func work(ctx context.Context, rec *recorder, workers []*worker) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -132,13 +132,13 @@ func (w *worker) follow(seq int64) {
 	case w.last == 0 || seq == w.last+1:
 	case seq <= w.last:
 		w.broken.OutOfOrder++
-	default: // there are messages that it never sent
+	default: // there are messages that the worker never sent
 		w.broken.Doubled += seq - w.last - 1
 	}
 	w.last = max(w.last, seq)
 }
 
-// history reads a page from any place in the conversation.
+// history reads a page at a random place of the conversation.
 func (w *worker) history(ctx context.Context, rec *recorder) error {
 	before := w.last + 1
 	if w.last > int64(w.Page) {
@@ -161,7 +161,7 @@ func (w *worker) history(ctx context.Context, rec *recorder) error {
 	return nil
 }
 
-// comparePage looks for what a page should have: the messages before a seq, each once and in order.
+// comparePage checks a page: it has the messages before a seq, each once and in order.
 func (w *worker) comparePage(messages []rest.Message, before int64) {
 	want := min(int64(w.Page), before-1)
 	w.broken.Lost += max(0, want-int64(len(messages)))
@@ -181,7 +181,7 @@ func (w *worker) conversations(ctx context.Context, rec *recorder) error {
 	return err
 }
 
-// ask returns the body of an answer, which holds until the next one; nil for a refusal, which is counted.
+// ask returns the body of an answer, which is valid until the next call; nil for a refusal, which it counts.
 func (w *worker) ask(ctx context.Context, rec *recorder, method, path string, body io.Reader) ([]byte, error) {
 	r, err := http.NewRequestWithContext(ctx, method, w.person.url+path, body)
 	if err != nil {

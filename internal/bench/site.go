@@ -9,13 +9,13 @@ import (
 	"tim/internal/servers"
 )
 
-// What the tool's own nodes stand on, see [Options].
+// What the tool's own nodes use, see [Options].
 const (
 	onEmbedded = "embedded"
 	onServers  = "servers"
 )
 
-// site is what is measured: servers that run already, or nodes of the tool's own and what they stand on.
+// site is what is measured: servers that run already, or the tool's own nodes and the servers that they use.
 type site struct {
 	urls  []string
 	pids  []process // of servers that run already
@@ -77,7 +77,7 @@ func (s *site) startNodes(opts Options) error {
 	return nil
 }
 
-// processes are all whose costs are known.
+// processes returns all processes whose CPU and memory are measured.
 func (s *site) processes() (all []process) {
 	for i, n := range s.nodes {
 		name := "tim"

@@ -20,14 +20,14 @@ const (
 	silenceTimeout   = 60 * time.Second // some of the server's heartbeats
 )
 
-// socket is a device on tim.v1. One goroutine reads it; say may be called from any.
+// socket is a device on tim.v1. Its reader is a goroutine; queue may be called from any.
 type socket struct {
 	pool      *pool
 	index     int
 	person    *person
-	uncounted bool // what it hears is checked, but not counted as delivered
+	uncounted bool // what it receives is checked, but not counted as delivered
 	url       string
-	next      func(s *socket, due int64) // after each answer, with mu held; nil in open loop
+	next      func(s *socket, due int64) // called after each answer, with mu held; nil in open loop
 
 	conn *client.Conn  // nil while it is closed
 	done chan struct{} // closed when its reader has ended; nil before it has begun
@@ -47,7 +47,7 @@ type pending struct {
 	of          *conversation
 }
 
-// follow lets the socket check a conversation, before it opens.
+// follow makes the socket check a conversation. It is called before the socket is opened.
 func (s *socket) follow(target string, of *conversation, guest bool) {
 	s.streams[target] = &stream{of: of, guest: guest}
 }
@@ -128,7 +128,7 @@ func (s *socket) claims() (claims []frames.Have, err error) {
 	return claims, nil
 }
 
-// begin begins the conversations at their newest message, on a device that has nothing.
+// begin starts each conversation at its newest message, on a device that has nothing.
 func (s *socket) begin(conversations []api.Conversation) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -150,7 +150,7 @@ func (s *socket) inStep() bool {
 	return true
 }
 
-// start lets it listen until it is closed.
+// start starts the reader, which ends when the connection does.
 func (s *socket) start() {
 	s.done = make(chan struct{})
 	go func() {
@@ -166,7 +166,7 @@ func (s *socket) start() {
 	}()
 }
 
-// take sees to one frame.
+// take handles one frame.
 func (s *socket) take(raw []byte) {
 	f, now := client.Scan(raw), s.pool.clock.now()
 	s.mu.Lock()
@@ -216,7 +216,7 @@ func (s *socket) answered(f client.Frame, now int64) {
 	}
 }
 
-// queue sends a message that was due at a time; it leaves with the next flush.
+// queue queues a message that was due at a time. It leaves with the next flush or read.
 func (s *socket) queue(target string, of *conversation, due int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

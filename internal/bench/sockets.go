@@ -12,10 +12,10 @@ import (
 //nolint:tagalign // the tags read as sentences
 type ConnectOptions struct {
 	Connections int  `help:"How many sockets." default:"10000" json:"connections"`
-	Sync        bool `help:"Each syncs, as a device does; else it is connected when it is greeted." json:"sync,omitempty"`
+	Sync        bool `help:"Each socket syncs, as a device does; otherwise it counts as connected when it has received hello." json:"sync,omitempty"`
 }
 
-// sampleSteps is how often the memory is looked at while sockets are opened.
+// sampleSteps is how many samples of the memory are taken while sockets are opened.
 const sampleSteps = 10
 
 func (o ConnectOptions) run(ctx context.Context, b *bench) ([]Result, error) {
@@ -43,7 +43,7 @@ func (o ConnectOptions) run(ctx context.Context, b *bench) ([]Result, error) {
 	return []Result{run}, nil
 }
 
-// freshPool is one of people with nothing to say, before nodes that have done nothing yet.
+// freshPool makes sockets that send nothing, and restarts the nodes, so that making the accounts isn't in their memory.
 func (b *bench) freshPool(ctx context.Context, n int) (*pool, error) {
 	if err := raiseFileLimit(uint64(n) + 1000); err != nil { //nolint:gosec // not negative
 		return nil, err
@@ -56,7 +56,7 @@ func (b *bench) freshPool(ctx context.Context, n int) (*pool, error) {
 	return b.newPool(people, 0, 512), b.site.refresh(ctx)
 }
 
-// ramp opens all sockets, and samples the memory on the way.
+// ramp opens all sockets in steps, and samples the memory after each.
 func (b *bench) ramp(ctx context.Context, c *pool, m *meter, how opening) (samples []Sample, err error) {
 	done := b.progress("the sockets are opened")
 	defer done()
@@ -79,8 +79,8 @@ func (b *bench) ramp(ctx context.Context, c *pool, m *meter, how opening) (sampl
 //nolint:tagalign // as above
 type IdleOptions struct {
 	Connections int           `help:"How many sockets." default:"10000" json:"connections"`
-	Warmup      time.Duration `help:"How long they are held before it is measured." default:"15s" json:"-"`
-	Duration    time.Duration `help:"How long it is measured; some heartbeats, which come every 15 s." default:"45s" json:"-"`
+	Warmup      time.Duration `help:"How long the sockets are held before they are measured." default:"15s" json:"-"`
+	Duration    time.Duration `help:"How long they are measured; heartbeats come every 15 s." default:"45s" json:"-"`
 }
 
 func (o IdleOptions) run(ctx context.Context, b *bench) ([]Result, error) {
@@ -102,7 +102,7 @@ func (o IdleOptions) run(ctx context.Context, b *bench) ([]Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	for i := range run.Processes { // memory counts from before the first socket
+	for i := range run.Processes { // memory counts from before the first socket was opened
 		run.Processes[i].RSSBefore = all.used[i].RSSBefore
 		run.Processes[i].RSSPeak = max(run.Processes[i].RSSPeak, all.used[i].RSSPeak)
 	}
@@ -112,7 +112,7 @@ func (o IdleOptions) run(ctx context.Context, b *bench) ([]Result, error) {
 	return []Result{run}, nil
 }
 
-// memoryOf fills in what each socket takes of the servers' memory.
+// memoryOf computes how much memory each socket takes in each process.
 func (run *Result) memoryOf(sockets int) {
 	for i := range run.Processes {
 		p := &run.Processes[i]
@@ -142,7 +142,7 @@ func (o ReconnectOptions) run(ctx context.Context, b *bench) ([]Result, error) {
 		return nil, err
 	}
 	done()
-	done = b.progress("each pair has a message")
+	done = b.progress("a message is sent in each pair")
 	err = each(ctx, senders, b.opts.Concurrency, func(_ context.Context, t sender) error { return t.send(b.clock.now()) })
 	if err != nil {
 		return nil, err
@@ -168,7 +168,7 @@ func (o ReconnectOptions) run(ctx context.Context, b *bench) ([]Result, error) {
 	return []Result{run}, nil
 }
 
-// befriendNeighbours makes each socket the friend of the next.
+// befriendNeighbours makes the accounts of each socket and the next one friends.
 func (b *bench) befriendNeighbours(ctx context.Context, c *pool) (senders []sender, err error) {
 	var pairs [][2]*person
 	for i := 0; i+1 < len(c.sockets); i += 2 {
@@ -182,10 +182,10 @@ func (b *bench) befriendNeighbours(ctx context.Context, c *pool) (senders []send
 	return senders, b.friends(ctx, pairs)
 }
 
-// reconnectAll breaks all connections and opens them again at once; each says that it has missed the last message. The window is
-// from the first that breaks to the last that is in step.
+// reconnectAll breaks all connections and opens them again at once. Each device says that it lacks the last message. The window is
+// from the first break until the last device has everything.
 func (b *bench) reconnectAll(ctx context.Context, c *pool, rec *recorder) (Result, error) {
-	done := b.progress("all sockets break and come back")
+	done := b.progress("all sockets break and return")
 	defer done()
 	m, err := b.open(rec)
 	if err != nil {

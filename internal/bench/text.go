@@ -7,13 +7,13 @@ import (
 	"tim/internal/client"
 )
 
-// stamp is what the tool's texts begin with: which run they are of, and when they were due, by the clock of the run.
+// stamp is the beginning of the tool's texts: the run, and when the message was due by the run's clock, in ns.
 type stamp struct {
 	run []byte
 	due int64
 }
 
-// appendSend appends a frame that sends a text of so many bytes. The number is its id, and with the run the client id.
+// appendSend appends a `send` frame with a text of size bytes. n is the frame's id and, with the run, the client id.
 func appendSend(to []byte, target string, n int64, s stamp, size int) []byte {
 	to = append(to, `{"type":"send","id":"`...)
 	to = strconv.AppendInt(to, n, 10)
@@ -41,7 +41,7 @@ func appendMessage(to []byte, n int64, s stamp, size int) []byte {
 	return append(to, `"}`...)
 }
 
-// readStamp tells when a text was due, if it is one of this run.
+// readStamp returns when a text was due, if this run has sent it.
 func readStamp(text, run []byte) (due int64, ok bool) {
 	if rest, found := bytes.CutPrefix(text, run); found && len(rest) > 1 && rest[0] == ' ' {
 		return client.Number(rest[1:]), true

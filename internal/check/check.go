@@ -1,19 +1,19 @@
-// Package check proves what the server promises about delivery: it starts nodes and the servers below them, lets many
-// clients chat on both faces, breaks what can break, and then compares what each client was told with the database.
+// Package check is `tim check`. It tests what the server promises about delivery: it starts nodes and the servers that they use,
+// lets many clients chat, breaks nodes, servers and connections, and then compares what each client received with the database.
 //
-//	check.go     the run from beginning to end
-//	site.go      the installation: nodes and the servers that they use, with gates (gate.go) between
-//	trouble.go   what breaks
-//	people.go    accounts, their friends and groups, and whose rights come and go
-//	device.go    a device on tim.v1; talk.go sends, also over REST (rest.go)
+//	check.go     a run from beginning to end
+//	site.go      the installation: nodes, the servers that they use, and proxies between them (proxy.go)
+//	faults.go    what is broken and repaired
+//	people.go    accounts, their friends and groups, and members who join and leave
+//	device.go    a device on tim.v1; talk.go sends messages, also over REST (rest.go)
 //	contract.go  a client of the contract's sockets
-//	ledger.go    what each client was told
-//	truth.go     what the database holds
-//	judge.go     whether the two agree
+//	results.go   what each client received and was answered
+//	database.go  what the database holds
+//	judge.go     compares the two
 //	report.go    the figures and the verdict
 //
-// It knows the server by its specs, as any client does, and the database's tables, to read the truth behind the server's
-// back.
+// It uses the server as the specs describe it, as any client does. It reads the database's tables itself, so that it doesn't depend
+// on what the server says.
 package check
 
 import (
@@ -33,26 +33,26 @@ import (
 //
 //nolint:tagalign // the tags read as sentences
 type Options struct {
-	On       string        `help:"What the nodes stand on: embedded (SQLite, one node), servers (MariaDB and Redis), cluster (MariaDB and a Redis Cluster of three masters). MinIO goes with the last two." enum:"embedded,servers,cluster" default:"embedded"`
-	Nodes    int           `help:"How many nodes there are; on embedded it is one." default:"2"`
+	On       string        `help:"What the nodes use: embedded (SQLite, one node), servers (MariaDB, Redis, MinIO), cluster (the same with a Redis Cluster of three masters)." enum:"embedded,servers,cluster" default:"embedded"`
+	Nodes    int           `help:"How many nodes to start; with --on=embedded always one." default:"2"`
 	Duration time.Duration `help:"How long the clients chat while things break." default:"1m"`
-	Accounts int           `help:"How many accounts chat on tim.v1; half as many again do so on the contract's sockets." default:"16"`
-	Rate     float64       `help:"Messages a second, of all together." default:"60"`
-	Seed     uint64        `help:"Repeats a run: who does what, and what breaks when. 0 takes one by chance."`
-	Peace    bool          `help:"Nothing breaks but the clients' own connections; then the memory of the nodes is judged, too."`
-	Growth   float64       `help:"In peace: by how much a node's memory may grow after the first third, in percent." default:"5"`
-	Logs     string        `help:"Folder that keeps the nodes' logs." placeholder:"DIR" type:"path"`
+	Accounts int           `help:"How many accounts chat on tim.v1; half as many others chat on the contract's sockets." default:"16"`
+	Rate     float64       `help:"Messages a second of all accounts together." default:"60"`
+	Seed     uint64        `help:"The same seed repeats who does what, and what breaks when. 0 chooses one."`
+	Peace    bool          `help:"Break nothing but the clients' connections, and also fail when the memory of a node grows."`
+	Growth   float64       `help:"With --peace: by how many percent a node's memory may grow after the first third of the time." default:"5"`
+	Logs     string        `help:"Folder for the nodes' logs; by default they are deleted." placeholder:"DIR" type:"path"`
 
-	Binary string    `kong:"-"` // what runs `serve`
-	Out    io.Writer `kong:"-"` // gets a line whenever something breaks
+	Binary string    `kong:"-"` // the program that the nodes run
+	Out    io.Writer `kong:"-"` // receives a line whenever something breaks
 }
 
 const (
-	completeTimeout = 90 * time.Second // for everybody to catch up at the end
+	completeTimeout = 90 * time.Second // for all clients to catch up at the end
 	statusEvery     = 10 * time.Second
 )
 
-// trial is one run under way.
+// trial is one run.
 type trial struct {
 	opts       Options
 	site       *site
@@ -60,7 +60,7 @@ type trial struct {
 	dialer     client.Dialer
 	spec       *client.Spec
 	began      time.Time
-	faultsOver chan struct{} // closed when nothing breaks any more and nobody talks
+	faultsOver chan struct{} // closed when everything is repaired and nobody writes any more
 	results    *results
 
 	accounts []*account
@@ -70,8 +70,8 @@ type trial struct {
 	nodeChoice
 }
 
-// Run runs a whole trial. The report is there also when its verdict is bad; an error says that there is none. It ends
-// early with ctx. Not to be called twice at the same time on one machine that is small.
+// Run runs a whole trial, until ctx ends at the latest. It returns a report also when a promise was broken; an error means that there
+// is no report.
 func Run(ctx context.Context, opts Options) (*Report, error) {
 	if opts.On == onEmbedded {
 		opts.Nodes = 1
@@ -100,7 +100,7 @@ func Run(ctx context.Context, opts Options) (*Report, error) {
 	return t.run(ctx)
 }
 
-// random returns a source of chance of its own for each name, the same for the same seed.
+// random returns a generator for each name. The same seed and name give the same numbers.
 func (t *trial) random(name string) *rand.Rand {
 	hash := uint64(14695981039346656037) // FNV-1a
 	for _, b := range []byte(name) {
@@ -134,10 +134,10 @@ func (t *trial) run(ctx context.Context) (*Report, error) {
 	<-talking.Done()
 	disturbers.Wait()
 	if err := t.faults.err; err != nil {
-		return nil, fmt.Errorf("what was broken could not be mended: %w", err)
+		return nil, fmt.Errorf("what was broken could not be repaired: %w", err)
 	}
 	close(t.faultsOver)
-	t.logf("nothing breaks any more; waiting until everybody has everything")
+	t.logf("everything is repaired; waiting until all clients have everything")
 	talkers.Wait()
 	verdict, err := t.awaitComplete(ctx)
 	stopLiving()
@@ -148,7 +148,7 @@ func (t *trial) run(ctx context.Context) (*Report, error) {
 	return t.report(verdict, memory), nil
 }
 
-// startClients starts the clients, which live until ctx ends.
+// startClients starts the clients, which end with ctx.
 func (t *trial) startClients(ctx context.Context, clients *sync.WaitGroup) {
 	for _, a := range t.accounts {
 		for _, d := range a.devices {
@@ -160,7 +160,8 @@ func (t *trial) startClients(ctx context.Context, clients *sync.WaitGroup) {
 	}
 }
 
-// awaitComplete waits until nobody lacks anything, then reads history as clients do, ends the nodes, and judges.
+// awaitComplete waits until no client lacks anything, or for completeTimeout. Then it reads the history over REST, stops the nodes,
+// and compares everything with the database.
 func (t *trial) awaitComplete(ctx context.Context) (*verdict, error) {
 	ctx, cancel := context.WithTimeout(ctx, completeTimeout)
 	defer cancel()
@@ -174,7 +175,7 @@ func (t *trial) awaitComplete(ctx context.Context) (*verdict, error) {
 			break
 		}
 		if !sleep(ctx, nil, time.Second) {
-			t.logf("not everybody has everything")
+			t.logf("some clients lack something")
 			break
 		}
 	}
@@ -196,7 +197,7 @@ func (t *trial) awaitComplete(ctx context.Context) (*verdict, error) {
 	return v, nil
 }
 
-// reportProgress says how far things are, from time to time.
+// reportProgress prints every 10 s how many messages were acknowledged and delivered.
 func (t *trial) reportProgress(ctx context.Context) {
 	for sleep(ctx, nil, statusEvery) {
 		acknowledged, heard := t.results.totals()
@@ -210,7 +211,7 @@ func (t *trial) logf(format string, args ...any) {
 	fmt.Fprintf(t.opts.Out, "%7.1fs  %s\n", time.Since(t.began).Seconds(), fmt.Sprintf(format, args...)) //nolint:errcheck // progress alone
 }
 
-// sleep lets time pass, unless ctx ends or wake is closed, and reports whether all of it has passed.
+// sleep waits until d has passed, wake is closed or ctx ends. It reports whether d has passed.
 func sleep(ctx context.Context, wake <-chan struct{}, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -224,7 +225,7 @@ func sleep(ctx context.Context, wake <-chan struct{}, d time.Duration) bool {
 	}
 }
 
-// randomAround is a duration around a mean, as independent events have them, at most four times as long.
+// randomAround returns a random duration with this mean (exponential, as between independent events), at most four times the mean.
 func randomAround(random *rand.Rand, mean time.Duration) time.Duration {
 	return min(time.Duration(random.ExpFloat64()*float64(mean)), 4*mean)
 }

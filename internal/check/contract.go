@@ -13,8 +13,8 @@ import (
 	"tim/internal/client"
 )
 
-// contractClient is a client of the contract's sockets: a chat socket, and one for each conversation, all of which come and go by
-// themselves.
+// contractClient is a client of the contract's sockets: a chat socket, and a socket for each conversation. Each of them ends and is
+// opened again independently.
 type contractClient struct {
 	t         *trial
 	account   *account
@@ -38,7 +38,7 @@ func (f *contractClient) live(ctx context.Context) {
 	}
 }
 
-// path is where a conversation's socket is opened; without one, the chat socket.
+// path returns the path of a conversation's socket; of the chat socket for a conversation without a key.
 func (f *contractClient) path(c conversation) string {
 	switch {
 	case c.target.Group != nil:
@@ -89,7 +89,7 @@ func (f *contractClient) forget(token string) {
 	}
 }
 
-// visit reads a socket until it ends, which in the end the client does, cleanly or not.
+// visit reads a socket until it ends. After some time the client ends it, cleanly or not.
 func (f *contractClient) visit(ctx context.Context, random *rand.Rand, c conversation, conn *client.Conn) {
 	visit := f.clientLog.arrive()
 	f.opened(c, conn)
@@ -125,8 +125,8 @@ func (f *contractClient) visit(ctx context.Context, random *rand.Rand, c convers
 	}
 }
 
-// wasAnswered tells whether the server has answered the client's goodbye: then it knows that all it had sent was read. Of
-// a goodbye that the server says first, nobody knows whether the answer arrived.
+// wasAnswered tells whether the server has answered the client's close frame. Then the server knows that the client has read
+// everything before the answer. When the server closes first, it can't know whether the client's answer arrived.
 func wasAnswered(err error) bool {
 	const normal = 1000 // RFC 6455
 	return client.CloseCode(err) == normal
@@ -158,8 +158,8 @@ func (f *contractClient) closed(c conversation, conn *client.Conn) {
 	}
 }
 
-// talk writes from time to time to a conversation whose socket is open. These sockets know no acknowledgement, so what is
-// written once may be lost, and is not repeated.
+// talk writes to conversations whose sockets are open, at random intervals around mean. These sockets have no acknowledgement, so a
+// message may be lost on the way; it isn't sent again.
 func (f *contractClient) talk(talking context.Context, mean time.Duration) {
 	random := f.t.random("talk " + f.account.name)
 	for n := 1; sleep(talking, nil, randomAround(random, mean)); n++ {
@@ -168,7 +168,7 @@ func (f *contractClient) talk(talking context.Context, mean time.Duration) {
 		conn := f.conns[c.key]
 		f.mu.Unlock()
 		if conn != nil {
-			_ = conn.Send([]byte(strings.Join([]string{f.account.name, strconv.Itoa(n)}, "-"))) // its reader sees to what broke
+			_ = conn.Send([]byte(strings.Join([]string{f.account.name, strconv.Itoa(n)}, "-"))) // the reader notices a broken connection
 		}
 	}
 }

@@ -20,23 +20,23 @@ type contents struct {
 
 // stored is one conversation.
 type stored struct {
-	last     int64 // as the conversation itself has it
+	last     int64 // the last seq as the table of conversations has it
 	messages []storedMessage
-	seqs     map[uint64]int64 // by fingerprint; of texts, which are never the same
+	seqs     map[uint64]int64 // by fingerprint, of texts, each of which is sent once
 }
 
-// storedMessage is a message; its seq is one more than its index, or else faulty.
+// storedMessage is a message. Its seq must be its index plus one.
 type storedMessage struct {
 	seq      int64
 	sender   string
 	clientID string
 	text     string
-	event    string // of a notice
-	account  string // … whom it is about
+	event    string // of a notice: what happened
+	account  string // of a notice: to whom
 	hash     uint64
 }
 
-// readDatabase reads all of it, also while nodes run.
+// readDatabase reads all messages and marks. Nodes may run meanwhile.
 func (s *site) readDatabase(ctx context.Context) (*contents, error) {
 	driver, source := "sqlite", "file:"+filepath.Join(s.nodes[0].DataDir(), "tim.db")+"?mode=ro&_pragma=busy_timeout(10000)"
 	if s.stack != nil {
@@ -61,7 +61,7 @@ func (s *site) readDatabase(ctx context.Context) (*contents, error) {
 	return t, nil
 }
 
-// readSides returns the conversations' names here, by their ids.
+// readSides reads the marks, and returns the checker's names of the conversations by their ids.
 func (t *contents) readSides(ctx context.Context, db *sql.DB) (names map[string]string, err error) {
 	names = make(map[string]string)
 	err = each(ctx, db, `SELECT account, conversation, COALESCE(peer, ''), COALESCE(group_id, 0), read_seq,
@@ -69,7 +69,7 @@ func (t *contents) readSides(ctx context.Context, db *sql.DB) (names map[string]
 		FROM participant JOIN conversation ON conversation.id = participant.conversation`, func(row *sql.Rows) error {
 		var account, id, peer string
 		var group int32
-		var read, sent int64 // who writes has read what came before
+		var read, sent int64 // a sender has read what is before its own message
 		if err := row.Scan(&account, &id, &peer, &group, &read, &sent); err != nil {
 			return err
 		}
@@ -142,10 +142,10 @@ func each(ctx context.Context, db *sql.DB, query string, do func(*sql.Rows) erro
 	return errors.Join(err, rows.Err())
 }
 
-// membership is from where to where an account may read a conversation: after the one seq, up to the other, 0 for no end.
+// membership is the range of seqs that an account may read: those above after, up to upTo, which is 0 for no end.
 type membership struct{ after, upTo int64 }
 
-// memberships of an account, in order. One to one there is one without end.
+// memberships returns an account's memberships in a group, in order.
 func (s *stored) memberships(account string) (all []membership) {
 	inside := false
 	for _, m := range s.messages {

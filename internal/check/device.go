@@ -18,7 +18,7 @@ import (
 const (
 	handshakeTimeout = 5 * time.Second
 	writeTimeout     = 5 * time.Second
-	answerTimeout    = 4 * time.Second // short of what a node may take, so that some are repeated while they are under way
+	answerTimeout    = 4 * time.Second // less than a node may take, so that some requests are repeated while the first is still being handled
 	visitMean        = 8 * time.Second
 	awayMean         = 400 * time.Millisecond
 	longAwayMean     = 4 * time.Second
@@ -26,14 +26,14 @@ const (
 
 var errAway = errors.New("the device is not connected")
 
-// device is a client of tim.v1: it comes, catches up by what it has, listens, and goes in every manner.
+// device is a client of tim.v1. It connects, syncs by what it has, reads, and ends the connection in one of several ways.
 type device struct {
 	t       *trial
 	account *account
 	name    string
-	random  *rand.Rand // of the goroutine that lives
+	random  *rand.Rand // of the goroutine of live
 
-	// Of the goroutine that lives; others ask installed.
+	// Of the goroutine of live; other goroutines call installed.
 	token     string
 	clientLog *clientLog // changed under mu
 
@@ -50,7 +50,7 @@ func (t *trial) newDevice(a *account, name string) *device {
 	return d
 }
 
-// forget makes the device one that was just installed.
+// forget makes the device one that was just installed, which has nothing.
 func (d *device) forget() {
 	fresh := d.t.results.open(d.account, d.name, false)
 	d.mu.Lock()
@@ -58,14 +58,14 @@ func (d *device) forget() {
 	d.clientLog, d.have = fresh, make(map[string]int64)
 }
 
-// installed is the ledger of what is installed now.
+// installed returns the log of what is installed now.
 func (d *device) installed() *clientLog {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.clientLog
 }
 
-// live comes and goes until ctx ends; once it is calm, it stays.
+// live connects again and again until ctx ends. Once everything is repaired it stays connected.
 func (d *device) live(ctx context.Context) {
 	for ctx.Err() == nil {
 		d.visit(ctx)
@@ -92,7 +92,7 @@ func (t *trial) areFaultsOver() bool {
 	}
 }
 
-// visit is one connection, from opening it to its end.
+// visit opens a connection and reads it to its end.
 func (d *device) visit(ctx context.Context) {
 	if d.token == "" {
 		token, err := d.t.logIn(ctx, d.random, d.account.name)
@@ -133,16 +133,16 @@ func (t *trial) dial(ctx context.Context, n *node, path, token, protocol string)
 	return t.dialer.Dial(ctx, client.Endpoint{Server: n.URL, Path: path, Protocol: protocol, Token: token})
 }
 
-// ending is how a visit is to end.
+// ending is how a visit will end.
 type ending struct {
 	after     time.Duration
 	end       func(ctx context.Context, conn *client.Conn)
 	loggedOut bool
-	silent    chan struct{} // closed when nothing is read any more
+	silent    chan struct{} // closed when the device stops reading
 	silence   time.Duration
 }
 
-// planEnd chooses among the ways in which connections end.
+// planEnd chooses how the visit ends: by a close frame, a reset, by not reading any more, or by logging out.
 func (d *device) planEnd(visit int) *ending {
 	e := &ending{after: randomAround(d.random, visitMean), silent: make(chan struct{}), silence: randomAround(d.random, longAwayMean)}
 	switch n := d.random.IntN(100); {
@@ -176,8 +176,8 @@ func (e *ending) isSilent() bool {
 	}
 }
 
-// listen syncs, and then takes what comes until the connection ends. A device that falls silent reads no more, and is
-// cut off some time later.
+// listen syncs, and then handles frames until the connection ends. A device that stops reading resets the connection some time
+// later.
 func (d *device) listen(ctx context.Context, conn *client.Conn, visit int, plan *ending) {
 	claimed := d.claims()
 	if conn.Sync(d.haveOf(claimed)) != nil {
@@ -196,7 +196,7 @@ func (d *device) listen(ctx context.Context, conn *client.Conn, visit int, plan 
 	conn.Reset()
 }
 
-// take sees to one frame. It returns false when the connection is of no more use.
+// take handles one frame. It returns false when the device must connect again.
 func (d *device) take(conn *client.Conn, visit int, frame []byte, claimed map[string]int64) bool {
 	decoded, err := d.t.spec.Decode(frame)
 	if err != nil {
@@ -214,7 +214,7 @@ func (d *device) take(conn *client.Conn, visit int, frame []byte, claimed map[st
 		d.answer(f.ID, f)
 	case frames.Error:
 		if f.ID != nil && *f.ID == client.SyncID {
-			return false // it comes back
+			return false // it connects again
 		}
 		if f.ID != nil {
 			d.answer(*f.ID, f)
@@ -223,7 +223,7 @@ func (d *device) take(conn *client.Conn, visit int, frame []byte, claimed map[st
 	return true
 }
 
-// haveOf is what the device says that it has when it comes back.
+// haveOf returns what the device says that it has.
 func (d *device) haveOf(claimed map[string]int64) []frames.Have {
 	have := []frames.Have{}
 	for key, seq := range claimed {
@@ -232,14 +232,14 @@ func (d *device) haveOf(claimed map[string]int64) []frames.Have {
 	return have
 }
 
-// named is a conversation as the device's account names it.
+// named returns a conversation as the device's account names it.
 func (d *device) named(key string) api.Target {
 	for _, c := range d.account.conversations {
 		if c.key == key {
 			return c.target
 		}
 	}
-	return api.Target{} // a conversation that it was never given; the server will refuse it
+	return api.Target{} // not one of the account's, so the server refuses it
 }
 
 func (d *device) claims() map[string]int64 {
@@ -248,7 +248,7 @@ func (d *device) claims() map[string]int64 {
 	return maps.Clone(d.have)
 }
 
-// takeSynced begins the conversations that the device has nothing of at their newest message.
+// takeSynced starts the conversations of which the device has nothing at their newest message, and asks for the next page.
 func (d *device) takeSynced(conn *client.Conn, f frames.Synced, claimed map[string]int64) bool {
 	for _, c := range f.Conversations {
 		key := d.key(c.Conversation)
@@ -264,7 +264,7 @@ func (d *device) takeSynced(conn *client.Conn, f frames.Synced, claimed map[stri
 	return err == nil
 }
 
-// key names a conversation as all its accounts do.
+// key returns the key of a conversation, which all its accounts share.
 func (d *device) key(t api.Target) string {
 	if t.Group != nil {
 		return groupKey(*t.Group)
@@ -291,7 +291,7 @@ func (d *device) connect(conn *client.Conn) {
 	d.conn, d.waiting = conn, make(map[string]chan any)
 }
 
-// disconnect tells whoever waits for an answer that none will come.
+// disconnect ends the waiting for answers: none will come.
 func (d *device) disconnect() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -306,12 +306,12 @@ func (d *device) answer(id string, frame any) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if w := d.waiting[id]; w != nil {
-		w <- frame // there is room for its one answer
+		w <- frame // the channel has room for its one answer
 		delete(d.waiting, id)
 	}
 }
 
-// ask sends a request that build makes for an id, and waits for its answer, errAway if the connection ends before.
+// ask sends the request that build makes with an id, and waits for its answer; errAway when the connection ends before.
 func (d *device) ask(ctx context.Context, build func(id string) any) (any, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()

@@ -18,28 +18,28 @@ const (
 	faultLasts    = 3 * time.Second // on average
 	pauseLasts    = 2 * time.Second
 	repairTimeout = 90 * time.Second
-	// aftermath is how long after the database was in trouble connections may still end with marks unstored: as long as
-	// a statement may take.
+	// aftermath is how long after a fault of the database a clean close may still leave marks unstored: as long as a statement may
+	// take.
 	aftermath = 15 * time.Second
 )
 
-// faults breaks what can break, one thing or two at a time, and mends it.
+// faults breaks one thing at a time, sometimes two, and repairs them.
 type faults struct {
 	t      *trial
 	random *rand.Rand
-	err    error // what could not be mended; after run
+	err    error // what could not be repaired; read after run
 	did    map[string]int
 
 	mu       sync.Mutex
-	database time.Time // when it was last in trouble, or is
+	database time.Time // when its last fault ends or ended
 }
 
-// fault is something that breaks. strike and mend are called one after the other, mend also after a strike that failed.
+// fault is one thing to break. inject and repair are called in turn; repair also after an inject that failed.
 type fault struct {
-	subject        string // two at once concern different ones
+	subject        string // what it breaks; two faults at once have different subjects
 	name           string
 	inject, repair func(context.Context) error
-	ofNode         bool // a node comes back only when what it needs has
+	ofNode         bool // repaired last: a node starts only when what it needs is there
 	ofDatabase     bool
 }
 
@@ -47,7 +47,7 @@ func newFaults(t *trial) *faults {
 	return &faults{t: t, random: t.random("trouble"), did: make(map[string]int)}
 }
 
-// run breaks and mends until ctx ends, and leaves everything mended.
+// run breaks and repairs until ctx ends. It leaves everything repaired.
 func (tr *faults) run(ctx context.Context) {
 	for sleep(ctx, nil, randomAround(tr.random, pauseLasts)) {
 		chosen := []fault{tr.choose()}
@@ -64,7 +64,7 @@ func (tr *faults) run(ctx context.Context) {
 	}
 }
 
-// apply lets things be broken for some time.
+// apply injects faults, waits, and repairs them.
 func (tr *faults) apply(ctx context.Context, chosen []fault, lasts time.Duration) error {
 	repairing, cancel := context.WithTimeout(context.WithoutCancel(ctx), lasts+repairTimeout)
 	defer cancel()
@@ -80,12 +80,12 @@ func (tr *faults) apply(ctx context.Context, chosen []fault, lasts time.Duration
 	for _, m := range chosen {
 		errs = append(errs, m.repair(repairing))
 		tr.noteDatabase(m, 0)
-		tr.t.logf("%s: mended", m.name)
+		tr.t.logf("%s: repaired", m.name)
 	}
 	return errors.Join(errs...)
 }
 
-// order is in which things are mended.
+// order is the order in which faults are repaired.
 func order(m fault) int {
 	if m.ofNode {
 		return 1
@@ -93,7 +93,7 @@ func order(m fault) int {
 	return 0
 }
 
-// noteDatabase notes that the database is in trouble for some time from now on.
+// noteDatabase notes that a fault of the database lasts for some time from now on.
 func (tr *faults) noteDatabase(m fault, lasts time.Duration) {
 	if !m.ofDatabase {
 		return
@@ -103,14 +103,14 @@ func (tr *faults) noteDatabase(m fault, lasts time.Duration) {
 	tr.database = time.Now().Add(lasts)
 }
 
-// databaseIsFine tells whether it is so long ago that the database was in trouble that nothing follows from it any more.
+// databaseIsFine tells whether the last fault of the database was so long ago that it has no effects any more.
 func (tr *faults) databaseIsFine() bool {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	return time.Since(tr.database) > aftermath
 }
 
-// choose picks what breaks next among what there is.
+// choose chooses the next fault among those that the installation can have.
 func (tr *faults) choose() fault {
 	site := tr.t.site
 	n := site.nodes[tr.random.IntN(len(site.nodes))]
@@ -132,7 +132,7 @@ func (tr *faults) choose() fault {
 	return choices[tr.random.IntN(len(choices))]()
 }
 
-// killed ends a node as a power cut does.
+// killed ends a node by SIGKILL.
 func killed(n *node) fault {
 	return fault{
 		subject: n.name, ofNode: true,
@@ -142,7 +142,7 @@ func killed(n *node) fault {
 	}
 }
 
-// restarted stops a node in peace, as for an upgrade.
+// restarted stops a node by SIGTERM, as for an upgrade.
 func restarted(n *node) fault {
 	return fault{
 		subject: n.name, ofNode: true,
@@ -152,17 +152,17 @@ func restarted(n *node) fault {
 	}
 }
 
-// paused lets a node fall silent, as a machine does that swaps.
+// paused stops a node by SIGSTOP, as a machine that swaps does for a while.
 func paused(n *node) fault {
 	return fault{
 		subject: n.name, ofNode: true,
-		name:   n.name + " stands still",
+		name:   n.name + " is paused",
 		inject: func(context.Context) error { return n.Pause() },
 		repair: func(context.Context) error { return n.Resume() },
 	}
 }
 
-// server kills a server that the nodes stand on, or lets it fall silent. A Redis has lost its data when it comes back.
+// server kills a server that the nodes use, or pauses it. A Redis that was killed has lost its data when it starts again.
 func (tr *faults) server(name string, s *servers.Server, ofDatabase bool) fault {
 	if tr.random.IntN(2) == 0 {
 		return fault{
@@ -175,18 +175,18 @@ func (tr *faults) server(name string, s *servers.Server, ofDatabase bool) fault 
 	}
 	return fault{
 		subject:    name,
-		name:       name + " stands still",
+		name:       name + " is paused",
 		inject:     func(context.Context) error { return s.Pause() },
 		repair:     func(context.Context) error { return s.Resume() },
 		ofDatabase: ofDatabase,
 	}
 }
 
-// cut separates one node from what it needs, so that it knows at once, or so that packets are lost.
+// cut separates one node from servers that it uses: connections are closed and refused, or nothing passes any more.
 func (tr *faults) cut(n *node, from string, proxies ...*proxy) fault {
 	state, how := proxyCut, " is cut from "
 	if tr.random.IntN(2) == 0 {
-		state, how = proxyStalled, " hears nothing from "
+		state, how = proxyStalled, " gets no packets from "
 	}
 	set := func(s proxyState) func(context.Context) error {
 		return func(context.Context) error {
@@ -197,7 +197,7 @@ func (tr *faults) cut(n *node, from string, proxies ...*proxy) fault {
 		}
 	}
 	return fault{
-		subject: "the gates of " + n.name, name: n.name + how + from, inject: set(state), repair: set(proxyOpen),
+		subject: "the proxies of " + n.name, name: n.name + how + from, inject: set(state), repair: set(proxyOpen),
 		ofDatabase: strings.Contains(from, "database") || from == "both",
 	}
 }

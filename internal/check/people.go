@@ -13,7 +13,7 @@ import (
 	"tim/internal/client"
 )
 
-// account is one of those that chat, with its clients.
+// account is an account with its clients.
 type account struct {
 	name           string
 	conversations  []conversation
@@ -21,7 +21,7 @@ type account struct {
 	contractClient *contractClient // of the contract's sockets; may be nil
 }
 
-// conversation is one as an account names it; key is the same for all of its accounts.
+// conversation is a conversation as an account names it. key is the same for all its accounts.
 type conversation struct {
 	key    string
 	target api.Target
@@ -49,7 +49,7 @@ type group struct {
 	guests []*account
 }
 
-// populate makes the accounts, their friendships and groups, and their clients.
+// populate makes the accounts, friendships, groups and clients.
 func (t *trial) populate(ctx context.Context) error {
 	random := t.random("populate")
 	modern := max(6, t.opts.Accounts)
@@ -111,8 +111,8 @@ func (t *trial) befriend(ctx context.Context, random *rand.Rand, a, b *account, 
 	return nil
 }
 
-// makeGroups makes one group with members on both faces, one on tim.v1 alone, a small one, and one whose guests come and
-// go.
+// makeGroups makes four groups: one with members on tim.v1 and on the contract's sockets, one on tim.v1 alone, a small one, and one
+// whose guests join and leave.
 func (t *trial) makeGroups(ctx context.Context, random *rand.Rand, m, k []*account) error {
 	var even, odd []*account
 	for i, a := range m {
@@ -176,7 +176,7 @@ func (t *trial) createGroup(ctx context.Context, random *rand.Rand, token, owner
 	return id, err
 }
 
-// equip gives the accounts their clients: every second one on tim.v1 has two devices.
+// equip makes the clients. Every second account on tim.v1 has two devices.
 func (t *trial) equip(m, k []*account) {
 	for i, a := range m {
 		for n := range 2 - i%2 {
@@ -190,7 +190,7 @@ func (t *trial) equip(m, k []*account) {
 
 const churnEvery = 1500 * time.Millisecond
 
-// churn lets guests come and go, until talking ends. What it has begun, it ends.
+// churn adds and removes guests until talking ends. It finishes what it has begun.
 func (t *trial) churn(talking, living context.Context) {
 	random := t.random("churn")
 	inside := make(map[*account]bool)
@@ -201,7 +201,7 @@ func (t *trial) churn(talking, living context.Context) {
 		var err error
 		if token == "" {
 			if token, err = t.logIn(living, random, g.owner.name); err != nil {
-				continue // which later tries again
+				continue // the next round tries again
 			}
 		}
 		if inside[guest] {
@@ -223,8 +223,8 @@ func (t *trial) admit(ctx context.Context, random *rand.Rand, token string, g *g
 	})
 }
 
-// remove notes when it was answered: from then on nothing more may come. That the guest is no member was the doing of a
-// request whose answer was lost.
+// remove removes a guest, and notes when that was answered: nothing more may arrive from then on. A refusal because the guest is no
+// member means that an earlier request was carried out and its answer was lost.
 func (t *trial) remove(ctx context.Context, random *rand.Rand, token string, g *group, guest *account) error {
 	err := t.retry(ctx, random, token, func(ctx context.Context, c *client.REST) error {
 		return c.RemoveMember(ctx, g.owner.name, *g.target.Group, guest.name)

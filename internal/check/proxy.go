@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// proxy stands between a node and a server that it needs, and can be shut. Safe for concurrent use.
+// proxy passes TCP connections from a node to a server, and can stall or cut them. Safe for concurrent use.
 type proxy struct {
 	target   string
 	listener net.Listener
@@ -25,7 +25,7 @@ type proxyState int
 
 const (
 	proxyOpen proxyState = iota
-	// proxyStalled lets nothing through, as a network does that drops packets.
+	// proxyStalled passes nothing on, as a network that drops packets.
 	proxyStalled
 	// proxyCut has ended all connections and refuses new ones.
 	proxyCut
@@ -38,7 +38,7 @@ const dialTimeout = 5 * time.Second
 func newProxy(ctx context.Context, target string) (*proxy, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, fmt.Errorf("gate: %w", err)
+		return nil, fmt.Errorf("proxy: %w", err)
 	}
 	g := &proxy{target: target, listener: listener, moved: make(chan struct{}), conns: make(map[net.Conn]struct{})}
 	g.work.Go(g.accept)
@@ -80,7 +80,7 @@ func (g *proxy) serve(near net.Conn) {
 	back.Wait()
 }
 
-// pump carries bytes one way until either side ends, which then ends the other.
+// pump copies bytes one way until either side ends, and then ends both.
 func (g *proxy) pump(to, from net.Conn) {
 	defer to.Close()   //nolint:errcheck // it ends either way
 	defer from.Close() //nolint:errcheck // as to
@@ -99,7 +99,7 @@ func (g *proxy) pump(to, from net.Conn) {
 	}
 }
 
-// pass returns when the gate doesn't stall.
+// pass returns when the proxy isn't stalled.
 func (g *proxy) pass() {
 	for {
 		g.mu.Lock()
@@ -128,7 +128,7 @@ func (g *proxy) leave(conn net.Conn) {
 	delete(g.conns, conn)
 }
 
-// set changes what the gate lets through.
+// set changes what the proxy does.
 func (g *proxy) set(state proxyState) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -143,7 +143,7 @@ func (g *proxy) set(state proxyState) {
 	}
 }
 
-// close ends the gate and waits for what it carried.
+// close ends the proxy and its connections, and waits for them.
 func (g *proxy) close() error {
 	g.set(proxyClosed)
 	err := g.listener.Close()

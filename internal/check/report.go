@@ -11,16 +11,16 @@ import (
 	"tim/internal/client"
 )
 
-// Report is what a run has found.
+// Report is the outcome of a run.
 type Report struct {
 	Seed     uint64
 	Passed   bool
 	Rows     []Row
 	Troubles map[string]int // what was broken, and how often
-	Findings []string       // some of what was wrong
+	Findings []string       // the first of what was wrong
 }
 
-// Row is one figure. One that has a limit fails the run when it is above it.
+// Row is one figure. A figure above its limit fails the run.
 type Row struct {
 	Name  string
 	Value float64
@@ -63,7 +63,7 @@ func (t *trial) report(v *verdict, memory *memoryWatch) *Report {
 
 func (r Row) fails() bool { return r.Limit >= 0 && r.Value > r.Limit }
 
-// String is the table and the verdict.
+// String returns the table and the verdict.
 func (r *Report) String() string {
 	var out strings.Builder
 	table := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
@@ -89,8 +89,8 @@ func (r *Report) String() string {
 	return out.String()
 }
 
-// compareHistory reads each conversation over REST, as one who was always in it, and counts those that differ from what
-// the database holds.
+// compareHistory reads each conversation over REST, as an account that was always in it, and counts those that differ from the
+// database.
 func (t *trial) compareHistory(ctx context.Context) (violations int, err error) {
 	contents, err := t.site.readDatabase(ctx)
 	if err != nil {
@@ -132,7 +132,7 @@ func (t *trial) isGuest(a *account, c conversation) bool {
 	return false
 }
 
-// floor is the seq after which an account may read.
+// floor returns the seq after which an account may read.
 func (s *stored) floor(account string) int64 {
 	if all := s.memberships(account); len(all) > 0 {
 		return all[len(all)-1].after
@@ -140,10 +140,10 @@ func (s *stored) floor(account string) int64 {
 	return 0
 }
 
-// equals tells whether messages are exactly those that are stored after a seq.
+// equals tells whether the messages are those that are stored after a seq; more may follow.
 func (s *stored) equals(got []client.HistoryMessage, after int64) bool {
 	want := s.messages[after:]
-	if len(got) < len(want) { // what was stored since is none of this
+	if len(got) < len(want) { // more than that was stored later
 		return false
 	}
 	for i, m := range want {
@@ -156,12 +156,12 @@ func (s *stored) equals(got []client.HistoryMessage, after int64) bool {
 
 const lookAtMemoryEvery = time.Second
 
-// memoryWatch follows what the nodes take of memory.
+// memoryWatch samples the memory of the nodes.
 type memoryWatch struct {
 	nodes []*node
 
 	mu      sync.Mutex
-	samples map[string][]int64 // by node; of its life under way
+	samples map[string][]int64 // by node; of its present process
 	lives   map[string]int
 }
 
@@ -189,7 +189,7 @@ func (w *memoryWatch) add(name string, bytes int64, life int) {
 	}
 }
 
-// growths are by how many percent each node's memory grew from the second third of the time to the last.
+// growths returns by how many percent each node's memory grew from the second third of the time to the last.
 func (w *memoryWatch) growths() map[string]float64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -12,18 +12,18 @@ import (
 )
 
 const (
-	askTimeout = 12 * time.Second // above what a node gives a statement, so that its own answer comes first
+	askTimeout = 12 * time.Second // more than a node gives a statement, so that the node's own answer comes first
 	retryFor   = 60 * time.Second
 	password   = "correct horse"
 )
 
-// nodeChoice picks nodes by chance, as a load balancer does that knows nothing of their state.
+// nodeChoice chooses nodes at random, as a load balancer that doesn't ask for their health.
 type nodeChoice struct{ nodes []*node }
 
 func (c nodeChoice) any(random *rand.Rand) *node { return c.nodes[random.IntN(len(c.nodes))] }
 
-// retry asks nodes until one answers with anything but a failure of its own, as a patient client does. What is asked must
-// bear repetition. A refusal is a *client.Refusal.
+// retry asks nodes until one answers with a success or a refusal, for at most retryFor. The request must be one that may be repeated.
+// A refusal is a *client.Refusal.
 func (t *trial) retry(ctx context.Context, random *rand.Rand, token string, ask func(context.Context, *client.REST) error) error {
 	ctx, cancel := context.WithTimeout(ctx, retryFor)
 	defer cancel()
@@ -41,7 +41,7 @@ func (t *trial) retry(ctx context.Context, random *rand.Rand, token string, ask 
 	}
 }
 
-// isFinal tells whether asking again would be answered in the same way.
+// isFinal tells whether an error is a refusal that asking again wouldn't change.
 func isFinal(err error) bool {
 	refusal, ok := errors.AsType[*client.Refusal](err)
 	return ok && refusal.Status < http.StatusInternalServerError && refusal.Status != http.StatusTooManyRequests
@@ -56,7 +56,7 @@ func (t *trial) logIn(ctx context.Context, random *rand.Rand, account string) (t
 	return token, err
 }
 
-// logOut ends a session; that it had ended before is as good.
+// logOut ends a session. It is no error when the session had ended before.
 func (t *trial) logOut(ctx context.Context, random *rand.Rand, token string) error {
 	err := t.retry(ctx, random, token, func(ctx context.Context, c *client.REST) error { return c.LogOut(ctx) })
 	if client.RefusedWith(err, http.StatusUnauthorized) {

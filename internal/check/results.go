@@ -6,27 +6,27 @@ import (
 	"time"
 )
 
-// results has everything that clients were told, and what they have asked for. Safe for concurrent use.
+// results holds what clients received, what they sent, and how that was answered. Safe for concurrent use.
 type results struct {
 	mu         sync.Mutex
 	logs       []*clientLog
 	sends      []*send
 	removals   map[side][]time.Time // when each was answered, in order
 	marks      map[side]int64       // the highest read mark that was acknowledged
-	violations []string             // what no server may say
+	violations []string             // answers and frames that no server may send
 	answered   int
 }
 
-// side is one account's side of a conversation.
+// side is an account's part of a conversation.
 type side struct{ account, conversation string }
 
-// send is a message that a client of tim.v1 or REST has tried to send, until it was acknowledged or refused.
+// send is a message that a device tries to send, over tim.v1 or REST, until it is acknowledged or refused.
 type send struct {
 	account      *account
 	conversation conversation
 	text         string
 	clientID     string
-	seq          int64 // as acknowledged; 0 for not
+	seq          int64 // as acknowledged; 0 while it isn't
 }
 
 func newResults() *results {
@@ -50,7 +50,7 @@ func (b *results) note(s *send) {
 	b.sends = append(b.sends, s)
 }
 
-// acknowledge notes a seq that the server gave a message. It has to be the same however often it is asked.
+// acknowledge notes the seq that the server gave a message. Each further answer must have the same seq.
 func (b *results) acknowledge(s *send, seq int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -71,7 +71,7 @@ func (b *results) removed(account, conversation string) {
 	b.removals[at] = append(b.removals[at], time.Now())
 }
 
-// marked notes that the server has acknowledged a mark.
+// marked notes that the server has acknowledged a read mark.
 func (b *results) marked(account, conversation string, seq int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -79,14 +79,14 @@ func (b *results) marked(account, conversation string, seq int64) {
 	b.marks[at] = max(b.marks[at], seq)
 }
 
-// violation notes what no server may say.
+// violation notes an answer or a frame that no server may send.
 func (b *results) violation(what string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.violations = append(b.violations, what)
 }
 
-// totals are how many messages were acknowledged, and how many delivered.
+// totals returns how many messages were acknowledged and how many delivered.
 func (b *results) totals() (acknowledged, delivered int) {
 	b.mu.Lock()
 	logs := b.logs
@@ -98,7 +98,7 @@ func (b *results) totals() (acknowledged, delivered int) {
 	return acknowledged, delivered
 }
 
-// clientLog is what one installation of one client was told. Safe for concurrent use.
+// clientLog is what one installation of one client received. Safe for concurrent use.
 type clientLog struct {
 	results  *results
 	account  *account
@@ -106,14 +106,14 @@ type clientLog struct {
 	contract bool
 
 	mu     sync.Mutex
-	base   map[string]int64   // by conversation: the seq after which tim.v1 owes it everything
-	heard  map[string][]heard // by conversation, in the order in which it came
+	base   map[string]int64   // by conversation: the seq after which tim.v1 must deliver everything
+	heard  map[string][]heard // by conversation, in the order of arrival
 	visits []visit
 }
 
-// heard is a message that was delivered.
+// heard is a message that a client received.
 type heard struct {
-	seq   int64  // 0 on the contract's sockets, which don't tell it
+	seq   int64  // 0 on the contract's sockets, whose messages have none
 	hash  uint64 // of sender and text
 	at    time.Time
 	visit int
@@ -121,8 +121,8 @@ type heard struct {
 
 // visit is one connection.
 type visit struct {
-	ended time.Time // when its session was ended; zero for not
-	clean bool      // it was closed as the protocol asks, so what was written counts as read
+	ended time.Time // when its session was ended; zero when it wasn't
+	clean bool      // it was closed cleanly, so that everything the server wrote counts as read
 }
 
 // arrive begins a visit.
@@ -145,7 +145,7 @@ func (l *clientLog) sessionEnded(number int) {
 	l.visits[number].ended = time.Now()
 }
 
-// begin notes from where on everything is owed.
+// begin notes the seq after which everything must be delivered.
 func (l *clientLog) begin(conversation string, seq int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -167,7 +167,7 @@ func (l *clientLog) size() (n int) {
 	return n
 }
 
-// fingerprint stands for a message's sender and text.
+// fingerprint returns a hash of a message's sender and text.
 func fingerprint(sender, text string) uint64 {
 	hash := fnv.New64a()
 	_, _ = hash.Write([]byte(sender + "\x00" + text)) // never fails

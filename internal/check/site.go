@@ -11,14 +11,14 @@ import (
 	"tim/internal/servers"
 )
 
-// What the nodes stand on, see [Options].
+// What the nodes use, see [Options].
 const (
 	onEmbedded = "embedded"
 	onServers  = "servers"
 	onCluster  = "cluster"
 )
 
-// site is the installation under test: its nodes, and the servers that they stand on.
+// site is the installation under test: nodes and the servers that they use.
 type site struct {
 	opts  Options
 	home  *servers.Home
@@ -58,8 +58,7 @@ func newSite(ctx context.Context, opts Options) (*site, error) {
 	return s, nil
 }
 
-// node is one `tim serve` behind gates to the servers that it uses. Start, Kill, Stop, Pause and Resume are called one at a
-// time; URL, name and Memory from anywhere.
+// node is one `tim serve`, with proxies between it and the servers that it uses.
 type node struct {
 	*servers.Node
 
@@ -68,8 +67,7 @@ type node struct {
 	redis    *proxy // nil on embedded and on a Redis Cluster
 }
 
-// newNode makes a node that is down, and the gates between it and the servers. The nodes of a Redis Cluster tell their
-// own addresses, so there is no gate before them.
+// newNode makes a node that is down, and its proxies.
 func (s *site) newNode(ctx context.Context, number int) (*node, error) {
 	n := &node{name: "node " + strconv.Itoa(number)}
 	options := servers.NodeOptions{Binary: s.opts.Binary}
@@ -88,7 +86,8 @@ func (s *site) newNode(ctx context.Context, number int) (*node, error) {
 	return n, err
 }
 
-// throughProxies makes the gates of a node, and returns the addresses at which it finds MariaDB and Redis.
+// throughProxies makes the proxies of a node, and returns the addresses at which it finds MariaDB and Redis. A Redis Cluster tells
+// clients the addresses of its masters, so it has no proxy.
 func (s *site) throughProxies(ctx context.Context, n *node) (dsn, redisURL string, err error) {
 	if n.database, err = newProxy(ctx, s.stack.MariaDB.TCPAddress); err != nil {
 		return "", "", err
@@ -103,7 +102,7 @@ func (s *site) throughProxies(ctx context.Context, n *node) (dsn, redisURL strin
 	return dsn, "redis://" + n.redis.address(), nil
 }
 
-// proxies are those that the node has.
+// proxies returns the proxies that the node has.
 func (n *node) proxies() (proxies []*proxy) {
 	for _, g := range []*proxy{n.database, n.redis} {
 		if g != nil {
@@ -113,7 +112,7 @@ func (n *node) proxies() (proxies []*proxy) {
 	return proxies
 }
 
-// stopNodes ends the nodes in peace, before the database is read.
+// stopNodes stops the nodes by SIGTERM, before the database is read.
 func (s *site) stopNodes() error {
 	var errs []error
 	for _, n := range s.nodes {

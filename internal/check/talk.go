@@ -16,14 +16,14 @@ import (
 
 const (
 	againMean = 150 * time.Millisecond
-	// Of a hundred attempts so many go over REST, of a hundred acknowledged messages so many are sent once more, and
-	// before so many of a hundred messages the conversation is marked as read.
+	// In percent: how many attempts go over REST, how many acknowledged messages are sent again, and before how many messages the
+	// conversation is marked as read.
 	restAttempts = 20
 	sentAgain    = 5
 	markedRead   = 10
 )
 
-// talk lets everybody write until talking ends; what was begun then goes on until it is answered.
+// talk lets all clients write until talking ends. A message that was begun is sent again until it is answered.
 func (t *trial) talk(talking, living context.Context, talkers *sync.WaitGroup) {
 	var speak []func(mean time.Duration)
 	for _, a := range t.accounts {
@@ -40,12 +40,12 @@ func (t *trial) talk(talking, living context.Context, talkers *sync.WaitGroup) {
 	}
 }
 
-// talk writes from time to time, and marks what it has as read.
+// talk writes at random intervals around mean, and sometimes marks what it has as read.
 func (d *device) talk(talking, living context.Context, mean time.Duration) {
 	random := d.t.random("talk " + d.name)
 	token := ""
 	for n := 1; sleep(talking, nil, randomAround(random, mean)); n++ {
-		if token == "" { // REST has a session of its own
+		if token == "" { // a session for REST
 			var err error
 			if token, err = d.t.logIn(living, random, d.account.name); err != nil {
 				continue
@@ -62,7 +62,7 @@ func (d *device) talk(talking, living context.Context, mean time.Duration) {
 	}
 }
 
-// deliver sends a message again and again, over the socket or REST, until it is acknowledged or refused for good.
+// deliver sends a message again and again, over the socket or REST, until it is acknowledged or finally refused.
 func (d *device) deliver(ctx context.Context, random *rand.Rand, token string, s *send) {
 	ctx, cancel := context.WithTimeout(ctx, retryFor)
 	defer cancel()
@@ -85,7 +85,7 @@ func (d *device) deliver(ctx context.Context, random *rand.Rand, token string, s
 	}
 }
 
-// attempt sends it once. What is final is no use repeating.
+// attempt sends it once. final tells whether another attempt would be refused, too.
 func (d *device) attempt(ctx context.Context, random *rand.Rand, token string, s *send, overREST bool) (seq int64, final bool, err error) {
 	if overREST {
 		return d.t.sendREST(ctx, random, token, s)
@@ -126,7 +126,7 @@ func (t *trial) sendREST(ctx context.Context, random *rand.Rand, token string, s
 	return seq, final, err
 }
 
-// markRead marks what the device has as read. An acknowledged mark must never go back; a guest's begins anew.
+// markRead marks what the device has as read. An acknowledged mark must never go back, except that a new membership has a new one.
 func (d *device) markRead(ctx context.Context, c conversation) {
 	seq := d.claims()[c.key]
 	if seq == 0 {
