@@ -29,10 +29,10 @@ import (
 	"tim/internal/testserver"
 )
 
-// patience is how long a test waits for what must come.
+// patience is how long a test waits for what must happen.
 const patience = 20 * time.Second
 
-// clientAddress is where the tests' clients come from: another address than that of the proxies, which is 127.0.0.1.
+// clientAddress is the address of the tests' clients. The proxies have 127.0.0.1.
 const clientAddress = "127.0.0.77"
 
 // proxy is a running nginx or HAProxy.
@@ -50,8 +50,8 @@ type kind struct {
 
 func kinds() []kind { return []kind{{"nginx", startNginx}, {"haproxy", startHAProxy}} }
 
-// startNginx runs nginx with the shipped settings before two nodes, until the test ends. Of the settings only addresses
-// and paths are others, and what replace lists as old, new, old, new.
+// startNginx runs nginx in front of two nodes until the test ends. It uses the shipped settings with other addresses and paths, and
+// with the replacements that replace lists as old, new, old, new.
 func startNginx(t testing.TB, nodes [2]string, replace ...string) *proxy {
 	t.Helper()
 	dir := t.TempDir()
@@ -83,7 +83,7 @@ func startNginx(t testing.TB, nodes [2]string, replace ...string) *proxy {
 	return p
 }
 
-// startHAProxy is startNginx for HAProxy. Its user is left out as well: a test needn't be root.
+// startHAProxy is startNginx for HAProxy. It also removes the user, because the test may not be root.
 func startHAProxy(t testing.TB, nodes [2]string, replace ...string) *proxy {
 	t.Helper()
 	dir := t.TempDir()
@@ -99,7 +99,7 @@ func startHAProxy(t testing.TB, nodes [2]string, replace ...string) *proxy {
 	return p
 }
 
-// shipped is a file of this folder with some texts replaced, each of which must be there.
+// shipped returns a file of this folder with some texts replaced. Each must be in the file.
 func shipped(t testing.TB, name string, replace ...string) string {
 	t.Helper()
 	file, err := os.ReadFile(name)

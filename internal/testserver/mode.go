@@ -123,8 +123,8 @@ func (p *process) asked(t testing.TB) {
 	p.users[name] = true
 }
 
-// idle returns the tests that are said to need a server and have used none, once all tests have run: in the embedded mode
-// they would be left out for nothing.
+// idle returns the tests that are named as needing a server and have used none, once all tests have run. The embedded mode would
+// leave them out without a reason.
 func (p *process) idle(needServer []string) (names []string) {
 	for _, name := range []string{"test.run", "test.skip", "test.list", "test.fuzz"} {
 		if f := flag.Lookup(name); f != nil && f.Value.String() != "" {

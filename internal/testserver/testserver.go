@@ -1,5 +1,5 @@
 // Package testserver starts real servers for tests: MariaDB, Redis, Redis Cluster and MinIO, each a private
-// instance of package servers in a temporary folder. What can't be done fails the test.
+// instance of package servers in a temporary folder. A server that can't be started fails the test.
 //
 // A package whose tests use it calls Main once, and names the tests that can't run without a server:
 //
@@ -26,7 +26,7 @@ import (
 	"tim/internal/servers"
 )
 
-// process is what this test process has started.
+// process holds the servers of this test process.
 type process struct {
 	mu    sync.Mutex
 	home  *servers.Home // nil outside Main
@@ -47,14 +47,14 @@ type process struct {
 	}
 }
 
-// here is the one thing that outlives a test: servers shared by all tests of the process.
+// here holds the servers that all tests of the process share.
 //
-//nolint:gochecknoglobals // one per process is its meaning, and tests have no other common place
+//nolint:gochecknoglobals // there is one for each process, and tests have nothing else in common
 var here = &process{}
 
 // Main runs the tests of m and then ends every server they started. It returns the exit code for os.Exit. Only TestMain
-// calls it, once. needServer names the tests that can't run without a server, each by its
-// name or several by a regular expression; [AllTests] is for a package that has no others. It is an error when one of them runs and uses none.
+// calls it, once. needServer names the tests that can't run without a server, each by its name or several by a regular expression;
+// [AllTests] is for a package whose tests all need one. It is an error when a named test runs and uses no server.
 func Main(m *testing.M, needServer ...string) int {
 	err := here.run(m, needServer)
 	if err == nil {
@@ -139,8 +139,8 @@ func start[T any](t testing.TB, constructor func(*servers.Home) (T, error)) (ser
 }
 
 // MariaDB returns the DSN (of go-sql-driver, without parameters) of an empty utf8mb4 database in a MariaDB that
-// all tests of this process share; the database is dropped when the test ends. The server commits durably, as
-// in production. What belongs to the whole server, such as GET_LOCK, is shared with the other tests.
+// all tests of this process share. The database is dropped when the test ends. The server commits durably, as in production. The
+// tests also share what belongs to the whole server, such as GET_LOCK.
 func MariaDB(t testing.TB) (dsn string) {
 	t.Helper()
 	shared := &here.mariadb
@@ -155,7 +155,7 @@ func MariaDB(t testing.TB) (dsn string) {
 		t.Fatalf("testserver: %v", err)
 	}
 	t.Cleanup(func() {
-		// It hangs while a connection that the test left open holds a lock in the database.
+		// It waits while a connection that the test left open holds a lock in the database.
 		if err := shared.server.DropDatabase(name); err != nil {
 			t.Errorf("testserver: %v; does the test leave a transaction open?", err)
 		}
@@ -175,9 +175,8 @@ func Redis(t testing.TB) (url string) {
 	return newServer(t, (*servers.Home).Redis).Address
 }
 
-// RedisServer starts a Redis for this test alone that the test may hurt. It writes every change to disk before
-// it answers, so that Start finds everything that was acknowledged, even after Kill; FLUSHALL makes it the
-// Redis that lost its data.
+// RedisServer starts a Redis for this test alone, which may stop or kill it. It writes every change to disk before it answers, so that
+// Start finds everything that was acknowledged, even after Kill. FLUSHALL makes it lose its data.
 func RedisServer(t testing.TB) *Server {
 	t.Helper()
 	return newServer(t, (*servers.Home).DurableRedis)
@@ -200,7 +199,7 @@ func RedisCluster(t testing.TB) (urls string) {
 	return strings.Join(all, ",")
 }
 
-// S3 is a bucket that doesn't exist yet, and the way to it.
+// S3 is the address of an S3 server, and the name of a bucket that doesn't exist yet.
 type S3 = servers.S3
 
 // MinIO returns a new bucket's name in a MinIO that all tests of this process share.
