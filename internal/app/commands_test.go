@@ -129,7 +129,7 @@ func TestTerminate(t *testing.T) {
 		if p.err != nil {
 			t.Errorf("it ended: %v", p.err)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Error("it doesn't end")
 	}
 	if _, err := os.Stat(p.Settings.DataDir); err != nil {

@@ -51,14 +51,14 @@ func (s *site) ownerOf(t testing.TB, group int32) string {
 	return owner.String
 }
 
-// eventually waits until something holds that the server does on its own time.
+// eventually waits until something holds that the server does after its answer.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(patience)
 	for !holds() {
 		select {
 		case <-deadline:
-			t.Fatalf("not within 10 s: %s", what)
+			t.Fatalf("not within %v: %s", patience, what)
 		case <-time.After(10 * time.Millisecond):
 		}
 	}

@@ -116,8 +116,9 @@ func checkRate(t *testing.T, r *Report) {
 	t.Helper()
 	checkDirect(t, r)
 	run := r.Runs[0]
-	if n := latency(t, run, acknowledged).Count; n < 70 || n > 100 {
-		t.Errorf("%d messages were due in 0.8 s at 100 a second", n)
+	// On a busy machine the window is longer than it should be, and messages that are due at its end are not sent any more.
+	if n, due := latency(t, run, acknowledged).Count, 100*run.Seconds; float64(n) < due/2 || float64(n) > due+1 {
+		t.Errorf("%d messages were due in %.2f s at 100 a second", n, run.Seconds)
 	}
 	latency(t, run, late)
 }

@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -30,7 +31,7 @@ import (
 )
 
 // patience is how long a test waits for what must happen.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // clientAddress is the address of the tests' clients. The proxies have 127.0.0.1.
 const clientAddress = "127.0.0.77"
@@ -237,7 +238,8 @@ func (p *proxy) client(t testing.TB) *http.Client {
 // peer is a client's end of a socket. A goroutine reads it until it ends.
 type peer struct {
 	*websocket.Conn
-	frames chan string   // the first ones
+	frames chan string // the first ones
+	pings  atomic.Int64
 	ended  chan struct{} // closed at the end,
 	err    error         // whose reason is here then
 }
@@ -259,6 +261,11 @@ func opened(t testing.TB, dialer websocket.Dialer, url string) *peer {
 		t.Fatalf("open %s: %v %v", url, err, response)
 	}
 	c := &peer{Conn: conn, frames: make(chan string, 100), ended: make(chan struct{})}
+	pong := conn.PingHandler()
+	conn.SetPingHandler(func(data string) error {
+		c.pings.Add(1)
+		return pong(data)
+	})
 	go func() {
 		defer close(c.ended)
 		for {
