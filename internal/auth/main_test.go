@@ -54,19 +54,21 @@ type node struct {
 	fail error    // the error of each announcement
 }
 
-// onBoth runs a test on the embedded engine and on MariaDB.
+// onBoth runs a test on the embedded engine and, where there are servers, on MariaDB.
 func onBoth(t *testing.T, test func(t *testing.T, n *node)) {
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
 		test(t, onSQLite(t))
 	})
-	t.Run("mariadb", func(t *testing.T) {
-		t.Parallel()
-		dsn := testserver.MariaDB(t)
-		d, err := store.OpenMySQL(t.Context(), dsn, 8)
-		test(t, newNode(t, d, err, "mysql", dsn))
-	})
+	if testserver.Available() {
+		t.Run("mariadb", func(t *testing.T) {
+			t.Parallel()
+			dsn := testserver.MariaDB(t)
+			d, err := store.OpenMySQL(t.Context(), dsn, 8)
+			test(t, newNode(t, d, err, "mysql", dsn))
+		})
+	}
 }
 
 func onSQLite(t testing.TB) *node {

@@ -22,7 +22,7 @@ import (
 	"tim/internal/store"
 )
 
-// hub is the sockets alone, with a heartbeat of their own, which no setting offers.
+// hub serves sockets alone, with a heartbeat that no setting offers.
 type hub struct {
 	address string
 	token   string // of the account a
