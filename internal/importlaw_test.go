@@ -93,7 +93,7 @@ func guests() []guest {
 			"internal/rest", "internal/realtime", "internal/app", "internal/web", "internal/blob", "internal/fault",
 			"internal/apptest", "internal/servers", "internal/bench", "internal/check",
 		}, "as echo; blob serves ranges by it and fault names statuses"},
-		{"github.com/getkin/kin-openapi", []string{"internal/rest", "internal/realtime", "internal/apptest", "internal/bench", "internal/check"}, "specs are asked at the door, and nowhere behind it"},
+		{"github.com/getkin/kin-openapi", []string{"api", "internal/rest", "internal/realtime", "internal/apptest", "internal/bench", "internal/check"}, "specs are asked at the door, and nowhere behind it"},
 		{"github.com/gorilla/websocket", []string{"internal/realtime", "internal/bench", "internal/check"}, "sockets have one owner"},
 		{"github.com/redis/go-redis", []string{"internal/cluster"}, "whether there is a Redis is known in one room"},
 		{"github.com/minio/minio-go", []string{"internal/blob"}, "whether there is an S3 is known in one room"},

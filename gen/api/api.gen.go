@@ -9,7 +9,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -35,39 +34,6 @@ const (
 func (e CardBodyKind) Valid() bool {
 	switch e {
 	case CardBodyKindCard:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for CustomBodyKind.
-const (
-	CustomBodyKindCustom CustomBodyKind = "custom"
-)
-
-// Valid indicates whether the value is a known member of the CustomBodyKind enum.
-func (e CustomBodyKind) Valid() bool {
-	switch e {
-	case CustomBodyKindCustom:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for FailureCode.
-const (
-	FailureCodeN401 FailureCode = 401
-	FailureCodeN500 FailureCode = 500
-)
-
-// Valid indicates whether the value is a known member of the FailureCode enum.
-func (e FailureCode) Valid() bool {
-	switch e {
-	case FailureCodeN401:
-		return true
-	case FailureCodeN500:
 		return true
 	default:
 		return false
@@ -113,45 +79,6 @@ func (e LocationBodyKind) Valid() bool {
 	}
 }
 
-// Defines values for NoticeBodyEvent.
-const (
-	NoticeBodyEventDissolved NoticeBodyEvent = "dissolved"
-	NoticeBodyEventJoined    NoticeBodyEvent = "joined"
-	NoticeBodyEventLeft      NoticeBodyEvent = "left"
-	NoticeBodyEventOwner     NoticeBodyEvent = "owner"
-)
-
-// Valid indicates whether the value is a known member of the NoticeBodyEvent enum.
-func (e NoticeBodyEvent) Valid() bool {
-	switch e {
-	case NoticeBodyEventDissolved:
-		return true
-	case NoticeBodyEventJoined:
-		return true
-	case NoticeBodyEventLeft:
-		return true
-	case NoticeBodyEventOwner:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for NoticeBodyKind.
-const (
-	NoticeBodyKindNotice NoticeBodyKind = "notice"
-)
-
-// Valid indicates whether the value is a known member of the NoticeBodyKind enum.
-func (e NoticeBodyKind) Valid() bool {
-	switch e {
-	case NoticeBodyKindNotice:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for ProfileChangesSex.
 const (
 	ProfileChangesSexFemale ProfileChangesSex = "female"
@@ -164,147 +91,6 @@ func (e ProfileChangesSex) Valid() bool {
 	case ProfileChangesSexFemale:
 		return true
 	case ProfileChangesSexMale:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for ReadinessCode.
-const (
-	ReadinessCodeN200 ReadinessCode = 200
-	ReadinessCodeN500 ReadinessCode = 500
-)
-
-// Valid indicates whether the value is a known member of the ReadinessCode enum.
-func (e ReadinessCode) Valid() bool {
-	switch e {
-	case ReadinessCodeN200:
-		return true
-	case ReadinessCodeN500:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for Reason.
-const (
-	ReasonAccountTaken         Reason = "account_taken"
-	ReasonBodyTooLarge         Reason = "body_too_large"
-	ReasonClientIDReused       Reason = "client_id_reused"
-	ReasonExpiredLink          Reason = "expired_link"
-	ReasonExpiredToken         Reason = "expired_token"
-	ReasonFileTooLarge         Reason = "file_too_large"
-	ReasonFriendIsSelf         Reason = "friend_is_self"
-	ReasonGroupNameTaken       Reason = "group_name_taken"
-	ReasonInternal             Reason = "internal"
-	ReasonInvalidBody          Reason = "invalid_body"
-	ReasonInvalidLink          Reason = "invalid_link"
-	ReasonInvalidParameter     Reason = "invalid_parameter"
-	ReasonInvalidToken         Reason = "invalid_token"
-	ReasonMalformedJSON        Reason = "malformed_json"
-	ReasonMalformedUpload      Reason = "malformed_upload"
-	ReasonMethodNotAllowed     Reason = "method_not_allowed"
-	ReasonMissingToken         Reason = "missing_token"
-	ReasonNoAvatar             Reason = "no_avatar"
-	ReasonNotAMember           Reason = "not_a_member"
-	ReasonNotFriends           Reason = "not_friends"
-	ReasonNotInGroup           Reason = "not_in_group"
-	ReasonNotTheOwner          Reason = "not_the_owner"
-	ReasonNotYourAccount       Reason = "not_your_account"
-	ReasonOriginNotAllowed     Reason = "origin_not_allowed"
-	ReasonRangeNotSatisfiable  Reason = "range_not_satisfiable"
-	ReasonRateLimited          Reason = "rate_limited"
-	ReasonSessionEnded         Reason = "session_ended"
-	ReasonTooManyAttempts      Reason = "too_many_attempts"
-	ReasonUnavailable          Reason = "unavailable"
-	ReasonUnknownAccount       Reason = "unknown_account"
-	ReasonUnknownFile          Reason = "unknown_file"
-	ReasonUnknownGroup         Reason = "unknown_group"
-	ReasonUnknownRoute         Reason = "unknown_route"
-	ReasonUnsupportedFileType  Reason = "unsupported_file_type"
-	ReasonUnsupportedMediaType Reason = "unsupported_media_type"
-	ReasonUpgradeRequired      Reason = "upgrade_required"
-	ReasonWrongCredentials     Reason = "wrong_credentials"
-)
-
-// Valid indicates whether the value is a known member of the Reason enum.
-func (e Reason) Valid() bool {
-	switch e {
-	case ReasonAccountTaken:
-		return true
-	case ReasonBodyTooLarge:
-		return true
-	case ReasonClientIDReused:
-		return true
-	case ReasonExpiredLink:
-		return true
-	case ReasonExpiredToken:
-		return true
-	case ReasonFileTooLarge:
-		return true
-	case ReasonFriendIsSelf:
-		return true
-	case ReasonGroupNameTaken:
-		return true
-	case ReasonInternal:
-		return true
-	case ReasonInvalidBody:
-		return true
-	case ReasonInvalidLink:
-		return true
-	case ReasonInvalidParameter:
-		return true
-	case ReasonInvalidToken:
-		return true
-	case ReasonMalformedJSON:
-		return true
-	case ReasonMalformedUpload:
-		return true
-	case ReasonMethodNotAllowed:
-		return true
-	case ReasonMissingToken:
-		return true
-	case ReasonNoAvatar:
-		return true
-	case ReasonNotAMember:
-		return true
-	case ReasonNotFriends:
-		return true
-	case ReasonNotInGroup:
-		return true
-	case ReasonNotTheOwner:
-		return true
-	case ReasonNotYourAccount:
-		return true
-	case ReasonOriginNotAllowed:
-		return true
-	case ReasonRangeNotSatisfiable:
-		return true
-	case ReasonRateLimited:
-		return true
-	case ReasonSessionEnded:
-		return true
-	case ReasonTooManyAttempts:
-		return true
-	case ReasonUnavailable:
-		return true
-	case ReasonUnknownAccount:
-		return true
-	case ReasonUnknownFile:
-		return true
-	case ReasonUnknownGroup:
-		return true
-	case ReasonUnknownRoute:
-		return true
-	case ReasonUnsupportedFileType:
-		return true
-	case ReasonUnsupportedMediaType:
-		return true
-	case ReasonUpgradeRequired:
-		return true
-	case ReasonWrongCredentials:
 		return true
 	default:
 		return false
@@ -332,21 +118,6 @@ func (e RegistrationSex) Valid() bool {
 	}
 }
 
-// Defines values for SuccessCode.
-const (
-	SuccessCodeN200 SuccessCode = 200
-)
-
-// Valid indicates whether the value is a known member of the SuccessCode enum.
-func (e SuccessCode) Valid() bool {
-	switch e {
-	case SuccessCodeN200:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for TextBodyKind.
 const (
 	TextBodyKindText TextBodyKind = "text"
@@ -356,24 +127,6 @@ const (
 func (e TextBodyKind) Valid() bool {
 	switch e {
 	case TextBodyKindText:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for UserOnlineStatus.
-const (
-	UserOnlineStatusN0 UserOnlineStatus = 0
-	UserOnlineStatusN1 UserOnlineStatus = 1
-)
-
-// Valid indicates whether the value is a known member of the UserOnlineStatus enum.
-func (e UserOnlineStatus) Valid() bool {
-	switch e {
-	case UserOnlineStatusN0:
-		return true
-	case UserOnlineStatusN1:
 		return true
 	default:
 		return false
@@ -450,6 +203,7 @@ type Conversations struct {
 
 // ConversationsDone defines model for ConversationsDone.
 type ConversationsDone struct {
+	// Code Always 200.
 	Code    SuccessCode   `json:"code"`
 	Data    Conversations `json:"data"`
 	Message string        `json:"message"`
@@ -471,11 +225,10 @@ type Credentials struct {
 // Example: {"data":{"sticker":"wave"},"kind":"custom"}
 type CustomBody struct {
 	Data map[string]interface{} `json:"data"`
-	Kind CustomBodyKind         `json:"kind"`
-}
 
-// CustomBodyKind defines model for CustomBody.Kind.
-type CustomBodyKind string
+	// Kind custom
+	Kind string `json:"kind"`
+}
 
 // DisplayName The name others see; NFC-normalised, need not be unique.
 //
@@ -484,12 +237,14 @@ type DisplayName = string
 
 // Done defines model for Done.
 type Done struct {
+	// Code Always 200.
 	Code    SuccessCode `json:"code"`
 	Message string      `json:"message"`
 }
 
 // Failure defines model for Failure.
 type Failure struct {
+	// Code 401 (not authenticated) or 500.
 	Code FailureCode `json:"code"`
 
 	// Data Which part of the request is refused, and why.
@@ -498,12 +253,12 @@ type Failure struct {
 	// Message For people; Chinese, or English with `Tim-Language`.
 	Message string `json:"message"`
 
-	// Reason Why a request was refused; stable, made for programs.
+	// Reason Why a request was refused; stable, made for programs. May get further values; the HTTP status says what to do with an unknown one.
 	Reason Reason `json:"reason"`
 }
 
-// FailureCode defines model for FailureCode.
-type FailureCode int
+// FailureCode 401 (not authenticated) or 500.
+type FailureCode = int32
 
 // FileBody A file that was uploaded before; `file` is the stored name.
 //
@@ -535,16 +290,8 @@ type FileUpload struct {
 	File openapi_types.File `json:"file"`
 }
 
-// FreshToken defines model for FreshToken.
-type FreshToken struct {
-	// Expires ms since 1970.
-	Expires int64  `json:"expires"`
-	Token   string `json:"token"`
-}
-
 // Group defines model for Group.
 type Group struct {
-	// GroupID Example: 1
 	GroupID   GroupID `json:"GroupID"`
 	GroupName string  `json:"GroupName"`
 
@@ -554,22 +301,31 @@ type Group struct {
 
 // GroupDone defines model for GroupDone.
 type GroupDone struct {
+	// Code Always 200.
 	Code SuccessCode `json:"code"`
 	Data struct {
-		// GroupID Example: 1
 		GroupID GroupID `json:"GroupID"`
 	} `json:"data"`
 	Message string `json:"message"`
 }
 
-// GroupID Example: 1
+// GroupID defines model for GroupID.
 type GroupID = int32
 
 // GroupName Example: climbers
 type GroupName = string
 
+// GroupTarget A group.
+//
+// Example: {"group":1}
+type GroupTarget struct {
+	// Group A GroupID.
+	Group int32 `json:"group"`
+}
+
 // GroupsDone defines model for GroupsDone.
 type GroupsDone struct {
+	// Code Always 200.
 	Code    SuccessCode `json:"code"`
 	Data    []Group     `json:"data"`
 	Message string      `json:"message"`
@@ -584,6 +340,7 @@ type History struct {
 
 // HistoryDone defines model for HistoryDone.
 type HistoryDone struct {
+	// Code Always 200.
 	Code    SuccessCode `json:"code"`
 	Data    History     `json:"data"`
 	Message string      `json:"message"`
@@ -602,16 +359,39 @@ type LocationBodyKind string
 
 // LoginDone defines model for LoginDone.
 type LoginDone struct {
+	// Code Always 200.
 	Code SuccessCode `json:"code"`
 
 	// Data The user, then the token.
-	Data    []LoginDone_Data_Item `json:"data"`
-	Message string                `json:"message"`
+	Data    []LoginPart `json:"data"`
+	Message string      `json:"message"`
 }
 
-// LoginDone_Data_Item defines model for LoginDone.data.Item.
-type LoginDone_Data_Item struct {
-	union json.RawMessage
+// LoginPart The user (first element) or the token (second), each with all its fields.
+type LoginPart struct {
+	// Account Of the user.
+	Account *string `json:"account,omitempty"`
+
+	// Age Of the user.
+	Age *int32 `json:"age,omitempty"`
+
+	// Expires When the token expires, ms since 1970.
+	Expires *int64 `json:"expires,omitempty"`
+
+	// ID Of the user.
+	ID *int64 `json:"id,omitempty"`
+
+	// OnlineStatus Of the user.
+	OnlineStatus *int32 `json:"onlineStatus,omitempty"`
+
+	// Sex Of the user.
+	Sex nullable.Nullable[string] `json:"sex,omitempty"`
+
+	// Token A JWT, HS256; to be sent in the header `token`.
+	Token *string `json:"token,omitempty"`
+
+	// Username Of the user.
+	Username *string `json:"username,omitempty"`
 }
 
 // LoginSession defines model for LoginSession.
@@ -638,6 +418,7 @@ type Marks struct {
 
 // MarksDone defines model for MarksDone.
 type MarksDone struct {
+	// Code Always 200.
 	Code    SuccessCode `json:"code"`
 	Data    Marks       `json:"data"`
 	Message string      `json:"message"`
@@ -648,7 +429,9 @@ type Mentions = []Account
 
 // Message defines model for Message.
 type Message struct {
-	// Body What a message says, by kind.
+	// Body What a message says. `kind` says which of the other fields are there; see the kinds of SendBody. A notice is written by the server, into the history of a group.
+	//
+	// Example: {"kind":"text","text":"hello"}
 	Body MessageBody `json:"body"`
 
 	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
@@ -672,34 +455,15 @@ type Message struct {
 	Time int64 `json:"time"`
 }
 
-// MessageBody What a message says, by kind.
-type MessageBody struct {
-	union json.RawMessage
-}
+// MessageBody What a message says. `kind` says which of the other fields are there; see the kinds of SendBody. A notice is written by the server, into the history of a group.
+//
+// Example: {"kind":"text","text":"hello"}
+type MessageBody = json.RawMessage
 
 // NewAccount 1 to 64 letters and digits of any script and `_ . - @`, the first a letter or digit; not `all`, which addresses everyone.
 //
 // Example: alice
 type NewAccount = string
-
-// NoticeBody What happened to a group, written into its history by the server.
-//
-// Example: {"account":"bob","actor":"alice","event":"joined","kind":"notice"}
-type NoticeBody struct {
-	// Account Whom it was done to.
-	Account *string `json:"account,omitempty"`
-
-	// Actor The account who did it; empty for an operator of the server.
-	Actor string          `json:"actor"`
-	Event NoticeBodyEvent `json:"event"`
-	Kind  NoticeBodyKind  `json:"kind"`
-}
-
-// NoticeBodyEvent defines model for NoticeBody.Event.
-type NoticeBodyEvent string
-
-// NoticeBodyKind defines model for NoticeBody.Kind.
-type NoticeBodyKind string
 
 // Password 6 characters to 72 bytes of UTF-8.
 //
@@ -738,21 +502,19 @@ type ProfileChangesSex string
 
 // Readiness defines model for Readiness.
 type Readiness struct {
-	Code ReadinessCode `json:"code"`
+	// Code 200 or 500.
+	Code int32 `json:"code"`
 
 	// Data Each dependency, `ok` or what is amiss.
 	Data    map[string]string `json:"data"`
 	Message string            `json:"message"`
 
-	// Reason Why a request was refused; stable, made for programs.
+	// Reason Why a request was refused; stable, made for programs. May get further values; the HTTP status says what to do with an unknown one.
 	Reason *Reason `json:"reason,omitempty"`
 }
 
-// ReadinessCode defines model for Readiness.Code.
-type ReadinessCode int
-
-// Reason Why a request was refused; stable, made for programs.
-type Reason string
+// Reason Why a request was refused; stable, made for programs. May get further values; the HTTP status says what to do with an unknown one.
+type Reason = string
 
 // Registration defines model for Registration.
 type Registration struct {
@@ -782,6 +544,8 @@ type Registration struct {
 type RegistrationSex string
 
 // SendBody What a client may send, by kind.
+//
+// Example: {"kind":"text","text":"hello"}
 type SendBody struct {
 	union json.RawMessage
 }
@@ -789,6 +553,8 @@ type SendBody struct {
 // SendRequest defines model for SendRequest.
 type SendRequest struct {
 	// Body What a client may send, by kind.
+	//
+	// Example: {"kind":"text","text":"hello"}
 	Body SendBody `json:"body"`
 
 	// ClientID The sender's own id of a message, unique among those it sends to the conversation.
@@ -824,6 +590,7 @@ type Sent struct {
 
 // SentDone defines model for SentDone.
 type SentDone struct {
+	// Code Always 200.
 	Code    SuccessCode `json:"code"`
 	Data    Sent        `json:"data"`
 	Message string      `json:"message"`
@@ -834,19 +601,19 @@ type Seq = int64
 
 // SessionsDone defines model for SessionsDone.
 type SessionsDone struct {
+	// Code Always 200.
 	Code    SuccessCode    `json:"code"`
 	Data    []LoginSession `json:"data"`
 	Message string         `json:"message"`
 }
 
-// SuccessCode defines model for SuccessCode.
-type SuccessCode int
+// SuccessCode Always 200.
+type SuccessCode = int32
 
 // Target A conversation, named from the reader's side; either the account opposite or the group.
 //
 // Example: {"user":"bob"}
 type Target struct {
-	// Group Example: 1
 	Group *GroupID `json:"group,omitempty"`
 
 	// User An account's name; NFC-normalised, compared by its bytes.
@@ -866,14 +633,18 @@ type TextBodyKind string
 
 // Token defines model for Token.
 type Token struct {
+	// Expires When the token expires, ms since 1970.
+	Expires int64 `json:"expires"`
+
 	// Token A JWT, HS256; to be sent in the header `token`.
 	Token string `json:"token"`
 }
 
 // TokenDone defines model for TokenDone.
 type TokenDone struct {
+	// Code Always 200.
 	Code    SuccessCode `json:"code"`
-	Data    FreshToken  `json:"data"`
+	Data    Token       `json:"data"`
 	Message string      `json:"message"`
 }
 
@@ -884,18 +655,16 @@ type User struct {
 	ID      int64  `json:"id"`
 
 	// OnlineStatus 1 while the account has a live chat socket.
-	OnlineStatus UserOnlineStatus `json:"onlineStatus"`
+	OnlineStatus int32 `json:"onlineStatus"`
 
 	// Sex male or female for accounts made here; rows of an old database are served whatever they hold.
 	Sex      nullable.Nullable[string] `json:"sex"`
 	Username string                    `json:"username"`
 }
 
-// UserOnlineStatus 1 while the account has a live chat socket.
-type UserOnlineStatus int32
-
 // UserDone defines model for UserDone.
 type UserDone struct {
+	// Code Always 200.
 	Code SuccessCode `json:"code"`
 
 	// Data A user as others see it; never with a password.
@@ -903,8 +672,17 @@ type UserDone struct {
 	Message string `json:"message"`
 }
 
+// UserTarget One to one, with the account opposite.
+//
+// Example: {"user":"bob"}
+type UserTarget struct {
+	// User An account.
+	User string `json:"user"`
+}
+
 // UsersDone defines model for UsersDone.
 type UsersDone struct {
+	// Code Always 200.
 	Code    SuccessCode `json:"code"`
 	Data    []User      `json:"data"`
 	Message string      `json:"message"`
@@ -1209,7 +987,7 @@ type HeadPicURLParams struct {
 
 // UploadHeadPicParams defines parameters for UploadHeadPic.
 type UploadHeadPicParams struct {
-	// Username The caller's account or display name; may stand in the form instead, before or after the file.
+	// Username The caller's account or display name, and nobody else's; the token's account when it is left out. May stand in the form instead, before or after the file.
 	Username *string `form:"username,omitempty" json:"username,omitempty"`
 }
 
@@ -1239,271 +1017,6 @@ type UploadMp3MultipartRequestBody = FileUpload
 
 // UploadMp4MultipartRequestBody defines body for UploadMp4 for multipart/form-data ContentType.
 type UploadMp4MultipartRequestBody = FileUpload
-
-// AsUser returns the union data inside the LoginDone_Data_Item as a User
-func (t LoginDone_Data_Item) AsUser() (User, error) {
-	var body User
-	err := json.Unmarshal(t.union, &body)
-	return body, err
-}
-
-// FromUser overwrites any union data inside the LoginDone_Data_Item as the provided User
-func (t *LoginDone_Data_Item) FromUser(v User) error {
-	b, err := json.Marshal(v)
-	t.union = b
-	return err
-}
-
-// MergeUser performs a merge with any union data inside the LoginDone_Data_Item, using the provided User
-func (t *LoginDone_Data_Item) MergeUser(v User) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-
-	merged, err := runtime.JSONMerge(t.union, b)
-	t.union = merged
-	return err
-}
-
-// AsToken returns the union data inside the LoginDone_Data_Item as a Token
-func (t LoginDone_Data_Item) AsToken() (Token, error) {
-	var body Token
-	err := json.Unmarshal(t.union, &body)
-	return body, err
-}
-
-// FromToken overwrites any union data inside the LoginDone_Data_Item as the provided Token
-func (t *LoginDone_Data_Item) FromToken(v Token) error {
-	b, err := json.Marshal(v)
-	t.union = b
-	return err
-}
-
-// MergeToken performs a merge with any union data inside the LoginDone_Data_Item, using the provided Token
-func (t *LoginDone_Data_Item) MergeToken(v Token) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-
-	merged, err := runtime.JSONMerge(t.union, b)
-	t.union = merged
-	return err
-}
-
-func (t LoginDone_Data_Item) MarshalJSON() ([]byte, error) {
-	b, err := t.union.MarshalJSON()
-	return b, err
-}
-
-func (t *LoginDone_Data_Item) UnmarshalJSON(b []byte) error {
-	err := t.union.UnmarshalJSON(b)
-	return err
-}
-
-// AsTextBody returns the union data inside the MessageBody as a TextBody
-func (t MessageBody) AsTextBody() (TextBody, error) {
-	var body TextBody
-	err := json.Unmarshal(t.union, &body)
-	return body, err
-}
-
-// FromTextBody overwrites any union data inside the MessageBody as the provided TextBody
-func (t *MessageBody) FromTextBody(v TextBody) error {
-	b, err := json.Marshal(v)
-	t.union = b
-	return err
-}
-
-// MergeTextBody performs a merge with any union data inside the MessageBody, using the provided TextBody
-func (t *MessageBody) MergeTextBody(v TextBody) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-
-	merged, err := runtime.JSONMerge(t.union, b)
-	t.union = merged
-	return err
-}
-
-// AsFileBody returns the union data inside the MessageBody as a FileBody
-func (t MessageBody) AsFileBody() (FileBody, error) {
-	var body FileBody
-	err := json.Unmarshal(t.union, &body)
-	return body, err
-}
-
-// FromFileBody overwrites any union data inside the MessageBody as the provided FileBody
-func (t *MessageBody) FromFileBody(v FileBody) error {
-	b, err := json.Marshal(v)
-	t.union = b
-	return err
-}
-
-// MergeFileBody performs a merge with any union data inside the MessageBody, using the provided FileBody
-func (t *MessageBody) MergeFileBody(v FileBody) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-
-	merged, err := runtime.JSONMerge(t.union, b)
-	t.union = merged
-	return err
-}
-
-// AsLocationBody returns the union data inside the MessageBody as a LocationBody
-func (t MessageBody) AsLocationBody() (LocationBody, error) {
-	var body LocationBody
-	err := json.Unmarshal(t.union, &body)
-	return body, err
-}
-
-// FromLocationBody overwrites any union data inside the MessageBody as the provided LocationBody
-func (t *MessageBody) FromLocationBody(v LocationBody) error {
-	b, err := json.Marshal(v)
-	t.union = b
-	return err
-}
-
-// MergeLocationBody performs a merge with any union data inside the MessageBody, using the provided LocationBody
-func (t *MessageBody) MergeLocationBody(v LocationBody) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-
-	merged, err := runtime.JSONMerge(t.union, b)
-	t.union = merged
-	return err
-}
-
-// AsCardBody returns the union data inside the MessageBody as a CardBody
-func (t MessageBody) AsCardBody() (CardBody, error) {
-	var body CardBody
-	err := json.Unmarshal(t.union, &body)
-	return body, err
-}
-
-// FromCardBody overwrites any union data inside the MessageBody as the provided CardBody
-func (t *MessageBody) FromCardBody(v CardBody) error {
-	b, err := json.Marshal(v)
-	t.union = b
-	return err
-}
-
-// MergeCardBody performs a merge with any union data inside the MessageBody, using the provided CardBody
-func (t *MessageBody) MergeCardBody(v CardBody) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-
-	merged, err := runtime.JSONMerge(t.union, b)
-	t.union = merged
-	return err
-}
-
-// AsCustomBody returns the union data inside the MessageBody as a CustomBody
-func (t MessageBody) AsCustomBody() (CustomBody, error) {
-	var body CustomBody
-	err := json.Unmarshal(t.union, &body)
-	return body, err
-}
-
-// FromCustomBody overwrites any union data inside the MessageBody as the provided CustomBody
-func (t *MessageBody) FromCustomBody(v CustomBody) error {
-	b, err := json.Marshal(v)
-	t.union = b
-	return err
-}
-
-// MergeCustomBody performs a merge with any union data inside the MessageBody, using the provided CustomBody
-func (t *MessageBody) MergeCustomBody(v CustomBody) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-
-	merged, err := runtime.JSONMerge(t.union, b)
-	t.union = merged
-	return err
-}
-
-// AsNoticeBody returns the union data inside the MessageBody as a NoticeBody
-func (t MessageBody) AsNoticeBody() (NoticeBody, error) {
-	var body NoticeBody
-	err := json.Unmarshal(t.union, &body)
-	return body, err
-}
-
-// FromNoticeBody overwrites any union data inside the MessageBody as the provided NoticeBody
-func (t *MessageBody) FromNoticeBody(v NoticeBody) error {
-	b, err := json.Marshal(v)
-	t.union = b
-	return err
-}
-
-// MergeNoticeBody performs a merge with any union data inside the MessageBody, using the provided NoticeBody
-func (t *MessageBody) MergeNoticeBody(v NoticeBody) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-
-	merged, err := runtime.JSONMerge(t.union, b)
-	t.union = merged
-	return err
-}
-
-func (t MessageBody) Discriminator() (string, error) {
-	var discriminator struct {
-		Discriminator string `json:"kind"`
-	}
-	err := json.Unmarshal(t.union, &discriminator)
-	return discriminator.Discriminator, err
-}
-
-func (t MessageBody) ValueByDiscriminator() (interface{}, error) {
-	discriminator, err := t.Discriminator()
-	if err != nil {
-		return nil, err
-	}
-	switch discriminator {
-	case "audio":
-		return t.AsFileBody()
-	case "card":
-		return t.AsCardBody()
-	case "custom":
-		return t.AsCustomBody()
-	case "file":
-		return t.AsFileBody()
-	case "image":
-		return t.AsFileBody()
-	case "location":
-		return t.AsLocationBody()
-	case "notice":
-		return t.AsNoticeBody()
-	case "text":
-		return t.AsTextBody()
-	case "video":
-		return t.AsFileBody()
-	default:
-		return nil, errors.New("unknown discriminator value: " + discriminator)
-	}
-}
-
-func (t MessageBody) MarshalJSON() ([]byte, error) {
-	b, err := t.union.MarshalJSON()
-	return b, err
-}
-
-func (t *MessageBody) UnmarshalJSON(b []byte) error {
-	err := t.union.UnmarshalJSON(b)
-	return err
-}
 
 // AsTextBody returns the union data inside the SendBody as a TextBody
 func (t SendBody) AsTextBody() (TextBody, error) {
@@ -1633,41 +1146,6 @@ func (t *SendBody) MergeCustomBody(v CustomBody) error {
 	merged, err := runtime.JSONMerge(t.union, b)
 	t.union = merged
 	return err
-}
-
-func (t SendBody) Discriminator() (string, error) {
-	var discriminator struct {
-		Discriminator string `json:"kind"`
-	}
-	err := json.Unmarshal(t.union, &discriminator)
-	return discriminator.Discriminator, err
-}
-
-func (t SendBody) ValueByDiscriminator() (interface{}, error) {
-	discriminator, err := t.Discriminator()
-	if err != nil {
-		return nil, err
-	}
-	switch discriminator {
-	case "audio":
-		return t.AsFileBody()
-	case "card":
-		return t.AsCardBody()
-	case "custom":
-		return t.AsCustomBody()
-	case "file":
-		return t.AsFileBody()
-	case "image":
-		return t.AsFileBody()
-	case "location":
-		return t.AsLocationBody()
-	case "text":
-		return t.AsTextBody()
-	case "video":
-		return t.AsFileBody()
-	default:
-		return nil, errors.New("unknown discriminator value: " + discriminator)
-	}
 }
 
 func (t SendBody) MarshalJSON() ([]byte, error) {
@@ -2788,53 +2266,53 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 		Handler: si,
 	}
 
-	router.POST(options.BaseURL+"/Tim/UserRegister", wrapper.UserRegister, options.OperationMiddlewares["userRegister"]...)
+	router.GET(options.BaseURL+"/", wrapper.Index, options.OperationMiddlewares["index"]...)
 	router.POST(options.BaseURL+"/Tim/UserLogin", wrapper.UserLogin, options.OperationMiddlewares["userLogin"]...)
 	router.GET(options.BaseURL+"/Tim/UserLogout", wrapper.UserLogout, options.OperationMiddlewares["userLogout"]...)
-	router.GET(options.BaseURL+"/Tim/getProfile", wrapper.GetProfile, options.OperationMiddlewares["getProfile"]...)
-	router.GET(options.BaseURL+"/Tim/findUsers", wrapper.FindUsers, options.OperationMiddlewares["findUsers"]...)
-	router.POST(options.BaseURL+"/Tim/updateProfile", wrapper.UpdateProfile, options.OperationMiddlewares["updateProfile"]...)
-	router.POST(options.BaseURL+"/Tim/changePassword", wrapper.ChangePassword, options.OperationMiddlewares["changePassword"]...)
-	router.POST(options.BaseURL+"/Tim/renewToken", wrapper.RenewToken, options.OperationMiddlewares["renewToken"]...)
-	router.GET(options.BaseURL+"/Tim/getSessions", wrapper.GetSessions, options.OperationMiddlewares["getSessions"]...)
-	router.POST(options.BaseURL+"/Tim/endSession", wrapper.EndSession, options.OperationMiddlewares["endSession"]...)
-	router.POST(options.BaseURL+"/Tim/endOtherSessions", wrapper.EndOtherSessions, options.OperationMiddlewares["endOtherSessions"]...)
+	router.POST(options.BaseURL+"/Tim/UserRegister", wrapper.UserRegister, options.OperationMiddlewares["userRegister"]...)
 	router.GET(options.BaseURL+"/Tim/addFriend", wrapper.AddFriend, options.OperationMiddlewares["addFriend"]...)
-	router.GET(options.BaseURL+"/Tim/deleteFriend", wrapper.DeleteFriend, options.OperationMiddlewares["deleteFriend"]...)
-	router.GET(options.BaseURL+"/Tim/getFriends", wrapper.GetFriends, options.OperationMiddlewares["getFriends"]...)
+	router.POST(options.BaseURL+"/Tim/addMember", wrapper.AddMember, options.OperationMiddlewares["addMember"]...)
+	router.POST(options.BaseURL+"/Tim/changePassword", wrapper.ChangePassword, options.OperationMiddlewares["changePassword"]...)
 	router.POST(options.BaseURL+"/Tim/createGroup", wrapper.CreateGroup, options.OperationMiddlewares["createGroup"]...)
+	router.GET(options.BaseURL+"/Tim/deleteFriend", wrapper.DeleteFriend, options.OperationMiddlewares["deleteFriend"]...)
+	router.POST(options.BaseURL+"/Tim/dissolveGroup", wrapper.DissolveGroup, options.OperationMiddlewares["dissolveGroup"]...)
+	router.POST(options.BaseURL+"/Tim/endOtherSessions", wrapper.EndOtherSessions, options.OperationMiddlewares["endOtherSessions"]...)
+	router.POST(options.BaseURL+"/Tim/endSession", wrapper.EndSession, options.OperationMiddlewares["endSession"]...)
+	router.GET(options.BaseURL+"/Tim/findUsers", wrapper.FindUsers, options.OperationMiddlewares["findUsers"]...)
+	router.GET(options.BaseURL+"/Tim/getConversations", wrapper.GetConversations, options.OperationMiddlewares["getConversations"]...)
+	router.GET(options.BaseURL+"/Tim/getFriends", wrapper.GetFriends, options.OperationMiddlewares["getFriends"]...)
+	router.GET(options.BaseURL+"/Tim/getGroupMembers", wrapper.GetGroupMembers, options.OperationMiddlewares["getGroupMembers"]...)
+	router.GET(options.BaseURL+"/Tim/getGroups", wrapper.GetGroups, options.OperationMiddlewares["getGroups"]...)
+	router.GET(options.BaseURL+"/Tim/getHistory", wrapper.GetHistory, options.OperationMiddlewares["getHistory"]...)
+	router.GET(options.BaseURL+"/Tim/getProfile", wrapper.GetProfile, options.OperationMiddlewares["getProfile"]...)
+	router.GET(options.BaseURL+"/Tim/getSessions", wrapper.GetSessions, options.OperationMiddlewares["getSessions"]...)
 	router.POST(options.BaseURL+"/Tim/joinGroup", wrapper.JoinGroup, options.OperationMiddlewares["joinGroup"]...)
 	router.POST(options.BaseURL+"/Tim/leaveGroup", wrapper.LeaveGroup, options.OperationMiddlewares["leaveGroup"]...)
-	router.GET(options.BaseURL+"/Tim/getGroups", wrapper.GetGroups, options.OperationMiddlewares["getGroups"]...)
-	router.GET(options.BaseURL+"/Tim/getGroupMembers", wrapper.GetGroupMembers, options.OperationMiddlewares["getGroupMembers"]...)
-	router.POST(options.BaseURL+"/Tim/addMember", wrapper.AddMember, options.OperationMiddlewares["addMember"]...)
-	router.POST(options.BaseURL+"/Tim/removeMember", wrapper.RemoveMember, options.OperationMiddlewares["removeMember"]...)
-	router.POST(options.BaseURL+"/Tim/transferGroup", wrapper.TransferGroup, options.OperationMiddlewares["transferGroup"]...)
-	router.POST(options.BaseURL+"/Tim/dissolveGroup", wrapper.DissolveGroup, options.OperationMiddlewares["dissolveGroup"]...)
-	router.POST(options.BaseURL+"/Tim/sendMessage", wrapper.SendMessage, options.OperationMiddlewares["sendMessage"]...)
-	router.GET(options.BaseURL+"/Tim/getHistory", wrapper.GetHistory, options.OperationMiddlewares["getHistory"]...)
-	router.GET(options.BaseURL+"/Tim/getConversations", wrapper.GetConversations, options.OperationMiddlewares["getConversations"]...)
 	router.POST(options.BaseURL+"/Tim/markRead", wrapper.MarkRead, options.OperationMiddlewares["markRead"]...)
 	router.POST(options.BaseURL+"/Tim/markReceived", wrapper.MarkReceived, options.OperationMiddlewares["markReceived"]...)
-	router.POST(options.BaseURL+"/uploadheadpic", wrapper.UploadHeadPic, options.OperationMiddlewares["uploadHeadPic"]...)
-	router.GET(options.BaseURL+"/headpicurl", wrapper.HeadPicURL, options.OperationMiddlewares["headPicUrl"]...)
+	router.POST(options.BaseURL+"/Tim/removeMember", wrapper.RemoveMember, options.OperationMiddlewares["removeMember"]...)
+	router.POST(options.BaseURL+"/Tim/renewToken", wrapper.RenewToken, options.OperationMiddlewares["renewToken"]...)
+	router.POST(options.BaseURL+"/Tim/sendMessage", wrapper.SendMessage, options.OperationMiddlewares["sendMessage"]...)
+	router.POST(options.BaseURL+"/Tim/transferGroup", wrapper.TransferGroup, options.OperationMiddlewares["transferGroup"]...)
+	router.POST(options.BaseURL+"/Tim/updateProfile", wrapper.UpdateProfile, options.OperationMiddlewares["updateProfile"]...)
+	router.GET(options.BaseURL+"/api/frames.yaml", wrapper.APIFramesYaml, options.OperationMiddlewares["apiFramesYaml"]...)
+	router.GET(options.BaseURL+"/api/openapi.yaml", wrapper.APIOpenapiYaml, options.OperationMiddlewares["apiOpenapiYaml"]...)
+	router.GET(options.BaseURL+"/asyncapi.yaml", wrapper.AsyncapiYaml, options.OperationMiddlewares["asyncapiYaml"]...)
 	router.GET(options.BaseURL+"/avatar/:account", wrapper.Avatar, options.OperationMiddlewares["avatar"]...)
-	router.POST(options.BaseURL+"/uploadchatpic", wrapper.UploadChatPic, options.OperationMiddlewares["uploadChatPic"]...)
-	router.GET(options.BaseURL+"/downloadchatpic", wrapper.DownloadChatPic, options.OperationMiddlewares["downloadChatPic"]...)
-	router.POST(options.BaseURL+"/uploadmp3", wrapper.UploadMp3, options.OperationMiddlewares["uploadMp3"]...)
-	router.GET(options.BaseURL+"/downloadmp3", wrapper.DownloadMp3, options.OperationMiddlewares["downloadMp3"]...)
-	router.POST(options.BaseURL+"/uploadmp4", wrapper.UploadMp4, options.OperationMiddlewares["uploadMp4"]...)
-	router.GET(options.BaseURL+"/downloadmp4", wrapper.DownloadMp4, options.OperationMiddlewares["downloadMp4"]...)
-	router.GET(options.BaseURL+"/", wrapper.Index, options.OperationMiddlewares["index"]...)
 	router.GET(options.BaseURL+"/docs", wrapper.Docs, options.OperationMiddlewares["docs"]...)
 	router.GET(options.BaseURL+"/docs/:asset", wrapper.DocsAsset, options.OperationMiddlewares["docsAsset"]...)
-	router.GET(options.BaseURL+"/openapi.yaml", wrapper.OpenapiYaml, options.OperationMiddlewares["openapiYaml"]...)
-	router.GET(options.BaseURL+"/openapi.json", wrapper.OpenapiJSON, options.OperationMiddlewares["openapiJson"]...)
-	router.GET(options.BaseURL+"/api/openapi.yaml", wrapper.APIOpenapiYaml, options.OperationMiddlewares["apiOpenapiYaml"]...)
-	router.GET(options.BaseURL+"/api/frames.yaml", wrapper.APIFramesYaml, options.OperationMiddlewares["apiFramesYaml"]...)
-	router.GET(options.BaseURL+"/asyncapi.yaml", wrapper.AsyncapiYaml, options.OperationMiddlewares["asyncapiYaml"]...)
+	router.GET(options.BaseURL+"/downloadchatpic", wrapper.DownloadChatPic, options.OperationMiddlewares["downloadChatPic"]...)
+	router.GET(options.BaseURL+"/downloadmp3", wrapper.DownloadMp3, options.OperationMiddlewares["downloadMp3"]...)
+	router.GET(options.BaseURL+"/downloadmp4", wrapper.DownloadMp4, options.OperationMiddlewares["downloadMp4"]...)
+	router.GET(options.BaseURL+"/headpicurl", wrapper.HeadPicURL, options.OperationMiddlewares["headPicUrl"]...)
 	router.GET(options.BaseURL+"/healthz", wrapper.Healthz, options.OperationMiddlewares["healthz"]...)
+	router.GET(options.BaseURL+"/openapi.json", wrapper.OpenapiJSON, options.OperationMiddlewares["openapiJson"]...)
+	router.GET(options.BaseURL+"/openapi.yaml", wrapper.OpenapiYaml, options.OperationMiddlewares["openapiYaml"]...)
 	router.GET(options.BaseURL+"/readyz", wrapper.Readyz, options.OperationMiddlewares["readyz"]...)
+	router.POST(options.BaseURL+"/uploadchatpic", wrapper.UploadChatPic, options.OperationMiddlewares["uploadChatPic"]...)
+	router.POST(options.BaseURL+"/uploadheadpic", wrapper.UploadHeadPic, options.OperationMiddlewares["uploadHeadPic"]...)
+	router.POST(options.BaseURL+"/uploadmp3", wrapper.UploadMp3, options.OperationMiddlewares["uploadMp3"]...)
+	router.POST(options.BaseURL+"/uploadmp4", wrapper.UploadMp4, options.OperationMiddlewares["uploadMp4"]...)
 
 }
 
@@ -2881,7 +2359,7 @@ type PreconditionFailedResponse struct {
 type RangeNotSatisfiableJSONResponse Failure
 
 type RateLimitedResponseHeaders struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 type RateLimitedJSONResponse struct {
 	Body Failure
@@ -2892,7 +2370,7 @@ type RateLimitedJSONResponse struct {
 type TooLargeJSONResponse Failure
 
 type TooManyRequestsResponseHeaders struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 type TooManyRequestsJSONResponse struct {
 	Body Failure
@@ -2903,7 +2381,7 @@ type TooManyRequestsJSONResponse struct {
 type UnauthorizedJSONResponse Failure
 
 type UnavailableResponseHeaders struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 type UnavailableJSONResponse struct {
 	Body Failure
@@ -9256,176 +8734,191 @@ func (sh *strictHandler) UploadMp4(ctx echo.Context) error {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L37cxvHnSD+r3TNd6v8+A5JACQli6ytW0oyLTmSrBWp0l0kLtmYaQBtDrpH0w2CiIpVsXOxvbYVO3V2",
-	"Lna8G+diO767xIr3UrE3tjf/y5VA0T/lX7jqT/e8gJnBgwBF2vQPFgHM9OPTn/er71kOb/qcESaFtXTP",
-	"ahDskgD+vEFk0JlZqUkSqI8uEU5AfUk5s5asNeJw5gokOWpjKmct2xJOgzSxerRJGW22mtZS2bZkxyfW",
-	"kkWZJHUSWHt7trVOmzM3CBZqoN5x1xsEBfAb4jWEUQ1TrxUQJBtYIioQZqJNAuIiLJAkuz0T/11AataS",
-	"9f/NxZua07+KOTPjnlpBQITPmSCwz/PYvUHutoiQ6pPDmSQM/sS+71EHq5XNvWhWS3Zx0/eIftIl1tJi",
-	"qWRbLpYwf40Sz7WWrOcC3vIvX7Rsyw941SNNa8lqtoREVYIwQwYYqBbwJiorGFbKC2cXnpk/s3DW2rOt",
-	"JhEC1xXYum+9vP/uH/c/+OeDBw/+9vX7Zlw07FhqpxrOFmU72KPupo8D3CTqTPeGhdyqPgMNuvRxXcVe",
-	"jQdN4qLn1164ZiMeIIyaVAjK6upDM/o9mndWTXyBs5pHnfEhHoNo/8+v7b/0YP/DVw8evNL94t8evfPp",
-	"w7/8rPvTPz/86hfdV37a/ezfk1BwPEqY3KTuZkBagrgTAYLCWT0woi5qY4HU0KimgMG4bJAAmeXC3i/y",
-	"NvM4dtWIxO2BgMLpOd/DNL136+GXbxx88033o88P/vRxCuUNfQkZUFbPWt01LhvqNCRHrplZEU2C0NP0",
-	"mAUE8/Bc4kmYaZUHVeq6hE3iHP/7h/v/8pP9/3b/4Tcf6OM7+NMn3be+SB4f43Kzw1vBJnYc3mJyYsdn",
-	"xlMcRvAmqXK3g4gniDAo7VG2rX5kXCJB64y4qNpBsqGeJ8GOwerLTJKAYW8S0Pjgfvf133Tf+7T7yk+/",
-	"/cmn377z3sGDB2l6NnNNAgQrqIZbnlQsVzaI2dIy/B1o1qgwmzK0pTEAvpq57G6hGlVSgEr1o3rc43UA",
-	"xTUuV3mLuZMAxc8+7r7124df3u/+4ZfdDz5NAqHFthlvs82AtySZFDIERJ80Ei2ngYB4wi1d5S6tUU20",
-	"eTzgCYEc7nfUGE4rCAiT8PZ1HEiKvZD4C+BS44FDZtzEg/GuFDPF0lqyqpThoGPZffRvW82WJ6mPAzlX",
-	"7UgSYFbXcm6UUTIwRI0YIkiNeqSHiVzQm5m5oeZLT9c3uAJHAAoEVcPHjLB3zuiRcOIQG11ONDE2uOcC",
-	"fGHea1yuYUlFjeJqiFGHwr2DB1/sf/7ywZs/6f7qT4pBvftaEv0AtpuKKYnErJPiSTA68igRiLekoC5J",
-	"wB52LMkV2qSSTILKum/9/Nsfv3Tw11e7f/3ff/v6zYMHXzz69H737Z91X7l/8ODd9K4l2fTMxJPY7JqS",
-	"nJJzVMNCLiNBCEronj141qOVFkmr5KMw7TrnV3BQnxxiaAVDAe2j3yVBpOTHpuR804PpJoURIJaoQHyH",
-	"BIhKgeAUABnWOb+KWcewZjEJhPjjvxw8eHf/97/Zf/ePsMP3i9FCbbeJWWcTS0mavhST2TbnSI0KhoBS",
-	"+83g00STmwy3ZIMH9EfjUdZCqZwE5KN3Pt1/7YuDzz46ePCSVuAU8vz644MH/+PRe191v3k3S02XfJuw",
-	"iUDwGkcwGGgynMWmVKSb20pVrat/ya5PlXHFAxSQHb5NNG+9yfAOpt6EeKpWbfbff1mJ9LcePHrn02LE",
-	"aiVmn4yy4xKfMJcwB6gJt3EHgBOrPkBkDEisjTuK/S4jGXQQrmPKJoppfsAdBZnDgLbX+lRgHsbyLCmb",
-	"oLxY6jE5gac9/PL+o99/0n37tYNPXtr//OW/ff0+rhM0cKQMTFZMayLndot43kzC2tSIDIcGL6OA1FqC",
-	"CIOyouX7PJDEvUpcitdBBzk07j788v7+Ow/233zp0fv/VQPq0edfdf/1jTS+RlNvNtXcm6AATVoIKO0H",
-	"wFDtAKKGCpjaqQaBP4aV+frDrz8cx8pUK2vBhIZTL6sFguGpDGIheUAmZ3fqrd2A8x6GRY8KeHtKEFLY",
-	"m2K96Ek10VPGyox8JOqZJwnbIR73yVNTBGWElDDKirGq+zVxFlrITwjEcJMso2urF2aYsiM8KpToUFPh",
-	"QNvFCh2V7SHUKmPYYY86ijM18e4VwuqyYS2Vgbwoiz7blq9EfKBm/afb/3Tnzm6pNHPnzm559c6d3bOr",
-	"6s9zqxv//9/12yy2tbKDJQ40bqg9+AH3SSCpNn+U3jyU8WNbLaFM6ybJMfOw55HgCRE5DXiAXCp8D3cM",
-	"bJq4g4TEzA2t4rstEnQQZUIS7X3pBUG/FacsHSWLraXbeukb0VO8+iJxwPdxAQfuecVfM2wntQmNVvWA",
-	"t3wbKYur2VSCz02dyz1rmypD3XJw4CpwKJ0VkEANAdpsFZaUhqd+6Z5FWKupFglvb2RAMx6viPjW9VO9",
-	"W4dZojEyYQBW9+WL2Ycl1H7VYfE2Q9TVTmXDz23UYvRuiyDc5KyOZIMLgqiEd8CzrY7O4WyHBAL4SRqd",
-	"F2sV5xxOH+aZhSJ0vnNnt1JWKHz22RwUvpCYrR+FnZ5fh4GnbXlYyDzg3A0Na0bayq6O/JR2TCeUyTML",
-	"lh179Uv9Xv2EjCxe1lXzmEInQoIbBGcY/i8oLZUrZdWGxYEP9QnFNoPtMZamJ3II3SHTnyzI25HBwbGH",
-	"LVj/4YZusew1X+JtbXqZoxUIBwTUDvX8MpCJEkrqk0BtpYw5uElQldR4MDoK9RB+CtcNEifAYAAdrT6T",
-	"MySGEMXUBF9QSZpiEAKnKHQvmhUHAQY1l5HdDGrbwkrp34KYgCa3XYl8XCfLyCM1qSwMZXCABxULiGoV",
-	"i4T04gfu/iJnJAsC7kCCXWs5ykC5oB7di22NYUEkenjDoF25oCCY5810mbsLiEuYpNjLOFkc6zFF61yJ",
-	"gwg+FqLNAzet7JUr8wuLZ9IcfnFyGkvP5sNVJ1aTufOWkLyZLfVvNbAkyn7Fyi5jEhHmoibeJkLxeR2m",
-	"Tcj98DCFpM42iPo23oFjDjUCmMvqk/3hi9jV7lnsXU/8LoMWyVh4n8KgB98YBBejAuSiwkWte13LVdiU",
-	"UqbZukCCZOiujBAXGFuVGJUgLelXpqy4Tow6xyW0LLCG1tBY6zIvj8I1rht/RXob6dNc5QHyCfc9sowu",
-	"NCgjgoDp9Cyre1Q0UJvKho5RXcGs3sJ1sjWbBfCg0FTqyxgYwKTMaAVAvGBAZlB/oVS2F0uljSxpvEo9",
-	"kqfSKztAez0gyAyGjrK4QOAuoy31+5ayHcEpAnYiIH8P2WtLyKqUKmdmSuWZ+fJSeX6ptLBUWpz54e78",
-	"zj+ea/6g4l8Jnlln5xecW+5ZtUfDEGgzVN7S/KAVREppetFNMYZGEppqCXqrLC720lvfqTYIrTcyhO91",
-	"uku8vnXMVwauo5dj6d3bFm65lFu2tUNdov7tsc/iFWUbkbfAb8XBkFT2RrtBGIRQBRJ4h/QaiLD1vqEF",
-	"/VHG0OdDq3tEiLepq6aaEOSyGXiuFatQ/tBW+7Am82pARGMdvOt9k2n3t8jCYiQocwgqnztbygRvP0hl",
-	"OEfxQvVjdjR31poh7ad/uWGW0QA2Fj4WDhQKyj6U4m2WleoVO3+WEWn6sqMzW7RbAViu1l7JYK01zouK",
-	"VxLOm7vxieuuh4Nizpaylj8FvTex2oijl7PIE+9q8oyzwezCvLwe5IiVH8ejzSoJRK8aPDn1ByaevIky",
-	"lDmnSSvDjpvC2V2iSiZ3+jc5lIcmafE9ISbmsBne8k24btLA6gGIMdWj8QtAcaRmaQj+6RzuFa5jDqHu",
-	"1u9e9cwT4M2QVLbULufLs5X50oJteZzVzXflSnl24ez8WduSVAINrjUwqzcwtQZ6YaNJstSReNqEQHV5",
-	"q+qRJMs4V0rgzsy5GHtYS3ECGClebeFQ5WdSY8HHvsHMLu8NUnqy1YpoU8lVZZ9QnbKJY1xGGEyQAFyJ",
-	"2p8DAl7RZ0RkmHVeqFlLt4vnuykAOgO8vDpNYGMPYH5Zz1ABkMcfjoC1AWzXiBDZfuuAYJnluxxHrzJJ",
-	"dVmwpyJMENMe0YRCUuXcIxg8di7ZUeZ85tkpoM+s1AmTyMSWPbWzTCOSuplaVBiSLNipHQYXGrwVDLXt",
-	"noOh4BDR+7Aj8Jq5YxBlndRVHGxnuMxCF/Ah3NKH8fb2+nVzV36kEkPDajoUc5WwyPGcm48s4hwHMyTC",
-	"rhsQIbSVN5TcTrg5Yx6RjDpGjOFqvM00fKtGqA2hHpw36R7jxaqaCagUT8Yi73JAfK+zzgeeP7kLdjME",
-	"BIe3chiX1CFKCYMIB2ZIAQZLHqSzpZFL3Uw2IcjdIZcmaba3QHsH4ti/jUbnm8XRFbXGCDRmIbY+9Wzc",
-	"jY8627sRxViRwB1ho2oHKXGtlupS9XSTMgVDLfV9X8FKSUZwrOT5FEPPmK1jzXnRhzAmboce5rwHY0d6",
-	"6HIaOLH2AA1+LlLDch5NaYu2pZEs7+Fr8Kt5VEJ8KYeOyK40j2nX1KCFxuqkcZ9rpWrPtjgjQ+go0YSD",
-	"9JTEjMUPpgAz6OHoqAc+GB/1oEcTwAa16hpp56bFQLnVmQXkEWX6CoSZi1xapxLCLZh1kH4aftjaRLNo",
-	"Bv3Dlm3SuAOh6ES/q3NI6lRCrg/awp63ZaN2gzqNmOMjskOCjnG0FKbV9KchMC6TZgL2PGtjrzc7wb93",
-	"ZU/9/9reRuLTVfPd5uw/zGw8nWnBJ4CWzQ8a2PcJI64CWJSQ0g6olARSCTnkDDW0haZLa0hUWZNyXkex",
-	"PUhLsS3sABuJoEB2QDm0XuSUgT5hrC9DYn0GFM473FsN3gz5rgt5szyTv5sFFEhx1G5wJR4QTcuWPFGS",
-	"OY3ZV3yE0QY9UpORFw34q+Ce0qWyTMBee9GAZdggnF5FuOks2XA9EUlNQ+QMcho4wA6QiuTobEUnianN",
-	"31xfnXkmjdZZwdezlRRenzmM1ylc6IVGWLGSRgxG2sm9FIauwucU4/Tc5GuHiBwPEzNOzmanlpx5NmFK",
-	"cD+uK0aTrPCJyr6ESat1beBi7UZn1rL7nPSQeHwvq2ZIJzRG+dU+lg2dhKW0iycEgnczMd6PVzvI16+m",
-	"j1/I2boS8fqws1IG6qTXhkn7UcuLpUHGkCC7SdJqYvCF1Aj8sTEgz7AIv5IR7r29jN3dINiljAiRbxqZ",
-	"VVVKpdzQY3FUP8PUTR/3s9hpJFLrbbTFt7fUubfD2u0mFSJx1MM4yicdq821x/IK0m81OghH5KCEgaGH",
-	"ZSQkrnrERk3sQmov8gNeD7AOeUaSVsuATYl1nKenNMjuL0kOY0HupkfZduJjGCpSiJwaohZQwtxNKjYF",
-	"8WqWbYGA3VSoFc0b1Yva6cz8+KOZrb9Q3O6pSlFUYfKXNyHDOvmFjkoDzGWDu1Adhz2Pt2FnpjQ8Gojx",
-	"TQxZu1oJ3sSbTQJuQf1Rb0yYT5RtwsbMR9kgm6HQ6ysMti0e0DplPfNnV+zZ6Zo2RcngydqEZFmFsH21",
-	"TXaqLMWOKlHj+cNvwLKIP4Y7SJeu2qmqAX3ACkPtvGoC22r59QC7ZDNCd9tqB5zVN51EalQW17lB6lTI",
-	"ICfHdMjcqYRarHSgejpoVCnZo7BS1vJMcVEqdSiZwjmGJC5kx7aacyOpb4Q/5K3m8Gx7QLJXYuAsBrVG",
-	"mFtocZsWBJB8Tph7anQPMLpPLelDWtIbBisT3VNGdxtGaL0XisLLA6k8Svk/Eo+h5GPWLkhuJfZU4E9b",
-	"M6bdJLL9T467EebPA8eR+vkB/tNx86/p4+g1jMybTwikw6CI6mrTJKCWUdlGFRvNo//740+iPJs69gck",
-	"eGUmd5jY3GPKskiFB48m2SK53JT5k2n6rEc1StnGTw17gthZ/Smi47Ih1dLVBbHahMa69EhQlywjQqET",
-	"kEz4hbjvc0ElCY1j0A17/F3JGizQoZLLKsOx93yTPtp6mDs2ZIqYnm/IiFKWLRpJsswkCBC6kextEM/j",
-	"g5Ma4OnM0jJTbDGU76pnlMSKs7MBowS+3lN//ta6jS6tVRbPLCPJURWqzKIOOLrQEm3B61uDc+L0NLnr",
-	"OlJGmEiOnA5V3hSZsTddrIhFIksfnKUMihkgqxujUFHu9z8lbJZ+92yOY6efB9DsKHb/g5x5lJE1iWVL",
-	"ZAUF2g2dpx0TegMLaCK1Q5CjlHXBnW0iE26Ckl3esIdZpDFqepILsAc8RJsw2rkcBpDBOdEgAVlGAW+b",
-	"wATinovUIVWxIFDWBZ5nF1w1AHPZIB3TXGdEi6gYVWjKzrETdpDamW16F6QgnIdHR0oZJhtnWjTxmORy",
-	"uKupy2PAXKcVUNlZU3MXctj1BlE8Vuc+bF1/YW0dza3TJqwWNIkt0wZS50AwECRYh641FkZZ1eHGfPoD",
-	"0tFV+ZTVeGb4n/uEafKsYmcbEeYuRWRkI+OKsrWQVl9QjwjtFIeXoCnPLVJd07R9h91hTz+tthLW8c8+",
-	"/bRu2GAWD3S3dU+B0I5LkhUAbdMCc29rFm2p36Goo1IqoSeFPu2nbLSoPpr2mE8p6l8ole+wJxmXCLdk",
-	"Q5k7DpbEfUr3cbu0vn4dCaAoJInn6SIRPyAOFQTxlnR4k+jtbOnZYVLt44Sv+92cd9iWWTc8aypylpP+",
-	"0r6CnCVE2BaqEynCqh0DqpV40ZQzBawrvK6Eah4S2ODmiHPscgTwHbZiflf8Vyju1+CtYBn0bePoQ1Dx",
-	"rRf73LPpmXhLbpkl6qMVam3qYKPDVq/7nCp2q85UY1aVQPn/bSw6zME+ne3gprfx5Fzq81MQDKYBqgW4",
-	"SQSi7A67jX06pz9H76S/eWr2DmSRUocwAVRq0P7q5XXFXgNPkYSUvliam1NoLXgrcMgsD+pz5qW5JpWJ",
-	"3EtrnTYt21LKrJFis6VZaAyjXsc+tZas+dnS7Dw4rGQDyHcO9EutNutIJuVMWe/WZeYCN0/1WZ0vVbJp",
-	"3eVOS5nx8D4ECiSac7kjeppcXIn8O8Xd5RLMxlq6vWFbotVs4qAD7aQARVIzQnuBulDsTMdfrQ01RBrb",
-	"gDdzkd0bw/hyI3GvqAUj8MZGWgtgRty91qPbxAaMJbv6BfU3bZJZtJrudAUvGtc08kmQmgU+6/wABaz0",
-	"KcSL10ybiEgxH64NjlauPJMtuYO9Vk8IPgy6x+7ZMGyrIKhsluz3dOg+662hu+QkC4D30mJJKSm9TX4r",
-	"pdI47X8qcX+l21kbByFZKWnlsdyrGpaMvhb7lmNFyRSV7tmRGLRI5/lG9TmHvkCfv3zzR5fL1+jz52bJ",
-	"fGnWqXis2lwtuf/5ec/a20g1F4MOYvuvvd19/dfDtxiKU6EzGtVchAyTPdta0DDLGiiC7VyiezK8Up5Y",
-	"x7Tu2/f3X/tF98Erjz58qb//aX+sYxINlm72UDIPeshYA6Y8PxgwUbNBeGFx8AuZLavUy5XKMC8nO4nB",
-	"W+eGWmOqa+CebS0Oc+iXE81nF0vzwywv0cOtgD9rkZ/gyKEC1s+TeUsm5E+/VDE6QU/+Agh9LcaBsToe",
-	"h9+U7Fe6BhLQlxQpnWCHBB3EuEtyWatawwQZTUwB3/74x91X/zIqWQ9B0eWhzipuf3h0GBHhwLOg1NFI",
-	"ORuMDTqiqT0L2UI6mY0F7QCo6OkCoBX5vCZW/acfzTlt2RqJmH5xOYR4GUIM6wnKRRP0D38eekLtDd98",
-	"PxFzPhJxPSVpnexj+X8+7b7y5qg0GnkuJi55z02iN+cfPtJd17tf/Ft/u+10Lsuke6+TXSqkODEC9vEK",
-	"ygtQ86OM2diDVsAlseuuggMjV2Se57KBXBoQB8KkygbjzCHLKCA+wZKyOqISOTp/LmxI2M8aV6KJFD8x",
-	"GUQCtOeCTnoJlSs7txmcPNBFL/bxKEpaiTaf5ifDomYiklEkMsDLrz1A6fVpDpq1Og2Fya1vYyp6xv4X",
-	"X3Vf/7D78Tfdt96YgrYxrv0wmoKyMAxhxVdVwBsLk2CWADxjrEBH0L99/eb+rz9+9MEbpuczsNL9Xz7o",
-	"vv3J/h9+++g3n2VdXjDJuyyumVsLImKK2dvhO98e/OQbveWDV/9X94vPH375F404yU31pCJOZk9hy1vt",
-	"KlPMIqTFx6CeXsXbBMk2j0MscZZiyIHDb1IM+KrObMx3JJmBwhRsyG20w2II+DSLbozKja+G+ZQnnxv3",
-	"h8fL2WuJ24yMt45Er4+sdegU1WEFgT6AkyEIlAj4+S+/f4Kg+I3oLpvHwG1WXBeKKQ0RhwxGB6ES/EWz",
-	"gmTlSTaTeRZa24ZtTkMTW4Q8J0H2aU5yIT3+mEZvX12NdWZxYb5StnrqZiJ/8LAo2FPMM2ULMyEV//rZ",
-	"/jv/fnIJ5tSROTFK1aiHOLTjTSR1F1hlunFD3N0r13UFD3JoCw/FpUoXAIeVriKNBVIP0SbGn7oCoCeb",
-	"shqwor13kBnAuGFiuhFZA/e0m080rspVEkwHskOoCSa7f2MKDqyo11c5fUHHa7/qfjWybzhupXZSJfUk",
-	"/FsadtH1DZHZ0lcwNSnnVuhshlEfi70SeopQWHmUq0O4xCOSjOsnwp4A49MhBNqB6/ZHHdQm0DU8tJJm",
-	"0bq24hiZkXyGM5IRj+lnZReTa/suGDMaHPEtEt8tv1L3tQ+/fe+jU7/SmExKAe/Y+5UeR1wQh2ykQf1C",
-	"f0vYBWGAcnU+5Vy5nBMcVjpXyMhrASHxPWA9TCo16anLZSyXy3QY0sHvfrv/7m8f/cdHBy+9furfOD7+",
-	"jZBkhtFPCHNfUAp/WMtU4OXYIUGnDVf5VlsS0t/7qfXZ3uFOGMFunKzMk+NKIo9FjHlejwOu2FFAmJts",
-	"rpmJ80p49eY8FaQ8jZrx9Gy8hJMu2KDbja0L9epEhvSfXt+NW37NO//MXT4z01i78HzVkeXVykrOguNM",
-	"pfzFJjoBzVeKGgGtzPwQz/yoNHNucya7BdAp4Z9cwh8uqa1GmQtlQblmOPyK2nBlXc49hKhK6pSZsgal",
-	"5W6TTlg/l6bt1Wi6AaR9ibfTBay6bjVj1l5zNodwzJLGpvKeFhuZ0Touwq5WzdmcZUB6feo6T5fUcMuT",
-	"A1uZlErFlddTcAzeLkjhoy50fE4ntpUHpPGlEsr59mi5bOLYcICjpmdFNVC4OkB414nsu4kuk6ZX4Ea4",
-	"EFdtRLBjrjQCAzTV8N+G2/50y0l9BR7Kidw91zv91MU3np7o3mJkV26F0UoAV3zdYOZaajpHN4OyrXRv",
-	"QSWU88Tw05md+KbAbYCfFFzm8RjYTd9Fibf7W5OkmxTo6yzKqTLSsBVMcRuA4nHD1s0R8kGvk3LYyaR8",
-	"9szZSmXxTEn9l7pftNR7B2gpvKeznGxhXo7vwizplvpjccX+ixdP9aNh+OkVKqQJnzo9DCvkrvGdIknu",
-	"umq8f/l8tQrFd0GAOzbCOv8B+uHVsBMXA0KVPs3moKtRiteJ4Z2H5ATT0DLiLRyiOj3nZvWwPLvaSSc/",
-	"npJXkryGSVWsEwneWJ24Nry6koA8WuWByUoQmfSUmuAkKyTHKS9Ryd3YNJuCigTaSXHP4uOiKS0+bsNs",
-	"uJqj8hA1R98R8+w7GLwAlmoCF0+IkOEVhTBC3joSV9Ut4vL56MnnoMC5DHebDOcqjXxl6feGR8VpZak7",
-	"H5P5cuYmUIMS43OgxM2OpzbQiDZQPSTtImaSuFIypxAeHMSKTsD3fDdqxA8kxxkRhsbU3+hJCf2KXFvn",
-	"bzHTs5AKVKc7hD21jChDPHBJMItWDL9DghChe7w7uBlORiXSF1Rksq1w2SeZb70AV4IosNmZTR1n0bNh",
-	"x0cqFNQN3Y2b6DVBVbV3ZampZq1ByuuEimi0KW/wxRT83x2e1Y943Vyu2IkWYuhg0Er0Y5NeyiElzeIx",
-	"dBv2ugE1hR+5I3B8R17yktpTDXo6xZQh8cGVMD1toou9fuZGl8IeML5+JryNK7e66bl4uAEi6RYIVDPu",
-	"sKwcH8ucn/4+GZNw8x3GWD1GlHbcywIh8Dgw7pjMlMskEqXE+CTQt9xqPUbpgZA7BNIRCowyCebo0uaO",
-	"M/ncTtxunJI7iYuK9VrDa4fV997cM7OLsyVL01h+rpG+S7hHno1LYakW8Kfm2Ijm2HCJesrmGZByPloF",
-	"//PRgKfp5Mconbz7+ofdn378fU0nP2x9SwJ4/Y0d0xdlTbJ4xWDfY+AjioqHyXD3CB5YsnLLVNaZKmB4",
-	"RRjR7bkkKgdGlDVIQKWuuAvZwRNxLjBYm9Q4mgqL767EyzrlQseIC+mU3VMuNBYXSgKvnwul7hucOBMC",
-	"Lyx0ao9q9x+HdqPIehi21MTBts6kymNKN319s7Mgd2fRVchM5MzrQEWBGr/dz1SuhoOedJZy6gge2xGs",
-	"zh+1AHdgCYY6U5CZzyu5uFt4mKP5ZKfhV9GZhPPJDMP5sd0jQFOnnshptnULthNBCQHXdxU7ITVbDM92",
-	"4qzRDHzKHr/H7FHjwHecRZZPWeRJZZERjypgkwFp8h0yqPtluhND3Gax12AlffbqqJWsN5LrObVnT/ti",
-	"FpnYj3731bfvfXTaF/O48SJNxEO1xgwII+34js9s7hPmfoATDWJgZNenARH69rTwnjB9hRhnsyiMpiDC",
-	"XDRfQi7uxLkshAY6fNYSmQwoWtAUZKpZdxg2Olcx4agRbxkaVwrHl5ae+ItIniMSGg4R0UDRhYL5sR9B",
-	"mHs1rnjLuy3M3ADWNvds0/CabS30BG6S8CZ/6obNn+FbnfUS3nKnH0wkTJgG2fqHqEq0xgMQhktwKZ8M",
-	"OvrqPX333V3TyAitRAjexB19rR7YKIKjGs6K/64l9nqIXrBDJgNF18Jbi7WKcw5b4aXsybSgEeKg8ZX1",
-	"R3QVyaB0pqIyxkTc5K2ff/vjl0aVQtFt6t8TSWQaRRa/cIGzmkf1/avfmSa4N7AkV/RFgY+DXSq6AoEc",
-	"soUCm0AGmIkaCUZoz2ZrN0per9v11Iinav2pWl/YDu6b3x989j9P28EdN7X+kr46VZv4qSTQPrW+5btY",
-	"kkQWaF64HIOS5ZGaRLwlkZCgqQutfGVc7pYa9xDKTZRH2VvSh67MjtDZXi9EdxcXj/vutPLYdYxm04dt",
-	"nX+80kRPrykb0AY/oqIcu6nnYuvcC6VXrl9ehcf+i3pqJIQPx+27MTq6mz6zoUDYFWK28Bo2MNk0aobu",
-	"Se2tNBd6590trfZtbtYeuPEX9HPHbudURI/aqEoEdbUDxVxlDj36A1IjgVLcqMwFRfI+9Hw4mKeO4/lr",
-	"93Tu/nawxMHcPYP5e7m52Fco29YdGuGm/WoHbc01CHZ96rQCbyvjdicYuV/XzdFgfSwboyVV95b+p3sW",
-	"DqzyXwN3vECCMoeg8rmzpbQ2Gxm62Zpk6MgaKYQ1uNrq0tWVCzNrl1Yqi2cQ3+m5Tx3m7NioigU5s9AK",
-	"vJ4rJZIuspygG60zLFsBGRayZxYGAXawCkybuE7mqk0/jegRdKqUYVhk35mZV1/0SX3cd3028quZFOdT",
-	"R8ENJHildOaEb9G2mi1PUh8Hcq7akSTQ+tthAbWC1IhRjXwCZPND6vZXuUtrNLQgxlCUpu/BKQ+h6FwP",
-	"gLtQBZdVTL1QIzszjJ+E1ck1LtewpKJGj8eFrisMaUmhGL9iIsRFHmXbyVY91IucKC53RK6wvKh+HMg0",
-	"JNmVcw2ZIx0H0CqkIBTtZ62N63USoJuX8wSj2sLcPSwESQnF/q2sqEeKxJzQc8206KwjRI68M4NMStqN",
-	"6JfAO1jDsBjYuQyn/0E4PrXdYZ4bdv7s3lpQ6jguuxiJ+IsIBIWlnMOgVpt5HLtOA0ufOvnNVhjCUmKn",
-	"oZVYIQOCm8SdRcAi0JM3Vi+gc+VyCQl93Q0qLzxlLoo3rAd7yDgItOrW4Iy3gswbbMyaLjSwvE6dYVyU",
-	"OjAEbXWjvnUtXw2CcBhHoj1Oy0qpcmamVJ6ZLy+V55dKC0ulxZkf7s7v/OO55g8q/pXgmXV2fsG55Z7N",
-	"82wqKLNB12IdjhpqPHDITHhIE1EewnJcpTCbpmUrjkN8OXMjQ/D2U8kFvdKZi1RAWpoJ1KQnSuJK1FU5",
-	"cUiAGluzL/p10NYLyCxWcQZIORxIir0Qd45Uzk+rbjbcTFJqH1+B37/aocR+72vpSy/MjwiHGlyulNcP",
-	"Nv35Y8XDrvrzp/zrO8u/mv78Kf865V9D8K9mS4AmU8y7Fo4Z71o45V3fYd61cMq7TnnXULrXDnUJz+Fe",
-	"seO9sMGQR9k2pPBph03kQiZiGVGJ2jzYFogyhBnautMqleYd2qzDH2QL0Ji3JMJIU04/z7pEsHudOjdv",
-	"XBnEslaiHBaoLcXpO1kgFkN2sSO9TtjgJei/Mbko4SWK5x6lCwV8F76HaTpkbTWk9Jfm5jzuYK/BhVx6",
-	"pvRMOYy0wC7+kzmGv4+jDArslTORf/7ve5z5IzhFFLCrgnstSdDNG1ceR2uiXCBlHkZpCE4eFiirg7aR",
-	"IDskwJ52NGNp5CBULRs/pU6MrnK3owiANH3Z6REC67Q5c8MUVGdv0zw8l3gSVnb0fV7YNqSXhU7YfK7g",
-	"ycaPcr2Vl8zvU8lZGiULe0CKRIGb7bJWdUwWAcIe3SF5brYwgh3uIBMmJnz9/NoL18aDy/TD10q/M+sr",
-	"3GdhhPpEhOn1nZiSc08gj/NtyA/Pj80HBLudfHS/oX+eQv5RtSU0xuuvqliQ8LOmx5AcxiMPtXDKiBBZ",
-	"wIVdKW4AoJhNsJexOk6ktwQXzDgN4EHD723/g/vd13+z//7LD7+8333rwaN3Pk13zEnwtYmAYAW5xCfM",
-	"JczpIJfrBlXG7ok6CGtMUcyfMygoaOMO4q0BCHlRjabL8xJz6KHz0FDbXQlnfnaqn6KKakcSgVzihNko",
-	"ipZsWL4Mr+M36zdKF1ozVucywqgawA2axtDTvXXC5lyoShqUuVkZg2m/fn7GYBwSVqbWTIgaQzYXoR7R",
-	"U42XBZinTI1ktY4YOkoYaMNrSXqTN/QVptNNztNTJU2axSGh9vDL1x9+/WH3V//x6J9fffT5V91/feNF",
-	"vz7nszrkKNjjxNiAlGoIM301rMZcg6wGp9QjjKMMPDpa3asXbsPpX36uVXbTH8ofrunS2GbHlREYo22k",
-	"GoScKzyXdT2WhGt8dd2XOnBEmZAEu3bUuz2ISw8jd8wAKy7fasu006bC0nQG2zSYmiZPk108EjWu6Wq8",
-	"o+ZWo6fVnPK3k8Pf1kjYR7TQvtTsxkT7jiNv04G/UwXne6Pg7P/i1Ydf/VkzgCYc/inhj6HYFAXKQqJf",
-	"OL5Ev3BK9N9fol84JfpxrZncCFPaQXIvbM5xewOuSQXfR5bNYO6mAdeIbUFwypqD+7nMDP0dxOpUSE3R",
-	"dtjl3+N1cNP01oIIq79awlx826A+qnMiUJXLBmpDBaXSaBySGCa8SrR/FKgwDu/HU2MpgwaqutWnxBCm",
-	"yjO7EDnZ2QIqODlLVFwJ3exCN4sQUXANHN7R+FEpev8M2hYRdmiCCltzbVgrHOQsWms5DhFC/aa+BWtL",
-	"t3w19U45Nwur2dU7AbnDtmLa21JGHXjOeOCKRFxbu/ZCk0/jNtqKcXtrWbvQNPcmniBh9w/CdojHfTJ7",
-	"h6XTCrK2fNGsz6CH8Imjb5TXcY5lRZyAmYgR4uqkiqi3HCDh3sbe/wsAAP//",
+	"7L3/cxvHlSD+r3TNbpUsf4YgAJKSRdbW5yjJtOWVZK1Ile9W1JKNmQbQ5qB7PN0giKhYFScX2+vEcVJn",
+	"5xLHu3EuduK7S6J4LxV7Y3vzv1yJFP1T/oWrft09X4AZfCMgkTb1iwhgpr+8fu/1+/7uOx5vhZwRJoWz",
+	"fN9pEuyTCP68TWTUnVutSxKpjz4RXkRDSTlzlp114nHmCyQ56mAqS47rCK9JWlg9WudRC0tn2aFMLlQd",
+	"12lRRlvtlrNccR3ZDYn+iTRI5Ozvu84Gbc3dJliokXsn2mgSFMFviNcRRnVMg3ZEkGxiiahAmIkOiYiP",
+	"sECS7PWs5G8jUneWnb+ZT3Y5r38V82bGfbWCiIiQM0Fg45exf5u80iZCqk8eZ5Iw+BOHYUA9rFY2/7JZ",
+	"LdnDrTAg+kmfOMtL5bLr+FhqSFAS+M6y81zE2+G1q47rhBGvBaTlLDuttpCoRhBmyAAD1SPeQhUF1Gpl",
+	"8eLiMwsXFi86+67TIkLghgLbwdvfOXz3D4fv//PRgwd//eI9My4adSy1Uw1nh7JdHFB/K8QRbhF1yPuj",
+	"Qm5Nn4EGXfa4buBAnT7x0QvrL950EY8QRi0qBGUN9aEV/x7PW1ITX+GsHlBvcognIDr80xuHrz44/OD1",
+	"owevHXz6b4/e+fjhn3948L0/Pfz8Jwevfe/g9/+ehoIXUMLkFvW3ItIWxJ8KEBTO6oER9VEHC6SGRnUF",
+	"DMZlk0TILBf2fpV3WMCxr0Ykfg8EFE7PhwGm2b07Dz/7/tGXXx58+MnRHz/KoLyhLyEjyhp5q7vJZVOd",
+	"huTINzMroklRfpYe84BgHp5PPQkzrfGoRn2fsGmc43//4PBfvnv43956+OX7+viO/vjrg7c/TR8f43Kr",
+	"y9vRFvY83mZyasdnxlMcRvAWqXG/i0ggyDlhcDqgbEf9yrhEgjYY8VGti2RTvUCiXYPW15gkEcPBNMDx",
+	"/lsHb/7y4GcfH7z2va+++/FX7/zs6MGDLEGbuaYBg1VUx+1AKp4rm8RsaQX+jjRvVKhNGdrWKABfzV3z",
+	"t1GdqnuBSvWjejzgDQDFTS7XeJv50wDFDz86ePtXDz976+B3Pz14/+M0ENpsh/EO24p4W5JpYUNE9Ekj",
+	"0faaCKjHbukG92mdaqotYgLnBPJ42FVjeO0oIkzC27dwJCkOLPUPgEudRx6Z81MP5ty1Ncpw1HXcPgbg",
+	"Oq12IGmIIzlf60oSYdbQF904o+RgiBrRIkidBqSHi1zRm5m7rebLTtc3uAJHBCIFVcMnnLB3zvgRO7HF",
+	"Rp8TTYxNHvgAX5j3JpfrWFJRp7hmMepYuHf04NPDT75z9IPvHvz8j4pDvftGGv0AtluKK4nUrNNiSjA6",
+	"CigRiLeloD5JwR52LMl12qKSTIPKDt7+8VfffvXoL68f/OV///WLHxw9+PTRx28d/OiHB6+9dfTg3eyu",
+	"JdkKzMTT2Oy6ujol56iOhVxBghCUkkZ78KxHTh10XaUfhWk3OL+Oo8b0EENLGApoH/4mDSJ1gWxJzrcC",
+	"mG5aGAH3EhWI75IIUSkQnAIgwwbnNzDrGtYspoEQf/iXowfvHv72l4fv/gF2+N5gtFDbbWHW3cJSklYo",
+	"xXS2zTlSo4ImoOR+M/gs0eQOw23Z5BH91mSUtViupAH56J2PD9/49Oj3Hx49eFVLcAp5fvHR0YP/8ehn",
+	"nx98+W6enC75DmFTgeBNjmAwkGQ4S3SpWDh3lazaUP+TvZAq7YpHKCK7fIdo3nqH4V1MgynxVC3aHL73",
+	"HXWlv/3g0TsfD0asdmr26Qg7PgkJ8wnzgJpwB3cBOInoA0TGgMQ6uKvY7wqSURfhBqZsqpgWRtxTkDkO",
+	"aHvVTwXmUVTPslIKKkvlHp0TeNrDz9569NtfH/zojaNfv3r4yXf++sV7uEHQ0JFyMFkxramc20skCOZS",
+	"6qZGZDg0eBlFpN4WRBiUFe0w5JEk/g3iU7wBMsixcffhZ28dvvPg8AevPnrvv2pAPfrk84N//X4WX+Op",
+	"t1pq7i0QgKZ9CSjpB8BQ6wKiWgFM7VSDIJxAzXzz4RcfTKJmqpW1YULDqVfUAkHzVBqxkDwi01M89dZu",
+	"w3mPwqLHBbw7Iwgp7M2wXvSUmui80TJjI4l65inCdknAQ3J+hqCMkRJGWTVqdb8kzqyKfE4ghltkBd1c",
+	"uzLHlB4RUKGuDjUVjrRerNBR6R5CrTKBHQ6opzhTC+9dJ6whm85yBciLsviz64Tqio/UrP909582N/fK",
+	"5bnNzb3K2ubm3sU19eeltXv/39/26yyus7qLJY40bqg9hBEPSSSpVn+U3DyS8uM6baFU6xYpUPNwEJDo",
+	"nIitBjxCPhVhgLsGNi3cRUJi5lut+JU2ibqIMiGJNr/0gqBfi1OajrqLneW7eun34qd47WXigfHjCo78",
+	"y4q/5uhOahMarRoRb4cuUhpXq6UuPj9zLvedHaoUdcfDka/AoWRWQAI1BEizNVhSFp76pfsOYe2WWiS8",
+	"fS8Hmsl4g4hvQz/Vu3WYJR4jFwagdV+7mn9YQu1XHRbvMER9bVU2/NxFbUZfaROEW5w1kGxyQRCV8A7Y",
+	"utXReZztkkgAP8mi81K96l3C2cO8sDgInTc396oVhcIXny1A4Sup2fpR2Ov5dRR4uk6AhSwCzitWsWak",
+	"o/Tq2FDpZsz6FxbTZv1yv1k/dUcOXtYN85hCJ0Ki2wTnKP4vKimVK2HVhcWBEfWcYpvRzgRL0xN5hO6S",
+	"2U8WFe3I4ODEww5Y//GGbrP8NT/PO1r1MkcrEI4IiB3q+RUgE3UpqU8CdZQw5uEWQTVS59H4KNRD+Blc",
+	"N0icAoMBdLz6XM6QGkIMpib4gkrSEsMQOEOh+/GsOIowiLmM7OVQ2zZWQv82OAU0ue1JFOIGWUEBqUul",
+	"YSiFAyyoWIBba/CVkF380N1f5YzkQcAfSrDrbU8pKFfUo/uJrjEqiEQPbxi2Kx8EBPO8mS53dxHxCZMU",
+	"BzknixM5ZtA6VxMvQoiF6PDIzwp7lerC4tKFLIdfmp7E0rN5u+rUanJ33haSt/Jv/ZeaWBKlv2KllzGJ",
+	"CPNRC+8Qofi8dtym7n17mEJSbweu+g7ehWO2EgHM5fTd/fZF7GvzLA5upX6XUZv0Ltx19uZYOzA2BPVE",
+	"PEvvJsykGbjq74bD0IgLhWhzVctpNwuFOyXA6StAIEFy5FxGiA9MsEaM+JCVClZnLOROjZInJco8sFrN",
+	"aaJ1mZfH4TC3jG0ju43saa7xCIWEhwFZQVealBFBQM16ljUCKpqoQ2VT+7OuY9Zo4wbZLuUBPBqoVvWF",
+	"FwxhaGa0AUC8YkCW3c1iuYKeUmiH27KpGJ+HJfHPqw0tlcu9l60Ow8B7+rK1LEt/AutkvxSwRgNSpEoo",
+	"/UNbW8C7DQqW0vTgol9B2+r3baWzgjEG9FMgpB52ozUwp1quXpgrV+YWKsuVheXy4nJ5ae4f9xZ2/+FS",
+	"6++r4fXomQ12edF7yb+o4GUYEW1ZoTHLh9pRLAxnF90SE0hCVkVM0W51aamXdrMYksvYmoQ2mjliwC26",
+	"RwKRf1oDV9arbGl4uA5u+5Q7rrNLfaL+79EUEyzOV2dfAgsaB5VWaT6dJmHgzBVI4F3Sq6oCMPqGFvRb",
+	"OUNftvr/mGfQob6aakqQy78eCvVpRQTHth+MqrxDNE//PDZ4aAjDsY/ZgeyV1nc8vMPyQroSk84KIq1Q",
+	"dnXAijYWAHPUMikZLosm4U7JSuy8hRufukR6PCgWbClv+TOQZlOrLWbjSWDX4BC7HoRIRBMvoK0aiUSv",
+	"QDs94QQm3ojtPfniYR0HgvQ7ZQDxem6MhiaRSh/jb1ja6R3FQHLwhTgiJHNYe88J62UUnuj01a6RVFTN",
+	"WHJ00xlg7vNU3ffd/k2OZHVKa7HnxNSMUKNr8ylzVBZYPQAx5od4/AGgeKyqtgX/bA73Otd+FCsX9puM",
+	"A/MEWGgklW21y4VKqbpQXnSdgLOG+a5SrZQWLy5cdB1JJXCj9SZmjSamzlDLcjxJnmCTTJvinT5vK5pN",
+	"kfyltAg8dynBHtZWPDFfjEutf+DglWcyo8PHEYY3kLg/TMTKF2LijafXmX+KDcqmjpU57j9BIjChajsW",
+	"BB0oGh6JEGGRt3Ckb1i8d02/VAW4Jh8eA0dLVlK4S/RUnUZCIhKQFmHyvA0egC2jpwSEtp13EcGe0TO1",
+	"fC0QuOhBjG1Rlr4Uq26xDavH3qtZp1pHrr6aqwz3vNR3NfazUh0KIvJ0hvQBm5AR4aKWQIIyj6DKpYvl",
+	"CXg39cdaNozYPwpnAWVkXWLZFuODIaHoYasVZG/o8FmCz/OMQZBPjhTzwksbLnp+vbp0YUWpZzXwY8Ux",
+	"ttqVi7bh9XyjRbEHczD67BcRxDoRIt8nFREs8/wSx8UHEzybR4VU2EBQ7flIbaTGeUAwWOZ9sku9AjPf",
+	"HUGiudWGAqqJIQnULnNhqREzD8TDdu1aJ2KTt6PjOkQoGDb1ntwY7GYdCbjyWNoNHO3kmMmt2+cYrqjj",
+	"bKjXl1O48scqUWlYzeZquUFY7GwqTEIQSVyTGRJh34+IENqeMtJ1mnJtJJdpOtIgvkFvJNvMwrdmhL4R",
+	"xOfLJsRrMv90KwWVwZOx2KMUkTDobvCh509e0cya+ePYQBiX1CNKSQGvJmZIAQZLHmUzJJBP/VyWIcgr",
+	"Iy5N0ny7nLbDJfE+x71fB3tX1XpjMJlFuRoD8vE4OfZ8m2IcY4EE7ooS2lZC6zZ8QJ0m9ZoWkDo/SotF",
+	"4F9Wn4mO7lW/70B+Ca+jdcIg1KWEVu35UIE6EZWSMJ2MY4/FRZRZxqv1Ix32kWdhMHqMJHtKv4P/lp0m",
+	"CQLer5cMEsks0iyjTpO37Nn5EG/L8+U0T/JoyFgylZvUaXKFb4hmkbUIN3PnHMVvl7Mc7X2zR7psqKLY",
+	"xdiHMMV2ejU+Q2DGVlI02LGX0UTWe7JLRjgcLFEThyFhxLe3s8YLdAN3UYNIVG9HgJS7OGhrlttv8Sd7",
+	"kjBBawGZs1rqy5wyuMwCUpex/dN1fCoED9Q9dy/lYsiDAhj1XQ0MV4NCwUS9spznWuk73iK3Q2r4FJDD",
+	"4zojenNB88C3gkSTd1L8gMNaTOIWkDdSTK7tNUeGtCHWgT4QN22aMIFtsWNZYwOcR9p8kIM3dpAMlMa3",
+	"LvTaEiafabipodDZMwKSdUbwB43o/xlhttqELqLxAgotV8+Fus0h71fNrG1myFH1vVjgv5oqCeYZhO7l",
+	"RVw0+Jz58mXBWek27qQMnjdJpzDgFzLJLyyigEhJIoEw85FPG1QKTcBdpJ+GH7a3UAnNof+07ZoEtUio",
+	"60G/q6NjG+rWYlyibRwE266RAWK5FpFdEnWNs2lgwHB/gCXjMm0sxEEAhJ3vxKiubW7uLayqPxfLm5t7",
+	"S5fVnxfUnxcvG9dG+vEr2XcW1uJ3lp7te/HpXJ/IrVRoURbIF5DXxBH2AMKSo4tVTRIKxHc21uaeyUIj",
+	"LxrpYjUDjgvHcd7YhV5p2hTOrPjDSCe9l4HxGfa5fdfhgZ9+7RihVKMEUaVnczNLzhNkbRxJjhCr8DOd",
+	"8hrnQQuTZ+K7gPydZrfkuH2+YsjEuZ+XRKsj/OOEoxDLphZPlbh9zpgIc1lLmKx2mMtZTZ+8ULB1xYX1",
+	"YefF0DXIYHdkZak8opHMkmYLw11WJ/DHvSFmq0H4lQ7jyrVZ3SbYp4wIUWw3yB5NtVyeIJamWs7d92Ax",
+	"O8eWlF3Ls9hrpnLUXLTNd7bV6jq2CkqLCpEraBcbLaYdyFRo5Cgq7fJSs4twTEZKOzJ0tIKExLWAuKiF",
+	"fciRQWHEGxFuiSKhXJcmeH5j45Z6V7aF1Sy1+OJzY3VPBM3cQIYC+dJoXFsS7xBm9OBUNq/bX0bEmsv9",
+	"rYCyndRHbeHVMmlmiHpECfO3qNgSJKg7rnYlbynkj+eNSzy42WS65KOZrb+4i9uTSKow2KQcbUFSVPoL",
+	"HdAFpyub3IeEdhwEvAM7M+Vc4oEY38KQaKMF6S281SLGx6U+6o0J84myLe0j1x9lk2xZvaivmIfr8Ig2",
+	"KOuZPz/J3s2moSteAwbqLchvUSfdl47sZjJJ3bh4RDK//cZoEPaj3UG22oSbSfTTB6ywyy1KAHSddtiI",
+	"sE+2YsJynU7EWWPLS0Uz3wMaalAho4I0kBHDm1PyXeIWisWJatkdh7kX+DLSWRYTyAYDLwhXzXkvLQHZ",
+	"H4Z7Via9SIbEY6cGzmN91kZVaBQzZYIgP4ww30W1LqjAYxmlOCMv1p3lu0PUH7InjV12SPitDfwc9mAm",
+	"GmDYw3Fm2tAHk3D2/VwdRtLWnE8VMFuUYWMza+EwVEetqAHU/2GbM0aAYauNjQTDV2ttOUMn1naK4c/F",
+	"BotR4B+jxeDDt1aR4WdveYyJjdc4uG+QOlUgbXwnQUwV+/bmvDaUScRJfY/FPyD5hNmJkjupPQ2wmK8b",
+	"0+Q08vlOp3MB1lIEmsfq4YOzmI2Db10fTa/WZ948J5C20SGqa0ukAbWCKi6qumgB/d9v/zqOv23gcIiF",
+	"LDcA1Hjrn1D8YSZg4PGEIaaX238AQUdpB9Vhul11FN1uwujW9FG7YMH3dekMbVvAOklZUJ+sIEJB1Uk7",
+	"f3gYckElsVaDPFdWOlsbdpVeVqUv4qhSGFM7Yti5nm9EP3Sekh7fUrmhhSO55HpDBeHp3CR0YwMemrxR",
+	"kH+eHTe1BxvCk13XY4+emlUoUd+Fp5VAu79CkDxWjr5hiyXNgLPcEbmRAzoOEItUriB4ZhmkX2rrA7J6",
+	"Q7+BMKXCFQXwjRCjR/NjcMaNiqugTlNneCUMp4kFlL3cJchTuovg3g6RswiaUyod+IRAudNObRsJAwYh",
+	"HRAQ8Y7xPSAe+EidVw0LAjED4PH2wfwD4JdN0jWVAcfUFQdjDc1ogG5KQ1Q7c03hpQywi1DqsdIH4PDs",
+	"yGOiKzFddgHIJe+6G3jDZUHXFoMjfEqzyskdfofA0oqA94RkNIsSM5fNgOy9dkRld13NbSzg+dfVRpOo",
+	"C0tHwG3fenF9A81v0BasFqTKbVMBXEfCMRAMsA5a0iQc31B2YyH9e9LV9Zgoq/NcFOEhYZrN1bC3gwjz",
+	"l2Me5CJj0XS10KW+oIG6sjHz9UtQjvElUlvXPHKTbbKnn1ZbsRWcSk8/rUt1mcUD09q+r0DoJsVoFABd",
+	"U/18f7uEttXvkFZbLZfRU0Kf9nkXLamPpjI6xJ4vliubLCc7uN9MLkkQ6DTdMCIeFQTxtvR4i+jtbOvZ",
+	"YVJtlIev++3ym2zbrBueNfnVK2kDf1969TIibBs1iBQ2B9uAajVZNOVMAes6bygJpQgJXLCepcSofGlm",
+	"k62a39U9JtTV0eTtyEVtJmmAto0Qs72SniUijHRAoNhGDf0aqkdENMGFgK5JddeDaoOgTJDe53PPZhfJ",
+	"23Lb7O65iHdkU+1qVXsvzCt9rgeAJEaa3tSxGmURiKGV6wcBIKEAS/UNiQQoF+rEMNtkGtn63tSxdsuJ",
+	"NVJC8Jb2LenKuuycRDuMd+DM7Q/UoHyDE4E4M7vTOC/U9hTGx1SggBNyqi5xheya5GoEKmLdxaLLPBzS",
+	"Uhe3gntPzWc+n4coAhqheoRbsMVNdheHdF5/jt/JfnO+tAlJSNQjTAD7MvzgxrUNdWlHgeIVUoZieX5e",
+	"0bvg7cgjJR415s1L8y0qU6EfzgZtOa5jwKrEpFK5BLUS1es4pM6ys1AqlxZ0pYom8LV5UKT0Zajj8ihn",
+	"15Q6c435ICNkeg8slKv5TNDnXrtFmIT3AS8kmve5J3rqvl2PbYaDCy6nuLCzfPee64h2q4WjLlRYBdrJ",
+	"zAgVtxpC8XkdTejcU0NkyRAuLS7yy8VZv5u90QEpEXg7YrEYMCPp6BDQHeICKZM9/YL6m7ZICa1li7/C",
+	"i8b1g0ISZWaBzzqwRAErewrJ4vVtRkSsgY5WGVJL74FJLAAqzMjzccxK4g6xgRsKgkp0yX9P/ZL/1siF",
+	"I9M1cfaz97XJOMsgX7VcnqQiZjUpOXo3b+MgPVTLWjup9OoeZaMFJL6cRPw2tVP23ZT+XLl44WK1eqla",
+	"Vv9iNdch3Reatec8+iJ94dqdb12r3KQvXCqRhXLJqwas1lor+//5hQAcCqk6vFBs9/CNHx28+YvRq3Em",
+	"2XM5NR2vglt533UWNSzzBophPp/qNAKvVKZWXPjgR28dvvGTgwevPfrg1f5WAf0+xmnUIr3TQ+HqqsiQ",
+	"twZMZWE4YOK63PDC0vAXcqu7qper1VFeThfdhbcujbTGTIHtfddZGuXQr6X6NCyVF0ZZXqrc8QC+rWWk",
+	"FKe2Ems/r+ZtmbqX+m8bI0T1RDZRJero6x0Yrhdw+E2JLyB36DxHpCShXRJ1EeM+KWS5ag1TZEAJBXz1",
+	"7W8fvP7nccl6BIqujHRWSaXwx4cRMQ48C1IwjUXSzL2tXQA92KAjC7SqnH95p/uhQDUsKnqKYGnNJ7fe",
+	"KwiB9qqEtIC0Xp9KbQKz2SaLUUWcS16D+HYQ5/oxKV7/rO/v+Brrv5JHuMJGuOr1BJVBE/QPf9mUYvVw",
+	"xIOC4fVv+eOmhroCj40hXmSCUh6LfDEj8SJdi/7/fHzw2g/GZR6xAW/qIsGladTX/92HunXSwaf/1t8y",
+	"JxvcNu0GSmSPCilOzc3/ZG/wK5DDC/lPsSF5wGWOfX8NTFGFd/llLpvIpxHxgKUqpZEzj6ygiIQES8oa",
+	"SpH3dMivLSref2OvxhMpJmJCCgWI+wOqYadkwfwofjDXQSXsxFqnKGk13nyWn4yKmikf46C7DJxf2paX",
+	"XZ9mx3mr01CY3vruzUQAOvz084M3Pzj46MuDt78/AzFoUsVmPMlpcRTCSvrNwRuL02CWADyjRUFV/79+",
+	"8YPDX3z06P3vm74twEoPf/rg4Ee/Pvzdrx798vd5Dcim2ZDupuk8FhNTwt6O373i6Ltf6i0fvf6/Dj79",
+	"5OFnf9aIk95UT2zydPZk21Zo255iFpYWn4DcfAME0w5PBNMkbNlyYPtNhgHf0KHOxZYvM1Cc3txhJHJt",
+	"ejJ8KqHb43LjGzbA+vRz4/7AlUr+WpKigpOtI1XZL28dOmZ91ItAH8DpuAjUFfDjn37zLoLBb8T9KJ8A",
+	"t1n1fUiANkRsGYx2J6b4i2YF6WS5fCbzLLSniIsnWE3f8hxL9uiplDKOBJHG8Wet73FBXyi54CLBe9Tz",
+	"RCNvcMQZ6vBoR7Go83086kp25RPq5n1JhonemkkijE3joyJ3T2bjjHXX1H37l98fvvPvp5cUz2y3U+MB",
+	"GvUQh2YdqXySAfqeLvGUVAkutNbBgxyaRkGCtpIywEanM7GTq66HaFPjz1y00JPNWMBY1QZL4GKMGyam",
+	"Cxo3cboZlQ6xseVwEzNa8t2+63RwsNPzs/1KR5MUCC2m/vExxBaTjnRvBga1uNJwJdv0742fH3w+thE9",
+	"KeR8WiWHadjbNOzilnCxGtWX0TktY5u1ysOoT0R/spYrZFMjC2UanwREkkntVjgQoAx7hECLIR073UUd",
+	"Ap2IrNYGbgcK3U3nJJ/jjOQ4rvoZ4NX02r4OypUGR9KZLrs46xc4vZaugzc++OpnH55ZuiZkUwp4J97S",
+	"9SRcqNgykiYNB1qAbC2vIULZ5Yy551qBH13JapaV1yNCku7CPWwqM+mZEWgiI9BsGNLRb351+O6vHv3H",
+	"h0evvnlmcTk5FhdLMqNIKIT5LypFweZMDrC77JKo22kq2aPWlpCX0k+tz/YOd8oI9t7pCtI5qSTyRK6x",
+	"IOgxCQ6OByLMT5f1zsV5dXn1hocNiA4bNzjs2WQJp/1ig5Jhrk7qbRBp6T+7vtsvhfXg8jOv8Lm55vqV",
+	"F2qerKxVVwsWnAR1FS82ldK0UB2U0bQ694947lvluUtbc/l11M4I//QS/mjxf3XKfEg5K1TE4VfUgUbY",
+	"Bd3NUY00KBNJzt4O6doc1yxtr8XTDSHt53knm/2nc9xzZu311xUQjlnSxFTeUxUo13/IhS0N2CoVLAMy",
+	"FJz0pD6p43Ygh1ZfyhQiyKnwMAPT4N0BEYrUhwYl2VC7ypAoxUzsPd8ZL7pOnBgO8LjpWVENJJeLwd6B",
+	"BpF9/a1zaXoV+kxbXE03pQEFNNNyy4Ue4rrcq26sjeJLNkvcz/VOP/PrG8/u6t5mZE9uW/8pgCtpYp67",
+	"lroOQc6hbCebZ6wu5aJr+OnccqYz4DbAT0ate/J42E1f+/W7/eWQsuneuqFcJZOibMtPDS4ZMnhc2xwi",
+	"Rj6or1Sx1ZN0AtLSBUhA2nedkJDoNjROKdsPth1K2Xb/r6SbpFSSDvvl/Xv7k3LF/nbuZ/LRKPz0OhXS",
+	"uF29HoZluWvS1S/NXdeM9a+Yr9YgfzGKcNdFOowCQcnOOvaSfEqopEHzOehaHHR2anjnMTnBLKSMZAvH",
+	"qHyQ72mLU/9r3Ww45hl5pclrlODJBpFgjdWhdKOLKynIozUemWgGkUtPmQlOs0BykiIl1b2bqGYzEJFA",
+	"Ohlc+P2kSEpLT1oxGy0LqjJCFtTXRD37GjovgKUax8U5YRneIBeG5a1jcVVdXaSYj55+Dgqcy3C36XCu",
+	"8tiNWr4xPCoJLMv0n083ndeV3y1KTM6BUr3Vz3SgMXWghiXtQcwk1dS9oGYAGIgVnYDt+ZW4mwmQHGdE",
+	"GBpTf6OnJNTC8l0dwcVMfVMqoMASO7+CKEM88klUQquG3yFBbFEiD7fsZFQi3WYtl23ZZZ9mvpUui5db",
+	"EQ89a6vDUqGgbuhu0pTGKYqqvSvLTFXE5xLhdUppPVqVN/hiaiO8MjqrH7PudeG1Ey/E0MGwlejHpr2U",
+	"Y940SyfQbNhrBtQU/tgNgZMb8gyXOpOgZ5jeaYkP+mr1lKMfbPUzbbEGlssJ9TO2E17q+ui7kuxwQ66k",
+	"l+BCNeOOysrxiYz56a/cMQ0z33GU1RNEaSc9UREcj0P9julIuVwiUUJMSCLdU1/LMUoOhNghuB0hMSmX",
+	"YB5f2NxJJp+79+MG/9l7J+nzH3dr3oVaRur7YP6Z0lKp7GgaK441gpZlvffZpBSWaTVRSGWuE1C2A9AR",
+	"SchZ/5FSH7p6K7E/iU5DWOwIVOc5xgpSFD+WmkctX59OSYkJfzOvYDxfnqe+oytjnimKOYriaCGEShsb",
+	"Egw/XrWDF+IBzwLdT1Cg+8GbHxx876NvaqD7cTNvUsDrr86Z7TI4zbQag31PgI8oKh4l9j4geGgyTdwx",
+	"Rec1wyvCCBWBT+IEZ0RZk0RUmiKEhh2cS6KUQQ+mxgQ2MDHwerKsrycXqp5OLqSDic+40ERcKA28fi6U",
+	"adY6dSYE9mHoTxBXI3gS0o0i61HYUgtHOzrGq4gp3QmR5Nr2XUI3IGaSs6ALuQ5q/E4/U7lhBz3tLOXM",
+	"RD2xiVqdP2oD7sASDHWOIiHqLorFhzmetXgWFp+82MeJDTdAU2c20lmWwIt2Uu4SAU0IB5tHNVu0Zzt1",
+	"1mgGPmOP32D2qHHga84iy2cs8rSyyJhHDWCTEWnxXTKsUmi2RkRSkrJXYSV9+uq4Oba30+s5s6qd1RAd",
+	"pGI/+s3nX/3sw7MaoieNF2kiHqmMaNLBbgD3sVEpYEQD75xpuaR7BtoWd7pxHmclZP08iDAfLZSRj7tJ",
+	"lA2hkXbstUUuA4oXNIM7dUqtoia9hZNux6e+m8xzRMbNDuM2msW+H0GYfyPJxStqBWfau0HoH7QRRELy",
+	"iPj60hO4RWwjQurbQtnwrY7Hsb0d9YOpUA5TTFz/EOev1nkEl+EytKKUUVc3nIRqFeQVU2IJrcYI3sJd",
+	"3UwSdBTBUR3neabXU3s9TueZMMA9nWd6IpcC29DPdQIsqWwrfF+olKoL5UXXCThrmO8q1Upp8eLCxaRf",
+	"4XoTs0YTU4h0AojC0pfqVe+SupQkT3V5rwC22q7oRaspiqPqGR3Ho6cjqsZoLaPAGzP9x9NZZlgs2KAc",
+	"0JRr5+0ff/XtV8e9KNcJk9+ky9LU2Rz8whXO6gHVjZG/NpWHb2NJrutGlU+Coyu6ApnBcq4BaouMMBN1",
+	"Eo1R287Vlh4jB6ObuEVZI+Wro1KQoD7c6b+RmfpMRZmtijIINKdDSTn68rdHv/+fZ2X3TpqS8rzu8qsN",
+	"Fplg2z4lpR36WJJUtG2R8x+DyBiQukS8LZGQoHcILUrmdJvMjHuMRgRxvGpv6iS6Xhqj84BeiK7+Lp50",
+	"17zKxPmiZtPHbW1wssJxzxrUDWlTEFNRQTxwTw/2wt7nq7eurcFj/0U9NRbC23H7mpvz2svEk0WFG2z1",
+	"jdLABnyggGrUtMZWbXs1veeL2qCrfZsm8EM3/qJ+7sTtnIr4URfViKC+NgeZrvvQQyEidRIpGY/KQlCk",
+	"W/cXw8E8dRLPXxvbC/e3iyWO5u8bzN8vjHm/TtmOroTZwj5BtS7anm8S7IfUa0fBdk5fLxi5X9otENRC",
+	"LJvjBa/3lljI1oYcWk1hHZwLAgnKPIIqly6Ws/JsrBPnS5LWLDeWQ254VtvzN1avzK0/v1pduoD4bk/r",
+	"f5iz66IaFuTCYjsKegrgpw1+BS5E2mBYtiMyKmQvLA4D7HARmLZwg8zXWmEW0WPo1CjDsMi+MzOvvhyS",
+	"xqTvhmzsV3MpLqSeghvc4NXyhVO+RddptQNJQxzJ+VpXkkjLb8cF1CpSI8a1CFIgWxhRtr/BfVqnVoOY",
+	"QFCavbGnMoKgcysC7kIVXNYwDaxEdmEUkwprkJtcrmNJRZ2ejFa+qwzpm0IxfsVEiI8CynbSJZFoENtb",
+	"fO6JwsvyqvpxKNOQZE/ON2XB7TiEViGgYtB+1ju40SARunOt6GJUW5i/j4UgmUuxfyur6pFB15zQc821",
+	"ackTouC+M4NM67Yb0y6Bd7GG4WBgFzKc/gfh+NR2R3lu1Pnza5hBSumk7GIs4h9EIMimzI6CWh0WcOx7",
+	"TSxD6hUXtWEIS4m9phZihYwIbhG/hIBFoKdur11BlyqVMhK6sRCqLJ4HOSFmPThAxkCgRbcmZ7wd5fYK",
+	"Mmu60sTyFvVGMVJqNxeUL47rA7ZDNQjC1itGe8yW1XL1wly5MrdQWa4sLJcXl8tLc/+4t7D7D5daf18N",
+	"r0fPbLDLi95L/sUiA56CMhvWgOx41FDnkUfm7CFNRXiwac9KYDbpe6ueR0I5dzvn4u2nkit6pXNXqYAg",
+	"u9z8wjSuxNWrU4cEqLFdejlsgLQ+gMwSEWfILYcjSXFgceex3vOzyk+2m0nf2if3wu9f7UjXfu9r2eYi",
+	"5keErQRXeMvrB1vhwoniYTfChTP+9bXlX61w4Yx/nfGvEfhXqy1AkhnMuxZPGO9aPONdX2PetXjGu854",
+	"10iy1y71CS/gXonhfWAhp4CyHQhI1Aab2IRMxAqiEvrdC0QZwgxtb7bL5QWPthrwB9kGNOZtiTDSlNPP",
+	"s54n2L9FvTu3rw9jWatxFAtkyuJs7xvwxZA97MmgawvpRD0drYfEdcT+3MdpQgHbRRhgmnVZO00pw+X5",
+	"+YB7OGhyIZefKT9TsZ4W2MX/b47h7xIvgwJ79UJsn/+7HmP+GEYRBeya4EFbEnTn9vUnUQKqEEi5h1Ee",
+	"gZPbdGt10C4SZJdEONCGZizNPQg52MZOqcO8a9zvKgIgrVB2ey6BDdqau23Sw/O3aR6eTz0JK3v8VWvY",
+	"DkSiWSNsMVcIZPNbhdbK583vM4lZGiemfEiIxAAz2zUt6pgoAoQDukuKzGzWg213kAsT475+Yf3Fm5PB",
+	"ZfbuayXfmfUN3OdAD/WpcNPr3qOS80CggPMdiHYv9s1HBPvdYnS/rX+eQfxRrS00xuuvalgQ+1nToyWH",
+	"ychDLZwyIkQecGFXihsAKEop9jJR/YzslqCRj9cEHjT63g7ff+vgzV8evvedh5+9dfD2g0fvfJyt/5Pi",
+	"a1MBwSrySUiYT5jXRT7XkbdG74krNWtMUcyfM0iP6OAu4u0hCHlVjaaTDVNz6KGL0FDrXSljfn6on6KK",
+	"WlcSgXzi2WgURUsuLF99AmnIrN8IXWjdaJ0rCKNaBJ1KjaKnKwXZqGNUI03K/LyIwaxdvzhiMHEJK1Vr",
+	"zqLGiKVSaED0VJNFARYJU2NprWO6jlIKWqaEn43Z7H/D9jOHCn7QxDEW2Atr+PkDXSv3E7W6t5LfOOX7",
+	"NOhv6wa2sw0Z1FOlFa2lEc/y4WdvPvzig4Of/8ejf3790SefH/zr918OG/Mha0DkhDuJ5w8IvI4w042B",
+	"NT0ZEjKYrh5hHOVg9+OVCHvhNppUGBbqinfCkaz0mlsYjfGksiejSo6VG1HQwNUFPZdxkP1JIMg5k/MJ",
+	"KX+p91IZezb8uoRu4C4SEhpA67w8hSyIMiEJ9t246n+UpIbGBqYhemmxHpqrec6ESeuYvFmwaU3aJl56",
+	"LEpe19mSzmPmdOMHCp3xxtPDG9eJrfM6UGPWrMr4L08iX9SuzDOR7QmJbP2e5G+euHb4k9cffv4nzZJa",
+	"AI8zVjSBmDbIGWnZ0OLJZUOLZ2zoSbKhxTM2lGFDi2dsaFJtsdCvmDWL3bcFZu7egybEYPHK08lM5ycw",
+	"iLkOuCSdeeh+Z2bor4LXoEJqNHdtDw2Tiwcuv2wOkHD6s2RMY+kmDVGDE4FqXDZRBzJnldznkdQwtlVv",
+	"/yiQW277T6qxlNoHmf3qU2oIk92bn4Kers8CmbucpTLthC7ZoiuKiNipappGmPHjagX9M2iNTbhWyReu",
+	"vklgrXCUJbTe9jwihPpNfQs6qS5cbPLcCjp3q9nVOxHZZNsJ9W0r1RcspjzyRSqeQZt0rWKssRttJ9i9",
+	"vaJNp/pGUaq3rWFD2C4JeEhKmywbTpK35RdZUp8p7rJSQtd5o6HGVeBTB5qp42QyTgwNm8IJgMCldP1E",
+	"U+Onf86rBiYGKUVIPAHA1D61FcUSYDjECPF1AE88KqD+/r39/xcAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -115,7 +115,7 @@ func TestTokenFromALittleInTheFuture(t *testing.T) {
 	n := onSQLite(t)
 	n.register(t, "alice")
 	_, s := n.login(t, "alice")
-	text, err := n.sign("alice", s.ID, time.Now().Add(30*time.Second))
+	text, _, err := n.sign("alice", s.ID, time.Now().Add(30*time.Second))
 	must(t, err)
 	if _, err := n.Authenticate(t.Context(), text); err != nil {
 		t.Error(err)
@@ -128,7 +128,7 @@ func TestSessionOfAnotherAccount(t *testing.T) {
 	n := onSQLite(t)
 	n.register(t, "alice")
 	_, s := n.login(t, "alice")
-	text, err := n.sign("bob", s.ID, time.Now())
+	text, _, err := n.sign("bob", s.ID, time.Now())
 	must(t, err)
 	_, err = n.beside().Authenticate(t.Context(), text)
 	refused(t, err, fault.SessionEnded)
@@ -153,7 +153,7 @@ func TestPlainTokens(t *testing.T) {
 	n := onSQLite(t)
 	now := time.Now()
 	for _, account := range []string{"alice", "Ærø", "张三", "a b", `quo"te`, `back\slash`, "<tag>&", `","exp":1`, "\u2028", "a\x00", "\xff", ""} {
-		text, err := n.sign(account, "a session", now)
+		text, _, err := n.sign(account, "a session", now)
 		must(t, err)
 		got, ok := n.plain.read(text, now)
 		if plain := account == "alice" || account == "Ærø" || account == "张三" || account == "a b"; ok != plain {

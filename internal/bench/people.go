@@ -48,9 +48,12 @@ func (b *bench) enter(ctx context.Context, p *person) error {
 	if err != nil {
 		return fmt.Errorf("log in %s: %w", p.account, err)
 	}
-	token, err := in.JSON200.Data[1].AsToken()
-	p.token = token.Token
-	return err
+	data := in.JSON200.Data
+	if len(data) != 2 || data[1].Token == nil {
+		return fmt.Errorf("log in %s: no token in %s", p.account, in.Body)
+	}
+	p.token = *data[1].Token
+	return nil
 }
 
 // on is a client of a person's node.

@@ -17,8 +17,7 @@ func TestFindUsers(t *testing.T) {
 			"al": "x", "alice": "100%", "al_ice": "under_score", "alX": "back\\slash", "Alice": "😀😀 smile", "bob": "al capone",
 			"ren\u00e9": "密码", "rene": "😀", "\U0010FFFD": "1000", "al%": "Ünder", "a'l": "''; --", "spaces": "a b",
 		} {
-			_, err := h.Register(t.Context(), Registration{Account: account, Password: "123456", Username: name})
-			must(t, err)
+			h.exec(t, "INSERT INTO user (account, username) VALUES (?, ?)", account, name) // as an old database may have them
 		}
 		h.comeOnline("bob")
 		for keyword, want := range map[string][]string{

@@ -17,7 +17,7 @@ func TestRegister(t *testing.T) {
 		alice, err := h.Register(t.Context(), Registration{Account: "alice", Password: "123456", Username: "Alice", Age: &age, Sex: &sex})
 		must(t, err)
 		same(t, "what registration answers", User{ID: alice.ID, Account: "alice", Username: "Alice", Sex: &sex, Age: 20}, alice)
-		bare, err := h.Register(t.Context(), Registration{Account: "密码😀", Password: "123456", Username: "😀"})
+		bare, err := h.Register(t.Context(), Registration{Account: "密码٣", Password: "123456", Username: "😀"})
 		must(t, err)
 		if bare.ID == alice.ID || bare.ID == 0 {
 			t.Errorf("ids %d and %d", alice.ID, bare.ID)
@@ -29,6 +29,25 @@ func TestRegister(t *testing.T) {
 		}
 		same(t, "stored passwords", []string{"hash of 123456", "hash of 123456"}, h.column(t, "SELECT password FROM user"))
 	})
+}
+
+func TestNewAccountNames(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{
+		"a", "1", "ALL", "all1", "中文", "a_b", "a.b", "a-b", "a@b", "ü", "٣", "Ⅷ", "e\u0301", "\U00020000",
+	} {
+		if !isNewAccount(name) {
+			t.Errorf("%q is refused", name)
+		}
+	}
+	for _, name := range []string{
+		"", "all", "_a", ".a", "-a", "@a", "a b", " a", "a\t", "a\n", "a\x00", "a\x7f", "a\u0085", "a\u200b", "a/b", "a%b", "a:b", "a'b", "😀",
+		"a😀", "\u0301a", "a\u202eb", "\ufffd", "a\ufffd", "a\xff",
+	} {
+		if isNewAccount(name) {
+			t.Errorf("%q is taken", name)
+		}
+	}
 }
 
 func TestRegisterRefusals(t *testing.T) {
@@ -43,6 +62,8 @@ func TestRegisterRefusals(t *testing.T) {
 			{"taken in another spelling", "rene\u0301", "123456", fault.AccountTaken},
 			{"too long", strings.Repeat("x", 65), "123456", fault.InvalidBody},
 			{"longer once it is normalised", strings.Repeat("\U0001D160", 22), "123456", fault.InvalidBody}, // three characters each
+			{"a pictogram", "😀", "123456", fault.InvalidBody},
+			{"what addresses everyone", "all", "123456", fault.InvalidBody},
 			{"password of more than 72 bytes", "bob", strings.Repeat("密", 25), fault.InvalidBody},
 		} {
 			_, err := h.Register(t.Context(), Registration{Account: tt.account, Password: tt.password, Username: "x"})

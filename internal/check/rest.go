@@ -96,8 +96,10 @@ func (t *trial) logIn(ctx context.Context, random *rand.Rand, account string) (s
 	if err != nil {
 		return "", fmt.Errorf("log in %s: %w", account, err)
 	}
-	token, err := in.JSON200.Data[1].AsToken()
-	return token.Token, err
+	if data := in.JSON200.Data; len(data) == 2 && data[1].Token != nil {
+		return *data[1].Token, nil
+	}
+	return "", fmt.Errorf("log in %s: no token in %s", account, in.Body)
 }
 
 // logOut ends a session; that it had ended before is as good.

@@ -74,7 +74,7 @@ func encode(frame any) []byte {
 
 // noticeFrame tells of a change of contacts or groups.
 func noticeFrame(target chat.Target, e event) frames.Notice {
-	n := frames.Notice{Type: frames.NoticeTypeNotice, Event: frames.NoticeEvent(e.Kind), Conversation: wire.FromTarget(target)}
+	n := frames.Notice{Type: frames.NoticeTypeNotice, Event: string(e.Kind), Conversation: wire.FromTarget(target)}
 	if e.Account != "" {
 		n.Account = &e.Account
 	}

@@ -47,7 +47,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/singleflight"
 
-	"tim/gen/frames"
 	"tim/internal/auth"
 	"tim/internal/chat"
 	"tim/internal/cluster"
@@ -122,7 +121,7 @@ func New(o Options) (*Hub, error) {
 	if err := errors.Join(o.Metrics.Register(h.sockets), o.Metrics.Register(h.sent)); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
-	spec, err := frames.GetSpec()
+	spec, err := loadFrames()
 	if err != nil {
 		return nil, fmt.Errorf("load the frames: %w", err)
 	}

@@ -91,7 +91,7 @@ func (c *connection) watchExpiry() {
 func (c *connection) expire() {
 	switch left := time.Until(time.UnixMilli(c.expires)); {
 	case left <= 0:
-		c.seal(int(frames.CloseCodeTokenExpired), "the token has expired", true)
+		c.seal(int(codeTokenExpired), "the token has expired", true)
 	case c.expiry != nil && !c.gone:
 		c.expiry.Reset(left)
 	}
@@ -110,16 +110,16 @@ func (c *connection) neverExpire() {
 func modernClose(code int, reason string) frames.CloseCode {
 	switch code {
 	case closeGoingAway:
-		return frames.CloseCodeGoingAway
+		return codeGoingAway
 	case closeTryLater:
 		if reason == tooSlow {
-			return frames.CloseCodeTooSlow
+			return codeTooSlow
 		}
-		return frames.CloseCodeComeBackLater
+		return codeComeBackLater
 	case closeInternal:
-		return frames.CloseCodeServerFault
+		return codeServerFault
 	case closePolicy:
-		return frames.CloseCodeSessionEnded
+		return codeSessionEnded
 	default:
 		return frames.CloseCode(code) //nolint:gosec // four digits
 	}
@@ -130,7 +130,7 @@ const mostJitter = 2 * time.Second
 
 // bye is the last frame before a close of tim.v1.
 func bye(code frames.CloseCode, reason string) []byte {
-	comeBack := code >= frames.CloseCodeGoingAway && code < frames.CloseCodeSessionEnded
+	comeBack := code >= codeGoingAway && code < codeSessionEnded
 	frame := frames.Bye{Type: frames.ByeTypeBye, Code: code, Reason: reason, Reconnect: comeBack}
 	if comeBack {
 		after := rand.N(mostJitter).Milliseconds() //nolint:gosec // no secret
@@ -149,7 +149,7 @@ func (h *Hub) receiveRequest(ctx context.Context, conn *connection, frame []byte
 	}
 	request, id, err := h.requests.decode(frame)
 	if errors.Is(err, errNoJSON) {
-		conn.shut(int(frames.CloseCodeMalformed), err.Error(), true)
+		conn.shut(int(codeMalformed), err.Error(), true)
 		return
 	}
 	var answer []byte
@@ -198,7 +198,7 @@ func (c *connection) charge(tokens int) time.Duration {
 func (h *Hub) refuseFast(conn *connection, frame []byte, delay time.Duration) {
 	id, ok := requestID(frame)
 	if !ok {
-		conn.shut(int(frames.CloseCodeMalformed), errNoJSON.Error(), true)
+		conn.shut(int(codeMalformed), errNoJSON.Error(), true)
 		return
 	}
 	conn.enqueue(encode(h.errorFrame(id, fault.Retry(fault.RateLimited, delay))))

@@ -13,6 +13,7 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 
+	apispec "tim/api"
 	"tim/gen/frames"
 	"tim/internal/fault"
 	"tim/internal/wire"
@@ -34,6 +35,15 @@ type requests struct {
 	bodies  map[string]*openapi3.Schema // of messages, by kind
 
 	deadline deadline
+}
+
+// loadFrames returns api/frames.yaml in the form in which frames are checked.
+func loadFrames() (*openapi3.T, error) {
+	spec, err := frames.GetSpec()
+	if err != nil {
+		return nil, err
+	}
+	return spec, apispec.Simplify(spec)
 }
 
 func newRequests(spec *openapi3.T) *requests {

@@ -7,8 +7,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
-	"tim/gen/frames"
 )
 
 // plainSyncs are of the shape that plainSync takes, otherSyncs are not, be they good or bad.
@@ -46,7 +44,7 @@ func otherSyncs() []string {
 // Syncs of the plain shape take the fast way, all others the slow one, and where both ways are there they lead to the same.
 func TestPlainSync(t *testing.T) {
 	t.Parallel()
-	spec, err := frames.GetSpec()
+	spec, err := loadFrames()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +73,7 @@ func FuzzPlainSync(f *testing.F) {
 	for _, seed := range append(plainSyncs(), otherSyncs()...) {
 		f.Add([]byte(seed))
 	}
-	spec, err := frames.GetSpec()
+	spec, err := loadFrames()
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -102,7 +100,7 @@ func (r *requests) compareSync(t *testing.T, frame []byte) {
 // targets are has a test of its own.
 func TestPlainSyncKnowsTheSchemas(t *testing.T) {
 	t.Parallel()
-	spec, err := frames.GetSpec()
+	spec, err := loadFrames()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +119,7 @@ func TestPlainSyncKnowsTheSchemas(t *testing.T) {
 
 // BenchmarkDecodeSync is a sync of a client that has 20 conversations.
 func BenchmarkDecodeSync(b *testing.B) {
-	spec, err := frames.GetSpec()
+	spec, err := loadFrames()
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -8,7 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"tim/gen/frames"
 	"tim/internal/auth"
 )
 
@@ -118,7 +117,7 @@ func TestTick(t *testing.T) {
 		}
 		time.Sleep(time.Millisecond)
 		c.guardLocked(c.tick)
-		if c.closing == nil || c.closing.Code != int(frames.CloseCodeTooSlow) {
+		if c.closing == nil || c.closing.Code != int(codeTooSlow) {
 			t.Errorf("a write stands still longer than it may: %v", c.closing)
 		}
 		if len(c.queue) != 1 {
@@ -167,7 +166,7 @@ func TestExpiry(t *testing.T) {
 		}
 		on(time.Millisecond)
 		synctest.Wait()
-		if c.closing == nil || c.closing.Code != int(frames.CloseCodeTokenExpired) {
+		if c.closing == nil || c.closing.Code != int(codeTokenExpired) {
 			t.Errorf("after its end: %v", c.closing)
 		}
 	})

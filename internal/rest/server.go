@@ -72,7 +72,10 @@ func New(o Options) (*echo.Echo, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load the spec: %w", err)
 	}
-	document, err := spec.MarshalJSON()
+	if err := apispec.Simplify(spec); err != nil {
+		return nil, err
+	}
+	document, err := jsonOf(apispec.OpenAPI)
 	if err != nil {
 		return nil, fmt.Errorf("encode the spec: %w", err)
 	}
