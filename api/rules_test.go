@@ -201,8 +201,7 @@ func TestNullableHints(t *testing.T) {
 			schema := all.schema(member)
 			for _, field := range schema["required"].([]any) {
 				property := schema["properties"].(object)[field.(string)].(object)
-				_, isRef := property["$ref"]
-				if want := field != "kind" && !isRef; (property["x-nullable"] == true) != want {
+				if want := field != "kind"; (property["x-nullable"] == true) != want {
 					t.Errorf("%s.%s: x-nullable is %v, want %v", member, field, !want, want)
 				}
 				hinted[fmt.Sprintf("openapi.yaml/components/schemas/%s/properties/%s", member, field)] = true
@@ -230,8 +229,12 @@ func constraints(schema any) object {
 // typeOf is what a reader must know of a field: bounds are the sender's business.
 func typeOf(schema any) object {
 	out := object{}
+	from, _ := schema.(object)
+	if all, ok := from["allOf"].([]any); ok && len(all) == 1 { // a reference with a hint beside it
+		from, _ = all[0].(object)
+	}
 	for _, key := range []string{"type", "format", "nullable", "$ref", "additionalProperties"} {
-		if value, ok := schema.(object)[key]; ok {
+		if value, ok := from[key]; ok {
 			out[key] = value
 		}
 	}

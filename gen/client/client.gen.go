@@ -145,12 +145,8 @@ type AvatarUpload struct {
 //
 // Example: {"kind":"card","target":{"user":"bob"}}
 type CardBody struct {
-	Kind CardBodyKind `json:"kind"`
-
-	// Target A conversation, named from the reader's side; either the account opposite or the group.
-	//
-	// Example: {"user":"bob"}
-	Target Target `json:"target"`
+	Kind   CardBodyKind `json:"kind"`
+	Target Target       `json:"target"`
 }
 
 // CardBodyKind defines model for CardBody.Kind.
