@@ -35,48 +35,6 @@ func (e ByeType) Valid() bool {
 	}
 }
 
-// Defines values for CloseCode.
-const (
-	CloseCodeComeBackLater CloseCode = 4002
-	CloseCodeGoingAway     CloseCode = 4000
-	CloseCodeMalformed     CloseCode = 4502
-	CloseCodeNotText       CloseCode = 1003
-	CloseCodeNotUTF8       CloseCode = 1007
-	CloseCodeServerFault   CloseCode = 4003
-	CloseCodeSessionEnded  CloseCode = 4500
-	CloseCodeTokenExpired  CloseCode = 4501
-	CloseCodeTooLarge      CloseCode = 1009
-	CloseCodeTooSlow       CloseCode = 4001
-)
-
-// Valid indicates whether the value is a known member of the CloseCode enum.
-func (e CloseCode) Valid() bool {
-	switch e {
-	case CloseCodeComeBackLater:
-		return true
-	case CloseCodeGoingAway:
-		return true
-	case CloseCodeMalformed:
-		return true
-	case CloseCodeNotText:
-		return true
-	case CloseCodeNotUTF8:
-		return true
-	case CloseCodeServerFault:
-		return true
-	case CloseCodeSessionEnded:
-		return true
-	case CloseCodeTokenExpired:
-		return true
-	case CloseCodeTooLarge:
-		return true
-	case CloseCodeTooSlow:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for ConnectedMessage.
 const (
 	ConnectedMessageEmpty ConnectedMessage = "连接成功"
@@ -206,36 +164,6 @@ const (
 func (e MessageFrameType) Valid() bool {
 	switch e {
 	case MessageFrameTypeMessage:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for NoticeEvent.
-const (
-	NoticeEventBefriended NoticeEvent = "befriended"
-	NoticeEventDissolved  NoticeEvent = "dissolved"
-	NoticeEventJoined     NoticeEvent = "joined"
-	NoticeEventLeft       NoticeEvent = "left"
-	NoticeEventOwner      NoticeEvent = "owner"
-	NoticeEventUnfriended NoticeEvent = "unfriended"
-)
-
-// Valid indicates whether the value is a known member of the NoticeEvent enum.
-func (e NoticeEvent) Valid() bool {
-	switch e {
-	case NoticeEventBefriended:
-		return true
-	case NoticeEventDissolved:
-		return true
-	case NoticeEventJoined:
-		return true
-	case NoticeEventLeft:
-		return true
-	case NoticeEventOwner:
-		return true
-	case NoticeEventUnfriended:
 		return true
 	default:
 		return false
@@ -510,6 +438,8 @@ type Bye struct {
 	// 1003 a binary frame; 1007 not UTF-8; 1009 the frame is larger than `hello` allows; 4000 the server goes away;
 	// 4001 too slow a reader; 4002 come back later, a dependency is away; 4003 a fault of the server; 4500 the session
 	// has ended; 4501 the token has expired, log in again; 4502 a frame that is no JSON object.
+	//
+	// May get further values: the range says whether to reconnect.
 	Code   CloseCode `json:"code"`
 	Reason string    `json:"reason"`
 
@@ -546,12 +476,15 @@ type ClientFrame struct {
 // 1003 a binary frame; 1007 not UTF-8; 1009 the frame is larger than `hello` allows; 4000 the server goes away;
 // 4001 too slow a reader; 4002 come back later, a dependency is away; 4003 a fault of the server; 4500 the session
 // has ended; 4501 the token has expired, log in again; 4502 a frame that is no JSON object.
-type CloseCode int32
+//
+// May get further values: the range says whether to reconnect.
+type CloseCode = int32
 
 // Connected The first frame on the chat socket.
 //
 // Example: {"code":200,"message":"连接成功"}
 type Connected struct {
+	// Code Always 200.
 	Code    externalRef0.SuccessCode `json:"code"`
 	Message ConnectedMessage         `json:"message"`
 }
@@ -628,7 +561,7 @@ type Error struct {
 	// Problem What is wrong with it.
 	Problem *string `json:"problem,omitempty"`
 
-	// Reason Why a request was refused; stable, made for programs.
+	// Reason Why a request was refused; stable, made for programs. May get further values; the HTTP status says what to do with an unknown one.
 	Reason externalRef0.Reason `json:"reason"`
 
 	// RetryAfter When to try again, in ms; with rate_limited.
@@ -790,12 +723,11 @@ type Notice struct {
 	//
 	// Example: {"user":"bob"}
 	Conversation externalRef0.Target `json:"conversation"`
-	Event        NoticeEvent         `json:"event"`
-	Type         NoticeType          `json:"type"`
-}
 
-// NoticeEvent defines model for Notice.Event.
-type NoticeEvent string
+	// Event May get further values.
+	Event string     `json:"event"`
+	Type  NoticeType `json:"type"`
+}
 
 // NoticeType defines model for Notice.Type.
 type NoticeType string
@@ -974,6 +906,8 @@ type RequestID = string
 // Example: {"body":{"kind":"text","text":"hello"},"clientId":"5f2c9a","id":"r2","to":{"user":"bob"},"type":"send"}
 type Send struct {
 	// Body What a client may send, by kind.
+	//
+	// Example: {"kind":"text","text":"hello"}
 	Body externalRef0.SendBody `json:"body"`
 
 	// ClientID The sender's own id of a message, unique among those it sends to the conversation.
@@ -1027,7 +961,7 @@ type Sent struct {
 // SentType defines model for Sent.Type.
 type SentType string
 
-// ServerFrame Every frame that the server sends on tim.v1.
+// ServerFrame Every frame that the server sends on tim.v1. A later version may send further types; a client passes over a frame whose type it doesn't know.
 type ServerFrame struct {
 	union json.RawMessage
 }
@@ -1036,7 +970,9 @@ type ServerFrame struct {
 type SocketLimits struct {
 	// FrameBytes 0 for none.
 	FrameBytes int64 `json:"frameBytes"`
-	SendBurst  int32 `json:"sendBurst"`
+
+	// SendBurst Frames at once; 0 for no limit.
+	SendBurst int32 `json:"sendBurst"`
 
 	// SendRate Frames a second on average; 0 for no limit.
 	SendRate float64 `json:"sendRate"`
@@ -2173,116 +2109,123 @@ func (t *ServerFrame) UnmarshalJSON(b []byte) error {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7D1tbyPHeX9lsA3gNlnxSEo6nagPxd3FF9u5t9zJcJGjQg65Q3Ki3RnezlAULQhwv7kuWhToGxAELVK0",
-	"RdCiTb/FNdL6vxQ+O/2Uv1A8z8y+zy6Xp3PSAPkiaXdnd56Xmef9GV15UxktpWBCK29w5anpgkUU/7y3",
-	"YfArYGoa86XmUngD7x6byZgRvWBEsfiCxWQaSsVUx/M9dkmjZYgv0ZlmsTe4c9j1vakMmDc46Ha7vhcz",
-	"qvA7uQ9wReaSizmha7rxYMxUCsGm2hvoeMV8T2+WzBt4kw3zrn1vGcslizVnKjdRGcx35JqEUsyJlmRN",
-	"uSYThNsnXJBInZAfcq1hajENVwELAPqZjCOqvYHHhb594KXTcqHZnMUwtcHkyvtGzGbewPu9WxntblnC",
-	"3boP5LgPA68zdK+SjykdczE3j1Isy8B/sGB6wWKAfSojRiZ0et7JAJpIGTIq4CPmzpXHxCryBi+QRGd+",
-	"eTKc7eWKxyyAQfjUIpOCmAco+4Kc/BBuXPve/QXVj5hSdO5YFHdJZB4RqgjXisSMBixWZM404bq0Nmax",
-	"jN5XwDWPhnwKQETJl70FC0MJuPIILvvd/u29bm9vv3fa2x90Dwbdw06vv19dB9lHm9kjl0zQJR/dnU7l",
-	"SiBqUYZWhUsGDAeDBOGarKkiSsuYBbiwsjX9liIfSsF8suZ6IVeaUEHkbKaY9gkN13Sj8AnRi5gxErAp",
-	"j2iIe2hJYWHCJD8YDoOrg+s9+NVPfp2aX4PCr+GwA3/sX3/D28b7lEwWtQx7J9NDzoR+EFMXEd6+YPGG",
-	"zOAh0QuqCSVTHE/kjGgedS56RDERIFoBh1cjLqiWyKOILpcA4ODKW3Cg4aaOY+/Yx75nXnCPegrPcDUH",
-	"dUOewTNc54xfsIZh9jkMFWxdPw4e+h7gWDfmOTzzPbWaAPoTVjsuHeB7aiOmtePgGTKqgRSn5mm2RTaP",
-	"kYGGv9e+JwV7MvMGL5p3CsJ+7W8ZBABtG5RwcNu4lPLbB9Ltg1IybMEgJf32WYHh20bhQrw+w92TaAKn",
-	"eqqoULtpfDJhigeM9LrdPpnJmKxhd01iRs8VefbgPrl9cHjoW41G1gs+BUHCYgaaVEgynmzYuENA4RIt",
-	"h+Lg4Ph4QFLxboSS1YA+oSIgsOROECAJH1IDEkjxlu4MxVD0ut19QsmEC5ps9xMA7YgIqcn7pw/27uD1",
-	"Mb5vxAFXJKTxHFTYggoyRqE+JjQM5VqdWMgy9OeSKVT+J0Nx0O32iJaSqFCuCbWaBN/pZ9qQhNQATwK2",
-	"ZCJgYrqBWfEjMBZAntFVaIRROtUJOThM51aKSzEUC6oIfCLAhz18qOU5EwSfXC45yvdQzkHG0znlAkf2",
-	"YYpM+hnav/f8yWNiBGhnCFrVamagog9Ugx/HPhpDgCr86MOPfR8ggx89+NE/Kxok+/2qQeJ7l3vw+b0L",
-	"GgsagR584T2W+pRdas+Hv94/fXDH871TKR8COzzf+w4YWneNnXUq5fNQggi7LyN2j07PHwJVPd97jsR6",
-	"APTDK6TU20AjfO2cibcNWTzfe0RDAJQFHq55s8ZAupbX/CksDx4rbakmjcKcAvGUnJ6zsp1grK0+mI2Z",
-	"ffDLz//uyz//py8//otXn/x91QpoY6AlFsDz1XTKlEpMtZwVkFhThbm2mlXWnmrSp9/mMZtqQ0gnfaix",
-	"St6C/aN0njZGRgR2v0oSwJ7RC66IFGxPyz0pWDIUbWLzEEldoKuxuV79+z98+fHPv/rXn33x6Z9+9dnn",
-	"/heffvTqZ//5xacf/e9HP/ri859YzP/m31794qOiUdL51g6vOuyRhAi4SB2GpI6pUGhFaHapwQQGxCxd",
-	"fCLRKh7TMBybbYdY2sckohuiGBuQ9UIy61pIEXLBwBIF09QnQk5ksCEsVGwocBCQskOA/DjlWK702EfH",
-	"YSEjGOHDRzaplF4khLY7PFuxGpHyaMzIRq6MUP5DoIFEs31SXbDakqFqeEoHdUSBEEiFDnnMWMACshIh",
-	"UwY6RIMrgwkwP6KXD5mY64U36OF24iK93uotAIT1ixn4eE8GG4C2FWq7f/7bLORga7ZYLtQQgAZBzJRi",
-	"ObYbkS8CFhshhHdESq7CFnlh3InUPwGV72bt9Znvcc0i44qKTQuzKsPrAcyxzZwoURkNi4hevmsm7SMv",
-	"swtLRRrHdFMkIk5W4dHM3t3JY3K4FG4OSsFqxJxQa+PfgoJ/uWJKm90MGldIY4WUtAEHIzu+nUmUAD5f",
-	"2VA82IbPMzPhu992OdD40bYeNA+ceL8dxzLeEXEOPvNspcAKQa1o9CiXgigN7iJwoexHcxYCUYzX9W5g",
-	"IBp4cb/gUcO8yVxckXUsxXxAkpfgVsSVMu7TMpaTkMHKL9xOozZcXNCQByMQoRknGCJcdckNfG47gIUB",
-	"mGaUTGhgtJTZo0saawVPuFZkScFQlVywgEw2JJBadVwqZUemNzn8KQWqPj/N6GdMaBPZcER2kqBPm231",
-	"zIzG93S8ueuOZ2HEQUui440xQdNIFkISU81GIY+4bh3LKq98w8S2Sz+NGjWZO9+J5Wr5BPXvfRQdFbSe",
-	"ayoChU4O4xjzCjksU0EomcPbBr0IHJ2IRRMWpwodPQu7VWZ8vopZQMQKhhTNnVf/9Zev/uTPvvrvf3z1",
-	"459+9dnnX3z22Zd//R+/+sWP+t1e0bKpGzgcBt9yGjI59B5ypd0rPeBqGdINQQM9cUYSVBA5KnBzJ8Yb",
-	"DuHKoJ+GlWQcoEnHNmRasehKkH/1Vz/98uOfv/r4b3/5k5/+6hc/enFPTnxyFzTZWSPGpfeGwxedbw6H",
-	"Z/W4P2MR5YKL+U7oSwVOqyQxvm2NVWppYs1c3P1oAruoUoP9L//4kzwigHcdwqWhjai+Qy9MSDsIOGBG",
-	"w6c5MTejoWJVN0RcsFhRQ4h2cuAUPDTcNoq9dBMTCZJEWq31y5Kg24Iq586PuOARbPFuVQpUPJgc2AYO",
-	"17Z+B0O02/y7ckLAWg9ZzNd41sob9I5uH9+5facPDnDX9xaMxnrCAImeuYOCzdorNGL3Nhpeu314uH/b",
-	"hN/urWJYgOgqwvUzqhmaukhN9F69gbf//e8efe+P0tiymfbg9sFhr7+fomniz9U0QwL+ztHlFE23SE+D",
-	"DXacTyJFFBdTRnrHR92WwjxHM1eoSc40y4enyZKLuTohUWXJuOIM13kONIbScK8+NGPzpG8dWH8d3MuK",
-	"zHCwrSJLGJtBm0bGE87lyZuSwrkxkkB2Ga0nIUhvGRPBwPyzW1gZAyi/61Deo6w/sbaisXzGSzpn49KW",
-	"MgFAb3DQ9ysSB+WkN+hdJzbhfgK6NzjMJMEijczWpdV2kid+CtPOL95MZO5oAFpCXFWXfkQvDZB96yeb",
-	"q16rhWeJuYP7UMLbtage0fi8NlyUuhPjJKsxxgDROGY0GA+IFOwtRSIanyvrG28IuLBCrp3u1WGaQoFF",
-	"lWVKDjLfMjLw3NTxMrPsvEwykHZ+tcwui8hO3IrzuSEa1DJM1eTMnsuIge+UMiWSF8Zid6rKiZx41a2x",
-	"MrlTG09ysmu/wC71JvXZzTbq/w+2qx2S5AWTKNMWrVYCmrSYBgrcSfPWJu8J+r85Y7poAxszFm18E5Ut",
-	"2r3mcedb5pnTyjWwPpbaODSN4ekkTBPyi0L83rfJqMR3s4gIxgJ14sh3GdPf1gdY9hhQv/zxv3zx6SeA",
-	"x1kVzexhLR5Plkw00lziAKS5sVlvSvRPGoj+ST3R0RCoERZpVYUPdgOYDxFXGCFKjASfMDpdECmmrEPu",
-	"hkpiZCkMs6SXCLAYQa5FLqSkfAJDgXH4vmJMEYbpfMVelqRRLlgysXHec44Zb23yTDYymhrOzeLKgJTK",
-	"NvR1UFxVbfLrTIhZGCpiLAdcGzn0KPtORSxU4hjNgqEp7vFYanBxKgy9L4WmU62AlbjAFOweMW/QAFMa",
-	"yxAFD9ZNpM5Tg73HLhi+auJm2bITBqomVVB2UGREOAa96ESu3MEuC5jjXRLwoC5EdjMlYjHMlT2xWcyZ",
-	"zU+uRO4iJULIZrBY5VpghjPgSsnwwqn/q4vDkq7t2jDwtbDtjKxNypaKbIFtI6xcuEl4Pv1OMwDKLfEV",
-	"m0oR1GZsBzaeY2NyAssaarJyPkhbFs58I3WRRwqtVRsOGwob9jV7wyerpYmUVyN8ZJygNYblqRe5FCFV",
-	"WdCMz7mgYSVPtzIIv8hTOZfryd1EqXVW2TOrhGJp8qeJRTk2X5dzNA5uuZ3LJyuNVZJ1idNUV6wXVJvk",
-	"p1aY2zqxNWpJxQgVGykYAafWRtqLei0twStvi6fO4r+SI2K9oHGHvGtYv5BhQGZFxxeDt1Sds4DMZAww",
-	"M1NUatwTLB7xyWQFxgOgIgDgtQ2YAAoxI0pWgkw5V5cqbaziZE5k9+tpsJxwdaqvnlt9ZVxcOpXXrk4r",
-	"Vfo17N8M/5artVZZZmnFsnxc7qI50ZFCZHLAuVb8U/bmDNJqkUQ7q7RYNVG1PwuVEaXHTpPvqS16LOLy",
-	"QMZkEss17P4E6CkVQmq04cgHbGKCa0nkrhgckmI+dm6F4wyEUk3gm0mX4kdvmC59Kl0UKUkVmKgBxYaA",
-	"LhDn5nh/bdFKBG+nrYOwOAkZM8WEy/DMCkdy6jmXYp5JrMzD1BIYp2sm9JaghLS7slChv0wgeIPxBplu",
-	"/+3l7+n8u0d/7TQuuj6zMYsiTeFuaqEo9rK0J010adwhGA4yBUSoyuZxJfbW7DFlkTmjbbJQXGzKYN9o",
-	"8mnHjWFzVa3q7dhLF89K0ZNdQ6b1aapnuZhRmXXmya+RfQdO9qXlzr/tLLSIfD1sxBr8qsE7i5lamORZ",
-	"WgyNVn8YYM2gTd+UGIsl/cBZly654+WYY4q936y+NF+9ocJ8ZlBokRIQbD0+qUh7LLeWIl/DkqNEXVo2",
-	"RyEguTfw2Oa9xeQ7U/6Ev/fu+x++23vM3zsuEdC1uGsToq+jTnflhwH9arvLn4C/m2rGz2eZQzf3Enic",
-	"/DPZfBuy47ZGypZvJZYhOHZYFWt4PaVxzEsdeF7cK9Z93j4ol33mTNcXw+Flv7c3HF4evX3mLnbBbpB6",
-	"t7O0yxQTemwcNhNAMh6oqbJVYGXYqgUeJP473k2dWKwIuqgUAbb035KCuIF3OOtPj2mhMs5U1haFdIKu",
-	"aXkpLdhk0nYSUgSmUDMPRrt3TbeVWag7V7QJDOy29+3seFzMy3BzKnfVAXJ3xVTeY0juHTeY5+frHZE1",
-	"rl32nAm9VUDC/OMTW5Flqmqypbq7ju8XdHyDSwK747dP6X9tLhCS46amQ4NfZLtZWnYx5gIC2L2IUU9s",
-	"zNrWxzjZ1Pb33dsA7FhcXFfnDc98W4VZM8YUFvtW0NU129nonU1v14yyVQW+TYc2jLKp7HxFsXtsPpfl",
-	"JyHzmsE2Q+KbyFFdJx3FliX0kOuGSFu2nHi+NcOS536q15t6/JAwymRR6lojdb6tM9jaXBjYxs6GoeZp",
-	"u+ZOQ+Wbdni+YxXm1j5Q3aoPtEXj5lMTUGwe9CipMNnSGWHq/1t2dwbt2jvb4CBbdJUWdkMbhFW7oU+z",
-	"CEub7td2H32cZAabh71ty/ybR4Gow4xJoRrQ0XmSVXKWZXIXzT8hBWupUXI1oFdtyhmzGtFKIDbGQmWa",
-	"JL6kIPSCxWjhJmARLB8rgBbI1SRkuVwrpqkcrTIp0jkg8vA79VfWPe5IsypGEvFXG9ebxTLC5JypMFSa",
-	"0SArxja+c9mCTzfOuENsOE7lio5pGLIY8zsmSG1zMgtwW+RsFnLB0l5F06RooEBjS0Z4TICwvS86/c4E",
-	"dC8ThIoNFv13yH2pNNauRavpIl/XgD0P8MB8GvQ3TEfJbBVjJwHet27EhmiWxkCVO7SJ7bO24gqz7meJ",
-	"YXeUc4hy3eLuEOfuiZb8URRpZ9dht1vNu9ww+pABv5O1lSLWuDi3xyPS6d3Bl6NcVNkw4qxK9psXHmbx",
-	"5Ndl0rZsWA7YnejcEILGYxbcLUm2gsSY4eVNjFp57BNKwNBKtk/efLadr6YICrZMRM+TzuKcJAn5BRuk",
-	"O1jA3uXadFeOrWE49k3YVNkSVGMBjs3eVEYY4H6k00UBBMIFGS/oBRubkw4wC5Fk4RRR7KUBr5OMssLI",
-	"Zvkz0GkIKoM8KVdV5xr0sbeIa9/OJEHY56Qj+n9M6BPzPORMpScHmWDxOKRKj5MGNSZ0vEH4U1Jzc/oN",
-	"0j/NhRfX+wI7Sl5cbS2VwuQyKNzGjPRLb3B0nQqrXk5YmcM52p2YNBbs0iBm2vDmiWIoNRDv94uho7t7",
-	"36d7H3b3jkd7Z990ho4WtoGm1X7DbpuCJOx1vw5RCKS5YRzW2rxbxd5GTMcN4QTVYilk5QxLxmKTkDro",
-	"Jlf5Km1bDtwrV2+vhHnSq10p2xIRuyu2+3mcrm/MQ+GsfBnjeh6jaIGVC6Nw+Z6QkM00kSudFC4BFZ3l",
-	"aK7VcZN0hltV2gNpqkXhaDRpmTuABbFRMkoKsJRvC2FMcKok5gMp2Pg1Ala5Zmq9cdcH/FqDUmU2WKDe",
-	"bD9F3jGqrc/HoDQOvFFt/hbi/qaK8G9I55qaeBexy6A3VCa8pbDE+oQ8fnB/T4BjFXI88ARQonapg86d",
-	"gP/kKM7Zes5FXmv9YDi87Hb3hsPL3oPh8PLoAfx5/KAm+ZEKNBoHyWEX5UQIcJ7IOCl+9/HApSjCQtTS",
-	"IrLZiymNMd5j+FJaPJXFYl7KmIZvO4tX0+/tsipKrMbZ0m81sTbNWtTUj+Yq0JN0VprlWQn+csUIjfCk",
-	"RnRGubZhVysP84utyPQ0tfMGs1xOzVWJXdxs9yV1fC5ivUzsL8HWLGv23bmx179BZXxmYVTaGAWzB/L4",
-	"ma6yrUyvAWLRePmaJ4vrMLJr87U/2wD/zT6dWGyuht4IAyRJNa3p6NPod5zg9uFijlcq51Fl1vwb7BG3",
-	"dZzlbqgU+kbJsVJaRm55+kFSxEzBPROaMBFY17RasXzlBVRTPL1W8+k5CtG19SMSWYtzVVVw8qK7ub9Q",
-	"3JYhUBHF5uNb9acVqjhnE2Ee8JDVqZkZD22iak0VWS1DSYO0tPuEjOF5WhNv675FtR0fhhWOVx0kx6vu",
-	"ff9y/+J7x9F3+8uH8Z1Tce9g+kFwBNrVkpJHzmrmYBWnArGcI3yN1W8AvMoL9/7h4Zajq3xvwfh84RCv",
-	"T/klC93d7s1wlHltsPc9ugq49HzvggcMfiO8LnUsqPsEWYqHm01pGOJJsrlSCWpbQsuoVz6t+IeuE5oT",
-	"+2hHiq95AFO9Icq5l36JStWlj+eKGGMiXa09v6lPu3dwdHBn//bB0bZ27WSKh3KKCzXZYVXDLLQjUL5p",
-	"rlcB8wb7vU5/v3vge6EUc3uv1+91Do72j3xPc40b6vmCivmCcm+r/ZZO4lo02bRXjiRDivxxvkd977hb",
-	"yT8UoG38VO9O4Vt4WfmYxfJq29J0Mz9FKg9V02J4lKtqqa39zyUl0kOo7fFvuGpvHorvueJPZcOpYiTu",
-	"UjVkP5IWDt3Ivvz11wIlTTH1zt0JYdFSbzCsQYmJDIMiR+vEHIAUUy3j4mmtJOCBM17zpqpXXOd4717R",
-	"sv0UnZRE6dkitYVLriXh1h6pH0UU3Sgf3GPYaNuqVIzi2kK11ALxjZ+5LdCX+MV+YgtteyEz/RJV3xog",
-	"o4Hbj08F7ZZXCnphWwFL8pJJndtXbB1i8z5NTnJMTIe2iFSLPVCsti72qACwLZHvgKDdCwVCtn0pXUKt",
-	"X8iWUNtXcszCCgXHffdWW9ClOS8AuwVsfGcdc61BfggtMTBlsz2wETMZtiV+WO7rrjRvW5PktZu3QbQF",
-	"En3pXfq3881167SXuyDG66S2c5pKy/brNWaXjai2jdnWAkkasw3STeL3WXqGY5msm9zRnUDc9NhOpekk",
-	"ZD6JaGAKD5axnMfUeD8JwJamI01NpTjogZGWchTaA7pNceuIB6OYwXfTavJgFHJxnrtMis1BfBY+YVqr",
-	"R1yNFAtnnm+yhSNwRNJ5QXnFgob4Z+FMz+TSzpZcLmlMI2aOB0/uJRBEyRHgox/aQyHTG8ZBxepBvZDB",
-	"SEg9wmPgTfGhOWE0/ZCQI3pBNY2N/B3RkWkNt5e2Z9xecTEyaVBzqRdslCwiuN7IVTzK9XdhL3hp/piK",
-	"OcN7oK7VjFNjFeeP08xOBhslhwoAsSMqNiOqNWwIhfEOekF5aD+wEudCrkVu/uQOKrvsMsEguY7lSpvn",
-	"arVcylizYGQYbGLv+fsRCzhNHyznMQ3YKF31vocnlY6mMQvAwqOhcm6pSuV6nbVhK/ZNN78IfmdwvGGD",
-	"43fWw2/Iejgr7IKXDV0ubyl7AIWpIlGF7MQJ6fmk75N98j8f/XP6j3/mdLklGNMYrMj/k4JM7/W73bOm",
-	"t07TFFDjoaVlLIsnEYK+CLKiPfOPON4C7yhgJ8lxvbmTN4hcLqXiGjuI4X71rNZyfjSil3mwekiV0p2i",
-	"vWMLX9oxOQkmXft23t1PUqk1EPLn3lcjSDWNSc0RodJR+LmMXquT9JOUnftAfRjNxazm3FZDArDjWK4f",
-	"wpp12eEDTARLyYVWJ7YTLbmR9KCZ26bWiwvj3gd4Bj0sqaFQ5rxnLsgLqjZiSpe8s6FRePb7twrXf9Ah",
-	"+cYMrgjNgYFH/SepMXI3Bz0gTcaGQOOhMIhO7D9tmNDY/m8EzELaQ8eFBOWG/7fFvGdOiwF7XCjkqT0K",
-	"5tG7p6Bn4xA4qvVSDW7hklFyFU9ZR8bzW/alWxHXuXCZd8oj2DcGeFMOBwKcxfZg2l6n2+nmFpc38PY7",
-	"3c6+OV9iAYsFgx5gXZtqoSIHsVjPPE4hvAVy7f8CAAD//w==",
+	"1H3bjyS3dfe/QtRnYL/Prunt7pm9TM/Dh92V1lpZe/HuCAq8s55md7G76akie4vsmWkNBlDeFAUJAuQG",
+	"GEYCB0lgJEicNyuCE/0vgVZynvIvBOeQrCurunpmrcQvu9NVrCJ5DnnO79xYF8FUJkspmNAqGF0Earpg",
+	"CcU/768Z/BcxNU35UnMpglFwn81kyoheMKJYespSMo2lYqoXhAE7p8kyxofoTLM0GN291Q+DqYxYMNrr",
+	"9/thkDKq8D2FF3BF5pKLOaFndB1Am6kUgk11MNLpioWBXi9ZMAomaxZchsEylUuWas5UoaPqMN+TZySW",
+	"Yk60JGeUazLBcYeEC5KoA/ITrjV0LabxKmIRjH4m04TqYBRwoW/vBWGQcMGTVRKM+tkQuNBszlIYhpnV",
+	"RfCdlM2CUfB/buZ0vGmJePMBkOYBNLzMp37hXqZ0ysXc3MpmXJ3IRwumFyyFeUxlwsiETk9gtI4mUsaM",
+	"CniJuXIRMAFjfonkehVWO8PeXq94yiJohHftZLIhFgeUv0FOfgIXLsPgwYLqx0wpOvcskHskMbcIVYRr",
+	"RVJGI5YqMmeacF1ZJ7NUJh8q4GBAYz6FQSTuzcGCxbGEufIEfg77w9s7/cHO7uBwsDvq7436t3qD4W59",
+	"TeQvbWePXDJBl/z43nQqVwKnluTTqnHJDMPDIEG4JmdUEaVlyiJcZPn6vqHIx1KwkJxxvZArTaggcjZT",
+	"TIeExmd0rfAO0YuUMRKxKU9ojPtpSWGRQic/ftnf2X91sXe5Y/4Y5n8cuj9GtT+Ojnrmz93L7wSbVkJG",
+	"NDvRnBbeJRBzJvTDlPpI8u4pS9dkBjeJXlBNKJlieyJnRPOkdzogiokIJxlxeDThgmqJHEvocgkDHF0E",
+	"Cw4UXTfx7z17OwzMA/5Wz+Aeru2oqclzuIernvFT1tLM3oemgp01t4ObYQBzbGrzAu6FgVpNYPoT1tgu",
+	"axAGai2mje3gHjKqhRSH5m6+YdZPkIGGv5dhIAV7OgtGL9v3DY79MtzQCAa0qZHj4KZ2GeU3N6SbG2Vk",
+	"2DCDjPSbewWGb2qFC/HSv5ucnvAqspqytZsoJBOmeMTIoN8fkplMyRnstknK6Ikizx8+ILf3bt0Kre4j",
+	"Zws+BTHDUgY6V0gynqzZuEdANRMtj8Te3v7+iGTC34gsqytDQkVEYAke4IAkvEiNSCTFDd07Ekdi0O/v",
+	"EkomXFC3/Q9gaHeIkJp8ePhw5y7+3sfnjXjgisQ0nYOCW1BBxijyx4TGsTxTB3Zk+fTnkimECQdHYq/f",
+	"HxAtJVGxPCPU6hl8ZpjrShJTM3gSsSUTERPTNfSKL4G2MOQZXcVGOGVdHZC9W1nfSnEpjsSCKgKviPDm",
+	"AG9qecIEwTvnS47SP5Zz0AB0TrnAlkPoIpeGhvbvv3j6hJglgNR7TNeoImerFBX+KY1XTI2wk5SKOSMK",
+	"VUWOBzI+9Y5EBb/sDkF+03ODX/b29/cLcGaASKyCaMLgfAeQw84pTQVNQJG+DJ5IfcjOdRDCXx8ePrwb",
+	"hMGhlB8Ax4Iw+D6gtnsGtB1K+SKWIPUeyITdp9OTD4DwQRi8QHo+BBLjLyTmu0BGfOyEiXcN5YIweExj",
+	"mAaLQOmc77BzzYTik5jtWFQDayyENQX/7IcIKmEhwD9D+Gc3BL7BPwP4Z/gKtpchEwj26vY6hJXIU6Ut",
+	"g6TR3FPgk5LTE1YFLAb2DYGCOVD5zZd/9fUf/93Xn/7Jm8/+ug5HuiBFB0VerKZTppTDjAU44mBdqa+N",
+	"+M4CuzZV/g5P2VQbhnjpQw08ugFbVekibYw4iqxokCSC7akXXBEp2I6WO1Iw1xSBurmJpC7R1YC/N//8",
+	"N19/+qtv/vGXX33+h9988WX41eefvPnlv371+Sf/+clPv/ry53bmf/FPb379SRkd9b63xaMeKOSIgIvd",
+	"g2h1SoVCAKPZuYa9BxOzdAmJxO04pnE8NjscZ2lvk4SuiWJsRM4Wkll7R4qYCwb7HTBySIScyGhNWKzY",
+	"kcBGQMoeAfJjl2O50uMQrZmFTKBFCC9ZZwph4QhthEFhxWqcVEBTRtZyZeT//wcaSLQfJvUFqy0Z6ghY",
+	"eqgjSoRAKvTIE8YiFpGViJkyo8NpcGVm0jPi6QMm5nqBEgnlU/Z7o9kCI2xezMDH+zJaw2g7TW3717/D",
+	"Yg4wt8NyoYYANIpSphQrsN1oFxGx1AghvCIycpW2yEtj12SGEqANP2sBYnDNEmMfi3UHRJfP6yH0sQnJ",
+	"VKh8CUI2oeePTKdD5GX+w1KRpildl4mIndV4NLNXtzLdPNaMn4NSsAYxJ9SZUayAJV6vmNJmN4NyF9IA",
+	"noo24IDv09u5RIng9bUNxaNN83luOnz0js+Sx5d2NeV55J33u2kq0y0nzsF4n60UAB7UikaPcimI0gBG",
+	"gAtVg56zGIhiDL5HkRnRKEiHJdMe+nV9cUXOUinmI+IegksJV8pYbstUTmIGK790OXMlcXFKYx4dgwjN",
+	"OcFwwnXfgBmfHwewOAIUSMmERkZLmT26pKlWcIdrRZYUMLHkgkVksiaR1KrnUylbMr3N85BRoO58oDn9",
+	"DFo3LhaPi8l5n7psq+emNT6n0/U9v5MNXR9aEp2uDdrN3Gs4kpRqdhzzhOsrOdiqu8AwtOs2yFxZbdDn",
+	"+6lcLZ+iLn6AYqQ2xReaikihbcU4Au+Yw5IVhJI5PG2mmoB9lbBkwtJMuaNBY7fNjM9XKYuIWEGTMvR5",
+	"829/+uYP/uibf//bNz/7xTdffPnVF198/ef/8l+//umwPyijnKaG6OP5nhfWFCb4AVfav+4jrpYxXROE",
+	"/c4KcpPB6VGBW91BOWzClSFA5u2SaYQAj63JtIbvKmP/5s9+8fWnv3rz6V/+5ue/gBncl5OQ3AO99qp1",
+	"zpXnjo5e9r57dPSqee7PWUK54GK+1fSlAmsZLCx42kJXamliQS/KAgTEPqo0zP43v/9ZcSIw76YJV5q2",
+	"TvU9emq87lHEYWY0flYQejMaK1Y3SsQpSxU1hOgmFQ7B7sONo9hrPzGRIM4BbLEwc96/BVVby4GaPVMY",
+	"thmHb2O/h57jTdZeNWZhsUTuijYmvQpGgzu39+/evjsE27IfBgtGUz1hMImBuYJizqIXmrD7aw2P3b51",
+	"a/e28QPeX6WwANFwhN/PqWYIfJGaaBMHo2D3Rz+488Pfy1zeptu923u3BsPdbJrGLV6PhLjhb+30zqbp",
+	"F/CZl8O2C0miiOJiyshg/07/CqK9QD+fv0vONCt60MmSi7k6IElt+Rg/R+bY8PWVc6bV14d7+APTtsiS",
+	"znGA69Kkqu4Ml7uqO8f8fOSZG99xt0j2jCzezeO87tUpPo1BwsuUCAaA0W5zZSBTcWeiTkB9cGDRpcFK",
+	"4yWds3Fl2xnvZDDaG4Y1qYSyNBgNLh2K3HVDD0a3cjIuMjdyU3RwS2a4MV1sHxW8jljdEjJaQly0uP6G",
+	"1rJu2SC1hWeJuYXBUZm3b1E9pulJo4MpM0DGLgQzRpfSOGU0Go+IFOyGIglNT5S1ptcEjF4hz7wG2a0s",
+	"3gOLKg/r7OXWaGLGc11TzfSy9TLJh3RxXTlhJ7IVt9JiIItGjQxTDQG+FzJhYG1lTEnkqcH4XnU6kZOg",
+	"vjVWJuxrPVBedu2W2KXeps673kb938F2tUV8vwSbcm3RaSUg7MUYVeSP93eGxQdoMRcAdxknG6iLdoDx",
+	"45axsbnd+56550XCZqxPpDZGT6tD2zl2Yn5a8viHNlLmLDw7EcFYpA48wThjHtjUBsseM9Svf/YPX33+",
+	"GczjVX2a+c3GeTxdMtFKc4kNkOYG116X6J+1EP2zZqIjEGgQFllCSAi4AeBDwhX6lBxICAmj0wWRYsp6",
+	"5F6sJPqi4jiPyIkI8yjkmSg4oVRIoCkwDp9XjCnCMPdAsdcVaVRwr0ysZ/iEY3hemwiX9aVm4LpdXJkh",
+	"ZbIN7SEUV3XcfpkLMTuGmhgrDK6LHHqcv6cmFmrejnbB0OYdeSI1mEE1hj6QQtOpVsBKXGAKdo+Yt2iA",
+	"KU1ljIIHkzwyA6sF77FTho8aT1u+7IQZVZsqqBoxMiEc3WR0Ild+95gdmOdZEvGoyal2PSViZ1jt0x8I",
+	"rvfvD5ACdE05s+HVlSj8yCgZsxmseHkmMEAbcaVkDErglWdFWXp3XVBmUh0AoRHQLk2rzEvYa8IKk+tE",
+	"AbL3tA9A+dWEYlMposbA8Mg6iqy7T2CiRkPwLwQRzeJZaEQ18kQhxLV+tiNhvctmQ4VktTQO+brzkIzd",
+	"tMawpvWiEImkKvfG8TkXNK6FA1dmwi+LVC6ElAoXUdS9qm20laNYFmNqY1GBzZfVUJCHW36L9OlKY4Zo",
+	"U3w2UzBnC6pNjFUrDKEd2Jw8lwNDxVoKRsAStg79sjLMUg6rW/2ZN9mxYr1Y02ncI48M6xcyjsisbC2j",
+	"X5iqExaRmUxhzMwk1BqbBtNhQjJZAeKAqQgY8Jn1xMAUUkaUrHmvCvYxVdpAadcnsvtqaq8gkb06b+DX",
+	"eTkXl16Nt62lS5W+AmjO599xtTZq2Dx6WZWPy23ULVpfOJnC4Hwr/hl7eyi2novRDcqWkzPqoLWUgFG5",
+	"7cWJz2xaZ3kuD2VKJqk8g93vBj2lQkiNwI98xCbGO+fcgGWPkhTzsXcr7OdDqGQ9vp2oLL70mlHZZ9JH",
+	"kYpUgY5aptjiKQbiXH/e34q7E4e61TbCcXmJmjLFhA+55rkqBVVdiGrPJOYdYvwK0O0ZE3qDV0PaHVqq",
+	"VFi6EbxFh4XMRMHm1P+s/+3dx7YbH12fW6dHmaZwNUMrir2u7E/jnhr3CPqTTM4SqrV5WnPetZtcuWvP",
+	"aJ7cl5eapN+3GuHacpPYgFinFD/22sezivtlW59rcyzsecHpVGWdufMtsm/Py74suft3nYV2Ir8dNmLF",
+	"QR38zlKmFiZCl6V6owUQR5imaOM/FcZiAQNw1qdX7gYF5pjU9rerO81br6k8n5spdIgpCHY2PqhJe0wm",
+	"l6KYNlOgRFPst0AhIHkwCtj6/cXk+1P+lL//6MOPHw2e8Pf3KwT0Le7GqOt1Veu2vDHT8AU6fVzbdnmb",
+	"1+dhSD8n3Xi8vDTpA9b/x22Kls0ec4gRDD5MyjV8n9I05ZWqxCAdlNNOb+9Vs06LFVdHR+fDwc7R0fmd",
+	"dxuya7AOptkcrew4xYQeG0POeKOMZWqSfBUgDpsmwSNn1+PVzLjFJKTTWg5iR7vO5eONgluz4XSflhLz",
+	"TGJvWWC76Zpin8ridZ12k5YiMnmixWF0e9bUmZmFunVCnUAvcXebz7bHxbyM14dyW30gt1dS1T2G5N5y",
+	"gwVhMd0SWePbZS+87saKsIT+xwc2Bcyk8eRLdXt9Pyzp+xZTBXbH7x4A+FZMIyTNdSFFi71kC3Q61nIW",
+	"nAZYw4meUSxH65F7ptqKQOegYY33U0SZLxv6BiTiRN2SKgVK+BTz60wvZ+hVhZYgJyPJlLihyYmN9beV",
+	"i07WjWWU99dAHEykbspph3uhzTJtaGOSqEMrVZtqGq0L0QbmG1rZfIjQBnJbWtkgfDF72t+2GIULnd++",
+	"obGN7YTGfdVUsEixzAtN86Ym0qZoO5O7oZm7H2Ygoq2UEgmjTPynqQJVF6tno401nJGtn21pau52q6E1",
+	"VL5uIe17VjtvLLfVncptO9THPjNezfZGj11uzIYqEFPr0LGINupWRdtlDrJD8W5pN3SZsOrW9Fnu2ulS",
+	"ZNztpU9cTLO92bu2pKG9FYg6b5VxKcfRU3WT561WlUAfsaeQgl1BnRWyX2uu3xRzrqnG2P8Bcf0QzGxr",
+	"T/Zs7Mtk1jZ15aJ6UhB6ylKE6S3dRnI1iZm/XxOP85QeZYQsDKhIBy9z8oMAPEFoxYgTsY1Oy1kqE4xC",
+	"mvxLpRmN8nR24xiomiTZ5hz3iPU1qkLaNo1jlqIWN954G3xagB0mZ7OYC5bVfpqiTzMKRI8ywRMfhK0l",
+	"0tl7JgAgmCBUrLFwokceSKUxsy9ZTRfFrA+sIYEb5tUAD6A7mgEKvG7tojXRLHPwKr/fFsuabT4a5iS8",
+	"ckj1TsHCKxT++/2320eUimeMZJVytwqF2FmA6ZqulXzwW0HGbGKti3OzsyXr3u9ZulNwmRtGvKqT/fpp",
+	"mbmz/KpM2hT2Kwx2Kzq3+NfxxAx/iZfNrzF2RXUTo+Yfh4QSAHNu+xRtAFtJbFLEYMsk9MRVahckScxP",
+	"2SjbwQL2LtemWnVswec4ND5hZRN0Dcocm72pjDDA/Uini9IQCBdkvKCnbGwOqcAQiws3KqLYazO8nmtl",
+	"hZFNZ8iHTmNQQ+RpNee8cLYC1mdxHdqeJAj+gnREg5YJfWDux5yp7Hgo4wkfx1TpsSv4Y0Knaxx/Rmpu",
+	"jjVC+mdB//J6X2BNzsuLjYlkGEUHpd4aen8djO5cZsJqUBBW5pyVbsdijQU7NxMzZY1zpxgqBdm7w7Iv",
+	"7N7Oj+jOx/2d/eOdV9/1+sIWtgSp037DeqWSJCydSfHWRCGQ5ppOZourN4q9tZiOW/wjqsNSyPM2loyl",
+	"Jtq213e/ijnsNll6UM1tXwlzZ9C4UjZFWbZXbA+Kc7q8Ng+FN8VnjOt5jKIFVi60wuV7QGI200SutMvQ",
+	"Aip6k/V8q+M6sRq/qrRnC9VT5hE0aVk4Owdno2TiMs1UaDN+jLetIuYjKdj4Ch64QnG6XvsTIb5VL1uV",
+	"DXZQb7fapGh8NVYvoJcdG16rcmEDcf+nShSuSeeGigEfsatDb0m7uKEwAf2APHn4YEeAkRVzPEAGpkTt",
+	"UgedOwH7yZOFtPHckKLW+vHR0Xm/v3N0dD54eHR0fuch/Ln/sCGakwk0mkbu8JBqZAc4T2TqSgNCPIMp",
+	"STDDtrKIbDhmSlP0KRm+VBZPbbGYh3Km4dOvfMIsex+N4w6epur6wOOVxCqOKZi3mL1SXQg4lqynNsZn",
+	"QZqGNNpC9r6L3mVBrZXgr1eM0AQP60RTlWvrWbbSsrgUy0sii2S9xaCeV6/VvCXX25sundFHrNcOnQl2",
+	"xvJi6is4Xq5eVZDjj1oJqGD2+KMw12S2DOwKQyxDm99yZ2nTjOzavPJrW8Z/vVc7POcrkk7QfeKSik01",
+	"pEar5AC3Dxdz/KUK9laO9d9iDb5NZ61WkmWjb5UcK6Vl4pe2H7lcbgrGm9CEicgarvXE7YsgopriAcaa",
+	"T09QxJ5ZK8NJYuyrrqDdg/7DE0p5fXYCHtkZZqK7PAnbaUkImWubT2S1AhjH10bEhzxmTQprxmMbtzuj",
+	"iqyWsaRRlg1/QMZwPysjsKnyon40AjQrncA7cifw7vzofPf0h/vJD4bLD9K7h+L+3vSj6A7oaUt2nngT",
+	"wKNVmgnPavj0CjvFDPCiqAiGt261HyrmZeOC8fnCI5yf8XMWqyu4pKsq3dAjDOgq4jIIg1MeMfgfZ+BT",
+	"9YL6jx2meBDdlMYxHj9cyCuhthi3SozaqxX/2HfEt8NeW/LgjEfQ1VuinH8zVKhU3wx46sthjo7aTkSp",
+	"bpb6yS0lJ0x5Adsb9S2HI3j0Tq/1SM7hYO/O3t3d23t3WsvzN6M0M4w2inwgp7jTnIioY9TYtkBhrrle",
+	"RSwY7Q56w93+XhjEUszttcFw0Nu7s3snDDTXKBFeLKiYLygPNkLZrBPfGs+7vfDFXhzV9ouHGezs10Ix",
+	"3h1dGH/rywd3S2/Hnx1ebylxsWm3+ddzNvHiONu4+biQ1dRYE1KI4WSHsdvTB3EjXj9yMfC566pIsoaa",
+	"t8kasy/JEseuBbi//VwwVyzVbAsfEJYs9Rq9QJQYRzogG4Rr5sStlGqZls8lJhGPvO6tt5W95DvP/noZ",
+	"TZuPcMrIlR1a05jE5lsefuWYGZl4cHKPjGHLjd0pyjwPNKJZYU7/M0Aa6+wOMN4J9+E5xJwukbFH7jl+",
+	"4dl7XGsmyGRdYFNIuLDmq40PGLvXp2LaEzc7VjljPMQMCk+aTRwPI4lW1DZVz6V3FepL8Uw0Uw5dWrxN",
+	"a9XbZxe47RmOAc2OpSO7S5otg9rCaQac8H5BEI8RmRIEZCNyJRjaUNJdYQ6eKbo0RzfYRWLWBblm7Xe3",
+	"Cm+HlX1UQHQaGmKEhhRAE3hk5LMR6nGgBvxceH2ByMvrououpfMHmLFQkAcSx7ISJwJsc3gVAWG3mi46",
+	"U9pu1lYwHxaBlfUDZvagK6uvgB/PunEvachL6YqNqkjo6j1tBkqNVkuHRXbWwbDpaMh06G1yRVsn979u",
+	"6ZX3hreQ+u7EZ895czruwrLagw0G2Vvdij5Y26a3n2fn0FZV9rpw/DAoruzoYaUBcIckoZFJ9lmmcp7S",
+	"RDXJS5O+/t7h4TN4Vq+UU/pmZUUyO9XUyQCb2dZp61tleKypKWwBqHKspTyO7WcRTG7zMY+OUwYzyIpf",
+	"ouOYi5PCT1cbA2ux9ApzQsQxV8eKxbMgNGbeMWyqrF9gQSpojH+WTkB2P21v7ueSpjRh5qMM7pobQeI+",
+	"vHD8E3tsbnbBOI0w/1gvZHQspD7G73OY9GVzHnP2IiGP6SnVNDUy7pgemxMu7E979IX9xcWxsV/NT71g",
+	"x05lwe+1XKXHhdJUPNKi0j9+GgOvAaJUM06NtCoePpyfinjszkIBYidUrI+p1oBkFPor6SnlsX2BXRqF",
+	"/t0VK9zdTzcD9zuVK23uq9VyKVPNomPDYBNZK15PWMRpdmM5T2nEjrP9FAZ4rvPxNGURGCQ0VqgwaoU1",
+	"TQDYZtm7NPwQMCrs0K0AaLdU5kzUZYfCh90eyLyXXR8o+TO6PpQF9To/kHum68m0IBk0T3baihEMJGjo",
+	"JZu0BQZN349zo86AQ1PDfLQO323s2GCXze0yENPQtMSPbPn4c6Ld4nBIaVPv9QR7XKuXpU3wuqUG74ay",
+	"x+aYlDBVCiYekEFIhiHZJf/xyd9nn2eb0+UGROA9RtP3BZf6uMz33ob9/gb3YOnYzmG/39Zj7u2sEqF8",
+	"JitojyhP0DXfS7oBpn3EDtzx5kVzTy6XUnGNKCE3UurHCeW5ENvJig8VSzNo1O2Ronv3sg1nFD8BckVb",
+	"u+rBrHwVpADQvB8V6R5hb/raiIdO27m0iwFU+43BOndbGVo/+qnNpdX7baVnbKYlDq1ORGjGxazhLHCz",
+	"usAeZIUyN+vDyM+dYSJaSi60OrCOI3fBlRmbyyb7lQsDNCP8yglsvCOhzFcEuCAvqVqLKV3y3pom8av/",
+	"e7P0+//1SLHejitCC8PAj8m4dAByrzB6LJYbG1qNj4SZ6MR+FmiCLi14Fj1Q9rMWQgJAwI+QmefMQWEx",
+	"nzKhcCHYU8AePzoEbJLGsFG0XqrRTdyNSq7SKevJdH7TPnQz4bpgrwSHPAHpYgZvEoRB8JvawGAUDHr9",
+	"Xr+wzoNRsNvr93ZNtHQBKw79mumpO7GszEFMXza3sxHeDC5fXf53AAAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

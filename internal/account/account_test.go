@@ -73,3 +73,23 @@ func FuzzNormal(f *testing.F) {
 		}
 	})
 }
+
+// Which accounts may be registered.
+func TestNewAccountNames(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{
+		"a", "1", "ALL", "all1", "中文", "a_b", "a.b", "a-b", "a@b", "ü", "٣", "Ⅷ", "e\u0301", "\U00020000",
+	} {
+		if !account.ValidNew(name) {
+			t.Errorf("%q is refused", name)
+		}
+	}
+	for _, name := range []string{
+		"", "all", "_a", ".a", "-a", "@a", "a b", " a", "a\t", "a\n", "a\x00", "a\x7f", "a\u0085", "a\u200b", "a/b", "a%b", "a:b", "a'b", "😀",
+		"a😀", "\u0301a", "a\u202eb", "\ufffd", "a\ufffd", "a\xff",
+	} {
+		if account.ValidNew(name) {
+			t.Errorf("%q is taken", name)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"maps"
 	"math/rand/v2"
@@ -273,13 +274,12 @@ func (d *device) key(t api.Target) string {
 }
 
 func (d *device) receive(visit int, m api.Message) {
-	body, err := m.Body.AsTextBody()
-	text := body.Text
-	if err != nil || body.Kind != api.TextBodyKindText {
-		text = ""
+	var body api.TextBody
+	if err := json.Unmarshal(m.Body, &body); err != nil || body.Kind != api.TextBodyKindText {
+		body.Text = ""
 	}
 	key := d.key(m.Conversation)
-	d.clientLog.receive(key, heard{seq: m.Seq, hash: fingerprint(m.Sender, text), at: time.Now(), visit: visit})
+	d.clientLog.receive(key, heard{seq: m.Seq, hash: fingerprint(m.Sender, body.Text), at: time.Now(), visit: visit})
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.have[key] = max(d.have[key], m.Seq)

@@ -23,6 +23,12 @@ const (
 	markedRead   = 10
 )
 
+// Reasons of the spec by which a send is refused for good.
+const (
+	clientIDReused = "client_id_reused"
+	notAMember     = "not_a_member"
+)
+
 // talk lets all clients write until talking ends. A message that was begun is sent again until it is answered.
 func (t *trial) talk(talking, living context.Context, talkers *sync.WaitGroup) {
 	var speak []func(mean time.Duration)
@@ -104,10 +110,10 @@ func (d *device) attempt(ctx context.Context, random *rand.Rand, token string, s
 	case frames.Sent:
 		return a.Seq, false, nil
 	case frames.Error:
-		if a.Reason == api.ReasonClientIDReused {
+		if a.Reason == clientIDReused {
 			d.t.results.violation("the same message was called another: " + s.text)
 		}
-		return 0, a.Reason == api.ReasonNotAMember || a.Reason == api.ReasonClientIDReused, fmt.Errorf("refused: %s", a.Reason)
+		return 0, a.Reason == notAMember || a.Reason == clientIDReused, fmt.Errorf("refused: %s", a.Reason)
 	default:
 		return 0, false, fmt.Errorf("an answer of type %T", answer)
 	}

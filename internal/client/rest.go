@@ -53,8 +53,10 @@ func (c *REST) LogIn(ctx context.Context, account, password string) (token strin
 	if err := done(err, func() (int, bool, []byte) { return answer.StatusCode(), answer.JSON200 != nil, answer.Body }); err != nil {
 		return "", fmt.Errorf("log in %s: %w", account, err)
 	}
-	issued, err := answer.JSON200.Data[1].AsToken()
-	return issued.Token, err
+	if data := answer.JSON200.Data; len(data) == 2 && data[1].Token != nil {
+		return *data[1].Token, nil
+	}
+	return "", fmt.Errorf("log in %s: no token in %s", account, answer.Body)
 }
 
 // LogOut ends the session.
@@ -151,8 +153,8 @@ func (c *REST) History(ctx context.Context, account string, of api.Target, after
 	page := make([]HistoryMessage, len(answer.JSON200.Data.Messages))
 	for i, m := range answer.JSON200.Data.Messages {
 		page[i] = HistoryMessage{Seq: m.Seq, Sender: m.Sender}
-		if body, err := m.Body.AsTextBody(); err == nil && body.Kind == rest.TextBodyKindText {
-			page[i].Text = body.Text
+		if m.Body.Kind == string(rest.TextBodyKindText) && m.Body.Text != nil {
+			page[i].Text = *m.Body.Text
 		}
 	}
 	return page, nil

@@ -64,7 +64,7 @@ func startHub(t *testing.T, heartbeat time.Duration) hub {
 	})
 	_, err = service.Register(ctx, chat.Registration{Account: "a", Password: apptest.Password, Username: "A"})
 	must(t, err)
-	token, err := sessions.Login(ctx, "a", apptest.Password, "127.0.0.1", "test")
+	token, _, err := sessions.Login(ctx, "a", apptest.Password, "127.0.0.1", "test")
 	must(t, err)
 	return hub{server.Listener.Addr().String(), token}
 }

@@ -22,7 +22,6 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"tim/gen/frames"
 	"tim/internal/auth"
 	"tim/internal/chat"
 	"tim/internal/classic"
@@ -89,7 +88,7 @@ type face interface {
 // New returns a Hub that takes sockets and listens to other nodes. Close ends it.
 func New(ctx context.Context, o Options) (*Hub, error) {
 	o.Timing = o.Timing.withDefaults()
-	spec, err := frames.GetSpec()
+	spec, err := timv1.LoadFrames()
 	if err != nil {
 		return nil, fmt.Errorf("load the frames: %w", err)
 	}

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -196,8 +198,10 @@ func schemaProblem(err *openapi3.SchemaError) string {
 		return fmt.Sprintf("must have at most %d characters", *schema.MaxLength)
 	case "enum":
 		return "must be one of " + alternatives(schema.Enum)
+	case "minProperties", "maxProperties":
+		return "must have exactly one of the fields " + strings.Join(slices.Sorted(maps.Keys(schema.Properties)), ", ")
 	case "pattern", "not":
-		if strings.HasPrefix(schema.Pattern, "^[^") {
+		if strings.HasPrefix(schema.Pattern, `^[^\x00-\x1F\x7F`) {
 			return "must not be empty or hold control characters"
 		}
 		return "must be " + strings.TrimSuffix(schema.Description, ".")

@@ -13,6 +13,7 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 
+	apispec "tim/api"
 	"tim/gen/frames"
 	"tim/internal/fault"
 	"tim/internal/wire"
@@ -33,6 +34,24 @@ type requests struct {
 	kinds   []string
 	bodies  map[string]*openapi3.Schema // of messages, by kind
 
+}
+
+// loadFrames returns api/frames.yaml in the form in which frames are checked.
+func loadFrames() (*openapi3.T, error) {
+	spec, err := frames.GetSpec()
+	if err != nil {
+		return nil, err
+	}
+	return spec, apispec.Simplify(spec)
+}
+
+// LoadFrames returns api/frames.yaml in the form in which frames are checked.
+func LoadFrames() (*openapi3.T, error) {
+	spec, err := frames.GetSpec()
+	if err != nil {
+		return nil, err
+	}
+	return spec, apispec.Simplify(spec)
 }
 
 func newRequests(spec *openapi3.T) *requests {

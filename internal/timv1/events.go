@@ -70,14 +70,14 @@ func (s *Session) PresenceMoved(n *feed.News, e *feed.PresenceMoved) {
 // FriendshipBegan implements feed.Subscriber.
 func (s *Session) FriendshipBegan(n *feed.News, e *feed.FriendshipBegan) {
 	if s.concerned() {
-		s.notice(n, frames.NoticeEventBefriended, "", e.Actor)
+		s.notice(n, "befriended", "", e.Actor)
 	}
 }
 
 // FriendshipEnded implements feed.Subscriber.
 func (s *Session) FriendshipEnded(n *feed.News, e *feed.FriendshipEnded) {
 	if s.concerned() {
-		s.notice(n, frames.NoticeEventUnfriended, "", e.Actor)
+		s.notice(n, "unfriended", "", e.Actor)
 		s.checkLater(n.Target.User)
 	}
 }
@@ -87,7 +87,7 @@ func (s *Session) MemberJoined(n *feed.News, e *feed.MemberJoined) {
 	if !s.concerned() {
 		return
 	}
-	s.groupNotice(n, &e.GroupChange, frames.NoticeEventJoined)
+	s.groupNotice(n, &e.GroupChange, "joined")
 	if e.Account == s.account() {
 		s.memberMoved(&e.GroupChange, true)
 	}
@@ -98,7 +98,7 @@ func (s *Session) MemberLeft(n *feed.News, e *feed.MemberLeft) {
 	if !s.concerned() {
 		return
 	}
-	s.groupNotice(n, &e.GroupChange, frames.NoticeEventLeft)
+	s.groupNotice(n, &e.GroupChange, "left")
 	if e.Account != s.account() {
 		s.checkLater(e.Account)
 		return
@@ -110,7 +110,7 @@ func (s *Session) MemberLeft(n *feed.News, e *feed.MemberLeft) {
 // OwnerChanged implements feed.Subscriber.
 func (s *Session) OwnerChanged(n *feed.News, e *feed.OwnerChanged) {
 	if s.concerned() {
-		s.groupNotice(n, &e.GroupChange, frames.NoticeEventOwner)
+		s.groupNotice(n, &e.GroupChange, "owner")
 	}
 }
 
@@ -119,15 +119,15 @@ func (s *Session) GroupDissolved(n *feed.News, e *feed.GroupDissolved) {
 	if !s.concerned() {
 		return
 	}
-	s.groupNotice(n, &e.GroupChange, frames.NoticeEventDissolved)
+	s.groupNotice(n, &e.GroupChange, "dissolved")
 	s.memberMoved(&e.GroupChange, false)
 	s.checkLater(s.allFollowed()...)
 }
 
 // groupNotice tells the client of a change of a group. Who joins or leaves hears of it on its own topic, to which it always
 // subscribes; the others hear of it on the group's.
-func (s *Session) groupNotice(n *feed.News, e *feed.GroupChange, event frames.NoticeEvent) {
-	own := event == frames.NoticeEventJoined || event == frames.NoticeEventLeft
+func (s *Session) groupNotice(n *feed.News, e *feed.GroupChange, event string) {
+	own := event == "joined" || event == "left"
 	if own && e.Account == s.account() {
 		if n.Topic.Name() != feed.AccountTopic(s.account()) {
 			return
@@ -138,7 +138,7 @@ func (s *Session) groupNotice(n *feed.News, e *feed.GroupChange, event frames.No
 	s.notice(n, event, e.Account, e.Actor)
 }
 
-func (s *Session) notice(n *feed.News, event frames.NoticeEvent, account, actor string) {
+func (s *Session) notice(n *feed.News, event string, account, actor string) {
 	s.conn.Send(frame(n, func() any {
 		out := frames.Notice{Type: frames.NoticeTypeNotice, Event: event, Conversation: wire.FromTarget(n.Target)}
 		if account != "" {

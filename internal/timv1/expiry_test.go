@@ -24,7 +24,7 @@ func bare(t *testing.T) *Service {
 		Timing: socket.Timing{Heartbeat: 15 * time.Second, LastWords: time.Second}, Log: log, Ended: func(*socket.Conn) {},
 	})
 	t.Cleanup(func() { sockets.Close(context.Background()) })
-	spec, err := frames.GetSpec()
+	spec, err := LoadFrames()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ func (s *Session) Text(ctx context.Context, frame []byte) {
 	ctx = s.service.deadline.Within(ctx, s.service.Timing.FrameTimeout)
 	request, id, err := s.service.requests.decode(frame)
 	if errors.Is(err, errNoJSON) {
-		s.conn.Abort(socket.Code(frames.CloseCodeMalformed), err.Error())
+		s.conn.Abort(socket.Code(codeMalformed), err.Error())
 		return
 	}
 	var answer []byte

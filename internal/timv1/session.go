@@ -154,7 +154,7 @@ func (s *Session) expire() {
 	defer s.mu.Unlock()
 	switch left := time.Until(time.UnixMilli(s.expires)); {
 	case left <= 0:
-		s.conn.Abort(socket.Code(frames.CloseCodeTokenExpired), "the token has expired")
+		s.conn.Abort(socket.Code(codeTokenExpired), "the token has expired")
 	case s.expiry != nil && !s.gone:
 		s.expiry.Reset(left)
 	}
@@ -181,16 +181,16 @@ func (s *Session) LastWords(code socket.Code, reason string) (socket.Code, []byt
 func closeCode(code socket.Code, reason string) frames.CloseCode {
 	switch code {
 	case socket.GoingAway:
-		return frames.CloseCodeGoingAway
+		return codeGoingAway
 	case socket.TryLater:
 		if reason == socket.TooSlow {
-			return frames.CloseCodeTooSlow
+			return codeTooSlow
 		}
-		return frames.CloseCodeComeBackLater
+		return codeComeBackLater
 	case socket.Internal:
-		return frames.CloseCodeServerFault
+		return codeServerFault
 	case socket.Policy:
-		return frames.CloseCodeSessionEnded
+		return codeSessionEnded
 	default:
 		return frames.CloseCode(code) //nolint:gosec // four digits
 	}
@@ -201,7 +201,7 @@ const mostJitter = 2 * time.Second
 
 // bye is the last frame before a close.
 func bye(code frames.CloseCode, reason string) []byte {
-	comeBack := code >= frames.CloseCodeGoingAway && code < frames.CloseCodeSessionEnded
+	comeBack := code >= codeGoingAway && code < codeSessionEnded
 	frame := frames.Bye{Type: frames.ByeTypeBye, Code: code, Reason: reason, Reconnect: comeBack}
 	if comeBack {
 		after := random.N(mostJitter).Milliseconds() //nolint:gosec // no secret
