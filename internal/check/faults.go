@@ -44,7 +44,7 @@ type fault struct {
 }
 
 func newFaults(t *trial) *faults {
-	return &faults{t: t, random: t.random("trouble"), did: make(map[string]int)}
+	return &faults{t: t, random: t.random("faults"), did: make(map[string]int)}
 }
 
 // run breaks and repairs until ctx ends. It leaves everything repaired.

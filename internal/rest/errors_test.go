@@ -153,7 +153,7 @@ func TestWhichFailuresAreText(t *testing.T) {
 func TestUnknownTraits(t *testing.T) {
 	t.Parallel()
 	for name, value := range map[string]any{
-		"x-tim-rate-limited": "yes", "x-tim-text-failures": "uploads", "x-tim-ratelimited": true, "x-tim-text-failures ": "upload",
+		"x-tim-rate-limited": "yes", "x-tim-text-failures": "uploads", "x-tim-ratelimited": true, "x-tim-text-failure": "upload",
 	} {
 		o := &openapi3.Operation{Extensions: map[string]any{"x-others": 1, name: value}}
 		spec := &openapi3.T{Paths: openapi3.NewPaths(openapi3.WithPath("/x", &openapi3.PathItem{Get: o}))}
