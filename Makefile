@@ -34,6 +34,7 @@ build: ## Build bin/tim
 .PHONY: test
 test: deps-servers ## Run all tests, against real servers
 	CGO_ENABLED=1 go test -race -timeout 15m ./...
+	go test -C internal/tools ./...
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME
@@ -71,6 +72,12 @@ generate: ## Generate gen/ from the specs and the SQL
 	@rm gen/db/.stamp
 	cp asyncapi.yaml gen/specs/asyncapi.yaml
 	gofmt -w gen
+	@$(MAKE) --no-print-directory generate-sockets
+
+# asyncgen is a package of the tools' module, which `go tool` with its go.mod doesn't find from here.
+.PHONY: generate-sockets
+generate-sockets:
+	@CGO_ENABLED=0 go run -C internal/tools ./asyncgen -root ../..
 
 .PHONY: verify
 verify: verify-generated verify-specs verify-typescript verify-go lint ## Check what is generated, the specs, the style
