@@ -98,6 +98,11 @@ type sendBody struct {
 	Text string // of the kind text
 }
 
+// customBody: Whatever a front end makes of it.
+type customBody struct {
+	Data schema.Raw
+}
+
 // fileBody: A file that was uploaded before; `file` is the stored name.
 type fileBody struct {
 	Duration *int64 // ms.
@@ -130,11 +135,6 @@ type cardBody struct {
 type target struct {
 	Group int32  // The zero value is left out.
 	User  string // An account's name; NFC-normalised, compared by its bytes. The zero value is left out.
-}
-
-// customBody: Whatever a front end makes of it.
-type customBody struct {
-	Data schema.Raw
 }
 
 // profileChanges.
@@ -326,6 +326,35 @@ func (v *sendBody) decode(r *schema.Reader) {
 		}
 	default:
 		r.NoKind("kind", "audio", "card", "custom", "file", "image", "location", "text", "video")
+	}
+}
+
+func (v *customBody) decode(r *schema.Reader) {
+	if !r.Object("") {
+		return
+	}
+	var has uint32
+	for name, ok := r.Field(); ok; name, ok = r.Field() {
+		switch name {
+		case "data":
+			has |= 1 << 0
+			v.Data = r.FreeObject("data")
+		case "kind":
+			has |= 1 << 1
+			if r.String("kind") != "custom" {
+				r.Refuse("kind", schema.OneOf("custom"))
+			}
+		default:
+			r.Unknown(name)
+		}
+	}
+	if has != 1<<2-1 {
+		switch {
+		case has&(1<<1) == 0:
+			r.Refuse("kind", schema.Missing)
+		case has&(1<<0) == 0:
+			r.Refuse("data", schema.Missing)
+		}
 	}
 }
 
@@ -560,35 +589,6 @@ func readAccount(r *schema.Reader, field string) string {
 		return ""
 	}
 	return text
-}
-
-func (v *customBody) decode(r *schema.Reader) {
-	if !r.Object("") {
-		return
-	}
-	var has uint32
-	for name, ok := r.Field(); ok; name, ok = r.Field() {
-		switch name {
-		case "data":
-			has |= 1 << 0
-			v.Data = r.FreeObject("data")
-		case "kind":
-			has |= 1 << 1
-			if r.String("kind") != "custom" {
-				r.Refuse("kind", schema.OneOf("custom"))
-			}
-		default:
-			r.Unknown(name)
-		}
-	}
-	if has != 1<<2-1 {
-		switch {
-		case has&(1<<1) == 0:
-			r.Refuse("kind", schema.Missing)
-		case has&(1<<0) == 0:
-			r.Refuse("data", schema.Missing)
-		}
-	}
 }
 
 // isClientID reports whether a text matches ^[\x21-\x7E]+$.
@@ -890,6 +890,20 @@ func (v *sendRequest) size() int {
 }
 
 // appendStored appends it in the one spelling in which it is stored.
+func (v *customBody) appendStored(b []byte) []byte {
+	b = append(b, `{"data":`...)
+	b = append(b, v.Data...)
+	return append(b, `,"kind":"custom"}`...)
+}
+
+// size is about how many bytes it takes as JSON.
+func (v *customBody) size() int {
+	n := 26
+	n += len(v.Data)
+	return n
+}
+
+// appendStored appends it in the one spelling in which it is stored.
 func (v *fileBody) appendStored(b []byte) []byte {
 	b = append(b, `{`...)
 	if v.Duration != nil {
@@ -1011,20 +1025,6 @@ func (v *target) appendStored(b []byte) []byte {
 func (v *target) size() int {
 	n := 35
 	n += len(v.User)
-	return n
-}
-
-// appendStored appends it in the one spelling in which it is stored.
-func (v *customBody) appendStored(b []byte) []byte {
-	b = append(b, `{"data":`...)
-	b = append(b, v.Data...)
-	return append(b, `,"kind":"custom"}`...)
-}
-
-// size is about how many bytes it takes as JSON.
-func (v *customBody) size() int {
-	n := 26
-	n += len(v.Data)
 	return n
 }
 

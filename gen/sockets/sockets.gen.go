@@ -511,6 +511,11 @@ type TextBody struct {
 	Text string
 }
 
+// CustomBody: Whatever a front end makes of it.
+type CustomBody struct {
+	Data schema.Raw
+}
+
 // CardBody: A user or a group, recommended.
 type CardBody struct {
 	Target Target
@@ -520,11 +525,6 @@ type CardBody struct {
 type Target struct {
 	Group int32  // The zero value is left out.
 	User  string // An account's name; NFC-normalised, compared by its bytes. The zero value is left out.
-}
-
-// CustomBody: Whatever a front end makes of it.
-type CustomBody struct {
-	Data schema.Raw
 }
 
 // Sent: The answer to `send`; the message is stored.
@@ -1113,6 +1113,35 @@ func (v *TextBody) decode(r *schema.Reader) {
 	}
 }
 
+func (v *CustomBody) decode(r *schema.Reader) {
+	if !r.Object("") {
+		return
+	}
+	var has uint32
+	for name, ok := r.Field(); ok; name, ok = r.Field() {
+		switch name {
+		case "data":
+			has |= 1 << 0
+			v.Data = r.FreeObject("data")
+		case "kind":
+			has |= 1 << 1
+			if r.String("kind") != "custom" {
+				r.Refuse("kind", schema.OneOf("custom"))
+			}
+		default:
+			r.Unknown(name)
+		}
+	}
+	if has != 1<<2-1 {
+		switch {
+		case has&(1<<1) == 0:
+			r.Refuse("kind", schema.Missing)
+		case has&(1<<0) == 0:
+			r.Refuse("data", schema.Missing)
+		}
+	}
+}
+
 func (v *CardBody) decode(r *schema.Reader) {
 	if !r.Object("") {
 		return
@@ -1164,35 +1193,6 @@ func (v *Target) decode(r *schema.Reader) {
 	}
 	if has == 0 || has&(has-1) != 0 {
 		r.Refuse("", schema.ExactlyOne("group", "user"))
-	}
-}
-
-func (v *CustomBody) decode(r *schema.Reader) {
-	if !r.Object("") {
-		return
-	}
-	var has uint32
-	for name, ok := r.Field(); ok; name, ok = r.Field() {
-		switch name {
-		case "data":
-			has |= 1 << 0
-			v.Data = r.FreeObject("data")
-		case "kind":
-			has |= 1 << 1
-			if r.String("kind") != "custom" {
-				r.Refuse("kind", schema.OneOf("custom"))
-			}
-		default:
-			r.Unknown(name)
-		}
-	}
-	if has != 1<<2-1 {
-		switch {
-		case has&(1<<1) == 0:
-			r.Refuse("kind", schema.Missing)
-		case has&(1<<0) == 0:
-			r.Refuse("data", schema.Missing)
-		}
 	}
 }
 
@@ -1866,6 +1866,20 @@ func (v *TextBody) size() int {
 }
 
 // appendStored appends it in the one spelling in which it is stored.
+func (v *CustomBody) appendStored(b []byte) []byte {
+	b = append(b, `{"data":`...)
+	b = append(b, v.Data...)
+	return append(b, `,"kind":"custom"}`...)
+}
+
+// size is about how many bytes it takes as JSON.
+func (v *CustomBody) size() int {
+	n := 26
+	n += len(v.Data)
+	return n
+}
+
+// appendStored appends it in the one spelling in which it is stored.
 func (v *CardBody) appendStored(b []byte) []byte {
 	b = append(b, `{"kind":"card","target":`...)
 	b = v.Target.appendStored(b)
@@ -1915,20 +1929,6 @@ func (v *Target) appendStored(b []byte) []byte {
 func (v *Target) size() int {
 	n := 35
 	n += len(v.User)
-	return n
-}
-
-// appendStored appends it in the one spelling in which it is stored.
-func (v *CustomBody) appendStored(b []byte) []byte {
-	b = append(b, `{"data":`...)
-	b = append(b, v.Data...)
-	return append(b, `,"kind":"custom"}`...)
-}
-
-// size is about how many bytes it takes as JSON.
-func (v *CustomBody) size() int {
-	n := 26
-	n += len(v.Data)
 	return n
 }
 

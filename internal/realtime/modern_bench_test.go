@@ -130,7 +130,7 @@ func FuzzRequest(f *testing.F) {
 		}
 		if err != nil {
 			answer := string(h.ErrorFrame(id, err))
-			if !utf8.ValidString(answer) || len(spec.matches("modernToClient", answer)) != 1 {
+			if !utf8.ValidString(answer) || len(spec.matches("timV1ToClient", answer)) != 1 {
 				t.Errorf("an answer that isn't in the spec: %s", answer)
 			}
 			return
@@ -139,7 +139,7 @@ func FuzzRequest(f *testing.F) {
 			t.Error("accepted without an id")
 		}
 		text, err := json.Marshal(request)
-		if err != nil || len(spec.matches("modernFromClient", string(text))) != 1 {
+		if err != nil || len(spec.matches("timV1FromClient", string(text))) != 1 {
 			t.Errorf("accepted as %T %s: %v", request, text, err)
 		}
 		if r, ok := request.(frames.Send); ok && r.ID != id {
