@@ -28,6 +28,10 @@ func rooms() map[string]room {
 		"sql": {nil, "statements and migrations embedded; store alone runs them"},
 
 		"internal/fault": {nil, "everybody speaks of faults, so they know nobody"},
+		"internal/schema": {
+			[]string{"internal/fault"},
+			"reads what clients send for both faces, so it knows neither, nor what is done with it; gen/bodies and gen/sockets read with it",
+		},
 		"internal/store": {[]string{"gen/db", "sql"}, "knows the engines and nothing of what is stored"},
 		"internal/auth": {
 			[]string{"gen/db", "internal/fault", "internal/store"},
@@ -41,7 +45,10 @@ func rooms() map[string]room {
 		"internal/blob":    {nil, "keeps bytes by key; which bytes are good is the business of files"},
 		"internal/files":   {[]string{"internal/blob", "internal/fault"}, "whose file it is, its callers have decided"},
 		"internal/rest": {
-			[]string{"api", "gen/api", "gen/specs", "internal/auth", "internal/blob", "internal/chat", "internal/fault", "internal/files", "internal/wire"},
+			[]string{
+				"api", "gen/api", "gen/bodies", "gen/specs", "internal/auth", "internal/blob", "internal/chat", "internal/fault", "internal/files",
+				"internal/schema", "internal/wire",
+			},
 			"a handler makes one call: statements, the bus and sockets are behind it or beside it",
 		},
 		"internal/realtime": {
@@ -49,7 +56,7 @@ func rooms() map[string]room {
 			"a socket makes one call: statements and files are behind it; what it shares with rest lies below both",
 		},
 		"internal/wire": {
-			[]string{"gen/api", "internal/chat", "internal/fault"},
+			[]string{"gen/api", "internal/chat", "internal/fault", "internal/schema"},
 			"what both faces say in the same words: messages, conversations; no HTTP and no sockets",
 		},
 		"internal/web": {nil, "pages that know the server by its routes alone, as a browser does"},

@@ -263,15 +263,13 @@ func (h *Hub) answerSend(
 }
 
 func (h *Hub) answerHistory(ctx context.Context, conn *connection, r frames.History) (any, error) {
-	page := chat.Page{Limit: defaultPage}
+	limit := defaultPage
 	if r.Limit != nil {
-		page.Limit = int(*r.Limit)
+		limit = int(*r.Limit)
 	}
-	switch {
-	case r.After != nil:
-		page.Forward, page.From = true, *r.After
-	case r.Before != nil:
-		page.From = *r.Before
+	page, err := wire.Page(r.After, r.Before, limit)
+	if err != nil {
+		return nil, err
 	}
 	target := wire.Target(r.Conversation)
 	messages, last, err := h.chat.History(ctx, conn.account, target, page)
