@@ -147,8 +147,8 @@ func integerOf(literal string) (int64, bool) {
 	return n, accuracy == big.Exact
 }
 
-// normal is a number, which fits a float64, in the spelling in which it is stored: integers are written as such as far as
-// they are exact; all others stay as they came.
+// normal is a number, which fits a float64, in the spelling in which it is stored: integers of 64 bits are written as
+// such; all others stay as they came.
 func normal(literal string) string {
 	if !strings.ContainsAny(literal, ".eE") {
 		if literal == "-0" {
@@ -156,8 +156,8 @@ func normal(literal string) string {
 		}
 		return literal
 	}
-	if f, err := strconv.ParseFloat(literal, 64); err == nil && f == math.Trunc(f) && math.Abs(f) <= exactly {
-		return strconv.FormatInt(int64(f), 10)
+	if n, ok := integerOf(literal); ok {
+		return strconv.FormatInt(n, 10)
 	}
 	return literal
 }
