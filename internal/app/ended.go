@@ -2,16 +2,14 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"tim/internal/cluster"
-	"tim/internal/realtime"
+	"tim/internal/feed"
 )
 
 // An operator's command that ends sessions runs in a process of its own. Nodes that share Redis hear of it there; a
@@ -38,11 +36,7 @@ func sessionNews(ctx context.Context, s Settings) (tell func(ctx context.Context
 	if err != nil {
 		return nil, nil, fmt.Errorf("TIM_REDIS_URL: %w", err)
 	}
-	hub, err := realtime.New(realtime.Options{Bus: node, Presence: node, Metrics: prometheus.NewRegistry()})
-	if err != nil {
-		return nil, nil, errors.Join(err, node.Close())
-	}
-	return hub.SessionEnded, node.Close, nil
+	return feed.New(node, slog.New(slog.DiscardHandler)).SessionEnded, node.Close, nil
 }
 
 // watchEnded has the sockets' sessions looked up again whenever a command has ended some, until ctx ends.
@@ -58,7 +52,7 @@ func (s *Server) watchEnded(ctx context.Context) {
 		}
 		if now := modified(endedPath(s.settings)); now != last {
 			last = now
-			s.hub.CatchUp(ctx)
+			s.catchUpSoon()
 		}
 	}
 }

@@ -26,7 +26,9 @@ import (
 	"tim/internal/blob"
 	"tim/internal/chat"
 	"tim/internal/cluster"
+	"tim/internal/feed"
 	"tim/internal/files"
+	"tim/internal/presence"
 	"tim/internal/realtime"
 	"tim/internal/rest"
 	"tim/internal/store"
@@ -56,7 +58,11 @@ type Server struct {
 	blobs blob.Store
 	auth  *auth.Auth
 	chat  *chat.Service
-	hub   *realtime.Hub
+
+	feed     *feed.Feed
+	presence *presence.Presence
+	hub      *realtime.Hub
+	lost     chan struct{} // events may have been lost
 
 	listener net.Listener
 	public   *http.Server
@@ -71,7 +77,7 @@ type Server struct {
 func Start(ctx context.Context, settings Settings, log *slog.Logger) (*Server, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	s := &Server{settings: settings, log: log, registry: prometheus.NewRegistry(), failed: make(chan error, 3)}
+	s := &Server{settings: settings, log: log, registry: prometheus.NewRegistry(), lost: make(chan struct{}, 1), failed: make(chan error, 3)}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, step := range []func(context.Context) error{s.openStores, s.openCluster, s.build, s.listen} {
 		if err := step(ctx); err != nil {
@@ -127,7 +133,7 @@ func (s *Server) relock(ctx context.Context) error {
 		case err == nil:
 			s.lock = lock
 			s.log.Info("the lock on the database is taken again")
-			s.hub.CatchUp(ctx)
+			s.catchUpSoon()
 			return nil
 		case !errors.Is(err, store.ErrNodeRunning):
 			since = time.Time{}
@@ -225,46 +231,75 @@ func openBlobs(ctx context.Context, s Settings, log *slog.Logger) (blob.Store, e
 }
 
 func (s *Server) openCluster(ctx context.Context) error {
-	running, stop := context.WithCancel(context.Background())
-	var hub atomic.Pointer[realtime.Hub]
-	options := cluster.Options{Log: s.log, OnLost: func() {
-		if h := hub.Load(); h != nil {
-			h.CatchUp(running)
-		}
-	}}
+	options := cluster.Options{Log: s.log, OnLost: s.catchUpSoon}
 	if s.settings.RedisURL == "" {
 		s.node = cluster.NewMemory(options)
 	} else {
 		node, err := cluster.NewRedis(ctx, s.settings.RedisURL, options)
 		if err != nil {
-			stop()
 			return fmt.Errorf("TIM_REDIS_URL: %w", err)
 		}
 		s.node = node
 	}
-	s.onStop(func(context.Context) error {
-		stop()
-		return s.node.Close()
-	})
+	s.onStop(func(context.Context) error { return s.node.Close() })
+	s.feed = feed.New(s.node, s.log)
+	s.presence = presence.New(s.node, s.feed, s.log)
+	return nil
+}
+
+// catchUpSoon has the sockets catch up from the database, since events may have been lost. It never blocks.
+func (s *Server) catchUpSoon() {
+	select {
+	case s.lost <- struct{}{}:
+	default: // it is due already
+	}
+}
+
+// openSockets makes the hub, once there is all that its sockets need.
+func (s *Server) openSockets(ctx context.Context) error {
 	origins, err := rest.ParseOrigins(s.settings.AllowedOrigins)
 	if err != nil {
 		return err
 	}
 	limit := s.settings.Limit
-	s.hub, err = realtime.New(realtime.Options{
-		Bus: s.node, Presence: s.node, Zone: s.settings.zone(), AllowOrigin: origins.Allow,
+	s.hub, err = realtime.New(ctx, realtime.Options{
+		Chat: s.chat, Auth: s.auth, Feed: s.feed, Presence: s.presence, Zone: s.settings.zone(), AllowOrigin: origins.Allow,
 		FrameLimit: limit.FrameBytes, SendRate: limit.SendRate, SendBurst: limit.SendBurst, RosterLimit: limit.RosterNames,
 		IsUnavailable: store.IsUnavailable, Log: s.log, Metrics: s.registry,
 	})
 	if err != nil {
 		return err
 	}
-	hub.Store(s.hub)
 	s.onStop(func(ctx context.Context) error { // after what listen does, or when it never came to that
 		s.hub.Close(ctx)
 		return nil
 	})
+	s.run(func(ctx context.Context) {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-s.lost:
+				s.catchUpSoon()
+			}
+		}
+	})
 	return nil
+}
+
+// run runs f on a goroutine until the stop, which ends its context and waits for it.
+func (s *Server) run(f func(context.Context)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f(ctx)
+	}()
+	s.onStop(func(context.Context) error {
+		cancel()
+		<-done
+		return nil
+	})
 }
 
 // build makes the use cases and joins them to their faces.
@@ -283,7 +318,7 @@ func (s *Server) build(ctx context.Context) error {
 	}
 	limit := s.settings.Limit
 	s.auth = auth.New(auth.Options{
-		DB: s.db, Passwords: passwords, Key: key, Ended: s.hub.SessionEnded, Log: s.log,
+		DB: s.db, Passwords: passwords, Key: key, Ended: s.feed.SessionEnded, Log: s.log,
 		FailuresPerAccount: limit.LoginFailures, FailuresPerAddress: limit.AddressLoginFailures,
 	})
 	lanes := 1
@@ -291,20 +326,21 @@ func (s *Server) build(ctx context.Context) error {
 		lanes = max(1, runtime.GOMAXPROCS(0)/coresPerLane)
 	}
 	s.chat = chat.New(chat.Options{
-		DB: s.db, HashPassword: passwords.Hash, Notify: s.hub.Notify, Online: s.hub.Online, Lanes: lanes,
+		DB: s.db, HashPassword: passwords.Hash, Notify: s.feed.Notify, Online: s.presence.Online, Lanes: lanes,
 		AllowStrangers: s.settings.AllowStrangers, VisibleLimit: limit.VisibleUsers,
 	})
 	s.onStop(func(context.Context) error {
 		s.chat.Close()
 		return nil
 	})
+	if err := s.openSockets(ctx); err != nil {
+		return err
+	}
 	e, err := s.routes(linkKey)
 	if err != nil {
 		return err
 	}
-	if err := s.hub.Serve(ctx, e, s.chat, s.auth); err != nil {
-		return err
-	}
+	s.hub.Routes(e)
 	s.requests = &inFlight{handler: e}
 	s.public = &http.Server{
 		Handler: s.requests, ReadHeaderTimeout: headerTimeout, WriteTimeout: answerTimeout, IdleTimeout: idleTimeout,
@@ -354,7 +390,7 @@ func (s *Server) listen(ctx context.Context) error {
 	})
 	go s.serve(s.public, s.listener)
 	if s.settings.RedisURL == "" {
-		s.watch()
+		s.run(s.watchEnded) // what commands do in other processes
 	}
 	if err := s.listenAdmin(ctx); err != nil {
 		return err
@@ -362,21 +398,6 @@ func (s *Server) listen(ctx context.Context) error {
 	debug.FreeOSMemory() // what the start alone needed: a quiet server stays small
 	s.log.Info("listening", "address", s.Addr(), "docs", docsURL(s.listener.Addr()))
 	return nil
-}
-
-// watch looks after what commands do in other processes, until the stop.
-func (s *Server) watch() {
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		s.watchEnded(ctx)
-	}()
-	s.onStop(func(context.Context) error {
-		cancel()
-		<-done
-		return nil
-	})
 }
 
 func (s *Server) serve(server *http.Server, listener net.Listener) {

@@ -16,6 +16,8 @@ import (
 	"tim/internal/auth"
 	"tim/internal/chat"
 	"tim/internal/cluster"
+	"tim/internal/feed"
+	"tim/internal/presence"
 	"tim/internal/realtime"
 	"tim/internal/store"
 )
@@ -37,18 +39,20 @@ func startHub(t *testing.T, heartbeat time.Duration) hub {
 	must(t, err)
 	bus := cluster.NewMemory(cluster.Options{})
 	t.Cleanup(func() { _ = bus.Close() })
-	sockets, err := realtime.New(realtime.Options{
-		Bus: bus, Presence: bus, Zone: time.UTC, AllowOrigin: func(*http.Request) bool { return true }, FrameLimit: 1 << 16,
-		RosterLimit: 200, Timing: realtime.Timing{Heartbeat: heartbeat}, Log: log, Metrics: prometheus.NewRegistry(),
-	})
-	must(t, err)
+	events := feed.New(bus, log)
+	online := presence.New(bus, events, log)
 	passwords, err := auth.NewPasswords(4)
 	must(t, err)
-	sessions := auth.New(auth.Options{DB: db, Passwords: passwords, Key: make([]byte, auth.MinKeyBytes), Ended: sockets.SessionEnded, Log: log})
-	service := chat.New(chat.Options{DB: db, HashPassword: passwords.Hash, Notify: sockets.Notify, Online: sockets.Online, Lanes: 1})
+	sessions := auth.New(auth.Options{DB: db, Passwords: passwords, Key: make([]byte, auth.MinKeyBytes), Ended: events.SessionEnded, Log: log})
+	service := chat.New(chat.Options{DB: db, HashPassword: passwords.Hash, Notify: events.Notify, Online: online.Online, Lanes: 1})
 	t.Cleanup(service.Close)
+	sockets, err := realtime.New(ctx, realtime.Options{
+		Chat: service, Auth: sessions, Feed: events, Presence: online, Zone: time.UTC, AllowOrigin: func(*http.Request) bool { return true },
+		FrameLimit: 1 << 16, RosterLimit: 200, Timing: realtime.Timing{Heartbeat: heartbeat}, Log: log, Metrics: prometheus.NewRegistry(),
+	})
+	must(t, err)
 	e := echo.New()
-	must(t, sockets.Serve(ctx, e, service, sessions))
+	sockets.Routes(e)
 	e.GET("/readyz", func(c echo.Context) error { return c.NoContent(http.StatusOK) })
 	server := httptest.NewServer(e)
 	t.Cleanup(server.Close)

@@ -73,7 +73,7 @@ func (p *claimed) questions() int {
 // quietly is the use cases of a node that nobody hears.
 func (n *node) quietly() (*chat.Service, *auth.Auth) {
 	n.t.Helper()
-	service := chat.New(chat.Options{DB: n.db, Lanes: 1, Notify: func(context.Context, chat.Event) {}, Online: n.hub.Online})
+	service := chat.New(chat.Options{DB: n.db, Lanes: 1, Notify: func(context.Context, chat.Event) {}, Online: n.presence.Online})
 	n.t.Cleanup(service.Close)
 	options := n.auth.Options
 	options.Ended = func(context.Context, string, string) error { return nil }

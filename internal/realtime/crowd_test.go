@@ -4,38 +4,10 @@ import (
 	"database/sql"
 	"slices"
 	"testing"
-	"time"
 
 	"tim/internal/chat"
-	"tim/internal/realtime"
 	"tim/internal/testserver"
 )
-
-// Who syncs while enough others do waits, at most for a frame's time; other requests don't.
-func TestSyncsAtOnce(t *testing.T) {
-	t.Parallel()
-	n := startNode(t, setup{timing: realtime.Timing{FrameTimeout: 500 * time.Millisecond}})
-	n.users("alice")
-	alice, other := n.device("alice"), n.device("alice")
-	release := n.hub.HoldSyncs()
-	begun := time.Now()
-	alice.request("sync", nil)
-	if f := other.ask("ping", nil); f.Type != "pong" {
-		t.Errorf("meanwhile: %s", f.text)
-	}
-	if f := alice.until("error", nil); f.Reason != "unavailable" {
-		t.Errorf("without a turn: %s", f.text)
-	}
-	if took := time.Since(begun); took < 400*time.Millisecond {
-		t.Errorf("refused after %v", took)
-	}
-	other.request("sync", nil)
-	release()
-	other.until("synced", nil)
-	if f := alice.sync(); f.Type != "synced" {
-		t.Errorf("when there is a turn again: %s", f.text)
-	}
-}
 
 // A message that the bus has lost is not a question for each of its readers.
 func TestLostMessageOfManyReaders(t *testing.T) {

@@ -1,18 +1,11 @@
 package realtime
 
 import (
-	"maps"
 	"slices"
 
-	"tim/gen/frames"
+	"tim/internal/chat"
+	"tim/internal/feed"
 )
-
-// For the fuzz targets, which call what parses a client's bytes.
-
-// DecodeText is decodeText with the schema of the spec.
-func (h *Hub) DecodeText(frame []byte) (frames.DirectText, string) {
-	return decodeText(h.directText, frame)
-}
 
 // AccountParam is accountParam.
 func AccountParam(escaped string) (string, error) { return accountParam(escaped, "useraccount") }
@@ -20,28 +13,31 @@ func AccountParam(escaped string) (string, error) { return accountParam(escaped,
 // GroupParam is groupParam.
 func GroupParam(text string) (int32, error) { return groupParam(text, "GroupID") }
 
-// ParsePong is parsePong.
-func ParsePong(data string) (number, seq int64, ok bool) { return parsePong(data) }
-
-// Topics lists what is listened to.
-func (h *Hub) Topics() []string {
-	h.topics.mu.Lock()
-	defer h.topics.mu.Unlock()
-	return slices.Sorted(maps.Keys(h.topics.open))
-}
+// Topics lists what is subscribed to.
+func (h *Hub) Topics() []string { return slices.Sorted(slices.Values(h.Feed.Topics())) }
 
 // Closing counts the connections that are ending.
 func (h *Hub) Closing() (n int) {
-	for _, c := range h.connections() {
-		if c.shutting() {
+	for _, c := range h.sockets.Conns() {
+		if c.Closing() {
 			n++
 		}
 	}
 	return n
 }
 
-// ErrorFrame is errorFrame, encoded.
-func (h *Hub) ErrorFrame(id string, err error) []byte { return encode(h.errorFrame(id, err)) }
+// Queued is how many bytes wait on the connection on which most do.
+func (h *Hub) Queued() (most int) {
+	for _, c := range h.sockets.Conns() {
+		most = max(most, c.Waiting())
+	}
+	return most
+}
 
-// RequestID is requestID.
-func RequestID(frame []byte) (string, bool) { return requestID(frame) }
+// Open counts the connections.
+func (h *Hub) Open() int { return len(h.sockets.Conns()) }
+
+// Listening counts the connections that have subscribed to a group.
+func (h *Hub) Listening(group int32) int {
+	return len(h.Feed.Subscribers(feed.ConversationTopic(chat.ToGroup(group).Conversation(""))))
+}

@@ -95,7 +95,7 @@ func TestCatchUp(t *testing.T) {
 	inGroup.expect("用户CAROL上线")
 	inGroup.next()
 	silent := chat.New(chat.Options{ // a node that nobody hears
-		DB: n.db, Lanes: 1, Notify: func(context.Context, chat.Event) {}, Online: n.hub.Online,
+		DB: n.db, Lanes: 1, Notify: func(context.Context, chat.Event) {}, Online: n.presence.Online,
 	})
 	defer silent.Close()
 	for _, to := range []chat.Target{chat.ToUser("alice"), chat.ToGroup(int32(group))} {

@@ -42,7 +42,11 @@ func benchmarkFanOut(b *testing.B, size, messages int) {
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	frame := func() int { return len(n.hub.MessageFrame(chat.ToGroup(group), m)) + 4 } // with a header for up to 64 KiB
+	const bodyOnly = len(`{"body":}`)
+	frame := func() int { // with a header for up to 64 KiB
+		return 4 + len(m.Body) - bodyOnly + len(fmt.Sprintf(
+			`{"message":{"body":,"conversation":{"group":%d},"sender":"alice","seq":%d,"time":%d},"type":"message"}`, group, m.Seq, m.SentAt))
+	}
 	buffer := make([]byte, 64<<10)
 	timeout := syscall.Timeval{Sec: 3}
 	for _, s := range sockets {
@@ -56,7 +60,7 @@ func benchmarkFanOut(b *testing.B, size, messages int) {
 			m.Seq++
 			copied := m
 			want += frame()
-			n.hub.Notify(context.Background(), chat.Event{
+			n.feed.Notify(context.Background(), chat.Event{
 				Kind: chat.MessageStored, Conversation: conversation, Group: group, Message: &copied,
 			})
 		}

@@ -2,7 +2,6 @@ package realtime_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -21,6 +20,8 @@ import (
 	"tim/internal/chat"
 	"tim/internal/cluster"
 	"tim/internal/fault"
+	"tim/internal/feed"
+	"tim/internal/presence"
 	"tim/internal/realtime"
 )
 
@@ -29,9 +30,11 @@ func bareHub(t testing.TB) (*realtime.Hub, *echo.Echo) {
 	t.Helper()
 	bus := cluster.NewMemory(cluster.Options{})
 	t.Cleanup(func() { _ = bus.Close() })
-	h, err := realtime.New(realtime.Options{
-		Bus: bus, Presence: bus, Zone: time.UTC, AllowOrigin: func(*http.Request) bool { return true },
-		Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
+	log := slog.New(slog.DiscardHandler)
+	f := feed.New(bus, log)
+	h, err := realtime.New(t.Context(), realtime.Options{
+		Chat: &chat.Service{}, Auth: auth.New(auth.Options{Key: make([]byte, auth.MinKeyBytes)}), Feed: f, Presence: presence.New(bus, f, log),
+		Zone: time.UTC, AllowOrigin: func(*http.Request) bool { return true }, Log: log, Metrics: prometheus.NewRegistry(),
 	})
 	must(t, err)
 	e := echo.New()
@@ -42,38 +45,9 @@ func bareHub(t testing.TB) (*realtime.Hub, *echo.Echo) {
 		}
 		_ = c.NoContent(status)
 	}
-	must(t, h.Serve(t.Context(), e, &chat.Service{}, auth.New(auth.Options{Key: make([]byte, auth.MinKeyBytes)})))
+	h.Routes(e)
 	t.Cleanup(func() { h.Close(context.Background()) })
 	return h, e
-}
-
-// What the chat socket's decoder accepts is JSON with a text, and what it says of the rest fits into a close frame.
-func FuzzDirectText(f *testing.F) {
-	for _, seed := range []string{
-		`{"to":"bob","text":"x"}`, `{"text":"out"}`, `{}`, `[]`, `null`, `{"to":1}`, `{"text":"\ud800"}`, `{"to":"` + strings.Repeat("中", 101) + `"}`,
-		`{"to":null,"text":"x"}`, `{"text":"a","text":"b"}`, strings.Repeat("[", 10000), `{"text":1e400}`, "{\"text\":\"\xff\"}",
-	} {
-		f.Add([]byte(seed))
-	}
-	h, _ := bareHub(f)
-	f.Fuzz(func(t *testing.T, frame []byte) {
-		text, problem := h.DecodeText(frame)
-		if len(problem) > 123 || !utf8.ValidString(problem) {
-			t.Errorf("a problem that fits into no close frame: %q", problem)
-		}
-		if problem != "" {
-			return
-		}
-		if !json.Valid(frame) {
-			t.Errorf("accepted, but no JSON: %q", frame)
-		}
-		if text.To != nil && (*text.To == "" || utf8.RuneCountInString(*text.To) > 100) {
-			t.Errorf("accepted to %q", *text.To)
-		}
-		if !utf8.ValidString(text.Text) {
-			t.Errorf("a text that is not UTF-8: %q", text.Text)
-		}
-	})
 }
 
 // Parameters of a path are decoded once, and what is accepted is an account or a group.
@@ -95,9 +69,6 @@ func FuzzPathParameters(f *testing.F) {
 			if group < 1 || strings.TrimLeft(text, "0") != fmt.Sprint(group) {
 				t.Errorf("%q became group %d", text, group)
 			}
-		}
-		if number, seq, ok := realtime.ParsePong(text); ok && !strings.Contains(text, ":") {
-			t.Errorf("%q is pong %d of %d", text, number, seq)
 		}
 	})
 }

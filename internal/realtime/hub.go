@@ -1,35 +1,13 @@
-// Package realtime serves the sockets: it joins connections to the use cases of package chat, and carries what happened
-// on any node to the connections that it concerns.
+// Package realtime joins the sockets to the server: it admits handshakes, registers connections, ends them with their
+// sessions, and has them catch up after the bus may have lost something. What a socket does is its own room's business.
 //
-//	handshake.go     who may open which socket, and how one is opened
-//	chatsocket.go    … the chat socket, whose life makes an account online
-//	conversation.go  … a one-to-one or group socket
-//	roster.go        … and what a group is told of who is online
-//	frames.go        … and the frames that these are sent
-//	modern.go        … or tim.v1, one connection for everything: requests and their answers
-//	request.go       … decoded and checked against their schemas
-//	plainframe.go    … or, those that come most, in one go
-//	encode.go        … and the frames written that go out most
-//	sync.go          … how it catches up and goes live
-//	membership.go    … and which groups it carries
-//	presence.go      who is online, and who follows that
-//	connection.go    one connection: its queue and its state
-//	writer.go        … its writer, which writes what is queued together
-//	reader.go        … its reader and its end
-//	workers.go       … who does what its frames ask for
-//	deadline.go      … and until when
-//	wheel.go         … and its heartbeat
-//	timing.go        … and how long all that may take
-//	stream.go        … the messages of a conversation on it: in order, none twice, caught up from the database
-//	mark.go          … and how far its peer has read them
-//	topics.go        which connections hear of what
-//	set.go           … in sets that are small while they hold few
-//	events.go        what nodes tell each other, and what each makes of it
-//	stored.go        … of a message, in a JSON of its own
-//	scanner.go       … which reads that and plain frames
-//	catchup.go       … and what it asks the database when it may have missed that
-//	watch.go         … and presence
-//	hub.go           all of them together, from start to stop
+//	hub.go       construction, start and stop
+//	handshake.go who may open which socket
+//	catchup.go   what the database is asked after a loss
+//	timing.go    how long things may take
+//
+// The rooms, from the wire inwards: package socket is RFC 6455; classic and timv1 are the two faces; delivery brings a
+// conversation's messages to one socket; feed is what nodes tell each other; presence knows who is online.
 package realtime
 
 import (
@@ -39,24 +17,28 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/singleflight"
 
 	"tim/gen/frames"
 	"tim/internal/auth"
 	"tim/internal/chat"
-	"tim/internal/cluster"
+	"tim/internal/classic"
+	"tim/internal/delivery"
+	"tim/internal/feed"
+	"tim/internal/presence"
+	"tim/internal/socket"
+	"tim/internal/timv1"
 )
 
 // Options of New. Every field but Timing is needed, except that a limit of 0 means none.
 type Options struct {
-	Bus      cluster.Bus
-	Presence cluster.Presence
+	Chat     *chat.Service
+	Auth     *auth.Auth
+	Feed     *feed.Feed
+	Presence *presence.Presence
 	Zone     *time.Location // of the time in messages
 	// AllowOrigin tells whether a page that a handshake comes from may open sockets.
 	AllowOrigin func(*http.Request) bool
@@ -74,125 +56,111 @@ type Options struct {
 // Hub holds this node's sockets. Safe for concurrent use.
 type Hub struct {
 	Options
-	chat *chat.Service // set by Serve
-	auth *auth.Auth
 
-	// life ends when Close gives up waiting, and with it whatever the sockets still wait for.
-	life context.Context //nolint:containedctx // it is what the goroutines of the sockets live by
-	end  context.CancelFunc
+	sockets    *socket.Server
+	classic    *classic.Service
+	timv1      *timv1.Service
+	sessions   *sessions
+	handshakes socket.Deadline
+	open       *prometheus.GaugeVec
 
-	topics   *topics
-	sessions *sessions
-	buffers  sync.Pool // gorilla's write buffers
-	batches  sync.Pool // of *batch
-	wheel    wheel
-	began    time.Time // of its clock, see moment
-	workers  *workers
-
-	handshakes deadline // what those under way are to be done with
-
-	mu       sync.Mutex
-	draining bool
-	open     map[*connection]struct{}
-	moves    int            // how many have come and gone
-	running  sync.WaitGroup // one for each connection, and one for each that writes
-
-	watch    *watch
-	settling chan struct{}      // holds one for each connection that asks where a group stands that is new to it
-	syncing  chan struct{}      // … that syncs
-	fetches  singleflight.Group // of the same messages by several connections
-
-	directText  *openapi3.Schema
-	requests    *requests
-	serving     atomic.Bool
 	unsubscribe func()
-	sockets     *prometheus.GaugeVec
-	sent        prometheus.Counter
+	watching    sync.WaitGroup
+	closed      sync.Once
 }
 
-// New returns a Hub that can carry news to other nodes. Serve makes it take sockets, Close ends it.
-func New(o Options) (*Hub, error) {
+// face is one open socket.
+type face interface {
+	socket.Handler
+	// Kind names the kind of socket in metrics.
+	Kind() string
+	Conn() *socket.Conn
+	Session() auth.Session
+	// Prepare puts everything in place that the client may rely on once it hears of success. An error refuses the handshake.
+	Prepare(ctx context.Context) error
+	// Greet makes the first text frame, which goes out with the answer to the handshake; nil for none.
+	Greet() func() []byte
+	// Begin runs once there is a socket, before anything is read; nil for nothing to do.
+	Begin() func()
+	// Refuse closes the socket with the code that fits an error.
+	Refuse(err error)
+}
+
+// New returns a Hub that takes sockets and listens to other nodes. Close ends it.
+func New(ctx context.Context, o Options) (*Hub, error) {
 	o.Timing = o.Timing.withDefaults()
-	h := &Hub{Options: o, sessions: newSessions(), open: make(map[*connection]struct{}), workers: newWorkers(), began: time.Now()}
-	h.watch, h.settling, h.syncing = newWatch(), make(chan struct{}, mostSettling), make(chan struct{}, mostSyncing)
-	h.life, h.end = context.WithCancel(context.Background())
-	h.topics = newTopics(o.Bus, h.handle)
-	h.sockets = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "tim_sockets", Help: "Open sockets."}, []string{"kind"})
-	h.sent = prometheus.NewCounter(prometheus.CounterOpts{Name: "tim_messages_total", Help: "Messages stored for this node's sockets."})
-	if err := errors.Join(o.Metrics.Register(h.sockets), o.Metrics.Register(h.sent)); err != nil {
-		return nil, fmt.Errorf("register metrics: %w", err)
-	}
 	spec, err := frames.GetSpec()
 	if err != nil {
 		return nil, fmt.Errorf("load the frames: %w", err)
 	}
-	h.directText = spec.Components.Schemas["DirectText"].Value
-	h.requests = newRequests(spec)
+	h := &Hub{
+		Options: o, sessions: newSessions(),
+		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "tim_sockets", Help: "Open sockets."}, []string{"kind"}),
+	}
+	stored := prometheus.NewCounter(prometheus.CounterOpts{Name: "tim_messages_total", Help: "Messages stored for this node's sockets."})
+	if err := errors.Join(o.Metrics.Register(h.open), o.Metrics.Register(stored)); err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
+	h.unsubscribe, err = o.Feed.OnSessionEnded(ctx, h.endSession)
+	if err != nil {
+		return nil, err
+	}
+	t := o.Timing
+	h.sockets = socket.New(socket.Options{
+		Timing: t.socket(), FrameLimit: o.FrameLimit, SendRate: o.SendRate, SendBurst: o.SendBurst, Log: o.Log, Ended: h.unregister,
+	})
+	source := delivery.NewSource(h.sockets, o.Chat, t.StoreTimeout, t.FetchAgain, o.Log)
+	h.classic = classic.New(classic.Options{
+		Sockets: h.sockets, Chat: o.Chat, Auth: o.Auth, Feed: o.Feed, Presence: o.Presence, Source: source,
+		DirectText: spec.Components.Schemas["DirectText"].Value, Zone: o.Zone, RosterLimit: o.RosterLimit, Stored: stored, Log: o.Log,
+		Timing: classic.Timing{
+			FrameTimeout: t.FrameTimeout, StoreTimeout: t.StoreTimeout, StoreEvery: t.StoreEvery, RosterTimeout: t.RosterTimeout,
+			SiblingTimeout: t.SiblingTimeout,
+		},
+	})
+	h.timv1 = timv1.New(timv1.Options{
+		Sockets: h.sockets, Chat: o.Chat, Auth: o.Auth, Feed: o.Feed, Presence: o.Presence, Source: source,
+		Frames: spec, IsUnavailable: o.IsUnavailable, Stored: stored, Log: o.Log,
+		Timing: timv1.Timing{FrameTimeout: t.FrameTimeout, StoreTimeout: t.StoreTimeout, LookAgain: t.LookAgain},
+	})
+	h.watching.Go(func() { h.timv1.Watch(h.sockets.Life()) })
 	return h, nil
 }
 
-// Serve adds the sockets to the server's routes and begins to listen to other nodes. Called once.
-func (h *Hub) Serve(ctx context.Context, e *echo.Echo, c *chat.Service, a *auth.Auth) error {
-	h.chat, h.auth = c, a
-	unsubscribe, err := h.Bus.Subscribe(ctx, sessionsTopic, h.handleSession)
-	if err != nil {
-		return fmt.Errorf("subscribe to sessions: %w", err)
-	}
-	h.unsubscribe = unsubscribe
-	h.watch.running.Go(h.watchPresence)
-	h.watch.running.Go(h.beat)
-	h.serving.Store(true)
+// Routes adds the sockets to a router.
+func (h *Hub) Routes(e *echo.Echo) {
 	e.GET("/websocket", h.openModern)
 	e.GET("/websocket/:useraccount", h.openChat)
 	e.GET("/websocket/OneToOne/:useraccount/:friendaccount", h.openDirect)
 	e.GET("/websocket/:GroupID/:useraccount", h.openGroup)
-	return nil
 }
 
-// Close tells every client to come back elsewhere and waits for all sockets to end; when ctx ends first, it cuts them.
-// It returns within Timing.LastWords of that. For whoever called New, also when Serve was not; a second call does nothing.
+// Close tells every client to come back elsewhere and waits for all sockets to end. When ctx ends first, it cuts them. It
+// returns within Timing.LastWords of that. A second call does nothing.
 func (h *Hub) Close(ctx context.Context) {
-	h.mu.Lock()
-	h.draining = true
-	for c := range h.open {
-		c.shut(closeGoingAway, "the server is going away", false)
-	}
-	h.mu.Unlock()
-	done := make(chan struct{})
-	go func() {
-		h.running.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-	case <-ctx.Done():
-		h.cutAll(done)
-	}
-	h.end()
-	h.watch.running.Wait()
-	h.workers.running.Wait()
-	if h.unsubscribe != nil {
+	h.closed.Do(func() {
+		h.sockets.Close(ctx)
+		h.watching.Wait()
 		h.unsubscribe()
+	})
+}
+
+// endSession closes the sockets of a session that has ended.
+func (h *Hub) endSession(session string) {
+	h.Auth.Forget(session)
+	for _, f := range h.sessions.of(session) {
+		f.Conn().Abort(socket.Policy, "the session has ended")
 	}
 }
 
-// cutAll ends the sockets that have not ended in time: without a word to their peers, but, for a moment, with a chance
-// to tell the database and other nodes.
-func (h *Hub) cutAll(done <-chan struct{}) {
-	h.mu.Lock()
-	for c := range h.open {
-		c.cut()
+// faces lists the open sockets.
+func (h *Hub) faces() []face {
+	conns := h.sockets.Conns()
+	all := make([]face, 0, len(conns))
+	for _, c := range conns {
+		if f, ok := c.Handler().(face); ok {
+			all = append(all, f)
+		}
 	}
-	h.mu.Unlock()
-	select {
-	case <-done:
-	case <-time.After(h.Timing.LastWords):
-		h.end()
-		<-done
-	}
-}
-
-// within is what a socket's own questions to the database and to presence are asked with.
-func (h *Hub) within(timeout time.Duration) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(h.life, timeout)
+	return all
 }

@@ -130,7 +130,7 @@ func (n *node) sessionsGoOn(by time.Duration) {
 	passwords, err := auth.NewPasswords(4)
 	must(n.t, err)
 	other := auth.New(auth.Options{
-		DB: n.db, Passwords: passwords, Key: make([]byte, auth.MinKeyBytes), Log: slog.New(slog.DiscardHandler), Ended: n.hub.SessionEnded,
+		DB: n.db, Passwords: passwords, Key: make([]byte, auth.MinKeyBytes), Log: slog.New(slog.DiscardHandler), Ended: n.feed.SessionEnded,
 	})
 	tokens := map[string]string{"of the new session": token}
 	for session := range n.tokens {

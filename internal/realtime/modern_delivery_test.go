@@ -311,7 +311,7 @@ func TestModernCatchUp(t *testing.T) {
 			d.has[who{Group: group}] = 2
 		}
 		d.sync()
-		silent := chat.New(chat.Options{DB: n.db, Lanes: 1, Notify: func(context.Context, chat.Event) {}, Online: n.hub.Online})
+		silent := chat.New(chat.Options{DB: n.db, Lanes: 1, Notify: func(context.Context, chat.Event) {}, Online: n.presence.Online})
 		defer silent.Close()
 		say := func(to chat.Target, text string) int64 {
 			m, err := silent.Send(t.Context(), "alice", to, chat.TextContent(text), "")

@@ -13,6 +13,7 @@ import (
 	"tim/internal/apptest"
 	"tim/internal/chat"
 	"tim/internal/realtime"
+	"tim/internal/socket"
 	"tim/internal/testserver"
 )
 
@@ -41,7 +42,7 @@ func TestModernReaderThatStopsReading(t *testing.T) {
 	if grown := heap() - before; grown > 4<<20 {
 		t.Errorf("memory has grown by %d kB", grown>>10)
 	}
-	if waited < realtime.QueueLimit/2 || waited > realtime.QueueLimit+2*size {
+	if waited < socket.QueueLimit/2 || waited > socket.QueueLimit+2*size {
 		t.Errorf("%d kB waited on one connection", waited>>10)
 	}
 	eventually(t, "it is noticed", func() bool { return n.hub.Closing() > 0 })

@@ -19,6 +19,8 @@ import (
 	"tim/internal/chat"
 	"tim/internal/cluster"
 	"tim/internal/fault"
+	"tim/internal/feed"
+	"tim/internal/presence"
 	"tim/internal/realtime"
 	"tim/internal/store"
 )
@@ -26,13 +28,15 @@ import (
 // node is a hub with everything under it but without REST, for tests that need times of their own, or to break things.
 type node struct {
 	*world
-	hub     *realtime.Hub
-	service *chat.Service
-	auth    *auth.Auth
-	db      *store.DB
-	server  *httptest.Server
-	log     *apptest.Log
-	close   func(context.Context) // the hub, once
+	hub      *realtime.Hub
+	feed     *feed.Feed
+	presence *presence.Presence
+	service  *chat.Service
+	auth     *auth.Auth
+	db       *store.DB
+	server   *httptest.Server
+	log      *apptest.Log
+	close    func(context.Context) // the hub, once
 }
 
 // setup of a node; the zero value is the embedded default.
@@ -62,31 +66,34 @@ func startNode(t testing.TB, s setup) *node {
 	must(t, err)
 	bus := cluster.NewMemory(cluster.Options{})
 	t.Cleanup(func() { _ = bus.Close() })
-	var presence cluster.Presence = bus
+	var rooms cluster.Presence = bus
 	if s.presence != nil {
-		presence = s.presence(bus)
+		rooms = s.presence(bus)
 	}
-	n.hub, err = realtime.New(realtime.Options{
-		Bus: bus, Presence: presence, Zone: time.UTC, IsUnavailable: store.IsUnavailable, AllowOrigin: func(*http.Request) bool { return true }, FrameLimit: 1 << 16,
-		SendRate: s.rate, SendBurst: s.burst, RosterLimit: 200, Timing: s.timing, Log: log, Metrics: prometheus.NewRegistry(),
-	})
-	must(t, err)
+	n.feed = feed.New(bus, log)
+	n.presence = presence.New(rooms, n.feed, log)
 	passwords, err := auth.NewPasswords(4)
 	must(t, err)
-	n.auth = auth.New(auth.Options{DB: n.db, Passwords: passwords, Key: make([]byte, auth.MinKeyBytes), Ended: n.hub.SessionEnded, Log: log})
-	online := n.hub.Online
+	n.auth = auth.New(auth.Options{DB: n.db, Passwords: passwords, Key: make([]byte, auth.MinKeyBytes), Ended: n.feed.SessionEnded, Log: log})
+	online := n.presence.Online
 	if s.online != nil {
 		online = s.online(online)
 	}
-	n.service = chat.New(chat.Options{DB: n.db, HashPassword: passwords.Hash, Notify: n.hub.Notify, Online: online, Lanes: 1})
+	n.service = chat.New(chat.Options{DB: n.db, HashPassword: passwords.Hash, Notify: n.feed.Notify, Online: online, Lanes: 1})
 	t.Cleanup(n.service.Close)
+	n.hub, err = realtime.New(ctx, realtime.Options{
+		Chat: n.service, Auth: n.auth, Feed: n.feed, Presence: n.presence, Zone: time.UTC, IsUnavailable: store.IsUnavailable,
+		AllowOrigin: func(*http.Request) bool { return true }, FrameLimit: 1 << 16,
+		SendRate: s.rate, SendBurst: s.burst, RosterLimit: 200, Timing: s.timing, Log: log, Metrics: prometheus.NewRegistry(),
+	})
+	must(t, err)
 	e := echo.New()
 	e.HTTPErrorHandler = func(err error, c echo.Context) {
 		if !c.Response().Committed {
 			_ = c.JSON(fault.From(err).Status(), map[string]string{"error": err.Error()})
 		}
 	}
-	must(t, n.hub.Serve(ctx, e, n.service, n.auth))
+	n.hub.Routes(e)
 	n.server = httptest.NewUnstartedServer(e)
 	n.server.Config.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)
 	n.server.Start()
@@ -155,7 +162,7 @@ func (n *node) say(from string, to chat.Target, texts ...string) {
 }
 
 func (n *node) isOnline(account string) bool {
-	return n.hub.Online(context.WithoutCancel(n.t.Context()), []string{account})[0]
+	return n.presence.Online(context.WithoutCancel(n.t.Context()), []string{account})[0]
 }
 
 // delivered is an account's mark in a conversation.

@@ -7,6 +7,8 @@ import (
 	"testing"
 )
 
+const sendFrame = `{"type":"send","id":"r1","to":{"user":"bob"},"clientId":"5f2c9a","body":{"kind":"text","text":"hello, this is a message of a usual length"}}`
+
 // BenchmarkModernDirect is the whole way of a one-to-one message on tim.v1: sent, stored, acknowledged, and delivered to
 // both sides. What it costs in CPU time has the clients' part in it.
 func BenchmarkModernDirect(b *testing.B) {

@@ -3,6 +3,8 @@ package realtime
 import (
 	"cmp"
 	"time"
+
+	"tim/internal/socket"
 )
 
 // Timing is how long things may take. A zero field means what the contract says, or what New puts there; tests set
@@ -33,9 +35,9 @@ type Timing struct {
 	FrameTimeout time.Duration
 	// RosterTimeout is how long a newcomer's messages wait for the frames that announce it. Default: 2 s.
 	RosterTimeout time.Duration
-	// SettleTimeout is how long a new socket waits for the account's others of its conversation to say what they have
-	// read. Default: 500 ms.
-	SettleTimeout time.Duration
+	// SiblingTimeout is how long a new socket of the contract waits for the account's others of its conversation to say what
+	// they have read. Default: 500 ms.
+	SiblingTimeout time.Duration
 	// FetchAgain is when a message that was announced, but can't be read yet, is looked for again. Default: 100 ms.
 	FetchAgain time.Duration
 	// LookAgain is when presence is asked about once more after the bus may have lost news: by then what a dead node left is forgotten. Default: 1 min.
@@ -46,20 +48,28 @@ type Timing struct {
 
 func (t Timing) withDefaults() Timing {
 	return Timing{
-		Handshake:     cmp.Or(t.Handshake, 10*time.Second),
-		PeerTimeout:   cmp.Or(t.PeerTimeout, 45*time.Second),
-		FrameStall:    cmp.Or(t.FrameStall, 10*time.Second),
-		Heartbeat:     cmp.Or(t.Heartbeat, 15*time.Second),
-		SlowAfter:     cmp.Or(t.SlowAfter, 10*time.Second),
-		WriteTimeout:  cmp.Or(t.WriteTimeout, 30*time.Second),
-		CloseTimeout:  cmp.Or(t.CloseTimeout, 5*time.Second),
-		StoreEvery:    cmp.Or(t.StoreEvery, time.Second),
-		StoreTimeout:  cmp.Or(t.StoreTimeout, 10*time.Second),
-		FrameTimeout:  cmp.Or(t.FrameTimeout, 35*time.Second),
-		RosterTimeout: cmp.Or(t.RosterTimeout, 2*time.Second),
-		SettleTimeout: cmp.Or(t.SettleTimeout, 500*time.Millisecond),
-		FetchAgain:    cmp.Or(t.FetchAgain, 100*time.Millisecond),
-		LookAgain:     cmp.Or(t.LookAgain, time.Minute),
-		LastWords:     cmp.Or(t.LastWords, time.Second),
+		Handshake:      cmp.Or(t.Handshake, 10*time.Second),
+		PeerTimeout:    cmp.Or(t.PeerTimeout, 45*time.Second),
+		FrameStall:     cmp.Or(t.FrameStall, 10*time.Second),
+		Heartbeat:      cmp.Or(t.Heartbeat, 15*time.Second),
+		SlowAfter:      cmp.Or(t.SlowAfter, 10*time.Second),
+		WriteTimeout:   cmp.Or(t.WriteTimeout, 30*time.Second),
+		CloseTimeout:   cmp.Or(t.CloseTimeout, 5*time.Second),
+		StoreEvery:     cmp.Or(t.StoreEvery, time.Second),
+		StoreTimeout:   cmp.Or(t.StoreTimeout, 10*time.Second),
+		FrameTimeout:   cmp.Or(t.FrameTimeout, 35*time.Second),
+		RosterTimeout:  cmp.Or(t.RosterTimeout, 2*time.Second),
+		SiblingTimeout: cmp.Or(t.SiblingTimeout, 500*time.Millisecond),
+		FetchAgain:     cmp.Or(t.FetchAgain, 100*time.Millisecond),
+		LookAgain:      cmp.Or(t.LookAgain, time.Minute),
+		LastWords:      cmp.Or(t.LastWords, time.Second),
+	}
+}
+
+// socket is what of it package socket needs.
+func (t Timing) socket() socket.Timing {
+	return socket.Timing{
+		Handshake: t.Handshake, PeerTimeout: t.PeerTimeout, FrameStall: t.FrameStall, Heartbeat: t.Heartbeat, SlowAfter: t.SlowAfter,
+		WriteTimeout: t.WriteTimeout, CloseTimeout: t.CloseTimeout, LastWords: t.LastWords,
 	}
 }

@@ -1,0 +1,169 @@
+package classic
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"sync"
+
+	"github.com/getkin/kin-openapi/openapi3"
+
+	"tim/gen/frames"
+	"tim/internal/auth"
+	"tim/internal/chat"
+	"tim/internal/feed"
+	"tim/internal/presence"
+	"tim/internal/socket"
+)
+
+const (
+	// everyone addresses all that the sender may see.
+	everyone = "all"
+	// leaveText only closes the socket.
+	leaveText = "out"
+)
+
+// Chat is a chat socket, which makes its account online.
+type Chat struct {
+	base
+
+	left sync.Once // see leave
+}
+
+// NewChat returns a chat socket of a session.
+func (s *Service) NewChat(session auth.Session) *Chat {
+	c := &Chat{base: base{service: s, session: session}}
+	c.conn = s.Sockets.NewConn(newID(), session.Account, c)
+	return c
+}
+
+// Kind names this kind of socket in metrics.
+func (c *Chat) Kind() string { return "chat" }
+
+// MakesOnline marks it for package presence.
+func (c *Chat) MakesOnline() {}
+
+// Prepare makes the account online and queues the first two frames. Everything that the client may rely on is in place before
+// it hears of success.
+func (c *Chat) Prepare(ctx context.Context) error {
+	s := c.service
+	s.Presence.Enter(ctx, presence.ChatRoom(c.account()), c.account(), c.conn.ID())
+	visible, err := s.Chat.VisibleOnline(ctx, c.account())
+	if err != nil {
+		return err
+	}
+	c.conn.Send(connected())
+	c.conn.Send(onlineUsers(append([]string{c.account()}, visible...)))
+	return s.Feed.Join(ctx, feed.AccountTopic(c.account()), c)
+}
+
+// Begin has nothing to do.
+func (c *Chat) Begin() func() { return nil }
+
+// TextSent implements feed.Subscriber.
+func (c *Chat) TextSent(n *feed.News, e *feed.TextSent) {
+	if n.Frames[feed.Contract] == nil {
+		n.Frames[feed.Contract] = directText(e.From, e.Text)
+	}
+	c.conn.Send(n.Frames[feed.Contract])
+}
+
+// PeerClosed implements socket.Handler.
+func (c *Chat) PeerClosed(bool) { c.leave() }
+
+// Closed implements socket.Handler.
+func (c *Chat) Closed() { c.leave() }
+
+// leave takes back what Prepare did, however far that came. With an account's last chat socket go its one-to-one sockets, on
+// every node. When the client hears that its socket is closed, it may rely on that.
+func (c *Chat) leave() {
+	c.left.Do(func() {
+		s := c.service
+		s.Feed.Leave(feed.AccountTopic(c.account()), c)
+		ctx, cancel := s.within()
+		defer cancel()
+		last, err := s.Presence.Leave(ctx, presence.ChatRoom(c.account()), c.account(), c.conn.ID())
+		if err != nil { // then this node's own count
+			last = !c.hasSibling()
+		}
+		if last {
+			s.Feed.Publish(&feed.WentOffline{Account: c.account()})
+		}
+	})
+}
+
+// hasSibling tells whether the account has another chat socket on this node.
+func (c *Chat) hasSibling() bool {
+	for _, s := range c.service.Feed.Subscribers(feed.AccountTopic(c.account())) {
+		if _, ok := s.(*Chat); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// Text implements socket.Handler: a transient text, to one account or to all that the sender may see. Who is not online, or
+// not to be seen, doesn't get it, and the sender isn't told, as in the original.
+func (c *Chat) Text(ctx context.Context, frame []byte) {
+	defer c.conn.Pause(1)
+	ctx, cancel := context.WithTimeout(ctx, c.service.Timing.FrameTimeout)
+	defer cancel()
+	if err := c.service.Auth.Check(ctx, c.session); err != nil {
+		c.Refuse(err)
+		return
+	}
+	text, problem := decodeText(c.service.DirectText, frame)
+	switch {
+	case problem != "":
+		c.conn.Abort(socket.Invalid, problem)
+		return
+	case text.Text == leaveText:
+		c.leave()
+		c.conn.Close(socket.Normal, "")
+		return
+	case text.To == nil:
+		c.conn.Abort(socket.Invalid, "to is missing")
+		return
+	}
+	readers, err := c.readers(ctx, *text.To)
+	if err != nil {
+		c.Refuse(err)
+		return
+	}
+	for _, reader := range readers {
+		c.service.Feed.Publish(&feed.TextSent{From: c.account(), To: reader, Text: text.Text})
+	}
+}
+
+// readers are the accounts that a transient text goes to.
+func (c *Chat) readers(ctx context.Context, to string) ([]string, error) {
+	if to == everyone {
+		visible, err := c.service.Chat.VisibleOnline(ctx, c.account())
+		return append(visible, c.account()), err
+	}
+	visible, err := c.service.Chat.MaySee(ctx, c.account(), to)
+	if err != nil || !visible {
+		return nil, err
+	}
+	return []string{chat.Normal(to)}, nil
+}
+
+// decodeText checks a frame against its schema and decodes it. The problem says what is wrong, in few words.
+func decodeText(schema *openapi3.Schema, frame []byte) (text frames.DirectText, problem string) {
+	const mismatch = "not as the schema has it"
+	var value any
+	if err := json.Unmarshal(frame, &value); err != nil {
+		return text, "not JSON"
+	}
+	if err := schema.VisitJSON(value); err != nil {
+		if wrong, ok := errors.AsType[*openapi3.SchemaError](err); ok {
+			return text, strings.Join(append(wrong.JSONPointer(), wrong.Reason), " ")
+		}
+		return text, mismatch
+	}
+	if err := json.Unmarshal(frame, &text); err != nil {
+		return text, mismatch
+	}
+	return text, ""
+}

@@ -1,0 +1,63 @@
+package classic
+
+import (
+	"context"
+
+	"tim/internal/auth"
+	"tim/internal/chat"
+	"tim/internal/feed"
+	"tim/internal/socket"
+)
+
+// Direct is a one-to-one socket. What is one to one is published on both accounts' topics.
+type Direct struct{ Conversation }
+
+// NewDirect returns a one-to-one socket of a session, towards a friend.
+func (s *Service) NewDirect(session auth.Session, friend string) *Direct {
+	d := new(Direct)
+	d.init(s, session, chat.ToUser(friend), &s.direct, d)
+	d.topic = feed.AccountTopic(session.Account)
+	return d
+}
+
+// Kind names this kind of socket in metrics.
+func (d *Direct) Kind() string { return "direct" }
+
+// Prepare puts everything in place that the client may rely on once it hears of success.
+func (d *Direct) Prepare(ctx context.Context) error {
+	err := d.Conversation.Prepare(ctx)
+	if err == nil && !d.online {
+		d.refuseOffline(d.account() + notOnlineText)
+	}
+	return err
+}
+
+// Begin lets the messages flow.
+func (d *Direct) Begin() func() {
+	if !d.online {
+		return nil
+	}
+	return func() {
+		d.awaitSiblings()
+		d.start()
+	}
+}
+
+// FriendshipEnded implements feed.Subscriber.
+func (d *Direct) FriendshipEnded(_ *feed.News, e *feed.FriendshipEnded) {
+	if e.Conversation == d.id {
+		d.conn.Abort(socket.Policy, "no longer friends")
+	}
+}
+
+// WentOffline implements feed.Subscriber.
+func (d *Direct) WentOffline(_ *feed.News, e *feed.WentOffline) {
+	d.conn.Send([]byte(e.Account + directEndedText))
+	d.conn.Close(socket.Normal, "")
+}
+
+// Closed implements socket.Handler.
+func (d *Direct) Closed() {
+	defer d.release()
+	d.end()
+}

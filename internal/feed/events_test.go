@@ -1,0 +1,139 @@
+package feed
+
+import (
+	"log/slog"
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tim/internal/chat"
+	"tim/internal/cluster"
+)
+
+// recorder is a subscriber that notes which of its methods are called.
+type recorder struct {
+	calls []string
+	news  []News
+}
+
+func (r *recorder) note(kind string, n *News) {
+	r.calls, r.news = append(r.calls, kind), append(r.news, *n)
+}
+
+func (r *recorder) MessageStored(n *News, _ *MessageStored)     { r.note("message", n) }
+func (r *recorder) MarksMoved(n *News, _ *MarksMoved)           { r.note("marks", n) }
+func (r *recorder) Typing(n *News, _ *Typing)                   { r.note("typing", n) }
+func (r *recorder) PresenceMoved(n *News, _ *PresenceMoved)     { r.note("presence", n) }
+func (r *recorder) FriendshipBegan(n *News, _ *FriendshipBegan) { r.note("befriended", n) }
+func (r *recorder) FriendshipEnded(n *News, _ *FriendshipEnded) { r.note("unfriended", n) }
+func (r *recorder) MemberJoined(n *News, _ *MemberJoined)       { r.note("joined", n) }
+func (r *recorder) MemberLeft(n *News, _ *MemberLeft)           { r.note("left", n) }
+func (r *recorder) OwnerChanged(n *News, _ *OwnerChanged)       { r.note("owner", n) }
+func (r *recorder) GroupDissolved(n *News, _ *GroupDissolved)   { r.note("dissolved", n) }
+func (r *recorder) TextSent(n *News, _ *TextSent)               { r.note("text", n) }
+func (r *recorder) WentOffline(n *News, _ *WentOffline)         { r.note("offline", n) }
+func (r *recorder) RosterMoved(n *News, _ *RosterMoved)         { r.note("roster", n) }
+
+// fill sets every field of an event to something that isn't zero.
+func fill(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(v.Field(i))
+		}
+	case reflect.String:
+		v.SetString("x")
+	case reflect.Int32, reflect.Int64:
+		v.SetInt(7)
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Slice:
+		if v.Type().Elem().Kind() == reflect.String {
+			v.Set(reflect.ValueOf([]string{"alice", "bob"}).Convert(v.Type()))
+		}
+	default:
+	}
+}
+
+// Every kind of event comes out of the bus as it went in, to the subscriber's method for it, on each of its topics.
+func TestEveryKindArrives(t *testing.T) {
+	t.Parallel()
+	names := map[string]bool{}
+	for _, e := range kinds() {
+		fill(reflect.ValueOf(e).Elem())
+		if stored, ok := e.(*MessageStored); ok {
+			stored.Message.Body = `{}`
+		}
+		if names[e.kind()] {
+			t.Errorf("two kinds are named %s", e.kind())
+		}
+		names[e.kind()] = true
+		payload, err := encode(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := decode(payload)
+		if err != nil {
+			t.Fatalf("%s: %v", payload, err)
+		}
+		if diff := cmp.Diff(e, got); diff != "" {
+			t.Errorf("%s (-in +out):\n%s", payload, diff)
+		}
+		if topics := e.topics(); len(topics) == 0 || slices.Contains(topics, "") {
+			t.Errorf("%s is published on %q", e.kind(), topics)
+		}
+		r := new(recorder)
+		got.tell(r, &News{})
+		if !slices.Equal(r.calls, []string{e.kind()}) {
+			t.Errorf("%s is told as %v", e.kind(), r.calls)
+		}
+	}
+}
+
+// Every event of package chat is published.
+func TestNotify(t *testing.T) {
+	t.Parallel()
+	bus := cluster.NewMemory(cluster.Options{})
+	t.Cleanup(func() { _ = bus.Close() })
+	f := New(bus, slog.New(slog.DiscardHandler))
+	for _, kind := range []chat.EventKind{
+		chat.MessageStored, chat.MarksMoved, chat.FriendshipBegan, chat.FriendshipEnded, chat.MemberJoined, chat.MemberLeft,
+		chat.OwnerChanged, chat.GroupDissolved,
+	} {
+		e := eventOf(chat.Event{Kind: kind, Message: &chat.Message{}, Marks: &chat.Marks{}})
+		if e == nil || e.kind() != string(kind) {
+			t.Errorf("%s becomes %v", kind, e)
+		}
+	}
+	if e := eventOf(chat.Event{Kind: "unheard of"}); e != nil {
+		t.Errorf("an unknown kind becomes %v", e)
+	}
+	f.Publish(&PresenceMoved{Account: "alice"}) // with nobody to hear it
+}
+
+// One to one each side names the other; oneself is named by oneself.
+func TestTargets(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		e     Event
+		topic string
+		want  chat.Target
+	}{
+		{&MessageStored{Sides: Sides{Accounts: []string{"alice", "bob"}}}, "a:alice", chat.ToUser("bob")},
+		{&MessageStored{Sides: Sides{Accounts: []string{"alice", "bob"}}}, "a:bob", chat.ToUser("alice")},
+		{&MessageStored{Sides: Sides{Accounts: []string{"alice", "alice"}}}, "a:alice", chat.ToUser("alice")},
+		{&Typing{Sides: Sides{Accounts: []string{"alice", "bob"}}}, "a:bob", chat.ToUser("alice")},
+		{&MarksMoved{Sides: Sides{Group: 7}}, "c:g7", chat.ToGroup(7)},
+		{&MemberLeft{GroupChange{Group: 7}}, "a:alice", chat.ToGroup(7)},
+	} {
+		if got := c.e.target(c.topic); got != c.want {
+			t.Errorf("%+v on %s is about %+v, want %+v", c.e, c.topic, got, c.want)
+		}
+	}
+	typing := &Typing{Sides: Sides{Accounts: []string{"alice", "bob"}}}
+	if diff := cmp.Diff([]string{"a:bob"}, typing.topics()); diff != "" {
+		t.Errorf("who hears of typing (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,161 @@
+package timv1
+
+import (
+	"tim/gen/frames"
+	"tim/internal/delivery"
+	"tim/internal/feed"
+	"tim/internal/wire"
+)
+
+// mostMarkReaders is up to how many connections a group's marks go to all. Beyond it they go only to the account's own, since
+// everybody's marks to everybody would cost the square.
+const mostMarkReaders = 50
+
+// concerned tells whether events concern the connection: from its first sync on.
+func (s *Session) concerned() bool { return s.reader.State() != delivery.Idle }
+
+// hears tells whether the connection hears of what happens in a conversation.
+func (s *Session) hears(n *feed.News, conversation string) bool {
+	if n.Target.Group == 0 {
+		return s.concerned()
+	}
+	return s.reader.Carries(conversation)
+}
+
+// frame is an event's frame, encoded once for all subscribers of its topic.
+func frame(n *feed.News, frame func() any) []byte {
+	if n.Frames[feed.TimV1] == nil {
+		n.Frames[feed.TimV1] = encode(frame())
+	}
+	return n.Frames[feed.TimV1]
+}
+
+// MessageStored implements feed.Subscriber.
+func (s *Session) MessageStored(n *feed.News, e *feed.MessageStored) { s.reader.Offer(n, e) }
+
+// MarksMoved implements feed.Subscriber.
+func (s *Session) MarksMoved(n *feed.News, e *feed.MarksMoved) {
+	many := e.Group != 0 && n.Subscribers > mostMarkReaders
+	if many && s.account() != e.Account || !s.hears(n, e.Conversation) {
+		return
+	}
+	s.conn.Send(frame(n, func() any {
+		return frames.MarksFrame{
+			Type: frames.MarksFrameTypeMarks, Conversation: wire.FromTarget(n.Target), Account: e.Account, Received: e.Received, Read: e.Read,
+		}
+	}))
+}
+
+// Typing implements feed.Subscriber.
+func (s *Session) Typing(n *feed.News, e *feed.Typing) {
+	if s.account() == e.Account || !s.hears(n, e.Conversation) {
+		return
+	}
+	s.conn.Send(frame(n, func() any {
+		return frames.TypingFrame{Type: frames.TypingFrameTypeTyping, Conversation: wire.FromTarget(n.Target), Account: e.Account}
+	}))
+}
+
+// PresenceMoved implements feed.Subscriber.
+func (s *Session) PresenceMoved(n *feed.News, e *feed.PresenceMoved) {
+	if !s.saw(e.Account, e.Online) {
+		return
+	}
+	if n.Frames[feed.TimV1] == nil {
+		n.Frames[feed.TimV1] = presenceFrame(e.Account, e.Online)
+	}
+	s.conn.Send(n.Frames[feed.TimV1])
+}
+
+// FriendshipBegan implements feed.Subscriber.
+func (s *Session) FriendshipBegan(n *feed.News, e *feed.FriendshipBegan) {
+	if s.concerned() {
+		s.notice(n, frames.NoticeEventBefriended, "", e.Actor)
+	}
+}
+
+// FriendshipEnded implements feed.Subscriber.
+func (s *Session) FriendshipEnded(n *feed.News, e *feed.FriendshipEnded) {
+	if s.concerned() {
+		s.notice(n, frames.NoticeEventUnfriended, "", e.Actor)
+		s.checkLater(n.Target.User)
+	}
+}
+
+// MemberJoined implements feed.Subscriber.
+func (s *Session) MemberJoined(n *feed.News, e *feed.MemberJoined) {
+	if !s.concerned() {
+		return
+	}
+	s.groupNotice(n, &e.GroupChange, frames.NoticeEventJoined)
+	if e.Account == s.account() {
+		s.memberMoved(&e.GroupChange, true)
+	}
+}
+
+// MemberLeft implements feed.Subscriber.
+func (s *Session) MemberLeft(n *feed.News, e *feed.MemberLeft) {
+	if !s.concerned() {
+		return
+	}
+	s.groupNotice(n, &e.GroupChange, frames.NoticeEventLeft)
+	if e.Account != s.account() {
+		s.checkLater(e.Account)
+		return
+	}
+	s.memberMoved(&e.GroupChange, false)
+	s.checkLater(s.allFollowed()...)
+}
+
+// OwnerChanged implements feed.Subscriber.
+func (s *Session) OwnerChanged(n *feed.News, e *feed.OwnerChanged) {
+	if s.concerned() {
+		s.groupNotice(n, &e.GroupChange, frames.NoticeEventOwner)
+	}
+}
+
+// GroupDissolved implements feed.Subscriber.
+func (s *Session) GroupDissolved(n *feed.News, e *feed.GroupDissolved) {
+	if !s.concerned() {
+		return
+	}
+	s.groupNotice(n, &e.GroupChange, frames.NoticeEventDissolved)
+	s.memberMoved(&e.GroupChange, false)
+	s.checkLater(s.allFollowed()...)
+}
+
+// groupNotice tells the client of a change of a group. Who joins or leaves hears of it on its own topic, to which it always
+// subscribes; the others hear of it on the group's.
+func (s *Session) groupNotice(n *feed.News, e *feed.GroupChange, event frames.NoticeEvent) {
+	own := event == frames.NoticeEventJoined || event == frames.NoticeEventLeft
+	if own && e.Account == s.account() {
+		if n.Topic.Name() != feed.AccountTopic(s.account()) {
+			return
+		}
+	} else if !s.reader.Carries(e.Conversation) {
+		return
+	}
+	s.notice(n, event, e.Account, e.Actor)
+}
+
+func (s *Session) notice(n *feed.News, event frames.NoticeEvent, account, actor string) {
+	s.conn.Send(frame(n, func() any {
+		out := frames.Notice{Type: frames.NoticeTypeNotice, Event: event, Conversation: wire.FromTarget(n.Target)}
+		if account != "" {
+			out.Account = &account
+		}
+		if actor != "" {
+			out.Actor = &actor
+		}
+		return out
+	}))
+}
+
+// TextSent implements feed.Subscriber: it concerns the contract's sockets alone.
+func (s *Session) TextSent(*feed.News, *feed.TextSent) {}
+
+// WentOffline implements feed.Subscriber: it concerns the contract's sockets alone.
+func (s *Session) WentOffline(*feed.News, *feed.WentOffline) {}
+
+// RosterMoved implements feed.Subscriber: it concerns the contract's sockets alone.
+func (s *Session) RosterMoved(*feed.News, *feed.RosterMoved) {}

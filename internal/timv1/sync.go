@@ -1,0 +1,146 @@
+package timv1
+
+import (
+	"context"
+	"slices"
+
+	"tim/gen/api"
+	"tim/gen/frames"
+	"tim/internal/chat"
+	"tim/internal/delivery"
+	"tim/internal/feed"
+	"tim/internal/wire"
+)
+
+const (
+	// syncPage is how many conversations a synced frame lists at most.
+	syncPage = 100
+	// groupPage is how many of an account's groups are joined at once.
+	groupPage = 500
+	// answerBytes is how large an answer may grow that lists messages, give or take one of them.
+	answerBytes = 256 << 10
+	// mostSyncing is how many connections sync at once: after a restart all clients want to, and each of them is several
+	// questions to the database.
+	mostSyncing = 64
+)
+
+// answerSync lists a page of the account's conversations. The first one makes the connection live: it subscribes to its groups
+// before it looks at where the conversations stand, so that nothing falls between. The messages that the client lacks come
+// behind the answer. A sync that fails leaves the connection as it was. It waits for its turn until the frame's time is over.
+func (s *Session) answerSync(ctx context.Context, r frames.Sync) error {
+	done, err := turn(ctx, s.service.syncing)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if !s.reader.BeginSync() {
+		return s.sync(ctx, r, false)
+	}
+	if err := s.sync(ctx, r, true); err != nil {
+		s.reader.AbortSync()
+		return err
+	}
+	strange, recheck := s.reader.EndSync()
+	_ = s.syncTopics(ctx, conversationTopics(strange)...) // which only leaves
+	if recheck {
+		if err := s.service.CatchUp(ctx, []*Session{s}); err != nil {
+			s.Refuse(err) // the request has its answer
+		}
+	}
+	return nil
+}
+
+func (s *Session) sync(ctx context.Context, r frames.Sync, first bool) error {
+	after := ""
+	if r.After != nil {
+		after = *r.After
+	}
+	var page []chat.Conversation
+	var err error
+	if first {
+		page, err = s.goLive(ctx, r.Have)
+	}
+	if err == nil && (!first || after != "") {
+		page, err = s.service.Chat.Conversations(ctx, s.account(), s.account(), after, syncPage)
+	}
+	if err != nil {
+		return err
+	}
+	answer, err := synced(r.ID, page)
+	if err == nil {
+		s.conn.Send(encode(answer))
+	}
+	return err
+}
+
+func synced(id string, page []chat.Conversation) (frames.Synced, error) {
+	out := frames.Synced{Type: frames.SyncedTypeSynced, ID: id, Conversations: make([]api.Conversation, 0, len(page))}
+	size := 0
+	for i, c := range page {
+		conversation, err := wire.Conversation(c)
+		if err != nil {
+			return out, err
+		}
+		out.Conversations = append(out.Conversations, conversation)
+		if c.Last != nil {
+			size += len(c.Last.Body)
+		}
+		if i == syncPage-1 || size > answerBytes && i < len(page)-1 {
+			out.Next = &page[i].ID
+			break
+		}
+	}
+	return out, nil
+}
+
+// goLive gives the reader each conversation, from what the client has on, or, of a conversation that it doesn't name, from its
+// newest message on, and joins the account's groups. It returns the first page of conversations. Of memberships that begin or
+// end meanwhile the account's own topic brings news, and the reader keeps their order.
+func (s *Session) goLive(ctx context.Context, have *[]frames.Have) (first []chat.Conversation, err error) {
+	has := make(map[string]int64)
+	if have != nil {
+		for _, known := range *have {
+			has[wire.Target(known.Conversation).Conversation(s.account())] = known.Seq
+		}
+	}
+	var groups []string
+	err = s.service.conversations(ctx, s.account(), func(c chat.Conversation) {
+		if len(first) < syncPage {
+			first = append(first, c)
+		}
+		from := c.LastSeq
+		if seq, ok := has[c.ID]; ok {
+			from = min(max(seq, c.JoinedSeq), c.LastSeq)
+		}
+		s.reader.AddConversation(delivery.Standing{Conversation: c.ID, Target: c.Target, Joined: c.JoinedSeq, From: from, Last: c.LastSeq})
+		if c.Target.Group != 0 {
+			groups = append(groups, c.ID)
+		}
+	})
+	for page := range slices.Chunk(groups, groupPage) {
+		if err == nil {
+			err = s.joinGroups(ctx, page)
+		}
+	}
+	return first, err
+}
+
+// joinGroups makes the connection hear of groups that it carries, and of what came before it did.
+func (s *Session) joinGroups(ctx context.Context, conversations []string) error {
+	if err := s.syncTopics(ctx, conversationTopics(conversations)...); err != nil {
+		return err
+	}
+	last, err := s.service.Chat.LastSeqs(ctx, conversations)
+	for conversation, seq := range last {
+		s.reader.Learn(conversation, seq)
+	}
+	return err
+}
+
+func conversationTopics(conversations []string) []string {
+	topics := make([]string, len(conversations))
+	for i, conversation := range conversations {
+		topics[i] = feed.ConversationTopic(conversation)
+	}
+	return topics
+}

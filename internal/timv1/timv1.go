@@ -1,0 +1,101 @@
+// Package timv1 is the socket of subprotocol tim.v1: one connection of a device for all its conversations, whose requests are
+// answered, whose messages are numbered, and which catches up after a break.
+//
+//	session.go     one connection: its first frame, its last, and the expiry of its token
+//	requests.go    what a client may ask for, and the answers
+//	sync.go        how a connection catches up and goes live
+//	membership.go  which groups it carries, and which topics it subscribes to for that
+//	follow.go      whose presence it follows
+//	watch.go       … and what is asked again after the bus may have lost something
+//	events.go      what it makes of each kind of event
+//	catchup.go     what is asked of the database after the bus may have lost something
+//	decode.go      requests, checked against their schemas and decoded
+//	plainframe.go  … those that come most, in one pass
+//	encode.go      frames that go out most
+package timv1
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"tim/internal/auth"
+	"tim/internal/chat"
+	"tim/internal/delivery"
+	"tim/internal/feed"
+	"tim/internal/presence"
+	"tim/internal/socket"
+)
+
+// Subprotocol is what a client asks for in the handshake.
+const Subprotocol = "tim.v1"
+
+// Options of New. Every field is needed.
+type Options struct {
+	Sockets  *socket.Server
+	Chat     *chat.Service
+	Auth     *auth.Auth
+	Feed     *feed.Feed
+	Presence *presence.Presence
+	Source   *delivery.Source
+
+	Frames *openapi3.T // the schemas of the frames
+	// IsUnavailable tells errors of a database that can't be asked now from others.
+	IsUnavailable func(error) bool
+	Timing        Timing
+	Stored        prometheus.Counter // of messages
+	Log           *slog.Logger
+}
+
+// Timing is how long things may take.
+type Timing struct {
+	// FrameTimeout bounds what a client's frame may take; it covers a group commit and its retries.
+	FrameTimeout time.Duration
+	// StoreTimeout bounds what a connection asks of the database and of presence for itself.
+	StoreTimeout time.Duration
+	// LookAgain is when presence is asked about once more after the bus may have lost news: by then what a dead node left is
+	// forgotten.
+	LookAgain time.Duration
+}
+
+// Service opens connections of tim.v1. Safe for concurrent use.
+type Service struct {
+	Options
+
+	kind     delivery.Kind
+	requests *requests
+	deadline socket.Deadline // of requests
+
+	lost         chan struct{} // the bus may have lost news of presence
+	syncing      chan struct{} // holds one for each connection that syncs
+	groupLookups chan struct{} // holds one for each connection that asks for the newest seq of a group that is new to it
+}
+
+// New returns a Service. Its Watch must run.
+func New(o Options) *Service {
+	s := &Service{
+		Options: o, requests: newRequests(o.Frames),
+		lost: make(chan struct{}, 1), syncing: make(chan struct{}, mostSyncing), groupLookups: make(chan struct{}, mostGroupLookups),
+	}
+	s.kind = delivery.Kind{Source: o.Source, Face: feed.TimV1, Frame: messageFrame}
+	return s
+}
+
+// within is what a connection's own questions to the database and to presence are asked with.
+func (s *Service) within() (context.Context, context.CancelFunc) {
+	return s.Sockets.Within(s.Timing.StoreTimeout)
+}
+
+// turn takes one of a bounded number of turns, and gives it back by done.
+func turn(ctx context.Context, turns chan struct{}) (done func(), err error) {
+	select {
+	case turns <- struct{}{}:
+		return func() { <-turns }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for a turn: %w", ctx.Err())
+	}
+}
