@@ -98,11 +98,6 @@ type sendBody struct {
 	Text string // of the kind text
 }
 
-// customBody: Whatever a front end makes of it.
-type customBody struct {
-	Data schema.Raw
-}
-
 // fileBody: A file that was uploaded before; `file` is the stored name.
 type fileBody struct {
 	Duration *int64 // ms.
@@ -112,6 +107,22 @@ type fileBody struct {
 	Name     *string // What to call it when it is saved.
 	Size     *int64  // Bytes.
 	Width    *int32  // Pixels.
+}
+
+// cardBody: A user or a group, recommended.
+type cardBody struct {
+	Target target
+}
+
+// target: A conversation, named from the reader's side; either the account opposite or the group.
+type target struct {
+	Group int32  // The zero value is left out.
+	User  string // An account's name; NFC-normalised, compared by its bytes. The zero value is left out.
+}
+
+// customBody: Whatever a front end makes of it.
+type customBody struct {
+	Data schema.Raw
 }
 
 // locationBody.
@@ -124,17 +135,6 @@ type locationBody struct {
 // textBody.
 type textBody struct {
 	Text string
-}
-
-// cardBody: A user or a group, recommended.
-type cardBody struct {
-	Target target
-}
-
-// target: A conversation, named from the reader's side; either the account opposite or the group.
-type target struct {
-	Group int32  // The zero value is left out.
-	User  string // An account's name; NFC-normalised, compared by its bytes. The zero value is left out.
 }
 
 // profileChanges.
@@ -329,35 +329,6 @@ func (v *sendBody) decode(r *schema.Reader) {
 	}
 }
 
-func (v *customBody) decode(r *schema.Reader) {
-	if !r.Object("") {
-		return
-	}
-	var has uint32
-	for name, ok := r.Field(); ok; name, ok = r.Field() {
-		switch name {
-		case "data":
-			has |= 1 << 0
-			v.Data = r.FreeObject("data")
-		case "kind":
-			has |= 1 << 1
-			if r.String("kind") != "custom" {
-				r.Refuse("kind", schema.OneOf("custom"))
-			}
-		default:
-			r.Unknown(name)
-		}
-	}
-	if has != 1<<2-1 {
-		switch {
-		case has&(1<<1) == 0:
-			r.Refuse("kind", schema.Missing)
-		case has&(1<<0) == 0:
-			r.Refuse("data", schema.Missing)
-		}
-	}
-}
-
 func (v *fileBody) decode(r *schema.Reader) {
 	if !r.Object("") {
 		return
@@ -432,82 +403,6 @@ func readFileBodyName(r *schema.Reader, field string) string {
 		return ""
 	}
 	return text
-}
-
-func (v *locationBody) decode(r *schema.Reader) {
-	if !r.Object("") {
-		return
-	}
-	var has uint32
-	for name, ok := r.Field(); ok; name, ok = r.Field() {
-		switch name {
-		case "kind":
-			has |= 1 << 0
-			if r.String("kind") != "location" {
-				r.Refuse("kind", schema.OneOf("location"))
-			}
-		case "latitude":
-			has |= 1 << 1
-			v.Latitude = r.Number("latitude", -90, 90, true)
-		case "longitude":
-			has |= 1 << 2
-			v.Longitude = r.Number("longitude", -180, 180, true)
-		case "title":
-			value := readLocationBodyTitle(r, "title")
-			v.Title = &value
-		default:
-			r.Unknown(name)
-		}
-	}
-	if has != 1<<3-1 {
-		switch {
-		case has&(1<<0) == 0:
-			r.Refuse("kind", schema.Missing)
-		case has&(1<<1) == 0:
-			r.Refuse("latitude", schema.Missing)
-		case has&(1<<2) == 0:
-			r.Refuse("longitude", schema.Missing)
-		}
-	}
-}
-
-func readLocationBodyTitle(r *schema.Reader, field string) string {
-	text := r.String(field)
-	switch n := utf8.RuneCountInString(text); {
-	case n > 255:
-		r.Refuse(field, schema.TooLong(255))
-		return ""
-	}
-	return text
-}
-
-func (v *textBody) decode(r *schema.Reader) {
-	if !r.Object("") {
-		return
-	}
-	var has uint32
-	for name, ok := r.Field(); ok; name, ok = r.Field() {
-		switch name {
-		case "kind":
-			has |= 1 << 0
-			if r.String("kind") != "text" {
-				r.Refuse("kind", schema.OneOf("text"))
-			}
-		case "text":
-			has |= 1 << 1
-			v.Text = r.String("text")
-		default:
-			r.Unknown(name)
-		}
-	}
-	if has != 1<<2-1 {
-		switch {
-		case has&(1<<0) == 0:
-			r.Refuse("kind", schema.Missing)
-		case has&(1<<1) == 0:
-			r.Refuse("text", schema.Missing)
-		}
-	}
 }
 
 func (v *cardBody) decode(r *schema.Reader) {
@@ -589,6 +484,111 @@ func readAccount(r *schema.Reader, field string) string {
 		return ""
 	}
 	return text
+}
+
+func (v *customBody) decode(r *schema.Reader) {
+	if !r.Object("") {
+		return
+	}
+	var has uint32
+	for name, ok := r.Field(); ok; name, ok = r.Field() {
+		switch name {
+		case "data":
+			has |= 1 << 0
+			v.Data = r.FreeObject("data")
+		case "kind":
+			has |= 1 << 1
+			if r.String("kind") != "custom" {
+				r.Refuse("kind", schema.OneOf("custom"))
+			}
+		default:
+			r.Unknown(name)
+		}
+	}
+	if has != 1<<2-1 {
+		switch {
+		case has&(1<<1) == 0:
+			r.Refuse("kind", schema.Missing)
+		case has&(1<<0) == 0:
+			r.Refuse("data", schema.Missing)
+		}
+	}
+}
+
+func (v *locationBody) decode(r *schema.Reader) {
+	if !r.Object("") {
+		return
+	}
+	var has uint32
+	for name, ok := r.Field(); ok; name, ok = r.Field() {
+		switch name {
+		case "kind":
+			has |= 1 << 0
+			if r.String("kind") != "location" {
+				r.Refuse("kind", schema.OneOf("location"))
+			}
+		case "latitude":
+			has |= 1 << 1
+			v.Latitude = r.Number("latitude", -90, 90, true)
+		case "longitude":
+			has |= 1 << 2
+			v.Longitude = r.Number("longitude", -180, 180, true)
+		case "title":
+			value := readLocationBodyTitle(r, "title")
+			v.Title = &value
+		default:
+			r.Unknown(name)
+		}
+	}
+	if has != 1<<3-1 {
+		switch {
+		case has&(1<<0) == 0:
+			r.Refuse("kind", schema.Missing)
+		case has&(1<<1) == 0:
+			r.Refuse("latitude", schema.Missing)
+		case has&(1<<2) == 0:
+			r.Refuse("longitude", schema.Missing)
+		}
+	}
+}
+
+func readLocationBodyTitle(r *schema.Reader, field string) string {
+	text := r.String(field)
+	switch n := utf8.RuneCountInString(text); {
+	case n > 255:
+		r.Refuse(field, schema.TooLong(255))
+		return ""
+	}
+	return text
+}
+
+func (v *textBody) decode(r *schema.Reader) {
+	if !r.Object("") {
+		return
+	}
+	var has uint32
+	for name, ok := r.Field(); ok; name, ok = r.Field() {
+		switch name {
+		case "kind":
+			has |= 1 << 0
+			if r.String("kind") != "text" {
+				r.Refuse("kind", schema.OneOf("text"))
+			}
+		case "text":
+			has |= 1 << 1
+			v.Text = r.String("text")
+		default:
+			r.Unknown(name)
+		}
+	}
+	if has != 1<<2-1 {
+		switch {
+		case has&(1<<0) == 0:
+			r.Refuse("kind", schema.Missing)
+		case has&(1<<1) == 0:
+			r.Refuse("text", schema.Missing)
+		}
+	}
 }
 
 // isClientID reports whether a text matches ^[\x21-\x7E]+$.
@@ -890,20 +890,6 @@ func (v *sendRequest) size() int {
 }
 
 // appendStored appends it in the one spelling in which it is stored.
-func (v *customBody) appendStored(b []byte) []byte {
-	b = append(b, `{"data":`...)
-	b = append(b, v.Data...)
-	return append(b, `,"kind":"custom"}`...)
-}
-
-// size is about how many bytes it takes as JSON.
-func (v *customBody) size() int {
-	n := 26
-	n += len(v.Data)
-	return n
-}
-
-// appendStored appends it in the one spelling in which it is stored.
 func (v *fileBody) appendStored(b []byte) []byte {
 	b = append(b, `{`...)
 	if v.Duration != nil {
@@ -952,6 +938,57 @@ func (v *fileBody) size() int {
 }
 
 // appendStored appends it in the one spelling in which it is stored.
+func (v *cardBody) appendStored(b []byte) []byte {
+	b = append(b, `{"kind":"card","target":`...)
+	b = v.Target.appendStored(b)
+	return append(b, `}`...)
+}
+
+// size is about how many bytes it takes as JSON.
+func (v *cardBody) size() int {
+	n := 26
+	n += v.Target.size()
+	return n
+}
+
+// appendStored appends it in the one spelling in which it is stored.
+func (v *target) appendStored(b []byte) []byte {
+	b = append(b, `{`...)
+	if v.Group != 0 {
+		b = append(b, `"group":`...)
+		b = strconv.AppendInt(b, int64(v.Group), 10)
+		b = append(b, ',')
+	}
+	if v.User != "" {
+		b = append(b, `"user":`...)
+		b = schema.AppendStored(b, v.User)
+		b = append(b, ',')
+	}
+	return schema.Close(b)
+}
+
+// size is about how many bytes it takes as JSON.
+func (v *target) size() int {
+	n := 35
+	n += len(v.User)
+	return n
+}
+
+// appendStored appends it in the one spelling in which it is stored.
+func (v *customBody) appendStored(b []byte) []byte {
+	b = append(b, `{"data":`...)
+	b = append(b, v.Data...)
+	return append(b, `,"kind":"custom"}`...)
+}
+
+// size is about how many bytes it takes as JSON.
+func (v *customBody) size() int {
+	n := 26
+	n += len(v.Data)
+	return n
+}
+
+// appendStored appends it in the one spelling in which it is stored.
 func (v *locationBody) appendStored(b []byte) []byte {
 	b = append(b, `{"kind":"location","latitude":`...)
 	b = append(b, v.Latitude...)
@@ -988,43 +1025,6 @@ func (v *textBody) appendStored(b []byte) []byte {
 func (v *textBody) size() int {
 	n := 26
 	n += len(v.Text)
-	return n
-}
-
-// appendStored appends it in the one spelling in which it is stored.
-func (v *cardBody) appendStored(b []byte) []byte {
-	b = append(b, `{"kind":"card","target":`...)
-	b = v.Target.appendStored(b)
-	return append(b, `}`...)
-}
-
-// size is about how many bytes it takes as JSON.
-func (v *cardBody) size() int {
-	n := 26
-	n += v.Target.size()
-	return n
-}
-
-// appendStored appends it in the one spelling in which it is stored.
-func (v *target) appendStored(b []byte) []byte {
-	b = append(b, `{`...)
-	if v.Group != 0 {
-		b = append(b, `"group":`...)
-		b = strconv.AppendInt(b, int64(v.Group), 10)
-		b = append(b, ',')
-	}
-	if v.User != "" {
-		b = append(b, `"user":`...)
-		b = schema.AppendStored(b, v.User)
-		b = append(b, ',')
-	}
-	return schema.Close(b)
-}
-
-// size is about how many bytes it takes as JSON.
-func (v *target) size() int {
-	n := 35
-	n += len(v.User)
 	return n
 }
 

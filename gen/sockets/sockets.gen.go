@@ -499,6 +499,22 @@ type FileBody struct {
 	Width    *int32  // Pixels.
 }
 
+// CardBody: A user or a group, recommended.
+type CardBody struct {
+	Target Target
+}
+
+// Target: A conversation, named from the reader's side; either the account opposite or the group.
+type Target struct {
+	Group int32  // The zero value is left out.
+	User  string // An account's name; NFC-normalised, compared by its bytes. The zero value is left out.
+}
+
+// CustomBody: Whatever a front end makes of it.
+type CustomBody struct {
+	Data schema.Raw
+}
+
 // LocationBody.
 type LocationBody struct {
 	Latitude  schema.Number
@@ -509,22 +525,6 @@ type LocationBody struct {
 // TextBody.
 type TextBody struct {
 	Text string
-}
-
-// CustomBody: Whatever a front end makes of it.
-type CustomBody struct {
-	Data schema.Raw
-}
-
-// CardBody: A user or a group, recommended.
-type CardBody struct {
-	Target Target
-}
-
-// Target: A conversation, named from the reader's side; either the account opposite or the group.
-type Target struct {
-	Group int32  // The zero value is left out.
-	User  string // An account's name; NFC-normalised, compared by its bytes. The zero value is left out.
 }
 
 // Sent: The answer to `send`; the message is stored.
@@ -1037,6 +1037,89 @@ func readFileBodyName(r *schema.Reader, field string) string {
 	return text
 }
 
+func (v *CardBody) decode(r *schema.Reader) {
+	if !r.Object("") {
+		return
+	}
+	var has uint32
+	for name, ok := r.Field(); ok; name, ok = r.Field() {
+		switch name {
+		case "kind":
+			has |= 1 << 0
+			if r.String("kind") != "card" {
+				r.Refuse("kind", schema.OneOf("card"))
+			}
+		case "target":
+			has |= 1 << 1
+			v.Target = Target{}
+			before := r.Refused()
+			v.Target.decode(r)
+			r.Within("target", before)
+		default:
+			r.Unknown(name)
+		}
+	}
+	if has != 1<<2-1 {
+		switch {
+		case has&(1<<0) == 0:
+			r.Refuse("kind", schema.Missing)
+		case has&(1<<1) == 0:
+			r.Refuse("target", schema.Missing)
+		}
+	}
+}
+
+func (v *Target) decode(r *schema.Reader) {
+	if !r.Object("") {
+		return
+	}
+	var has uint32
+	for name, ok := r.Field(); ok; name, ok = r.Field() {
+		switch name {
+		case "group":
+			has |= 1 << 0
+			v.Group = int32(r.Integer("group", 1, 2147483647, true))
+		case "user":
+			has |= 1 << 1
+			v.User = readAccount(r, "user")
+		default:
+			r.Surplus(name)
+		}
+	}
+	if has == 0 || has&(has-1) != 0 {
+		r.Refuse("", schema.ExactlyOne("group", "user"))
+	}
+}
+
+func (v *CustomBody) decode(r *schema.Reader) {
+	if !r.Object("") {
+		return
+	}
+	var has uint32
+	for name, ok := r.Field(); ok; name, ok = r.Field() {
+		switch name {
+		case "data":
+			has |= 1 << 0
+			v.Data = r.FreeObject("data")
+		case "kind":
+			has |= 1 << 1
+			if r.String("kind") != "custom" {
+				r.Refuse("kind", schema.OneOf("custom"))
+			}
+		default:
+			r.Unknown(name)
+		}
+	}
+	if has != 1<<2-1 {
+		switch {
+		case has&(1<<1) == 0:
+			r.Refuse("kind", schema.Missing)
+		case has&(1<<0) == 0:
+			r.Refuse("data", schema.Missing)
+		}
+	}
+}
+
 func (v *LocationBody) decode(r *schema.Reader) {
 	if !r.Object("") {
 		return
@@ -1110,89 +1193,6 @@ func (v *TextBody) decode(r *schema.Reader) {
 		case has&(1<<1) == 0:
 			r.Refuse("text", schema.Missing)
 		}
-	}
-}
-
-func (v *CustomBody) decode(r *schema.Reader) {
-	if !r.Object("") {
-		return
-	}
-	var has uint32
-	for name, ok := r.Field(); ok; name, ok = r.Field() {
-		switch name {
-		case "data":
-			has |= 1 << 0
-			v.Data = r.FreeObject("data")
-		case "kind":
-			has |= 1 << 1
-			if r.String("kind") != "custom" {
-				r.Refuse("kind", schema.OneOf("custom"))
-			}
-		default:
-			r.Unknown(name)
-		}
-	}
-	if has != 1<<2-1 {
-		switch {
-		case has&(1<<1) == 0:
-			r.Refuse("kind", schema.Missing)
-		case has&(1<<0) == 0:
-			r.Refuse("data", schema.Missing)
-		}
-	}
-}
-
-func (v *CardBody) decode(r *schema.Reader) {
-	if !r.Object("") {
-		return
-	}
-	var has uint32
-	for name, ok := r.Field(); ok; name, ok = r.Field() {
-		switch name {
-		case "kind":
-			has |= 1 << 0
-			if r.String("kind") != "card" {
-				r.Refuse("kind", schema.OneOf("card"))
-			}
-		case "target":
-			has |= 1 << 1
-			v.Target = Target{}
-			before := r.Refused()
-			v.Target.decode(r)
-			r.Within("target", before)
-		default:
-			r.Unknown(name)
-		}
-	}
-	if has != 1<<2-1 {
-		switch {
-		case has&(1<<0) == 0:
-			r.Refuse("kind", schema.Missing)
-		case has&(1<<1) == 0:
-			r.Refuse("target", schema.Missing)
-		}
-	}
-}
-
-func (v *Target) decode(r *schema.Reader) {
-	if !r.Object("") {
-		return
-	}
-	var has uint32
-	for name, ok := r.Field(); ok; name, ok = r.Field() {
-		switch name {
-		case "group":
-			has |= 1 << 0
-			v.Group = int32(r.Integer("group", 1, 2147483647, true))
-		case "user":
-			has |= 1 << 1
-			v.User = readAccount(r, "user")
-		default:
-			r.Surplus(name)
-		}
-	}
-	if has == 0 || has&(has-1) != 0 {
-		r.Refuse("", schema.ExactlyOne("group", "user"))
 	}
 }
 
@@ -1826,60 +1826,6 @@ func (v *FileBody) size() int {
 }
 
 // appendStored appends it in the one spelling in which it is stored.
-func (v *LocationBody) appendStored(b []byte) []byte {
-	b = append(b, `{"kind":"location","latitude":`...)
-	b = append(b, v.Latitude...)
-	b = append(b, `,"longitude":`...)
-	b = append(b, v.Longitude...)
-	b = append(b, `,`...)
-	if v.Title != nil {
-		b = append(b, `"title":`...)
-		b = schema.AppendStored(b, *v.Title)
-		b = append(b, ',')
-	}
-	return schema.Close(b)
-}
-
-// size is about how many bytes it takes as JSON.
-func (v *LocationBody) size() int {
-	n := 56
-	n += len(v.Latitude)
-	n += len(v.Longitude)
-	if v.Title != nil {
-		n += len(*v.Title)
-	}
-	return n
-}
-
-// appendStored appends it in the one spelling in which it is stored.
-func (v *TextBody) appendStored(b []byte) []byte {
-	b = append(b, `{"kind":"text","text":`...)
-	b = schema.AppendStored(b, v.Text)
-	return append(b, `}`...)
-}
-
-// size is about how many bytes it takes as JSON.
-func (v *TextBody) size() int {
-	n := 26
-	n += len(v.Text)
-	return n
-}
-
-// appendStored appends it in the one spelling in which it is stored.
-func (v *CustomBody) appendStored(b []byte) []byte {
-	b = append(b, `{"data":`...)
-	b = append(b, v.Data...)
-	return append(b, `,"kind":"custom"}`...)
-}
-
-// size is about how many bytes it takes as JSON.
-func (v *CustomBody) size() int {
-	n := 26
-	n += len(v.Data)
-	return n
-}
-
-// appendStored appends it in the one spelling in which it is stored.
 func (v *CardBody) appendStored(b []byte) []byte {
 	b = append(b, `{"kind":"card","target":`...)
 	b = v.Target.appendStored(b)
@@ -1929,6 +1875,60 @@ func (v *Target) appendStored(b []byte) []byte {
 func (v *Target) size() int {
 	n := 35
 	n += len(v.User)
+	return n
+}
+
+// appendStored appends it in the one spelling in which it is stored.
+func (v *CustomBody) appendStored(b []byte) []byte {
+	b = append(b, `{"data":`...)
+	b = append(b, v.Data...)
+	return append(b, `,"kind":"custom"}`...)
+}
+
+// size is about how many bytes it takes as JSON.
+func (v *CustomBody) size() int {
+	n := 26
+	n += len(v.Data)
+	return n
+}
+
+// appendStored appends it in the one spelling in which it is stored.
+func (v *LocationBody) appendStored(b []byte) []byte {
+	b = append(b, `{"kind":"location","latitude":`...)
+	b = append(b, v.Latitude...)
+	b = append(b, `,"longitude":`...)
+	b = append(b, v.Longitude...)
+	b = append(b, `,`...)
+	if v.Title != nil {
+		b = append(b, `"title":`...)
+		b = schema.AppendStored(b, *v.Title)
+		b = append(b, ',')
+	}
+	return schema.Close(b)
+}
+
+// size is about how many bytes it takes as JSON.
+func (v *LocationBody) size() int {
+	n := 56
+	n += len(v.Latitude)
+	n += len(v.Longitude)
+	if v.Title != nil {
+		n += len(*v.Title)
+	}
+	return n
+}
+
+// appendStored appends it in the one spelling in which it is stored.
+func (v *TextBody) appendStored(b []byte) []byte {
+	b = append(b, `{"kind":"text","text":`...)
+	b = schema.AppendStored(b, v.Text)
+	return append(b, `}`...)
+}
+
+// size is about how many bytes it takes as JSON.
+func (v *TextBody) size() int {
+	n := 26
+	n += len(v.Text)
 	return n
 }
 

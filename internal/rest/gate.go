@@ -192,7 +192,7 @@ func schemaProblem(err *openapi3.SchemaError) string {
 	case "enum":
 		return schema.OneOf(alternatives(s.Enum)...)
 	case "pattern", "not":
-		if strings.HasPrefix(s.Pattern, "^[^") {
+		if strings.HasPrefix(s.Pattern, `^[^\x00-\x1F\x7F`) {
 			return schema.Control
 		}
 		return schema.Described(s.Description)

@@ -14,6 +14,8 @@ type document struct {
 	Channels   ordered[channel]     `yaml:"channels"`
 	Operations ordered[operation]   `yaml:"operations"`
 	CloseCodes ordered[[]closeCode] `yaml:"x-tim-close-codes"` // by the name that channels refer to
+	// Spliced are schemas of what is stored as JSON: frames hold it as it is stored, and it is not encoded anew.
+	Spliced    []string `yaml:"x-tim-spliced"`
 	Components struct {
 		Messages ordered[message] `yaml:"messages"`
 	} `yaml:"components"`

@@ -62,12 +62,12 @@ type generator struct {
 	nodes   map[string]*node
 	order   []*node
 	imports map[string]bool
-	private bool // types are not exported
-	asked   map[string]bool
+	private bool            // types are not exported
+	spliced map[string]bool // the nodes that are sent as they are stored
 }
 
 func newGenerator() *generator {
-	return &generator{nodes: map[string]*node{}, imports: map[string]bool{}, asked: map[string]bool{}}
+	return &generator{nodes: map[string]*node{}, imports: map[string]bool{}}
 }
 
 // use makes the node of a schema. A component is one node wherever it is used; name is that of one that is none.
@@ -101,7 +101,9 @@ func (g *generator) fill(n *node) error {
 	switch {
 	case len(s.AllOf) > 0 || s.MultipleOf != nil || s.UniqueItems:
 		return fmt.Errorf("allOf, multipleOf and uniqueItems are not known")
-	case s.Discriminator != nil:
+	case g.spliced[n.name]:
+		n.kind = kindRaw
+	case discriminator(s) != nil:
 		return g.fillUnion(n)
 	case len(s.OneOf) > 0:
 		return g.fillExclusive(n)
@@ -121,6 +123,9 @@ func (g *generator) fill(n *node) error {
 		n.kind = kindBoolean
 	case s.Type.Is("string"):
 		n.kind = kindText
+		if text, ok := literal(s.Pattern); ok {
+			n.kind, n.constant = kindConstant, fmt.Sprintf("%q", text)
+		}
 	case s.Type.Is("array"):
 		return g.fillArray(n)
 	case s.Type.Is("object"):
@@ -143,11 +148,6 @@ func values(s *openapi3.Schema) []any {
 func (g *generator) fillObject(n *node) error {
 	s := n.schema
 	n.kind = kindObject
-	if len(s.Properties) == 0 && (s.AdditionalProperties.Has == nil || *s.AdditionalProperties.Has) && s.AdditionalProperties.Schema == nil &&
-		s.Description != "" && len(s.Required) == 0 && s.AdditionalProperties.Has != nil {
-		n.kind = kindFree
-		return nil
-	}
 	if len(s.Properties) == 0 && s.AdditionalProperties.Has != nil && *s.AdditionalProperties.Has {
 		n.kind = kindFree
 		return nil
@@ -187,12 +187,31 @@ func (g *generator) fillExclusive(n *node) error {
 		}
 		n.schema.AdditionalProperties = s.AdditionalProperties
 	}
+	slices.SortFunc(n.fields, func(a, b *field) int { return strings.Compare(a.json, b.json) })
 	return nil
 }
 
+// discriminator is a schema's, or what stands in its place where generators of clients read a choice better without: the
+// extension x-tim-discriminator, which says the same.
+func discriminator(s *openapi3.Schema) *openapi3.Discriminator {
+	extension, ok := s.Extensions["x-tim-discriminator"].(map[string]any)
+	if !ok {
+		return s.Discriminator
+	}
+	d := &openapi3.Discriminator{Mapping: map[string]openapi3.MappingRef{}}
+	d.PropertyName, _ = extension["propertyName"].(string)
+	mapping, _ := extension["mapping"].(map[string]any)
+	for value, ref := range mapping {
+		d.Mapping[value] = openapi3.MappingRef{Ref: fmt.Sprint(ref)}
+	}
+	return d
+}
+
 func (g *generator) fillUnion(n *node) error {
-	n.kind, n.by, n.members = kindUnion, n.schema.Discriminator.PropertyName, map[string]*node{}
-	for value, mapped := range n.schema.Discriminator.Mapping {
+	d := discriminator(n.schema)
+	n.kind, n.by, n.members = kindUnion, d.PropertyName, map[string]*node{}
+	for _, value := range slices.Sorted(maps.Keys(d.Mapping)) {
+		mapped := d.Mapping[value]
 		name := mapped.Ref[strings.LastIndexByte(mapped.Ref, '/')+1:]
 		for _, ref := range slices.Concat(n.schema.OneOf, n.schema.AnyOf) {
 			if ref.Ref[strings.LastIndexByte(ref.Ref, '/')+1:] != name {
@@ -237,8 +256,7 @@ func (n *node) mark(decoded, encoded, stored bool) {
 		return
 	}
 	n.decoded, n.encoded, n.stored = n.decoded || decoded, n.encoded || encoded, n.stored || stored
-	if n.kind == kindUnion && encoded && !decoded && !n.decoded {
-		n.kind = kindRaw // what is sent is spliced in
+	if n.kind == kindRaw {
 		return
 	}
 	for _, f := range n.fields {

@@ -37,6 +37,16 @@ func class(re *syntax.Regexp) (ranges []rune, empty, ok bool) {
 	return ranges, many.Op == syntax.OpStar, len(ranges) <= 2*fewRanges
 }
 
+// literal is the one text that a pattern matches, if there is only one.
+func literal(pattern string) (text string, ok bool) {
+	re, err := parsePattern(pattern)
+	if err != nil || re.Op != syntax.OpConcat || len(re.Sub) != 3 || re.Sub[0].Op != syntax.OpBeginText || re.Sub[1].Op != syntax.OpLiteral ||
+		re.Sub[1].Flags&syntax.FoldCase != 0 || re.Sub[2].Op != syntax.OpEndText {
+		return "", false
+	}
+	return string(re.Sub[1].Rune), true
+}
+
 // outside is a condition that is true of a character c outside the ranges.
 func outside(ranges []rune) string {
 	var parts []string

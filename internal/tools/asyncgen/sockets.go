@@ -36,6 +36,10 @@ func generateSockets(root string) ([]byte, error) {
 		return nil, err
 	}
 	s := &sockets{generator: newGenerator(), doc: doc, spec: spec}
+	s.spliced = map[string]bool{}
+	for _, name := range doc.Spliced {
+		s.spliced[goName(name)] = true
+	}
 	if err := s.checkCarried(); err != nil {
 		return nil, err
 	}
@@ -117,7 +121,7 @@ func (s *sockets) checkCarried() error {
 		if carried[name] {
 			continue
 		}
-		if schema.Discriminator == nil {
+		if discriminator(schema) == nil {
 			return fmt.Errorf("no operation carries the frame %s", name)
 		}
 		for _, one := range schema.OneOf { // a choice of frames
