@@ -44,7 +44,7 @@ type operation struct {
 	sends      bool // a message, as fast as the pace allows
 	parameters openapi3.Parameters
 	body       bodies.Check // of a JSON body, nil for none
-	upload     bool             // the body is a form with a file
+	upload     bool         // the body is a form with a file
 }
 
 // answerWithin is how long a request that moves no file may wait for the database and its like.

@@ -203,9 +203,9 @@ func TestOneSpelling(t *testing.T) {
 			`{"kind":"custom","data":{"b":12345678901234567890.5,"a":[1.0,{"y":true,"x":null}]}}`, `{"data":{"a":[ 10e-1 , {"x":null,"y":true} ],"b":0,"b":12345678901234567890.5},"kind":"custom"}`,
 		},
 		`{"file":"x","height":2,"kind":"image","size":1000,"width":20}`: {`{"kind":"image","file":"x","width":2e1,"height":2.0,"size":1e3,"depth":1}`},
-		`{"kind":"location","latitude":1.50,"longitude":-2}`:           {`{"kind":"location","latitude":1.50,"longitude":-2.0,"x":1}`},
-		`{"kind":"card","target":{"group":1}}`:                         {`{"kind":"card","target":{"group":1.0}}`},
-		`{"data":{"n":1000000000000000000},"kind":"custom"}`:           {`{"kind":"custom","data":{"n":1e18}}`, `{"kind":"custom","data":{"n":1000000000000000000.0}}`},
+		`{"kind":"location","latitude":1.50,"longitude":-2}`:            {`{"kind":"location","latitude":1.50,"longitude":-2.0,"x":1}`},
+		`{"kind":"card","target":{"group":1}}`:                          {`{"kind":"card","target":{"group":1.0}}`},
+		`{"data":{"n":1000000000000000000},"kind":"custom"}`:            {`{"kind":"custom","data":{"n":1e18}}`, `{"kind":"custom","data":{"n":1000000000000000000.0}}`},
 	} {
 		for _, s := range spellings {
 			request, _, err := sockets.DecodeTimV1([]byte(fmt.Sprintf(`{"type":"send","id":"1","to":{"group":1},"clientId":"c","body":%s}`, s)))
