@@ -51,9 +51,24 @@ func rooms() map[string]room {
 			},
 			"a handler makes one call: statements, the bus and sockets are behind it or beside it",
 		},
+		"internal/socket": {nil, "RFC 6455 and nothing else: it knows no chat, no account and no other room"},
+		"internal/feed": {
+			[]string{"internal/chat", "internal/cluster"},
+			"says what happened; what a socket makes of it, and how it looks as a frame, the faces know",
+		},
+		"internal/presence": {
+			[]string{"internal/cluster", "internal/feed"},
+			"knows rooms and accounts; who may see whom, the rules know",
+		},
+		"internal/delivery": {
+			[]string{"internal/chat", "internal/feed", "internal/socket"},
+			"brings messages in order to whatever face; how a message looks as a frame, it is told",
+		},
+		"internal/classic": {face(), faceWhy},
+		"internal/timv1":   {face("gen/api", "internal/wire"), faceWhy},
 		"internal/realtime": {
-			[]string{"api", "gen/api", "gen/frames", "internal/auth", "internal/chat", "internal/cluster", "internal/fault", "internal/wire"},
-			"a socket makes one call: statements and files are behind it; what it shares with rest lies below both",
+			face("internal/classic", "internal/timv1"),
+			"admits sockets and ends them; what they do is the faces' business",
 		},
 		"internal/wire": {
 			[]string{"gen/api", "internal/chat", "internal/fault", "internal/schema"},
@@ -62,8 +77,8 @@ func rooms() map[string]room {
 		"internal/web": {nil, "pages that know the server by its routes alone, as a browser does"},
 		"internal/app": {
 			[]string{
-				"internal/auth", "internal/blob", "internal/chat", "internal/cluster", "internal/fault", "internal/files",
-				"internal/realtime", "internal/rest", "internal/store", "internal/web",
+				"internal/auth", "internal/blob", "internal/chat", "internal/cluster", "internal/fault", "internal/feed", "internal/files",
+				"internal/presence", "internal/realtime", "internal/rest", "internal/store", "internal/web",
 			},
 			"puts everything together and so knows all, but nothing of the tests, and no generated code",
 		},
@@ -79,6 +94,16 @@ func rooms() map[string]room {
 		"internal/check": {clients(), clientsWhy},
 	}
 }
+
+// face is what a face of the sockets may import, and more.
+func face(more ...string) []string {
+	all := []string{
+		"gen/frames", "internal/auth", "internal/chat", "internal/delivery", "internal/fault", "internal/feed", "internal/presence", "internal/socket",
+	}
+	return slices.Sorted(slices.Values(append(all, more...)))
+}
+
+const faceWhy = "a socket makes one call for each frame: statements, files and the bus are behind it; what it shares with rest lies below both"
 
 func clients() []string {
 	return []string{"gen/api", "gen/client", "gen/frames", "internal/check", "internal/servers"}
@@ -97,11 +122,11 @@ func guests() []guest {
 	return []guest{
 		{"github.com/labstack/echo", []string{"internal/rest", "internal/realtime", "internal/app"}, "the router is a face's business; rules don't know that there is HTTP"},
 		{"net/http", []string{
-			"internal/rest", "internal/realtime", "internal/app", "internal/web", "internal/blob", "internal/fault",
+			"internal/rest", "internal/socket", "internal/realtime", "internal/app", "internal/web", "internal/blob", "internal/fault",
 			"internal/apptest", "internal/servers", "internal/bench", "internal/check",
 		}, "as echo; blob serves ranges by it and fault names statuses"},
-		{"github.com/getkin/kin-openapi", []string{"internal/rest", "internal/realtime", "internal/apptest", "internal/bench", "internal/check"}, "specs are asked at the door, and nowhere behind it"},
-		{"github.com/gorilla/websocket", []string{"internal/realtime", "internal/bench", "internal/check"}, "sockets have one owner"},
+		{"github.com/getkin/kin-openapi", []string{"internal/rest", "internal/classic", "internal/timv1", "internal/apptest", "internal/bench", "internal/check"}, "specs are asked at the door, and nowhere behind it"},
+		{"github.com/gorilla/websocket", []string{"internal/socket", "internal/realtime", "internal/bench", "internal/check"}, "sockets have one owner"},
 		{"github.com/redis/go-redis", []string{"internal/cluster"}, "whether there is a Redis is known in one room"},
 		{"github.com/minio/minio-go", []string{"internal/blob"}, "whether there is an S3 is known in one room"},
 		{"modernc.org/sqlite", []string{"internal/store", "internal/check"}, "which engine it is, nobody outside has to know, but check: it reads the truth behind the server's back"},
@@ -116,7 +141,7 @@ func guests() []guest {
 		{"testing", []string{"internal/testserver", "internal/apptest"}, "what serves knows nothing of being tested"},
 		{"github.com/google/go-cmp", nil, "compares for tests; it panics on what it doesn't like"},
 		{"go.uber.org/goleak", nil, "for tests"},
-		{"math/rand", []string{"internal/store", "internal/realtime", "internal/cluster", "internal/servers", "internal/bench", "internal/check"}, "spreads what is tried again, and makes nothing that must not be guessed"},
+		{"math/rand", []string{"internal/store", "internal/timv1", "internal/cluster", "internal/servers", "internal/bench", "internal/check"}, "spreads what is tried again, and makes nothing that must not be guessed"},
 		{"unsafe", nil, "nothing here needs it"},
 		{"log", nil, "one log, log/slog, that is handed in"},
 		{"io/ioutil", nil, "its functions live in io and os"},

@@ -280,7 +280,7 @@ func (s *Server) openSockets(ctx context.Context) error {
 			case <-ctx.Done():
 				return
 			case <-s.lost:
-				s.catchUpSoon()
+				s.hub.CatchUp(ctx)
 			}
 		}
 	})

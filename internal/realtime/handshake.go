@@ -146,31 +146,30 @@ func (h *Hub) accept(c echo.Context, describe func(auth.Session) (face, error)) 
 	if err := h.register(f); err != nil {
 		return err
 	}
+	started := false
+	defer func() { // also after a panic
+		if !started {
+			h.sockets.Discard(f.Conn())
+		}
+	}()
 	// A session that ended before it was registered has told nobody here.
-	err = h.Auth.Check(ctx, session)
-	if err == nil {
-		err = f.Prepare(ctx)
-	}
-	if err != nil {
-		h.sockets.Discard(f.Conn())
+	if err := h.Auth.Check(ctx, session); err != nil {
 		return err
 	}
-	h.start(c, f)
-	return nil
-}
-
-// start answers the handshake and gives the connection its network.
-func (h *Hub) start(c echo.Context, f face) {
+	if err := f.Prepare(ctx); err != nil {
+		return err
+	}
 	network, err := h.sockets.Upgrade(c.Response(), c.Request(), timv1.Subprotocol, f.Greet())
 	c.Response().Committed = true
 	c.Response().Status = http.StatusSwitchingProtocols // for the log
 	if err != nil {
 		c.Response().Status = http.StatusBadRequest
 		h.Log.Debug("handshake failed", "err", err)
-		h.sockets.Discard(f.Conn())
-		return
+		return nil
 	}
+	started = true
 	f.Conn().Start(network, f.Begin())
+	return nil
 }
 
 // register makes a socket one of this node's, which Close waits for, and makes its session's end reach it.
