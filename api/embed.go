@@ -1,14 +1,16 @@
-// Package apispec embeds the specs as they lie in the tree, so that they can be served side by side.
+// Package apispec embeds the specs as they lie in the tree, so that the server can serve them side by side.
 package apispec
 
 import _ "embed"
 
-// OpenAPI is openapi.yaml, the REST contract.
-//
 //go:embed openapi.yaml
-var OpenAPI []byte
+var openAPI string
 
-// Frames is frames.yaml, the schema of every socket frame.
-//
 //go:embed frames.yaml
-var Frames []byte
+var frames string
+
+// OpenAPI returns openapi.yaml, the REST contract.
+func OpenAPI() string { return openAPI }
+
+// Frames returns frames.yaml, the schemas of every frame of the sockets.
+func Frames() string { return frames }

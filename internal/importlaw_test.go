@@ -21,35 +21,36 @@ type room struct {
 	why string
 }
 
-// rooms lists every package that isn't generated. One that isn't here has no place yet.
+// rooms lists every package that isn't generated, each with the reason why it may import no others. A new package needs a row.
 func rooms() map[string]room {
 	return map[string]room{
-		"api": {nil, "the specs embedded; whoever serves them needs nothing else with them"},
-		"sql": {nil, "statements and migrations embedded; store alone runs them"},
+		"api": {nil, "embeds the specs and does nothing else"},
+		"sql": {nil, "embeds statements and migrations, which only internal/store runs"},
 
-		"internal/fault": {nil, "everybody speaks of faults, so they know nobody"},
+		"internal/account": {nil, "every package may import it, so it imports none"},
+		"internal/fault":   {nil, "every package returns faults, so it imports none"},
 		"internal/schema": {
 			[]string{"internal/fault"},
-			"reads what clients send for both faces, so it knows neither, nor what is done with it; gen/bodies and gen/sockets read with it",
+			"it reads what clients send for REST and the sockets alike, so it knows neither; gen/bodies and gen/sockets read with it",
 		},
-		"internal/store": {[]string{"gen/db", "sql"}, "knows the engines and nothing of what is stored"},
+		"internal/store": {[]string{"gen/db", "sql"}, "knows the engines, and nothing of the meaning of what is stored"},
 		"internal/auth": {
-			[]string{"gen/db", "internal/fault", "internal/store"},
-			"others are told of ended sessions by a function it is given: with the cluster it could not be tested without one",
+			[]string{"gen/db", "internal/account", "internal/fault", "internal/store"},
+			"it announces ended sessions by a function that it is given, so that it can be tested without a cluster",
 		},
 		"internal/chat": {
-			[]string{"gen/db", "internal/fault", "internal/store"},
-			"the rules hold for every face, so they know none, and no JSON, HTTP or bus",
+			[]string{"gen/db", "internal/account", "internal/fault", "internal/store"},
+			"the rules are the same for REST and the sockets, so they know neither, and no HTTP or bus",
 		},
-		"internal/cluster": {nil, "carries bytes between nodes and must not know what they mean"},
-		"internal/blob":    {nil, "keeps bytes by key; which bytes are good is the business of files"},
-		"internal/files":   {[]string{"internal/blob", "internal/fault"}, "whose file it is, its callers have decided"},
+		"internal/cluster": {nil, "it carries bytes between nodes and must not depend on what they mean"},
+		"internal/blob":    {nil, "it stores bytes by key; internal/files decides which bytes are accepted"},
+		"internal/files":   {[]string{"internal/blob", "internal/fault"}, "its callers have checked whose file it is"},
 		"internal/rest": {
 			[]string{
-				"api", "gen/api", "gen/bodies", "gen/specs", "internal/auth", "internal/blob", "internal/chat", "internal/fault", "internal/files",
-				"internal/schema", "internal/wire",
+				"api", "gen/api", "gen/bodies", "gen/specs", "internal/account", "internal/auth", "internal/blob", "internal/chat", "internal/fault",
+				"internal/files", "internal/schema", "internal/wire",
 			},
-			"a handler makes one call: statements, the bus and sockets are behind it or beside it",
+			"a handler calls one use case, so it needs no statements, no bus and no sockets",
 		},
 		"internal/socket": {nil, "RFC 6455 and nothing else: it knows no chat, no account and no other room"},
 		"internal/feed": {
@@ -68,19 +69,19 @@ func rooms() map[string]room {
 		"internal/timv1":   {face("gen/api", "internal/wire"), faceWhy},
 		"internal/realtime": {
 			face("internal/classic", "internal/timv1"),
-			"admits sockets and ends them; what they do is the faces' business",
+			"it admits sockets and ends them; what a socket does, its face says",
 		},
 		"internal/wire": {
 			[]string{"gen/api", "internal/chat", "internal/fault", "internal/schema"},
-			"what both faces say in the same words: messages, conversations; no HTTP and no sockets",
+			"it converts types for REST and the sockets alike, so it knows neither",
 		},
-		"internal/web": {nil, "pages that know the server by its routes alone, as a browser does"},
+		"internal/web": {nil, "its pages use the server by its routes, as a browser does"},
 		"internal/app": {
 			[]string{
 				"internal/auth", "internal/blob", "internal/chat", "internal/cluster", "internal/fault", "internal/feed", "internal/files",
 				"internal/presence", "internal/realtime", "internal/rest", "internal/store", "internal/web",
 			},
-			"puts everything together and so knows all, but nothing of the tests, and no generated code",
+			"it puts everything together, so it knows every package but those for tests; it needs no generated code",
 		},
 		"cmd/tim": {[]string{"internal/app", "internal/bench", "internal/check"}, "the command line and nothing else, so that tests can start what it starts"},
 
@@ -98,7 +99,7 @@ func rooms() map[string]room {
 // face is what a face of the sockets may import, and more.
 func face(more ...string) []string {
 	all := []string{
-		"gen/frames", "internal/auth", "internal/chat", "internal/delivery", "internal/fault", "internal/feed", "internal/presence", "internal/socket",
+		"gen/frames", "internal/account", "internal/auth", "internal/chat", "internal/delivery", "internal/fault", "internal/feed", "internal/presence", "internal/socket",
 	}
 	return slices.Sorted(slices.Values(append(all, more...)))
 }
@@ -120,22 +121,23 @@ type guest struct {
 
 func guests() []guest {
 	return []guest{
-		{"github.com/labstack/echo", []string{"internal/rest", "internal/realtime", "internal/app"}, "the router is a face's business; rules don't know that there is HTTP"},
+		{"github.com/labstack/echo", []string{"internal/rest", "internal/realtime", "internal/app"}, "only REST and the sockets have routes; the rules don't know HTTP"},
 		{"net/http", []string{
 			"internal/rest", "internal/socket", "internal/realtime", "internal/app", "internal/web", "internal/blob", "internal/fault",
 			"internal/apptest", "internal/servers", "internal/bench", "internal/check",
-		}, "as echo; blob serves ranges by it and fault names statuses"},
-		{"github.com/getkin/kin-openapi", []string{"internal/rest", "internal/classic", "internal/timv1", "internal/apptest", "internal/bench", "internal/check"}, "specs are asked at the door, and nowhere behind it"},
-		{"github.com/gorilla/websocket", []string{"internal/socket", "internal/realtime", "internal/bench", "internal/check"}, "sockets have one owner"},
-		{"github.com/redis/go-redis", []string{"internal/cluster"}, "whether there is a Redis is known in one room"},
-		{"github.com/minio/minio-go", []string{"internal/blob"}, "whether there is an S3 is known in one room"},
-		{"modernc.org/sqlite", []string{"internal/store", "internal/check"}, "which engine it is, nobody outside has to know, but check: it reads the truth behind the server's back"},
+		}, "as echo; blob serves ranges with it, and fault uses its names of statuses"},
+		{"github.com/getkin/kin-openapi", []string{"internal/rest", "internal/classic", "internal/timv1", "internal/apptest", "internal/bench", "internal/check"}, "requests are checked against the specs where they arrive, and nowhere else"},
+		{"github.com/gorilla/websocket", []string{"internal/socket", "internal/realtime", "internal/bench", "internal/check"}, "one package owns the sockets; the hub reads a handshake's header with it"},
+		{"github.com/redis/go-redis", []string{"internal/cluster"}, "one package knows whether there is a Redis"},
+		{"github.com/minio/minio-go", []string{"internal/blob"}, "one package knows whether there is an S3"},
+		{"modernc.org/sqlite", []string{"internal/store", "internal/check"}, "only store knows the engine; check reads the database directly, to compare it with what the server says"},
 		{"github.com/go-sql-driver/mysql", []string{"internal/store", "internal/servers", "internal/check"}, "as sqlite; servers makes databases with it"},
-		{"github.com/pressly/goose", []string{"internal/store"}, "migrations are the store's"},
-		{"database/sql", []string{"internal/store", "internal/auth", "internal/chat", "internal/servers", "internal/check"}, "rows end where the rules end; check reads the truth behind the server's back"},
-		{"github.com/golang-jwt/jwt", []string{"internal/auth"}, "a token is opened in one place"},
+		{"github.com/pressly/goose", []string{"internal/store"}, "only store migrates"},
+		{"database/sql", []string{"internal/store", "internal/auth", "internal/chat", "internal/servers", "internal/check"}, "only the rules handle rows; check reads the database directly"},
+		{"github.com/golang-jwt/jwt", []string{"internal/auth"}, "tokens are verified in one place"},
+		{"golang.org/x/text", []string{"internal/account"}, "accounts and names are normalised in one place"},
 		{"golang.org/x/crypto", []string{"internal/auth"}, "passwords are hashed in one place"},
-		{"github.com/gabriel-vasile/mimetype", []string{"internal/files"}, "what kind of file it is, is decided in one place"},
+		{"github.com/gabriel-vasile/mimetype", []string{"internal/files"}, "a file's type is decided in one place"},
 		{"github.com/alecthomas/kong", []string{"cmd/tim", "internal/apptest", "internal/bench", "internal/check"}, "settings are a struct; how they are given is the command's business"},
 		{"os/exec", []string{"internal/servers", "internal/check", "internal/bench"}, "the server starts no programs"},
 		{"testing", []string{"internal/testserver", "internal/apptest"}, "what serves knows nothing of being tested"},

@@ -1,10 +1,11 @@
-// Package specs embeds the copy of asyncapi.yaml that `make generate` lays beside it, since a package can embed only
-// what lies below it.
+// Package specs embeds the copy of asyncapi.yaml that `make generate` lays beside it. A package can embed only files of its
+// own folder and below.
 package specs
 
 import _ "embed"
 
-// AsyncAPI is asyncapi.yaml, the sockets.
-//
 //go:embed asyncapi.yaml
-var AsyncAPI []byte
+var asyncAPI string
+
+// AsyncAPI returns asyncapi.yaml, the sockets.
+func AsyncAPI() string { return asyncAPI }

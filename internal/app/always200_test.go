@@ -7,7 +7,7 @@ import (
 	"tim/internal/apptest"
 )
 
-// TIM_ALWAYS_200 is for the /Tim routes and the file routes' texts alone.
+// TIM_ALWAYS_200 concerns only the /Tim routes and the texts of the file routes.
 func TestAlways200(t *testing.T) {
 	t.Parallel()
 	s := start(t, apptest.Embedded, "--always-200", "--limit-picture-bytes=1000", "--limit-login-failures=3")
@@ -63,7 +63,7 @@ func TestAlways200(t *testing.T) {
 	}
 }
 
-// With it, a server that can't go on still says so to whoever watches it.
+// With TIM_ALWAYS_200, /readyz still reports by its status that the server can't go on.
 func TestAlways200Health(t *testing.T) {
 	t.Parallel()
 	s := start(t, apptest.Embedded, "--always-200")

@@ -30,7 +30,7 @@ func (s *site) atOnce(t *testing.T, asks []ask) map[int]int {
 	return counts
 }
 
-// Of those who want the same thing at the same time one gets it, and nobody gets a fault of the server's.
+// Of requests for the same thing at the same time one succeeds, and none gets an internal error.
 func TestAtOnce(t *testing.T) {
 	t.Parallel()
 	inModes(t, func(t *testing.T, s *site) {
@@ -64,7 +64,7 @@ func TestAtOnce(t *testing.T) {
 		if owner := s.ownerOf(t, group); owner != "" {
 			t.Errorf("a group that all have left is owned by %q", owner)
 		}
-		friends := func(route string) func(i int) ask { // each befriends the next and the one before, crosswise
+		friends := func(route string) func(i int) ask { // each befriends the next and the one before at once
 			return func(i int) ask {
 				other := accounts[(i+1)%n]
 				if i%2 == 1 {

@@ -12,7 +12,7 @@ import (
 	"tim/internal/fault"
 )
 
-// The name may stand in the query or in the form, before or after the file; it is the caller's account or display name.
+// The name may be in the query, or in the form before or after the file. It is the caller's account or display name.
 func TestAvatarUpload(t *testing.T) {
 	t.Parallel()
 	inModes(t, func(t *testing.T, s *site) {
@@ -21,7 +21,7 @@ func TestAvatarUpload(t *testing.T) {
 		token := s.login(t, "av.a")
 		foreign := want{http.StatusForbidden, fault.NotYourAccount, "无权操作其他账号", "the account is somebody else's"}
 		n := 0
-		picture := func() []byte { // each another, so that one can tell which was stored last
+		picture := func() []byte { // each is another picture, so that the test sees which was stored last
 			n++
 			return append(jpgBytes(t), byte(n))
 		}
@@ -89,7 +89,7 @@ func (s *site) setAvatar(t testing.TB, token, account string, data []byte) {
 	}
 }
 
-// Whose avatar a name means.
+// The accounts that names in avatar links mean.
 func TestAvatarNames(t *testing.T) {
 	t.Parallel()
 	inModes(t, func(t *testing.T, s *site) {
@@ -102,7 +102,7 @@ func TestAvatarNames(t *testing.T) {
 			s.setAvatar(t, tokens[account], account, append(jpgBytes(t), account...))
 		}
 		for name, account := range map[string]string{
-			"an.a": "an.a", // an account goes before the display name of another
+			"an.a": "an.a", // an account takes precedence over another's display name
 			"唯一":   "an.a", "an.b": "an.b", "an.c": "an.c", "an.d": "an.d", "é.f": "é.f", "e\u0301.f": "é.f", "f": "é.f",
 		} {
 			if got := s.avatar(t, tokens["an.b"], name); !strings.HasSuffix(got, account) {
@@ -112,7 +112,7 @@ func TestAvatarNames(t *testing.T) {
 		for name, reason := range map[string]fault.Reason{"重名": fault.UnknownAccount, "nobody": fault.UnknownAccount, "an.e": fault.NoAvatar, "无图": fault.NoAvatar} {
 			s.refusedText(t, ask{path: query("/headpicurl", "username", name), token: tokens["an.a"]}, want{http.StatusNotFound, reason, "", ""})
 		}
-		// What the original stored under the display name, and what somebody copied in that is no picture.
+		// The original server stored avatars under display names. Somebody may have copied in a file that is no picture.
 		s.plant(t, "avatar/无图", pngBytes(t))
 		if got := s.avatar(t, tokens["an.a"], "an.e"); got != string(pngBytes(t)) {
 			t.Error("the original's avatar is not found")
@@ -157,7 +157,7 @@ func TestAvatarLinks(t *testing.T) {
 		for _, path := range []string{link.Path, tampered("expires", "x"), tampered("expires", ""), tampered("signature", ""), tampered("signature", strings.Repeat("x", 65))} {
 			s.refused(t, ask{path: path}, invalidParameter())
 		}
-		// A new picture is shown by links made before it.
+		// Links that were made before show the new picture.
 		s.setAvatar(t, a, "al.a", bmpBytes())
 		if again := s.do(t, ask{path: link.RequestURI()}); again.header.Get("Content-Type") != "image/bmp" {
 			t.Errorf("after a new picture: %d %v", again.status, again.header)
@@ -165,7 +165,7 @@ func TestAvatarLinks(t *testing.T) {
 	})
 }
 
-// A link that the server itself signed a while ago.
+// A link that the server signed a while ago.
 func TestExpiredAvatarLink(t *testing.T) {
 	t.Parallel()
 	s := start(t, apptest.Embedded, "--jwt-key="+signingKey)
@@ -174,14 +174,15 @@ func TestExpiredAvatarLink(t *testing.T) {
 	expires, signature := signLink(t, "ex.a", time.Now().Add(-time.Second))
 	s.refused(t, ask{path: query("/avatar/ex.a", "expires", expires, "signature", signature)},
 		want{http.StatusForbidden, fault.ExpiredLink, "链接已过期", "the link has expired"})
-	// The same way makes a good link, so that it is the time alone that was refused.
+	// The same function makes a valid link, so only the time was refused.
 	expires, signature = signLink(t, "ex.a", time.Now().Add(time.Minute))
 	if got := s.do(t, ask{path: query("/avatar/ex.a", "expires", expires, "signature", signature)}); got.status != http.StatusOK {
 		t.Errorf("a good link: %d %s", got.status, got.body)
 	}
 }
 
-// Links are absolute: by the setting, else by the request's Host, and by what a proxy says only if it is trusted.
+// Links are absolute. Their address comes from the setting, otherwise from the request's Host, and from a proxy's headers only
+// if the proxy is trusted.
 func TestAvatarLinkBase(t *testing.T) {
 	t.Parallel()
 	forwarded := map[string]string{"Host": "inner:1", "X-Forwarded-Host": "chat.example.org", "X-Forwarded-Proto": "https"}

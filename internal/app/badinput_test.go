@@ -28,7 +28,7 @@ func notJSON() want {
 	return want{http.StatusUnsupportedMediaType, fault.UnsupportedMediaType, "不支持的内容类型", "unsupported content type"}
 }
 
-// registration is a good registration's JSON with one field replaced; nil leaves the field out.
+// registration returns the JSON of a valid registration with one field replaced; nil omits the field.
 func registration(t testing.TB, account string, replace map[string]any) string {
 	fields := map[string]any{"account": account, "password": "123456", "username": "name", "age": 20, "sex": "male"}
 	for name, value := range replace {
@@ -120,13 +120,13 @@ func TestBodyLimit(t *testing.T) {
 	if got := s.do(t, ask{path: "/Tim/UserRegister", json: fits}); got.status != http.StatusOK {
 		t.Errorf("a body at the limit: %d %s", got.status, got.body)
 	}
-	// The limit is of JSON bodies alone.
+	// The limit holds only for JSON bodies.
 	token := s.login(t, "bl.a")
 	if got := s.do(t, ask{path: "/uploadmp4", token: token, form: fileForm(mp4Bytes("isom", 5000))}); got.status != http.StatusOK {
 		t.Errorf("an upload over the limit of bodies: %d %s", got.status, got.body)
 	}
 	for body, status := range map[string]int{over: http.StatusRequestEntityTooLarge, registration(t, "bl.b", nil): http.StatusOK} {
-		unsized := io.MultiReader(strings.NewReader(body)) // comes in chunks, without its length
+		unsized := io.MultiReader(strings.NewReader(body)) // is sent in chunks, without its length
 		got := s.do(t, ask{path: "/Tim/UserRegister", body: unsized, header: map[string]string{"Content-Type": "application/json"}})
 		if got.status != status {
 			t.Errorf("%d bytes in chunks: %d %s", len(body), got.status, got.body)
@@ -138,7 +138,7 @@ func TestBodyLimit(t *testing.T) {
 	}
 }
 
-// Fields that the schema refuses, and their neighbours that it takes.
+// Values that the schema refuses, and similar ones that it accepts.
 func TestRegistrationFields(t *testing.T) {
 	t.Parallel()
 	inModes(t, func(t *testing.T, s *site) {
@@ -180,7 +180,7 @@ func TestRegistrationFields(t *testing.T) {
 	})
 }
 
-// acceptsRegistration registers, and logs in with the very same fields.
+// acceptsRegistration registers and logs in with the same fields.
 func (s *site) acceptsRegistration(t *testing.T, account, body string) {
 	t.Helper()
 	got := s.do(t, ask{path: "/Tim/UserRegister", json: body})
@@ -201,7 +201,7 @@ func (s *site) acceptsRegistration(t *testing.T, account, body string) {
 	}
 }
 
-// Numbers as JSON may spell them, and fields that nobody knows.
+// Numbers as JSON may write them, and unknown fields.
 func TestNumbersAndUnknownFields(t *testing.T) {
 	t.Parallel()
 	s := start(t, apptest.Embedded)
@@ -238,7 +238,7 @@ func TestNumbersAndUnknownFields(t *testing.T) {
 	}
 }
 
-// Parameters of every route that has some.
+// The parameters of every route that has some.
 func TestParameters(t *testing.T) {
 	t.Parallel()
 	inModes(t, func(t *testing.T, s *site) {
@@ -282,7 +282,7 @@ func TestParameters(t *testing.T) {
 			}
 			s.refused(t, ask{method: r.method, path: r.path + "?" + r.good[0] + "=%zz", token: token}, invalidParameter())
 		}
-		// A name that can't exist is one that doesn't.
+		// A name that is never valid is treated like one that doesn't exist.
 		for _, name := range []string{strings.Repeat("a", 100), "pa nobody", "😀", "' OR 1=1 --", "%", "all"} {
 			got := s.do(t, ask{path: query("/Tim/addFriend", "UserAccount", "pa.a", "FriendAccount", name), token: token})
 			if got.status != http.StatusNotFound {
@@ -292,7 +292,7 @@ func TestParameters(t *testing.T) {
 	})
 }
 
-// Routes that aren't there, and methods that they don't know.
+// Unknown routes, and methods that a route doesn't have.
 func TestUnknownRoutesAndMethods(t *testing.T) {
 	t.Parallel()
 	s := start(t, apptest.Embedded)

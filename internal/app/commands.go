@@ -14,11 +14,11 @@ import (
 	"tim/internal/store"
 )
 
-// NewLog returns the log that the settings ask for.
+// NewLog returns a log with the settings' format and level.
 func NewLog(s Settings, out io.Writer) *slog.Logger {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(s.LogLevel)); err != nil {
-		level = slog.LevelInfo // the flag's enum allows nothing else
+		level = slog.LevelInfo // the flag's enum allows no other value
 	}
 	options := &slog.HandlerOptions{Level: level}
 	if s.LogFormat == "json" {
@@ -27,9 +27,9 @@ func NewLog(s Settings, out io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(out, options))
 }
 
-// Serve runs a node until ctx ends, and then drains it.
+// Serve runs a node until ctx ends and then drains it.
 func Serve(ctx context.Context, s Settings, log *slog.Logger) error {
-	cluster.LogClient(log) // for the whole process, hence not in Start
+	cluster.LogClient(log) // it concerns the whole process, so it isn't in Start
 	server, err := Start(ctx, s, log)
 	if err != nil {
 		return err
@@ -43,7 +43,7 @@ func Serve(ctx context.Context, s Settings, log *slog.Logger) error {
 	return reason
 }
 
-// Migrate brings the database up to date and tells out what it did.
+// Migrate brings the database up to date and writes the names of the applied migrations to out.
 func Migrate(ctx context.Context, s Settings, out io.Writer) (err error) {
 	db, err := openDatabase(ctx, s)
 	if err != nil {
@@ -63,7 +63,8 @@ func Migrate(ctx context.Context, s Settings, out io.Writer) (err error) {
 	return err
 }
 
-// SetPassword gives an account a new password and ends its sessions: running nodes refuse them, and close their sockets, within seconds.
+// SetPassword gives an account a new password and ends its sessions. Within seconds running nodes refuse the sessions' tokens
+// and close their sockets.
 func SetPassword(ctx context.Context, s Settings, account, password string, log *slog.Logger) error {
 	return withStore(ctx, s, func(db *store.DB) error {
 		passwords, err := auth.NewPasswords(s.BcryptCost)
@@ -79,7 +80,7 @@ func SetPassword(ctx context.Context, s Settings, account, password string, log 
 	})
 }
 
-// SetOwner makes a member the owner of a group. The group's history says so; running nodes aren't told, and show the
+// SetOwner makes a member the owner of a group and writes it into the group's history. Running nodes aren't told: they show the
 // notice with the group's next message or sync.
 func SetOwner(ctx context.Context, s Settings, group int32, account string) error {
 	return withStore(ctx, s, func(db *store.DB) error {
@@ -101,7 +102,7 @@ func withStore(ctx context.Context, s Settings, do func(*store.DB) error) (err e
 	return do(db)
 }
 
-// Version is what was built: the module's version, or the commit.
+// Version returns the module's version or, for a development build, the commit, and the version of Go.
 func Version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

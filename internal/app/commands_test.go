@@ -57,7 +57,7 @@ func TestMigrateCommand(t *testing.T) {
 	}
 }
 
-// The operator's commands work beside a running server, which notices.
+// The operator's commands work beside a running server, which notices what they did.
 func TestOperatorCommands(t *testing.T) {
 	t.Parallel()
 	inModes(t, func(t *testing.T, s *site) {
@@ -113,7 +113,7 @@ func TestOperatorCommands(t *testing.T) {
 	})
 }
 
-// SIGTERM drains: sockets are told to come back elsewhere, the process ends by itself, and well.
+// On SIGTERM the server tells its sockets to reconnect elsewhere, and the process ends by itself with status 0.
 func TestTerminate(t *testing.T) {
 	t.Parallel()
 	p := spawn(t, apptest.Settings(t, apptest.Embedded))

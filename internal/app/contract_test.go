@@ -12,7 +12,7 @@ import (
 	"tim/internal/fault"
 )
 
-// The routes of the contract's table under /Tim, in both modes.
+// The routes under /Tim of the contract, in both modes.
 func TestContract(t *testing.T) {
 	t.Parallel()
 	inModes(t, func(t *testing.T, s *site) {
@@ -79,7 +79,7 @@ func testLogin(t *testing.T, s *site) {
 	wrong := want{http.StatusUnauthorized, fault.WrongCredentials, "用户名或密码错误", "wrong account or password"}
 	s.refused(t, ask{path: "/Tim/UserLogin", json: `{"account":"log.a","password":"123457"}`}, wrong)
 	s.refused(t, ask{path: "/Tim/UserLogin", json: `{"account":"log.nobody","password":"123456"}`}, wrong)
-	// A token is ignored here, a good one as a bad one.
+	// A token is ignored here, whether valid or not.
 	for _, token := range []string{"garbage", tokenOf(t, got)} {
 		again := s.do(t, ask{path: "/Tim/UserLogin", token: token, json: `{"account":"log.a","password":"123456"}`})
 		if again.status != http.StatusOK {
@@ -95,7 +95,7 @@ func testLogout(t *testing.T, s *site) {
 	ended := want{http.StatusUnauthorized, fault.SessionEnded, "用户认证失败请查询登录", "not authenticated; please log in"}
 	s.refused(t, ask{path: "/Tim/UserLogout", token: first}, ended)
 	s.refused(t, ask{path: query("/Tim/getFriends", "account", "out.a"), token: first}, ended)
-	s.friends(t, second, "out.a") // the other device stays
+	s.friends(t, second, "out.a") // the other device stays logged in
 	english := s.do(t, ask{path: "/Tim/UserLogout", token: second, header: map[string]string{"Tim-Language": "en"}})
 	if english.Message != "logged out" {
 		t.Errorf("logout in English: %s", english.body)
@@ -108,14 +108,14 @@ func testFriends(t *testing.T, s *site) {
 		t.Errorf("friends of a new account: %v, want []", list)
 	}
 	add := ask{path: query("/Tim/addFriend", "UserAccount", "fr.a", "FriendAccount", "fr.b"), token: a}
-	s.succeeds(t, add, "添加好友成功", "friend added") // twice: it is idempotent
+	s.succeeds(t, add, "添加好友成功", "friend added") // it is idempotent
 	for token, want := range map[string][2]string{a: {"fr.a", "fr.b"}, b: {"fr.b", "fr.a"}} {
 		list := s.friends(t, token, want[0])
 		if len(list) != 1 || list[0].Account != want[1] || list[0].Username != strings.ToUpper(want[1]) {
 			t.Errorf("friends of %s: %+v, want %s", want[0], list, want[1])
 		}
 	}
-	// From the other side: both directions at once, and also when they are no friends any more.
+	// From the other side: it concerns both directions, and succeeds when they aren't friends any more.
 	del := ask{path: query("/Tim/deleteFriend", "UserAccount", "fr.b", "FriendAccount", "fr.a"), token: b}
 	s.succeeds(t, del, "删除好友成功", "friend deleted")
 	for token, account := range map[string]string{a: "fr.a", b: "fr.b"} {
@@ -140,7 +140,7 @@ func testFriendRefusals(t *testing.T, s *site) {
 			want{http.StatusNotFound, fault.UnknownAccount, "添加用户失败，查看用户账号是否正确", "friend not added; check the account"},
 		},
 		{
-			query("/Tim/addFriend", "UserAccount", "fx.a", "FriendAccount", "fx.b "), // MySQL's = would overlook the space
+			query("/Tim/addFriend", "UserAccount", "fx.a", "FriendAccount", "fx.b "), // MySQL's = would ignore the space
 			want{http.StatusNotFound, fault.UnknownAccount, "添加用户失败，查看用户账号是否正确", "friend not added; check the account"},
 		},
 		{
@@ -176,18 +176,18 @@ func testGroups(t *testing.T, s *site) {
 
 	id := encodeJSON(t, data["GroupID"])
 	join := ask{method: http.MethodPost, path: query("/Tim/joinGroup", "UserAccount", "gr.b", "GroupID", id), token: b}
-	s.succeeds(t, join, "加入群聊成功", "group joined") // twice: it is idempotent
+	s.succeeds(t, join, "加入群聊成功", "group joined") // it is idempotent
 	leave := ask{method: http.MethodPost, path: query("/Tim/leaveGroup", "UserAccount", "gr.b", "GroupID", id), token: b}
 	s.succeedsOnce(t, leave, "退出群聊成功")
 	s.refused(t, leave, want{http.StatusNotFound, fault.NotInGroup, "退出群聊错误", "not left: not a member of the group"})
-	// The creator is a member already: joining changes nothing, leaving works.
+	// The creator is a member already, so joining changes nothing. Leaving works.
 	s.succeedsOnce(t, ask{method: http.MethodPost, path: query("/Tim/joinGroup", "UserAccount", "gr.a", "GroupID", id), token: a}, "加入群聊成功")
 	english := ask{
 		method: http.MethodPost, token: a, header: map[string]string{"Tim-Language": "en"},
 		path: query("/Tim/leaveGroup", "UserAccount", "gr.a", "GroupID", id),
 	}
 	s.succeedsOnce(t, english, "group left")
-	// A group without members still is one: its name stays taken, and it can be joined.
+	// A group without members still exists: its name stays taken, and it can be joined.
 	s.refused(t, create, want{http.StatusConflict, fault.GroupNameTaken, "创建失败", "not created: the name is taken"})
 	s.succeedsOnce(t, join, "加入群聊成功")
 }
@@ -217,7 +217,7 @@ func testGroupRefusals(t *testing.T, s *site) {
 	}
 }
 
-// When the owner leaves, the oldest member inherits: the order in which they joined decides, not their names.
+// When the owner leaves, the member with the longest membership becomes the owner, whatever its name.
 func testOwnerInheritance(t *testing.T, s *site) {
 	owner, token := "in.owner", s.enter(t, "in.owner")
 	group := s.createGroup(t, token, owner, "in")
@@ -237,14 +237,14 @@ func testOwnerInheritance(t *testing.T, s *site) {
 	if got := s.ownerOf(t, group); got != "" {
 		t.Errorf("a group without members is owned by %q", got)
 	}
-	// Whoever comes into an empty group finds it without an owner; an operator names one.
+	// A group that had no members has no owner after somebody joins. An operator names one.
 	s.succeedsOnce(t, ask{method: http.MethodPost, path: query("/Tim/joinGroup", "UserAccount", "in.m", "GroupID", id), token: tokens["in.m"]}, "加入群聊成功")
 	if got := s.ownerOf(t, group); got != "" {
 		t.Errorf("joining an empty group made %q its owner", got)
 	}
 }
 
-// Whoever leaves and comes back has joined anew: it is the youngest member.
+// A member that leaves and joins again is the newest member.
 func testRejoin(t *testing.T, s *site) {
 	names := []string{"re.a", "re.b", "re.c"}
 	tokens := make(map[string]string)
@@ -296,7 +296,7 @@ func testOnlineStatus(t *testing.T, s *site) {
 	eventually(t, "the last socket's end makes its account offline", func() bool { return online() == 0 })
 }
 
-// The generated client understands every answer.
+// The generated client decodes every answer.
 func testGeneratedClient(t *testing.T, s *site) {
 	token := s.enter(t, "gc.a")
 	s.register(t, "gc.b")
@@ -347,11 +347,11 @@ func testAccountSpellings(t *testing.T, s *site) {
 	if list := s.friends(t, upper, "sp.B"); len(list) != 1 || list[0].Account != "sp.b" {
 		t.Errorf("friends of sp.B: %+v, want sp.b", list)
 	}
-	// Spaces at the end count: MySQL's = would overlook them.
+	// Spaces at the end count, although MySQL's = ignores them.
 	if got := s.tryLogin(t, "sp.b ", apptest.Password); got.status != http.StatusUnauthorized {
 		t.Errorf("login with a space at the end: %d %s", got.status, got.body)
 	}
-	// Group names too are compared by their bytes.
+	// Groups' names are compared by their bytes, too.
 	for _, name := range []string{"sp group", "sp Group", "sp gr\u00f6up"} {
 		s.createGroup(t, lower, "sp.b", name)
 	}

@@ -11,7 +11,7 @@ import (
 	"tim/internal/apptest"
 )
 
-// preflight is what a browser asks before a page of an origin may send a token.
+// preflight is a browser's question whether a page of an origin may send a token.
 func preflight(path, origin string) ask {
 	return ask{method: http.MethodOptions, path: path, plain: true, header: map[string]string{
 		"Origin": origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type,token",
@@ -58,7 +58,7 @@ func TestCORS(t *testing.T) {
 			if none.status != http.StatusOK || none.header.Get("Access-Control-Allow-Origin") != "" {
 				t.Errorf("without an Origin: %d %v", none.status, none.header)
 			}
-			for _, origin := range append(tt.allowed, s.URL) { // a page of the server itself, too
+			for _, origin := range append(tt.allowed, s.URL) { // a page of the server itself is allowed, too
 				c, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(s.URL, "http")+"/websocket/co.a", http.Header{"token": {token}, "Origin": {origin}})
 				if err != nil {
 					t.Errorf("a socket from %s: %v", origin, err)
@@ -109,8 +109,8 @@ func (s *site) allowsOrigin(t *testing.T, origin, token string) {
 	}
 }
 
-// ignoresOrigin checks that a page of a foreign origin gets no leave; the request itself is served, as for those who
-// are no browsers.
+// ignoresOrigin checks that a page of a foreign origin may not read the answer. The request itself is served, as it is for
+// clients that aren't browsers.
 func (s *site) ignoresOrigin(t *testing.T, origin, token string) {
 	t.Helper()
 	a := ask{path: query("/Tim/getFriends", "account", "co.a"), token: token, header: map[string]string{"Origin": origin}}
@@ -125,7 +125,7 @@ func (s *site) ignoresOrigin(t *testing.T, origin, token string) {
 	}
 }
 
-// OPTIONS that is no preflight tells what a route can do, RFC 9110 section 9.3.7.
+// OPTIONS that isn't a preflight returns the methods of a route, RFC 9110 section 9.3.7.
 func TestPlainOptions(t *testing.T) {
 	t.Parallel()
 	s := start(t, apptest.Embedded)

@@ -6,13 +6,13 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/go-sql-driver/mysql" // for what the tests look up, or break, behind the server's back
+	_ "github.com/go-sql-driver/mysql" // for tests that read or break the database directly
 	_ "modernc.org/sqlite"
 
 	"tim/internal/app"
 )
 
-// database opens the server's database behind its back.
+// database opens the server's database directly.
 func database(t testing.TB, settings app.Settings) *sql.DB {
 	t.Helper()
 	driver, source := "sqlite", "file:"+filepath.Join(settings.DataDir, "tim.db")+"?_pragma=busy_timeout(10000)"
@@ -31,7 +31,7 @@ func database(t testing.TB, settings app.Settings) *sql.DB {
 	return db
 }
 
-// quoted is an identifier as the engine quotes it.
+// quoted returns an identifier as the engine quotes it.
 func quoted(settings app.Settings, name string) string {
 	if settings.MySQLDSN != "" {
 		return "`" + name + "`"
@@ -39,7 +39,7 @@ func quoted(settings app.Settings, name string) string {
 	return `"` + name + `"`
 }
 
-// ownerOf reads a group's owner from the database: no route tells it yet.
+// ownerOf reads a group's owner from the database.
 func (s *site) ownerOf(t testing.TB, group int32) string {
 	t.Helper()
 	var owner sql.NullString
@@ -51,7 +51,7 @@ func (s *site) ownerOf(t testing.TB, group int32) string {
 	return owner.String
 }
 
-// eventually waits until something holds that the server does on its own time.
+// eventually waits for something that the server does at a later time.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	deadline := time.After(10 * time.Second)

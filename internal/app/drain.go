@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// inFlight counts the requests under way, so that a stop can let them finish while the listener still answers probes:
-// a load balancer must be able to see that the server is not ready any more.
+// inFlight counts the requests under way, so that Stop can wait for them while the listener still answers probes: a load
+// balancer must see that the server isn't ready any more.
 type inFlight struct {
 	handler  http.Handler
 	requests atomic.Int64
 }
 
-// ServeHTTP counts every request but the probes of health.
+// ServeHTTP counts every request except health probes.
 func (f *inFlight) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path != "/readyz" && r.URL.Path != "/healthz" {
 		f.requests.Add(1)
@@ -23,7 +23,7 @@ func (f *inFlight) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.handler.ServeHTTP(w, r)
 }
 
-// wait returns when no request is under way, or ctx ends.
+// wait returns when no request is under way or ctx ends.
 func (f *inFlight) wait(ctx context.Context) {
 	look := time.NewTicker(20 * time.Millisecond)
 	defer look.Stop()

@@ -12,8 +12,8 @@ import (
 	"tim/internal/feed"
 )
 
-// An operator's command that ends sessions runs in a process of its own. Nodes that share Redis hear of it there; a
-// single node looks at a file in the data folder, which the command renews.
+// An operator's command that ends sessions runs in a process of its own. It tells nodes with Redis over the bus. A single node
+// without Redis looks once a second at a file in the data folder, which the command writes.
 const (
 	endedFile = "sessions-ended"
 	lookEvery = time.Second
@@ -21,7 +21,8 @@ const (
 
 func endedPath(s Settings) string { return filepath.Join(s.DataDir, endedFile) }
 
-// sessionNews returns how a command tells the running nodes of an ended session, and what to call when it is done.
+// sessionNews returns the function by which a command tells the running nodes of an ended session, and one to call when the
+// command is done.
 func sessionNews(ctx context.Context, s Settings) (tell func(ctx context.Context, account, session string) error, done func() error, err error) {
 	if s.RedisURL == "" {
 		tell = func(context.Context, string, string) error {
@@ -36,10 +37,11 @@ func sessionNews(ctx context.Context, s Settings) (tell func(ctx context.Context
 	if err != nil {
 		return nil, nil, fmt.Errorf("TIM_REDIS_URL: %w", err)
 	}
+	node.Start(nil)
 	return feed.New(node, slog.New(slog.DiscardHandler)).SessionEnded, node.Close, nil
 }
 
-// watchEnded has the sockets' sessions looked up again whenever a command has ended some, until ctx ends.
+// watchEnded lets the sockets check their sessions again whenever a command has ended some, until ctx ends.
 func (s *Server) watchEnded(ctx context.Context) {
 	last := modified(endedPath(s.settings))
 	look := time.NewTicker(lookEvery)
@@ -57,7 +59,7 @@ func (s *Server) watchEnded(ctx context.Context) {
 	}
 }
 
-// modified is when a file was written last, the zero value if it can't be told.
+// modified returns the time of a file's last change, the zero time if there is no such file.
 func modified(path string) time.Time {
 	info, err := os.Stat(path)
 	if err != nil {

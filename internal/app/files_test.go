@@ -17,7 +17,7 @@ import (
 	"tim/internal/fault"
 )
 
-// fileKind is a kind of file's routes and answers.
+// fileKind has the routes and answers of a kind of file.
 type fileKind struct {
 	upload, download, extension string
 	zh, en                      string // for a file of another type
@@ -39,7 +39,7 @@ func avatarKind() fileKind {
 	return fileKind{upload: "/uploadheadpic", zh: pictureKind().zh, en: pictureKind().en}
 }
 
-// storedName is how the contract names stored files.
+// storedName matches the names of stored files in the contract.
 var storedName = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}:\d{2}:\d{2}:\d{2}-[A-Za-z0-9]{22,}$`)
 
 func TestUploads(t *testing.T) {
@@ -57,7 +57,7 @@ func TestUploads(t *testing.T) {
 			"mp3 with ID3":    {audioKind(), taggedMP3()},
 			"mp4 isom":        {videoKind(), mp4Bytes("isom", 1000)},
 			"mp4 mp42":        {videoKind(), mp4Bytes("mp42", 1000)},
-			"mp4 in parts":    {videoKind(), mp4Bytes("isom", 11<<20)}, // more than one part of S3's
+			"mp4 in parts":    {videoKind(), mp4Bytes("isom", 11<<20)}, // S3 gets it in more than one part
 			"larger than one": {pictureKind(), append(jpgBytes(t), make([]byte, 200_000)...)},
 		} {
 			t.Run(name, func(t *testing.T) {
@@ -68,7 +68,7 @@ func TestUploads(t *testing.T) {
 	}, "--timezone=Asia/Shanghai")
 }
 
-// roundTrip uploads under a name and type that lie, and downloads the same bytes.
+// roundTrip uploads a file under a wrong name and type, and downloads the same bytes.
 func (s *site) roundTrip(t *testing.T, token string, kind fileKind, data []byte) {
 	t.Helper()
 	up := s.do(t, ask{path: kind.upload, token: token, form: liar(data, "../../etc/passwd.html", "text/html")})
@@ -101,7 +101,7 @@ func (s *site) roundTrip(t *testing.T, token string, kind fileKind, data []byte)
 			t.Errorf("%s: %q, want %q", name, got.header.Get(name), want)
 		}
 	}
-	// A name is one of its kind alone.
+	// A name is valid only for its own kind.
 	for _, other := range []fileKind{pictureKind(), audioKind(), videoKind()} {
 		if other.download != kind.download {
 			s.refusedText(t, ask{path: query(other.download, "filename", up.body), token: token}, noFile())
@@ -113,7 +113,7 @@ func noFile() want {
 	return want{http.StatusNotFound, fault.UnknownFile, "下载失败", "download failed: no such file"}
 }
 
-// The bytes decide, whatever the name and the header say.
+// The content decides the type, whatever the name and the header say.
 func TestWrongTypes(t *testing.T) {
 	t.Parallel()
 	s := start(t, apptest.Embedded)
@@ -148,7 +148,7 @@ func TestWrongTypes(t *testing.T) {
 	}
 }
 
-// Forms that are none, or not as they should be.
+// Bodies that aren't forms, or forms with mistakes.
 func TestMalformedUploads(t *testing.T) {
 	t.Parallel()
 	inModes(t, func(t *testing.T, s *site) {
@@ -200,7 +200,7 @@ func TestMalformedUploads(t *testing.T) {
 	})
 }
 
-// Limits are the file's, per kind; one byte more is too much, and nothing stays.
+// Limits concern the file, for each kind. A file of one byte more is refused, and nothing of it stays.
 func TestFileLimits(t *testing.T) {
 	t.Parallel()
 	inModes(t, func(t *testing.T, s *site) {
@@ -213,7 +213,7 @@ func TestFileLimits(t *testing.T) {
 			"/uploadheadpic?username=fl.a": {jpgBytes(t), 5000},
 			"/uploadchatpic":               {jpgBytes(t), 6000},
 			"/uploadmp3":                   {mpegFrames(3), 7000},
-			"/uploadmp4":                   {mp4Bytes("isom", 10), 6 << 20}, // S3 has taken a part when it breaks off
+			"/uploadmp4":                   {mp4Bytes("isom", 10), 6 << 20}, // S3 has got a part when the upload breaks off
 		} {
 			at := append(bytes.Clone(tt.head), make([]byte, tt.limit-len(tt.head))...)
 			s.refusedText(t, ask{path: path, token: token, form: fileForm(append(bytes.Clone(at), 0))}, tooLarge)

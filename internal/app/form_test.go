@@ -23,7 +23,7 @@ type part struct {
 	data                 []byte
 }
 
-// fileForm is a form with a file alone, under a name and type that say what they like.
+// fileForm returns a form with only a file, under any name and type.
 func fileForm(data []byte) *form { return liar(data, "picture.jpg", "image/jpeg") }
 
 func liar(data []byte, filename, kind string) *form {
@@ -32,7 +32,7 @@ func liar(data []byte, filename, kind string) *form {
 
 func field(name, value string) part { return part{name: name, data: []byte(value)} }
 
-// around returns the form with fields before and after it.
+// around returns the form with fields before and after its parts.
 func (f *form) around(before, after []part) *form {
 	return &form{append(append(append([]part{}, before...), f.parts...), after...)}
 }
@@ -63,7 +63,7 @@ func (f *form) encode(t testing.TB) (io.Reader, string) {
 	return &body, w.FormDataContentType()
 }
 
-// drawn is a small picture in the given encoding.
+// drawn returns a small picture in an encoding.
 func drawn(t testing.TB, encode func(io.Writer, image.Image) error) []byte {
 	t.Helper()
 	picture := image.NewPaletted(image.Rect(0, 0, 16, 16), color.Palette{color.White, color.Black})
@@ -95,14 +95,14 @@ func gifBytes(t testing.TB) []byte {
 	return drawn(t, func(w io.Writer, m image.Image) error { return gif.Encode(w, m, nil) })
 }
 
-// mpegFrames is silence: MPEG-1 layer III frames of 128 kbit/s at 44.1 kHz, 417 bytes each.
+// mpegFrames returns silence: MPEG-1 layer III frames of 128 kbit/s at 44.1 kHz, 417 bytes each.
 func mpegFrames(n int) []byte {
 	frame := make([]byte, 417)
 	copy(frame, []byte{0xff, 0xfb, 0x90, 0x00})
 	return bytes.Repeat(frame, n)
 }
 
-// taggedMP3 begins with an ID3v2.3 tag, as most music does.
+// taggedMP3 returns music that begins with an ID3v2.3 tag, as most does.
 func taggedMP3() []byte {
 	title := append([]byte{0}, "silence"...)
 	frame := append([]byte("TIT2"), binary.BigEndian.AppendUint32(nil, uint32(len(title)))...)
@@ -111,7 +111,7 @@ func taggedMP3() []byte {
 	return append(append(tag, frame...), mpegFrames(10)...)
 }
 
-// mp4Bytes is the head of a video of a brand, and size bytes of data.
+// mp4Bytes returns the beginning of a video with a brand, and size bytes of data.
 func mp4Bytes(brand string, size int) []byte {
 	box := func(name string, data []byte) []byte {
 		return append(append(binary.BigEndian.AppendUint32(nil, uint32(len(data)+8)), name...), data...)

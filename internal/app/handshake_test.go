@@ -13,7 +13,7 @@ import (
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// upgrade is what a handshake says.
+// upgrade returns the headers of a handshake.
 func upgrade() map[string]string {
 	return map[string]string{
 		"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
@@ -24,7 +24,7 @@ func upgradeNeeded() want {
 	return want{http.StatusUpgradeRequired, fault.UpgradeRequired, "需要WebSocket连接", "a WebSocket handshake is needed"}
 }
 
-// A refused handshake answers HTTP, before the upgrade, in the envelope.
+// A refused handshake is answered over HTTP, before the upgrade, with an envelope.
 func TestRefusedHandshakes(t *testing.T) {
 	t.Parallel()
 	inModes(t, func(t *testing.T, s *site) {

@@ -20,7 +20,7 @@ import (
 	"tim/internal/testserver"
 )
 
-// breakFiles makes the folder for files one that can't be written: a file stands in its place.
+// breakFiles makes the folder for files unwritable: it puts a file in its place.
 func breakFiles(t testing.TB, settings app.Settings) {
 	t.Helper()
 	folder := filepath.Join(settings.DataDir, "files", "avatar")
@@ -32,7 +32,7 @@ func breakFiles(t testing.TB, settings app.Settings) {
 	}
 }
 
-// ready asks /readyz and returns what it says of each dependency.
+// ready requests /readyz and returns the state of each dependency.
 func (s *site) ready(t testing.TB) (status int, states map[string]string) {
 	t.Helper()
 	got := s.do(t, ask{path: "/readyz"})
@@ -71,7 +71,7 @@ func TestReadyNamesFolder(t *testing.T) {
 	}
 }
 
-// gate is a way to a server that can be shut: what comes through is cut, what comes after is refused.
+// gate is a proxy that can be shut: it then cuts its connections and refuses new ones.
 type gate struct {
 	address, target string
 
@@ -135,7 +135,7 @@ func (g *gate) shut() {
 	g.running.Wait()
 }
 
-// Each dependency goes and comes back; meanwhile /readyz names it, routes that need it say 503, and the server lives.
+// Each dependency goes away and comes back. Meanwhile /readyz names it, routes that need it answer 503, and the server goes on.
 func TestDependenciesAway(t *testing.T) {
 	t.Parallel()
 	mariadb, redis, s3 := testserver.MariaDBServer(t), testserver.RedisServer(t), testserver.MinIO(t)
@@ -178,7 +178,7 @@ func TestDependenciesAway(t *testing.T) {
 		}
 	}, mariadb.Start)
 	away("bus", redis.Stop, func() {
-		s.friends(t, token, "da.a") // presence can't be asked, all else can
+		s.friends(t, token, "da.a") // presence can't be asked; everything else works
 		s.login(t, "da.a")
 	}, redis.Start)
 	away("files", files.shut, func() {
@@ -194,12 +194,12 @@ func TestDependenciesAway(t *testing.T) {
 	s.login(t, "da.a")
 }
 
-// While a server drains it says so, and takes no sockets any more.
+// While a server drains, it reports so and accepts no sockets.
 func TestDraining(t *testing.T) {
 	t.Parallel()
 	s := start(t, apptest.Embedded)
 	token := s.enter(t, "dr.a")
-	s.openChat(t, "dr.a", token) // reads nothing, so its close frame stays unanswered for a while
+	s.openChat(t, "dr.a", token) // it reads nothing, so its close frame isn't answered for a while
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -215,7 +215,7 @@ func TestDraining(t *testing.T) {
 	<-stopped
 }
 
-// What nobody foresaw shows nothing of itself, is logged, and the server lives on.
+// An unforeseen error shows nothing of itself, is logged, and the server goes on.
 func TestInternal(t *testing.T) {
 	t.Parallel()
 	internal := want{http.StatusInternalServerError, fault.Internal, "服务器内部错误", "internal error"}

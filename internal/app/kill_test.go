@@ -13,8 +13,8 @@ import (
 	"tim/internal/apptest"
 )
 
-// Killed in the middle of sending, a server has every message that was echoed, once and in order, when it is started
-// again; sessions, members and marks, too.
+// A server that was killed in the middle of sending has every echoed message, once and in order, after its restart. It also has
+// sessions, members and marks.
 func TestKill(t *testing.T) {
 	t.Parallel()
 	for _, mode := range apptest.Modes() {
@@ -35,7 +35,7 @@ func TestKill(t *testing.T) {
 			heard := p.sendUntilKilled(t, tokens, senders, group)
 
 			p = spawn(t, settings)
-			p.friends(t, tokens["ki.a"], "ki.a") // the session is there
+			p.friends(t, tokens["ki.a"], "ki.a") // the session survives
 			p.openChat(t, "ki.a", tokens["ki.a"])
 			sender := openGroup(t, p.URL, group, "ki.a", tokens["ki.a"])
 			sender.write(t, "end")
@@ -46,11 +46,11 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// enough is how many echoes one sender has heard when the server is killed: all of them are sending still.
+// enough is the number of echoes that one sender has received when the server is killed. All senders still send then.
 const enough = 200
 
-// sendUntilKilled has everybody write numbered messages as fast as they are taken, kills the server in the middle, and
-// returns what each had heard by then.
+// sendUntilKilled lets all accounts write numbered messages as fast as they are accepted, kills the server in the middle, and
+// returns the echoes that each has received.
 func (p *process) sendUntilKilled(t *testing.T, tokens map[string]string, senders []string, group int32) map[string]*echoes {
 	t.Helper()
 	heard := map[string]*echoes{}
@@ -99,11 +99,11 @@ func readUntilEnd(t *testing.T, c *socket) []string {
 	}
 }
 
-// checkStored compares what a member who was away gets with what the senders had heard.
+// checkStored compares the messages of a member that was away with the senders' echoes.
 func checkStored(t *testing.T, stored []string, heard map[string]*echoes) {
 	t.Helper()
 	next := map[string]int{}
-	for _, text := range stored { // of each sender 0, 1, 2 …: nothing twice, nothing left out, nothing out of order
+	for _, text := range stored { // each sender's numbers are 0, 1, 2 …: none twice, none missing, all in order
 		var sender string
 		var number int
 		if _, err := fmt.Sscan(text, &sender, &number); err != nil {
@@ -114,7 +114,7 @@ func checkStored(t *testing.T, stored []string, heard map[string]*echoes) {
 		}
 		next[sender]++
 	}
-	for account, e := range heard { // all heard the same, in the same order, from the beginning
+	for account, e := range heard { // all heard the same messages in the same order from the beginning
 		if len(e.seen) > len(stored) || !slices.Equal(e.seen, stored[:len(e.seen)]) {
 			t.Errorf("%s had heard %d messages, which are not the first of the %d stored", account, len(e.seen), len(stored))
 		}

@@ -13,14 +13,14 @@ import (
 	"tim/internal/apptest"
 )
 
-// modernSocket is a client's end of a socket of tim.v1, which speaks of one group. For one goroutine, except that
-// another may write.
+// modernSocket is a client's end of a socket of tim.v1, which uses one group. It is for one goroutine, except that another one
+// may write.
 type modernSocket struct {
 	*socket
 	group int32
 }
 
-// modernFrame is what these tests look at of a frame.
+// modernFrame has the fields of a frame that these tests read.
 type modernFrame struct {
 	Type     string          `json:"type"`
 	ID       string          `json:"id"`
@@ -63,12 +63,12 @@ func (m *modernSocket) take(t testing.TB) modernFrame {
 	return f
 }
 
-// sending is the frame that sends a text, which is also its id and client id.
+// sending returns a frame that sends a text, which is also its id and client id.
 func (m *modernSocket) sending(text string) []byte {
 	return fmt.Appendf(nil, `{"type":"send","id":%q,"clientId":%q,"to":{"group":%d},"body":{"kind":"text","text":%q}}`, text, text, m.group, text)
 }
 
-// past is the group's history, text by seq.
+// past returns the group's history: texts by seq.
 func (m *modernSocket) past(t testing.TB) map[int64]string {
 	t.Helper()
 	texts := map[int64]string{}
@@ -79,7 +79,7 @@ func (m *modernSocket) past(t testing.TB) map[int64]string {
 			t.Fatalf("history: %s", f.text)
 		}
 		for _, message := range f.Messages {
-			if after = message.Seq; message.Body.Text != "" { // else it is a notice
+			if after = message.Seq; message.Body.Text != "" { // otherwise it is a notice
 				texts[message.Seq] = message.Body.Text
 			}
 		}
@@ -89,7 +89,7 @@ func (m *modernSocket) past(t testing.TB) map[int64]string {
 	}
 }
 
-// pledges is what one sender has sent, and the seq of what was acknowledged.
+// pledges are the messages that one sender has sent, and the seqs of those acknowledged.
 type pledges struct {
 	mu      sync.Mutex
 	account string
@@ -111,10 +111,10 @@ func (p *pledges) acknowledged(f modernFrame) int {
 	return len(p.seqs)
 }
 
-// underWay is how many sends one sender leaves unanswered at a time.
+// underWay is the number of unanswered sends of one sender at a time.
 const underWay = 32
 
-// send sends as fast as it is taken, until the socket breaks.
+// send sends as fast as it is accepted, until the socket breaks.
 func (p *pledges) send(m *modernSocket, enoughSent func()) {
 	slots, broken := make(chan struct{}, underWay), make(chan struct{})
 	var writing sync.WaitGroup
@@ -146,7 +146,7 @@ func (p *pledges) send(m *modernSocket, enoughSent func()) {
 	writing.Wait()
 }
 
-// retry sends again, on another connection, everything that was not answered, and some of what was.
+// retry sends everything again, on another connection, that wasn't answered, and some messages that were.
 func (p *pledges) retry(t *testing.T, m *modernSocket) (unanswered int) {
 	t.Helper()
 	for i, text := range p.texts {
@@ -167,14 +167,14 @@ func (p *pledges) retry(t *testing.T, m *modernSocket) (unanswered int) {
 	return unanswered
 }
 
-// reader is a device that remembers what it has.
+// reader is a device that remembers the messages that it has.
 type reader struct {
 	last  int64
 	texts []string
 	err   error // of the order
 }
 
-// sync makes a socket the device's, which gets what it lacks.
+// sync gives the device a socket, on which it gets the messages that it misses.
 func (r *reader) sync(t *testing.T, m *modernSocket) {
 	t.Helper()
 	m.write(t, fmt.Sprintf(`{"type":"sync","id":"s","have":[{"conversation":{"group":%d},"seq":%d}]}`, m.group, r.last))
@@ -183,7 +183,7 @@ func (r *reader) sync(t *testing.T, m *modernSocket) {
 	}
 }
 
-// upTo reads until it has a seq, or the socket breaks.
+// upTo reads until it has a seq or the socket breaks.
 func (r *reader) upTo(m *modernSocket, seq int64) {
 	for r.last < seq {
 		f, err := m.nextFrame()
@@ -204,9 +204,9 @@ func (r *reader) upTo(m *modernSocket, seq int64) {
 	}
 }
 
-// Killed while clients of tim.v1 send, a server that is started again has every message that was acknowledged, under the
-// seq that was told; what was not answered is one message when it is sent again; and a device that says what it has gets
-// the rest, each once and in order.
+// A server that was killed while clients of tim.v1 sent has every acknowledged message, under its acknowledged seq, after its
+// restart. A message that wasn't answered is one message when it is sent again. A device that says what it has gets the rest,
+// each once and in order.
 func TestKillModern(t *testing.T) {
 	t.Parallel()
 	for _, mode := range apptest.Modes() {
@@ -252,7 +252,7 @@ func TestKillModern(t *testing.T) {
 	}
 }
 
-// pledgeUntilKilled has all accounts but the last send while that reads, and kills the server in the middle.
+// pledgeUntilKilled lets all accounts but the last send while the last one reads, and kills the server in the middle.
 func (p *process) pledgeUntilKilled(t *testing.T, tokens map[string]string, accounts []string, group int32, device *reader) (all []*pledges) {
 	t.Helper()
 	middle := make(chan struct{}, len(accounts))
@@ -273,8 +273,8 @@ func (p *process) pledgeUntilKilled(t *testing.T, tokens map[string]string, acco
 	return all
 }
 
-// checkPledges wants the history to be what was acknowledged, each message once and under its seq, and nothing else. It
-// returns the last seq.
+// checkPledges fails the test unless the history has each acknowledged message once, under its seq, and no others. It returns
+// the last seq.
 func checkPledges(t *testing.T, stored map[int64]string, all []*pledges) (last int64) {
 	t.Helper()
 	count := 0

@@ -13,8 +13,8 @@ import (
 	"tim/internal/fault"
 )
 
-// refusesLogin checks that an account is refused once there were too many failures, and that the answer says when to
-// come back. Failures are forgiven as time goes by, so it adds some, and asks again should a slow machine need that.
+// refusesLogin checks that an account is refused after too many failures, and that the answer says when to try again. Failures
+// are forgiven with time, so it adds some and tries again if the machine is slow.
 func (s *site) refusesLogin(t *testing.T, account, password string, within int, header map[string]string) {
 	t.Helper()
 	login := func(password, language string) answer {
@@ -42,7 +42,7 @@ func (s *site) refusesLogin(t *testing.T, account, password string, within int, 
 	}
 }
 
-// Failures count per account, also for accounts that aren't there, and however they are spelled.
+// Failures count for each account, also for accounts that don't exist, and whatever the spelling.
 func TestLoginLimitPerAccount(t *testing.T) {
 	t.Parallel()
 	inModes(t, func(t *testing.T, s *site) {
@@ -59,9 +59,9 @@ func TestLoginLimitPerAccount(t *testing.T) {
 		}
 		for _, account := range append(spellings, "la.nobody") {
 			s.refusesLogin(t, account, "wrong!", 30, nil)
-			s.refusesLogin(t, account, apptest.Password, 30, nil) // the right password, too
+			s.refusesLogin(t, account, apptest.Password, 30, nil) // even the right password
 		}
-		// Many at once find out what became of each other: no more than the processors have at work slip through.
+		// Attempts at once see each other's failures: no more get through than there are processors.
 		guesses := make([]ask, 30)
 		for i := range guesses {
 			guesses[i] = ask{path: "/Tim/UserLogin", json: `{"account":"la.many","password":"wrong!"}`}
@@ -69,20 +69,20 @@ func TestLoginLimitPerAccount(t *testing.T) {
 		if counts := s.atOnce(t, guesses); counts[http.StatusUnauthorized] > 4+runtime.GOMAXPROCS(0) || counts[http.StatusTooManyRequests] == 0 {
 			t.Errorf("30 guesses at once: %v", counts)
 		}
-		s.login(t, "la.b") // others from the same address are not concerned
+		s.login(t, "la.b") // other accounts at the same address are not affected
 		if got := s.tryLogin(t, "la.b", "wrong!"); got.status != http.StatusUnauthorized {
 			t.Errorf("another account: %d %s", got.status, got.body)
 		}
 	}, "--limit-login-failures=4", "--limit-address-login-failures=0")
 }
 
-// Failures count per address; a right password costs nothing, and a proxy's word is taken only from a proxy.
+// Failures count for each address. A right password doesn't count, and a proxy's header counts only if the proxy is trusted.
 func TestLoginLimitPerAddress(t *testing.T) {
 	t.Parallel()
 	s := start(t, apptest.Embedded, "--limit-login-failures=0", "--limit-address-login-failures=5", "--trusted-proxies=127.0.0.1")
 	s.register(t, "ad.a")
 	from := func(address string) map[string]string { return map[string]string{"X-Forwarded-For": address} }
-	for range 20 { // successes are free
+	for range 20 { // successes don't count
 		s.login(t, "ad.a")
 	}
 	for i := range 5 {
@@ -92,7 +92,7 @@ func TestLoginLimitPerAddress(t *testing.T) {
 		}
 	}
 	s.refusesLogin(t, "ad.a", apptest.Password, 1, from("192.0.2.1"))
-	s.refusesLogin(t, "ad.new", "wrong!", 1, from("198.51.100.9, 192.0.2.1")) // what a client claims before the proxy counts not
+	s.refusesLogin(t, "ad.new", "wrong!", 1, from("198.51.100.9, 192.0.2.1")) // an address that the client itself put before the proxy's doesn't count
 	s.login(t, "ad.a")
 	if got := s.do(t, ask{path: "/Tim/UserLogin", json: `{"account":"ad.a","password":"123456"}`, header: from("192.0.2.2")}); got.status != http.StatusOK {
 		t.Errorf("another address: %d %s", got.status, got.body)
@@ -101,10 +101,10 @@ func TestLoginLimitPerAddress(t *testing.T) {
 	for i := range 2 {
 		open.do(t, ask{path: "/Tim/UserLogin", json: `{"account":"x","password":"wrong!"}`, header: from("192.0.2." + strconv.Itoa(i))})
 	}
-	open.refusesLogin(t, "x", "wrong!", 1, from("192.0.2.77")) // nobody is trusted: all came from one address
+	open.refusesLogin(t, "x", "wrong!", 1, from("192.0.2.77")) // no proxy is trusted, so all requests came from one address
 }
 
-// Nothing but the account itself may tell whether it exists: the answers are the same to the byte and the header.
+// No answer may tell whether an account exists: the answers are equal in every byte and header.
 func TestLoginTellsNothing(t *testing.T) {
 	t.Parallel()
 	inModes(t, func(t *testing.T, s *site) {
@@ -127,8 +127,8 @@ func TestLoginTellsNothing(t *testing.T) {
 	}, "--limit-login-failures=0", "--limit-address-login-failures=0")
 }
 
-// Nor may the time tell: where a comparison takes long, both answers take it. Without the comparison an answer would
-// come within a fiftieth of the time, so a quarter leaves room for whatever else the machine does.
+// The time may not tell it either: both answers must include a comparison of hashes. An answer without one would come within a
+// fiftieth of the time, so a quarter leaves room for other load on the machine.
 func TestLoginTakesAsLong(t *testing.T) {
 	t.Parallel()
 	s := start(t, apptest.Embedded, "--bcrypt-cost=9", "--limit-login-failures=0", "--limit-address-login-failures=0")
@@ -150,7 +150,7 @@ func TestLoginTakesAsLong(t *testing.T) {
 	}
 }
 
-// What bcrypt would not look at is no part of a password.
+// Bytes that bcrypt would ignore are refused.
 func TestLongPasswords(t *testing.T) {
 	t.Parallel()
 	s := start(t, apptest.Embedded, "--limit-login-failures=0")
@@ -163,8 +163,7 @@ func TestLongPasswords(t *testing.T) {
 	}
 }
 
-// What a session sends over REST is limited as a socket's frames are, each session for itself; nothing that was refused
-// is stored.
+// Messages over REST are limited as a socket's frames are, for each session by itself. A refused message isn't stored.
 func TestSendLimit(t *testing.T) {
 	t.Parallel()
 	inModes(t, func(t *testing.T, s *site) {

@@ -11,7 +11,7 @@ import (
 	"tim/internal/auth"
 )
 
-// signLink makes an avatar's link as the server with the tests' signing key would have made it for a time.
+// signLink makes a link to an avatar as the server, with the tests' signing key, would have made it at some time.
 func signLink(t testing.TB, account string, until time.Time) (expires, signature string) {
 	t.Helper()
 	key, err := auth.Derive([]byte(signingKey), "tim avatar links")

@@ -13,7 +13,7 @@ import (
 	"tim/internal/apptest"
 )
 
-// Tokens and passwords come in by many ways, and none of them leads into the log, at any level.
+// Tokens and passwords reach the server in many ways. None of them reaches the log, at any level.
 func TestLogsKeepSecrets(t *testing.T) {
 	t.Parallel()
 	inModes(t, func(t *testing.T, s *site) {
@@ -74,7 +74,7 @@ func TestLogsKeepSecrets(t *testing.T) {
 	})
 }
 
-// No answer ever has a field for a password.
+// No answer has a field for a password.
 func TestAnswersKeepSecrets(t *testing.T) {
 	t.Parallel()
 	s := start(t, apptest.Embedded)
@@ -96,7 +96,7 @@ func TestAnswersKeepSecrets(t *testing.T) {
 	}
 }
 
-// One line a request, with an id that its answer carries.
+// Each request has one line in the log, with the id that its answer carries.
 func TestLogLines(t *testing.T) {
 	t.Parallel()
 	s := start(t, apptest.Embedded)

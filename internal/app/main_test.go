@@ -34,8 +34,7 @@ var shared = &struct {
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
-// run also fails when all tests ran and some reason of the table never came over the wire: each is a promise of the
-// spec.
+// run also fails if all tests ran and some reason of the table was never served: the spec promises each of them.
 func run(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "tim-binary-")
 	if err != nil {
@@ -64,11 +63,11 @@ func run(m *testing.M) int {
 	return 0
 }
 
-// leaked fails when a server or a client has left a goroutine behind.
+// leaked fails if a server or a client has left a goroutine running.
 func leaked() int {
 	http.DefaultClient.CloseIdleConnections()
 	err := goleak.Find()
-	// The Redis client probes for a second more where it couldn't connect.
+	// The Redis client goes on probing for a second where it couldn't connect.
 	for end := time.Now().Add(5 * time.Second); err != nil && time.Now().Before(end); {
 		err = goleak.Find()
 	}
@@ -79,7 +78,7 @@ func leaked() int {
 	return 0
 }
 
-// allTests reports whether none was left out on the command line.
+// allTests reports whether the command line left out no test.
 func allTests() bool {
 	for _, name := range []string{"test.run", "test.skip", "test.list", "test.fuzz"} {
 		if f := flag.Lookup(name); f != nil && f.Value.String() != "" {
@@ -89,14 +88,14 @@ func allTests() bool {
 	return true
 }
 
-// saw notes a reason that came over the wire.
+// saw records a reason that was served.
 func saw(reason fault.Reason) {
 	shared.mu.Lock()
 	defer shared.mu.Unlock()
 	shared.seen[reason] = true
 }
 
-// timBinary builds cmd/tim, once, as `make build` does.
+// timBinary builds cmd/tim once, as `make build` does.
 func timBinary(t testing.TB) string {
 	t.Helper()
 	shared.build.Do(func() {

@@ -79,7 +79,7 @@ func testSessions(t *testing.T, s *site) {
 	if len(others) != 2 {
 		t.Fatalf("others: %v", others)
 	}
-	// Somebody else can't end it, also with its id.
+	// Another account can't end the session, even if it knows its id.
 	s.succeeds(t, post(other, "/Tim/endSession", "UserAccount", "se.b", "session", id), "退出成功", "logged out")
 	list(first)
 	secondID, _ := list(second)
@@ -119,7 +119,7 @@ func testChangePassword(t *testing.T, s *site) {
 	for _, bad := range []string{"", "short", strings.Repeat("密", 25)} {
 		s.refused(t, change(apptest.Password, bad), badBody())
 	}
-	s.succeedsOnce(t, ask{path: "/Tim/UserLogout", token: s.login(t, "cp.a")}, "退出成功") // nothing has changed
+	s.succeedsOnce(t, ask{path: "/Tim/UserLogout", token: s.login(t, "cp.a")}, "退出成功") // the password hasn't changed
 	s.succeedsOnce(t, change(apptest.Password, "another"), "修改成功")
 	s.refused(t, get(other, "/Tim/getSessions", "account", "cp.a"), unauthenticated(fault.SessionEnded))
 	s.friends(t, here, "cp.a")
@@ -131,7 +131,8 @@ func testChangePassword(t *testing.T, s *site) {
 	}
 }
 
-// Who may do what in a group and with a friend: a stranger, a former member, a user whose session was ended, nobody.
+// What strangers, former members, users whose session has ended, and clients without a token may do in a group and with a
+// friend.
 func testRights(t *testing.T, s *site) {
 	a, former, stranger := s.enter(t, "rt.a"), s.enter(t, "rt.former"), s.enter(t, "rt.stranger")
 	ended := s.login(t, "rt.a")
@@ -193,7 +194,7 @@ func testRights(t *testing.T, s *site) {
 	diff(t, "the history", []int64{2, 3}, into[history](t, s.do(t, get(a, "/Tim/getHistory", "account", "rt.a", "GroupID", id))).seqs())
 }
 
-// Every new route asks for a token, and for the caller's own.
+// Every new route demands a token, and the token's own account.
 func testNewParameters(t *testing.T, s *site) {
 	a := s.enter(t, "np.a")
 	missing := unauthenticated(fault.MissingToken)

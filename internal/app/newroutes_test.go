@@ -13,7 +13,7 @@ import (
 	"tim/internal/fault"
 )
 
-// The routes under /Tim that the original hadn't, in both modes.
+// The routes under /Tim that the original server didn't have, in both modes.
 func TestNewRoutes(t *testing.T) {
 	t.Parallel()
 	inModes(t, func(t *testing.T, s *site) {
@@ -67,7 +67,7 @@ func badBody() want {
 	return want{http.StatusUnprocessableEntity, fault.InvalidBody, "内容不符合要求", "the body is not as it should be"}
 }
 
-// into reads an answer's data, which must be a success's.
+// into decodes an answer's data. The answer must be a success.
 func into[T any](t testing.TB, got answer) (data T) {
 	t.Helper()
 	if err := json.Unmarshal(got.Data, &data); err != nil || got.status != http.StatusOK || got.Code != http.StatusOK {
@@ -84,7 +84,7 @@ func post(token, path string, parameters ...string) ask {
 	return ask{method: http.MethodPost, path: query(path, parameters...), token: token}
 }
 
-// text is the request to send a text.
+// text returns the request that sends a text.
 func text(token, to, clientID, text string) ask {
 	return sendBody(token, to, clientID, fmt.Sprintf(`{"kind":"text","text":%q}`, text))
 }
@@ -126,7 +126,7 @@ func (h history) seqs() []int64 {
 func testMessages(t *testing.T, s *site) {
 	a, b := s.enter(t, "ms.a"), s.enter(t, "ms.b")
 	s.befriend(t, a, "ms.a", "ms.b")
-	first := into[sent](t, s.succeeds(t, text(a, toUser("ms.b"), "1", "hello"), "发送成功", "sent")) // twice: a retry
+	first := into[sent](t, s.succeeds(t, text(a, toUser("ms.b"), "1", "hello"), "发送成功", "sent")) // succeeds sends it twice, so the second is a retry
 	if first.Seq != 1 || time.Since(time.UnixMilli(first.Time)).Abs() > time.Minute {
 		t.Errorf("sent: %+v", first)
 	}
@@ -162,7 +162,7 @@ func testMessages(t *testing.T, s *site) {
 	s.refused(t, ask{path: "/Tim/sendMessage", token: b, json: `{"to":{"user":"ms.a"},"clientId":"9","body":{"kind":"text","text":"hi"},"replyTo":99}`}, badBody())
 }
 
-// The same message, however its JSON is spelled, and another server's restart between.
+// A message is the same however its JSON is written, and after a restart.
 func testOneMessageOfManySpellings(t *testing.T, s *site) {
 	a := s.enter(t, "sp2.a")
 	s.register(t, "sp2.b")
@@ -345,7 +345,7 @@ func testConversationPages(t *testing.T, s *site) {
 	}
 }
 
-// noticesOf reads what a group's history tells of it.
+// noticesOf returns the notices in a group's history.
 func (s *site) noticesOf(t testing.TB, token, account string, group int32) []string {
 	t.Helper()
 	var notices []string
@@ -390,7 +390,7 @@ func testOwnership(t *testing.T, s *site) {
 		s.refused(t, get(token, "/Tim/getHistory", "account", account, "GroupID", id), unknownGroup())
 		s.refused(t, text(token, toGroup(group), "x", "x"), notAMember())
 	}
-	if next := s.createGroup(t, a, "ow.a", "ow"); next <= group { // the name is free
+	if next := s.createGroup(t, a, "ow.a", "ow"); next <= group { // the name is free again, the id isn't
 		t.Errorf("group %d after %d", next, group)
 	}
 }
@@ -454,7 +454,7 @@ func testLists(t *testing.T, s *site) {
 	s.refused(t, get(b, "/Tim/getGroupMembers", "account", "li.b", "GroupID", "2147483647"), unknownGroup())
 }
 
-// A client id outlives a restart.
+// A client id is remembered across a restart.
 func TestClientIDsAfterARestart(t *testing.T) {
 	t.Parallel()
 	for _, mode := range apptest.Modes() {

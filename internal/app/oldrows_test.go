@@ -11,7 +11,7 @@ import (
 	"tim/internal/apptest"
 )
 
-// Rows of an old database are served whatever they hold, though nobody could make them now.
+// Rows of an old database are served whatever they contain, although they couldn't be created now.
 func TestOldRows(t *testing.T) {
 	t.Parallel()
 	inModes(t, func(t *testing.T, s *site) {
@@ -32,7 +32,7 @@ func TestOldRows(t *testing.T) {
 		run(insert, odd, string(hash), "old\tname", nil, "unknown")
 		run(insert, "old.plain", "123456", "x", -5, nil)
 		run(insert, "old.null", nil, "x", 1000, "")
-		run("INSERT INTO friends ({user}, friend) VALUES (?, ?)", odd, "old.gone") // an orphan
+		run("INSERT INTO friends ({user}, friend) VALUES (?, ?)", odd, "old.gone") // a friend that doesn't exist
 		run("INSERT INTO {group} (GroupID, GroupName, creator) VALUES (?, ?, ?)", 777, "old group", nil)
 		run("INSERT INTO userofgroup (GroupID, account) VALUES (?, ?)", 777, "old.gone")
 

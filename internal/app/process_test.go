@@ -16,7 +16,7 @@ import (
 	"tim/internal/apptest"
 )
 
-// environment hands settings to the real binary, as an operator does.
+// environment passes settings to the real binary as an operator does.
 func environment(s app.Settings) []string {
 	env := []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TIM_LISTEN=127.0.0.1:0", "TIM_ADMIN_LISTEN=", "TIM_BCRYPT_COST=4", "TIM_LOG_FORMAT=json",
@@ -37,8 +37,8 @@ func environment(s app.Settings) []string {
 type process struct {
 	*site
 	cmd  *exec.Cmd
-	done chan struct{} // closed when it has ended and its log is read
-	err  error         // how it ended; after done
+	done chan struct{} // closed when the process has ended and its log was read
+	err  error         // how it ended; valid after done
 }
 
 // spawn starts `tim serve` and waits until it listens.
@@ -89,7 +89,7 @@ func spawn(t testing.TB, settings app.Settings) *process {
 	return p
 }
 
-// kill ends the process as a power cut would, if it hasn't ended.
+// kill ends the process as a power cut would, unless it has ended.
 func (p *process) kill(t testing.TB) {
 	t.Helper()
 	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
@@ -98,7 +98,7 @@ func (p *process) kill(t testing.TB) {
 	<-p.done
 }
 
-// tim runs one of the operator's commands and returns what it says.
+// tim runs one of the operator's commands and returns its output.
 func tim(t testing.TB, settings app.Settings, input string, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), timBinary(t), args...)
@@ -109,7 +109,7 @@ func tim(t testing.TB, settings app.Settings, input string, args ...string) (std
 	return out.String(), errs.String(), err
 }
 
-// echoes collects what a sender's socket is told, until the socket breaks.
+// echoes collects the frames of a sender's socket until the socket breaks.
 type echoes struct {
 	mu   sync.Mutex
 	seen []string // "sender text", in order

@@ -67,7 +67,7 @@ func TestReadmeNamesEveryRoute(t *testing.T) {
 	}
 	for name, text := range readmes(t) {
 		for path := range spec.Paths.Map() {
-			// The start page leads to /docs, whose files are nobody's business.
+			// The start page redirects to /docs, whose files aren't for clients.
 			if path != "/" && path != "/docs/{asset}" && !strings.Contains(text, path+"`") {
 				t.Errorf("%s doesn't name the route %s", name, path)
 			}
@@ -75,7 +75,7 @@ func TestReadmeNamesEveryRoute(t *testing.T) {
 	}
 }
 
-// pathInTree is what a README calls by its place in the tree.
+// pathInTree matches a path of the tree in a README.
 var pathInTree = regexp.MustCompile("`((?:api|cmd|gen|internal|sql|\\.ci)/[^` ]*)`")
 
 func TestReadmeMapsTheTree(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	"tim/internal/testserver"
 )
 
-// A node that is alone on a MariaDB outlives its death: it goes on, with the lock on it, once it is back.
+// A single node survives the death of its MariaDB: when the server is back, it takes the lock again and goes on.
 func TestLockOutlivesTheDatabase(t *testing.T) {
 	t.Parallel()
 	database := testserver.MariaDBServer(t)

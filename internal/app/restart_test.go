@@ -9,7 +9,7 @@ import (
 	"tim/internal/apptest"
 )
 
-// Stopped and started again on the same data, a server has all it had.
+// A server that was stopped and started again on the same data has everything it had.
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	for _, mode := range apptest.Modes() {
@@ -32,7 +32,7 @@ func TestRestart(t *testing.T) {
 
 			old := s.URL
 			s = serve(t, settings)
-			if list := s.friends(t, a, "rs.a"); len(list) != 1 || list[0].Account != "rs.b" { // the session, too
+			if list := s.friends(t, a, "rs.a"); len(list) != 1 || list[0].Account != "rs.b" { // the session survives, too
 				t.Errorf("friends: %+v", list)
 			}
 			s.refused(t, ask{path: "/Tim/UserLogout", token: ended}, unauthenticated("session_ended"))
@@ -53,7 +53,7 @@ func TestRestart(t *testing.T) {
 
 const away = 5
 
-// sendWhileAway sends to a friend and to a group, one of whose members isn't there.
+// sendWhileAway sends to a friend and to a group with a member that is away.
 func (s *site) sendWhileAway(t *testing.T, token string, group int32) {
 	t.Helper()
 	chat := s.openChat(t, "rs.a", token)
@@ -65,12 +65,12 @@ func (s *site) sendWhileAway(t *testing.T, token string, group int32) {
 			t.Fatalf("the echo is %+v", got)
 		}
 	}
-	friend.close(t) // after which the server has taken all
+	friend.close(t) // afterwards the server has stored everything
 	members.close(t)
 	chat.close(t)
 }
 
-// receiveMissed opens what sendWhileAway has written to, twice: the second time there is nothing.
+// receiveMissed opens twice what sendWhileAway has written to. The second time there is nothing.
 func (s *site) receiveMissed(t *testing.T, token string, group int32) {
 	t.Helper()
 	s.openChat(t, "rs.b", token)
@@ -97,14 +97,14 @@ func (s *site) receiveMissed(t *testing.T, token string, group int32) {
 	}
 }
 
-// Settings of a server are no part of its data: what was stored without them is there with them.
+// A server's settings aren't part of its data: what was stored under other settings is still there.
 func TestRestartOverKey(t *testing.T) {
 	t.Parallel()
 	settings := apptest.Settings(t, apptest.Embedded)
 	s := serve(t, settings)
 	token := s.enter(t, "rk.a")
 	s.Shutdown(t)
-	settings.JWTKey = signingKey // a new key ends every token, and nothing else
+	settings.JWTKey = signingKey // a new key ends every token and nothing else
 	s = serve(t, settings)
 	s.refused(t, ask{path: "/Tim/UserLogout", token: token}, unauthenticated("invalid_token"))
 	var data json.RawMessage

@@ -36,24 +36,25 @@ import (
 )
 
 const (
-	startTimeout = 2 * time.Minute // migrations of a large database included
-	// A client must finish its request's header, or a socket's handshake, in headerTimeout.
+	startTimeout = 2 * time.Minute // includes the migrations of a large database
+	// headerTimeout is how long a client may take for a request's header or a socket's handshake.
 	headerTimeout  = 10 * time.Second
-	answerTimeout  = time.Minute // file routes extend it as they go
+	answerTimeout  = time.Minute // file routes extend it while they progress
 	idleTimeout    = 2 * time.Minute
 	maxHeaderBytes = 32 << 10
-	// coresPerLane: few transactions at once, and so fuller ones, cost less for each message.
+	// coresPerLane is the number of cores for each lane of messages: few transactions at a time are larger and cost less for
+	// each message.
 	coresPerLane = 4
 )
 
-// Server is a running node.
+// Server is a running node. Start makes it. Its methods are for one goroutine, the one that called Start, except Addr.
 type Server struct {
 	settings Settings
 	log      *slog.Logger
 	registry *prometheus.Registry
 
 	db    *store.DB
-	lock  *store.NodeLock // nil on a node among several
+	lock  *store.NodeLock // nil with Redis, where several nodes may run
 	node  cluster.Node
 	blobs blob.Store
 	auth  *auth.Auth
@@ -69,11 +70,12 @@ type Server struct {
 	requests *inFlight
 	admin    *http.Server
 	draining atomic.Bool
-	failed   chan error // a server that stopped by itself
+	failed   chan error // receives the error of an HTTP server that stopped by itself
 	closers  []func(context.Context) error
 }
 
-// Start opens everything and begins to serve. On return the server listens. ctx bounds the start alone; Stop it.
+// Start opens the stores, builds the node and begins to serve. When it returns, the server listens. ctx bounds the start alone.
+// The caller must call Stop.
 func Start(ctx context.Context, settings Settings, log *slog.Logger) (*Server, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -87,10 +89,10 @@ func Start(ctx context.Context, settings Settings, log *slog.Logger) (*Server, e
 	return s, nil
 }
 
-// Addr is the address that the server listens on.
+// Addr returns the address on which the server listens.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
-// Wait returns when ctx ends (nil) or the server can't go on (why).
+// Wait returns nil when ctx ends, or an error when the server can't go on.
 func (s *Server) Wait(ctx context.Context) error {
 	for {
 		var lost <-chan struct{}
@@ -112,12 +114,14 @@ func (s *Server) Wait(ctx context.Context) error {
 
 const (
 	relockEvery = time.Second
-	// othersLock is how long another's lock may be one of our own that the database has not noticed the end of.
+	// othersLock is how long LockNode may report another node that is our own lost lock, whose end the database hasn't noticed
+	// yet.
 	othersLock = 10 * time.Second
 )
 
-// relock takes the lock on the database again once that is back, and has the sockets catch up: another node may have run
-// meanwhile. Until then what needs the database is refused. It fails when another node has the lock now.
+// relock takes the lost lock on the database again when the database is back, and lets the sockets catch up, since another node
+// may have run meanwhile. Until then requests that need the database are refused. It returns an error if another node holds the
+// lock.
 func (s *Server) relock(ctx context.Context) error {
 	s.log.Warn("the lock on the database was lost; it is taken again when the database is back")
 	if err := s.lock.Release(); err != nil {
@@ -126,7 +130,7 @@ func (s *Server) relock(ctx context.Context) error {
 	s.lock = nil
 	again := time.NewTicker(relockEvery)
 	defer again.Stop()
-	var since time.Time // of another's lock
+	var since time.Time // since when another node holds the lock
 	for {
 		lock, err := s.db.LockNode(ctx)
 		switch {
@@ -152,8 +156,8 @@ func (s *Server) relock(ctx context.Context) error {
 	}
 }
 
-// Stop drains the server: not ready any more, sockets told to come back elsewhere, requests finished; what isn't done
-// when ctx ends is cut.
+// Stop drains the server: /readyz reports that it goes away, sockets are told to reconnect elsewhere, and requests are
+// finished. When ctx ends, the rest is cut off. Stop may be called on a server that failed to start.
 func (s *Server) Stop(ctx context.Context) error {
 	s.draining.Store(true)
 	var errs []error
@@ -164,7 +168,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// onStop has f called at the stop, before what was there before.
+// onStop registers a function for Stop. The functions run in the reverse order.
 func (s *Server) onStop(f func(context.Context) error) { s.closers = append(s.closers, f) }
 
 func (s *Server) openStores(ctx context.Context) error {
@@ -230,8 +234,9 @@ func openBlobs(ctx context.Context, s Settings, log *slog.Logger) (blob.Store, e
 	return blob.NewDir(filepath.Join(s.DataDir, "files"))
 }
 
+// openCluster builds this node's part in the cluster and the hub on it. Neither runs before build.
 func (s *Server) openCluster(ctx context.Context) error {
-	options := cluster.Options{Log: s.log, OnLost: s.catchUpSoon}
+	options := cluster.Options{Log: s.log}
 	if s.settings.RedisURL == "" {
 		s.node = cluster.NewMemory(options)
 	} else {
@@ -270,7 +275,7 @@ func (s *Server) openSockets(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.onStop(func(ctx context.Context) error { // after what listen does, or when it never came to that
+	s.onStop(func(ctx context.Context) error { // the second time after listen's, the only time if the start failed before
 		s.hub.Close(ctx)
 		return nil
 	})
@@ -302,7 +307,7 @@ func (s *Server) run(f func(context.Context)) {
 	})
 }
 
-// build makes the use cases and joins them to their faces.
+// build makes the use cases, connects them to REST and the sockets, and starts the node's part in the cluster.
 func (s *Server) build(ctx context.Context) error {
 	key, err := auth.Key(s.settings.JWTKey, filepath.Join(s.settings.DataDir, "jwt.key"))
 	if err != nil {
@@ -341,6 +346,7 @@ func (s *Server) build(ctx context.Context) error {
 		return err
 	}
 	s.hub.Routes(e)
+	s.node.Start(s.catchUpSoon)
 	s.requests = &inFlight{handler: e}
 	s.public = &http.Server{
 		Handler: s.requests, ReadHeaderTimeout: headerTimeout, WriteTimeout: answerTimeout, IdleTimeout: idleTimeout,
@@ -370,7 +376,7 @@ func (s *Server) routes(linkKey []byte) (*echo.Echo, error) {
 	})
 }
 
-// listen begins to serve. The stop goes the other way: no new connections, sockets told, requests finished.
+// listen begins to serve. Stop goes in the reverse order: sockets are told, requests are finished, the listener closes.
 func (s *Server) listen(ctx context.Context) error {
 	var err error
 	s.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", s.settings.Listen)
@@ -395,7 +401,7 @@ func (s *Server) listen(ctx context.Context) error {
 	if err := s.listenAdmin(ctx); err != nil {
 		return err
 	}
-	debug.FreeOSMemory() // what the start alone needed: a quiet server stays small
+	debug.FreeOSMemory() // gives back what only the start needed
 	s.log.Info("listening", "address", s.Addr(), "docs", docsURL(s.listener.Addr()))
 	return nil
 }
@@ -406,8 +412,8 @@ func (s *Server) serve(server *http.Server, listener net.Listener) {
 	}
 }
 
-// listenAdmin serves metrics and profiles. That the default address is taken is no reason not to start: it is by the
-// second server on a machine.
+// listenAdmin serves metrics and profiles. If the default address is in use, the server starts without them: a second server on
+// the same machine would otherwise not start.
 func (s *Server) listenAdmin(ctx context.Context) error {
 	if s.settings.AdminListen == "" {
 		return nil
@@ -432,7 +438,8 @@ func (s *Server) listenAdmin(ctx context.Context) error {
 	return nil
 }
 
-// ready asks every dependency, all at once, and tells outsiders only which one is amiss; the log has the reason.
+// ready checks every dependency, all at the same time. It returns the state of each and whether all are fine. Errors go to the
+// log only.
 func (s *Server) ready(ctx context.Context) (map[string]string, bool) {
 	checks := map[string]func(context.Context) error{"database": s.db.Ping, "bus": s.node.Healthy, "files": s.blobs.Ping}
 	type result struct {

@@ -1,5 +1,5 @@
-// Package app puts the server together: settings, construction, and the order of start and stop. It alone knows whether
-// a node runs on the embedded engine or on MySQL, Redis and S3.
+// Package app puts the server together: settings, construction, and the order of start and stop. It is the only package that
+// knows whether a node runs on SQLite and a folder or on MySQL, Redis and S3.
 package app
 
 import (
@@ -10,14 +10,14 @@ import (
 	"slices"
 	"strings"
 	"time"
-	_ "time/tzdata" // TIM_TIMEZONE works on machines without a zone database
+	_ "time/tzdata" // TIM_TIMEZONE works on machines without a database of time zones
 
 	"tim/internal/auth"
 	"tim/internal/fault"
 	"tim/internal/rest"
 )
 
-// Settings of the server, by environment and flag alike. Validate checks what their types can't.
+// Settings of the server. Each can be given by environment variable or by flag. Validate checks what their types don't.
 //
 //nolint:tagalign // the tags read as sentences; as columns they would be wider than any screen
 type Settings struct {
@@ -45,7 +45,7 @@ type Settings struct {
 	Limit          Limits        `embed:"" prefix:"limit-" envprefix:"TIM_LIMIT_" group:"Limits (0 for none)"`
 }
 
-// Limits of one node, each 0 for none; sizes are in bytes.
+// Limits of one node. In each, 0 means none. Sizes are in bytes.
 //
 //nolint:tagalign // as Settings
 type Limits struct {
@@ -64,10 +64,10 @@ type Limits struct {
 	SQLConnections       int     `name:"sql-connections" help:"Connections to MySQL at once." env:"SQL_CONNECTIONS" default:"32"`
 }
 
-// DefaultAdminListen is where metrics are served unless a setting says otherwise.
+// DefaultAdminListen is the default address for metrics.
 const DefaultAdminListen = "127.0.0.1:8082"
 
-// Validate refuses values that can't work, each named with what it should be. kong calls it.
+// Validate returns an error that names every setting with a value that can't work, and what it must be. kong calls it.
 func (s *Settings) Validate() error {
 	return errors.Join(
 		address("TIM_LISTEN", s.Listen), s.validateAdmin(), s.validateNodes(), s.validateAuth(), s.validateTexts(), s.Limit.validate(),
@@ -104,7 +104,7 @@ func (s *Settings) validateNodes() error {
 	return errors.Join(append(errs, s.validateServers())...)
 }
 
-// validateServers looks at the addresses of S3 and Redis. Redis's may hold a password, so no text repeats it.
+// validateServers checks the addresses of S3 and Redis. That of Redis may contain a password, so no error repeats it.
 func (s *Settings) validateServers() error {
 	var errs []error
 	if s.S3Endpoint != "" && !isURL(s.S3Endpoint, "http", "https") {
@@ -178,7 +178,7 @@ func (l *Limits) validate() error {
 
 func (s *Settings) zone() *time.Location {
 	zone, err := time.LoadLocation(s.Timezone)
-	if err != nil { // Validate has loaded it
+	if err != nil { // Validate has checked it
 		return time.Local
 	}
 	return zone

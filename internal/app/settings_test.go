@@ -24,7 +24,7 @@ func parse(t testing.TB, args ...string) (app.Settings, error) {
 	return settings, err
 }
 
-// A wrong value is named, with what it should be, before anything starts.
+// A wrong value is named, with what it must be, before anything starts.
 func TestWrongSettings(t *testing.T) {
 	t.Parallel()
 	const key = "--jwt-key=" + signingKey
@@ -79,7 +79,7 @@ func TestWrongSettings(t *testing.T) {
 	}
 }
 
-// What nobody sets.
+// The defaults.
 func TestDefaultSettings(t *testing.T) {
 	t.Parallel()
 	got, err := parse(t)
@@ -95,7 +95,7 @@ func TestDefaultSettings(t *testing.T) {
 	}
 }
 
-// What only the start can find out is named as well, and nothing stays behind that keeps the next start from working.
+// A mistake that only the start can find is named, too, and leaves nothing behind that stops the next start.
 func TestWrongDependencies(t *testing.T) {
 	t.Parallel()
 	taken := start(t, apptest.Embedded)
@@ -125,10 +125,10 @@ func TestWrongDependencies(t *testing.T) {
 			}
 		})
 	}
-	serve(t, settings) // the same folder, after all those
+	serve(t, settings) // on the folder of all those failed starts
 }
 
-// Two nodes on one folder, or on one database without Redis, would not hear of each other.
+// Two nodes on one folder, or on one database without Redis, couldn't hear of each other.
 func TestSecondNodeIsRefused(t *testing.T) {
 	t.Parallel()
 	dsn := testserver.MariaDB(t)
@@ -146,14 +146,15 @@ func TestSecondNodeIsRefused(t *testing.T) {
 			} else if !strings.Contains(err.Error(), "another") && !strings.Contains(err.Error(), "TIM_REDIS_URL") {
 				t.Errorf("%q says little", err)
 			}
-			first.enter(t, "sn.a") // the first isn't disturbed
+			first.enter(t, "sn.a") // the first one isn't disturbed
 			first.Shutdown(t)
-			serve(t, second).do(t, ask{path: "/healthz"}) // and once it is gone the second may start
+			serve(t, second).do(t, ask{path: "/healthz"}) // when the first has ended, the second may start
 		})
 	}
 }
 
-// Several nodes on the same database, Redis and bucket serve the same accounts; a logout on one is known on the other.
+// Several nodes with the same database, Redis and bucket serve the same accounts. A logout on one ends the session on the
+// other.
 func TestTwoNodes(t *testing.T) {
 	t.Parallel()
 	settings := apptest.Settings(t, apptest.Servers)

@@ -18,12 +18,12 @@ import (
 	"tim/internal/fault"
 )
 
-// site is a running server, and the clients that its tests share.
+// site is a running server with the clients that its tests share.
 type site struct {
 	*apptest.Server
 	Settings app.Settings
 	checked  *http.Client // each answer is compared with the spec
-	plain    *http.Client // for what leaves the spec on purpose, as TIM_ALWAYS_200
+	plain    *http.Client // for answers that intentionally differ from the spec, as with TIM_ALWAYS_200
 }
 
 // start runs a server until the test ends.
@@ -52,7 +52,7 @@ func prepare(t testing.TB, server *apptest.Server, settings app.Settings) *site 
 	return s
 }
 
-// inModes runs a group of tests on a server of each mode.
+// inModes runs a group of tests on a server in each mode.
 func inModes(t *testing.T, group func(t *testing.T, s *site), flags ...string) {
 	t.Helper()
 	for _, mode := range apptest.Modes() {
@@ -63,10 +63,10 @@ func inModes(t *testing.T, group func(t *testing.T, s *site), flags ...string) {
 	}
 }
 
-// noting notes the reasons of the answers that pass.
+// noting is a transport that records the reasons in the answers.
 type noting struct{ next http.RoundTripper }
 
-// RoundTrip passes the request on.
+// RoundTrip implements http.RoundTripper.
 func (n noting) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := n.next.RoundTrip(r)
 	if err != nil {
@@ -92,20 +92,20 @@ func (n noting) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// ask is a request: method GET unless it has a body, path with the query.
+// ask is a request. The method is GET unless there is a body; path includes the query.
 type ask struct {
 	method string
 	path   string
 	token  string
 	header map[string]string
-	json   string // a body of this type
-	text   string // a body of no type, or of the header's
+	json   string // a JSON body
+	text   string // a body without a type, or with that of the header
 	form   *form
 	body   io.Reader // for one request only
-	plain  bool      // don't compare the answer with the spec
+	plain  bool      // don't check the answer against the spec
 }
 
-// answer is what came back.
+// answer is the answer to an ask.
 type answer struct {
 	status  int
 	header  http.Header
@@ -177,14 +177,14 @@ func (s *site) send(t testing.TB, a ask) (*http.Response, error) {
 	return s.checked.Do(r)
 }
 
-// want is a refusal: its text in both languages, up to what is said of the field.
+// want is an expected refusal: its text in both languages, without what it says of a field.
 type want struct {
 	status int
 	reason fault.Reason
 	zh, en string
 }
 
-// refused asks in both languages and compares the answers.
+// refused sends a request in both languages and compares the answers.
 func (s *site) refused(t *testing.T, a ask, w want) {
 	t.Helper()
 	for language, text := range map[string]string{"zh": w.zh, "en": w.en} {
@@ -206,7 +206,7 @@ func (s *site) refused(t *testing.T, a ask, w want) {
 	}
 }
 
-// about is what a message says of the field that data names.
+// about returns what a message says of the field that data names.
 func about(t *testing.T, data json.RawMessage, language string) string {
 	t.Helper()
 	if data == nil {
@@ -226,8 +226,8 @@ func about(t *testing.T, data json.RawMessage, language string) string {
 	return colon + problem.Field + " " + problem.Problem
 }
 
-// succeeds asks in both languages and compares the answers' texts; it returns the first one. For requests that may be
-// repeated.
+// succeeds sends a request in both languages, compares the answers' texts and returns the first answer. The request must bear
+// repetition.
 func (s *site) succeeds(t *testing.T, a ask, zh, en string) answer {
 	t.Helper()
 	first := s.succeedsOnce(t, a, zh)
@@ -245,7 +245,7 @@ func (s *site) succeedsOnce(t *testing.T, a ask, text string) answer {
 	return got
 }
 
-// refusedText is refused for the answers of the file routes that are plain text.
+// refusedText is refused for the plain texts of the file routes.
 func (s *site) refusedText(t *testing.T, a ask, w want) {
 	t.Helper()
 	for language, text := range map[string]string{"zh": w.zh, "en": w.en} {
@@ -289,7 +289,7 @@ func (c tokenClient) Do(r *http.Request) (*http.Response, error) {
 	return c.Client.Do(r)
 }
 
-// query builds a path with parameters, given as name, value, name, value.
+// query builds a path with parameters, given as names and values by turns.
 func query(path string, parameters ...string) string {
 	values := url.Values{}
 	for i := 0; i < len(parameters); i += 2 {
@@ -317,7 +317,7 @@ type user struct {
 	OnlineStatus int     `json:"onlineStatus"`
 }
 
-// register makes an account with the password of apptest and itself, in capitals, as display name.
+// register creates an account with apptest's password. Its display name is the account in capitals.
 func (s *site) register(t testing.TB, account string) {
 	t.Helper()
 	s.registerAs(t, account, strings.ToUpper(account))

@@ -18,7 +18,7 @@ type socket struct{ *websocket.Conn }
 // patience is how long a test waits for a frame.
 const patience = 20 * time.Second
 
-// dial opens a socket of a server at an URL.
+// dial opens a socket at a URL.
 func dial(t testing.TB, base, path, token string) *socket {
 	t.Helper()
 	c, response, err := websocket.DefaultDialer.DialContext(t.Context(), "ws"+strings.TrimPrefix(base, "http")+path, http.Header{"token": {token}})
@@ -29,7 +29,7 @@ func dial(t testing.TB, base, path, token string) *socket {
 	return &socket{c}
 }
 
-// openChat opens the socket that makes an account online, and reads its greeting.
+// openChat opens the chat socket, which makes an account online, and reads its greeting.
 func (s *site) openChat(t testing.TB, account, token string) *socket {
 	t.Helper()
 	return openChat(t, s.URL, account, token)
@@ -61,7 +61,7 @@ func openGroup(t testing.TB, base string, group int32, account, token string) *s
 		if strings.HasPrefix(text, "当前群在线用户列表：") {
 			return c
 		}
-		left := strings.HasPrefix(text, "当前群聊在线用户[") // of a socket that closed just before
+		left := strings.HasPrefix(text, "当前群聊在线用户[") // of a socket that was closed just before
 		if !left && !strings.HasPrefix(text, "用户") || strings.HasSuffix(text, "未上线") {
 			t.Fatalf("greeting of group %d: %s", group, text)
 		}
@@ -105,7 +105,7 @@ type message struct {
 	Message  string `json:"message"`
 }
 
-// nextMessage returns the next frame that is a message, passing over notices.
+// nextMessage returns the next frame that is a message. It skips notices.
 func (c *socket) nextMessage() (message, error) {
 	for {
 		frame, err := c.next()
@@ -135,7 +135,7 @@ func (c *socket) write(t testing.TB, text string) {
 	}
 }
 
-// close closes cleanly: on return the server has stored that everything before was read.
+// close closes cleanly. When it returns, the server has stored that everything before was read.
 func (c *socket) close(t testing.TB) {
 	t.Helper()
 	err := c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(patience))
@@ -152,7 +152,7 @@ func (c *socket) close(t testing.TB) {
 	}
 }
 
-// What reaches a friend on an old front end, whose pong says so, is told to the sender on tim.v1.
+// When a friend on the contract's socket has received a message, which its pong confirms, the sender is told so on tim.v1.
 func TestOldFrontEndsConfirmToNewOnes(t *testing.T) {
 	t.Parallel()
 	inModes(t, func(t *testing.T, s *site) {
@@ -168,7 +168,7 @@ func TestOldFrontEndsConfirmToNewOnes(t *testing.T) {
 			t.Errorf("got %+v", m)
 		}
 		ended := make(chan struct{})
-		go func() { // reads on: a reader's pong is what confirms
+		go func() { // keeps reading, since a reader's pong is the confirmation
 			defer close(ended)
 			_, _ = direct.next()
 		}()
@@ -179,7 +179,7 @@ func TestOldFrontEndsConfirmToNewOnes(t *testing.T) {
 	})
 }
 
-// readType returns the next frame of tim.v1 that has a type, its fields in alphabetical order.
+// readType returns the next frame of tim.v1 of a type, with its fields in alphabetical order.
 func (c *socket) readType(t testing.TB, kind string) string {
 	t.Helper()
 	for {

@@ -17,7 +17,7 @@ import (
 	"tim/internal/apptest"
 )
 
-// root is the tree's, seen from this package.
+// root is the tree's root, seen from this package.
 const root = "../.."
 
 func readTree(t testing.TB, path string) []byte {
@@ -29,7 +29,7 @@ func readTree(t testing.TB, path string) []byte {
 	return text
 }
 
-// promised lists what the specs promise, as method and route in echo's words.
+// promised lists what the specs describe, as method and route in echo's notation.
 func promised(t testing.TB) []string {
 	t.Helper()
 	spec, err := openapi3.NewLoader().LoadFromData(readTree(t, "api/openapi.yaml"))
@@ -58,7 +58,7 @@ func promised(t testing.TB) []string {
 	return routes
 }
 
-// What is served is what the specs say, in both directions.
+// The server has exactly the routes that the specs describe.
 func TestRoutesAreTheSpecs(t *testing.T) {
 	t.Parallel()
 	s := start(t, apptest.Embedded)
@@ -79,7 +79,7 @@ func TestRoutesAreTheSpecs(t *testing.T) {
 	}
 }
 
-// The specs come as they lie in the tree, so that their references resolve.
+// The specs are served under their paths in the tree, so that their references resolve.
 func TestServedSpecs(t *testing.T) {
 	t.Parallel()
 	s := start(t, apptest.Embedded)
@@ -108,7 +108,7 @@ func TestServedSpecs(t *testing.T) {
 	diff(t, "openapi.yaml and openapi.json", withoutDefaults(want), got)
 }
 
-// withoutDefaults leaves out what says nothing.
+// withoutDefaults removes fields with default values.
 func withoutDefaults(value any) any {
 	switch value := value.(type) {
 	case map[string]any:
@@ -126,14 +126,14 @@ func withoutDefaults(value any) any {
 	return value
 }
 
-// The page of Swagger UI and all that it loads come from the server.
+// The page of Swagger UI, and everything that it loads, comes from the server.
 func TestDocs(t *testing.T) {
 	t.Parallel()
 	s := start(t, apptest.Embedded)
 	if got := s.do(t, ask{path: "/"}); got.status != http.StatusFound || got.header.Get("Location") != "/docs" {
 		t.Errorf("/: %d to %s", got.status, got.header.Get("Location"))
 	}
-	page := s.do(t, ask{path: "/docs", plain: true}) // the check knows neither text/html nor text/css
+	page := s.do(t, ask{path: "/docs", plain: true}) // the check doesn't know text/html and text/css
 	if page.status != http.StatusOK || !strings.HasPrefix(page.header.Get("Content-Type"), "text/html") {
 		t.Fatalf("/docs: %d %v", page.status, page.header)
 	}
@@ -165,7 +165,7 @@ func TestDocs(t *testing.T) {
 	}
 }
 
-// The examples of the spec work when they are tried, in the order of a first visit.
+// The spec's examples succeed when they are tried in the order of a first visit.
 func TestExamplesWork(t *testing.T) {
 	t.Parallel()
 	s := start(t, apptest.Embedded)

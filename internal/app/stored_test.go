@@ -23,7 +23,7 @@ import (
 	"tim/internal/apptest"
 )
 
-// bucket opens the server's bucket behind its back.
+// bucket opens the server's bucket directly.
 func (s *site) bucket(t testing.TB) *minio.Client {
 	t.Helper()
 	c, err := minio.New(strings.TrimPrefix(s.Settings.S3Endpoint, "http://"), &minio.Options{
@@ -35,7 +35,7 @@ func (s *site) bucket(t testing.TB) *minio.Client {
 	return c
 }
 
-// stored lists what lies in the server's store, the half-written files of a folder included.
+// stored lists what the server's store contains, incomplete files of a folder included.
 func (s *site) stored(t testing.TB) []string {
 	t.Helper()
 	if s.Settings.S3Endpoint == "" {
@@ -93,7 +93,7 @@ func (s *site) removeFiles(t testing.TB) {
 	}
 }
 
-// plant puts a file into the store behind the server's back, as one copied in from the original.
+// plant puts a file into the store directly, as one copied from the original server.
 func (s *site) plant(t testing.TB, key string, data []byte) {
 	t.Helper()
 	if s.Settings.S3Endpoint == "" {
@@ -108,7 +108,7 @@ func (s *site) plant(t testing.TB, key string, data []byte) {
 	}
 }
 
-// An upload whose connection is cut leaves nothing: not in the beginning, and not when S3 has taken parts.
+// An upload whose connection breaks leaves nothing, neither at its beginning nor after S3 has got parts.
 func TestBrokenOffUploads(t *testing.T) {
 	t.Parallel()
 	for _, mode := range apptest.Modes() {
@@ -136,7 +136,7 @@ func testBrokenOff(t *testing.T, s *site) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, sent := range []int{1000, 3 << 20, 11 << 20, len(whole) - 4} { // in the head, in S3's first part, in a later one, at the end
+	for _, sent := range []int{1000, 3 << 20, 11 << 20, len(whole) - 4} { // in the header, in S3's first part, in a later one, at the end
 		s.cutUpload(t, token, kind, whole[:sent], len(whole))
 	}
 	eventually(t, "every broken upload was noticed", func() bool {
@@ -145,7 +145,8 @@ func testBrokenOff(t *testing.T, s *site) {
 	s.noFiles(t)
 }
 
-// watcher stands before S3 and counts uploads in parts: MinIO lists unfinished ones only to who knows their key.
+// watcher is a proxy before S3 that counts multipart uploads: MinIO lists unfinished ones only to a client that knows their
+// key.
 type watcher struct {
 	*httptest.Server
 	begun, aborted atomic.Int32
@@ -159,7 +160,7 @@ func watchUploads(t testing.TB, endpoint string) *watcher {
 	}
 	w := &watcher{}
 	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
-		r.Out.URL.Scheme, r.Out.URL.Host = target.Scheme, target.Host // the Host line stays: it is signed
+		r.Out.URL.Scheme, r.Out.URL.Host = target.Scheme, target.Host // the Host header stays, since it is signed
 	}}
 	w.Server = httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
 		switch parameters := r.URL.Query(); {
@@ -174,7 +175,7 @@ func watchUploads(t testing.TB, endpoint string) *watcher {
 	return w
 }
 
-// cutUpload sends a part of a request and cuts the connection.
+// cutUpload sends the beginning of a request and cuts the connection.
 func (s *site) cutUpload(t *testing.T, token, kind string, part []byte, size int) {
 	t.Helper()
 	conn, err := net.Dial("tcp", s.Addr())
@@ -187,7 +188,7 @@ func (s *site) cutUpload(t *testing.T, token, kind string, part []byte, size int
 	}
 }
 
-// Names of the original, and names that can't exist.
+// Names of the original server's files, and names that are never valid.
 func TestDownloadNames(t *testing.T) {
 	t.Parallel()
 	inModes(t, func(t *testing.T, s *site) {

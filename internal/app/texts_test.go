@@ -7,7 +7,7 @@ import (
 	"tim/internal/apptest"
 )
 
-// TIM_LANGUAGE is for requests that ask for nothing, or for what there isn't.
+// TIM_LANGUAGE is the language of requests that ask for none, or for one that the server doesn't have.
 func TestLanguageSetting(t *testing.T) {
 	t.Parallel()
 	for setting, tt := range map[string]map[string]string{
@@ -21,13 +21,13 @@ func TestLanguageSetting(t *testing.T) {
 				t.Errorf("set to %s, asked for %q: %s", setting, asked, got.Message)
 			}
 		}
-		// Texts on the sockets are never translated: openChat expects the document's.
+		// Texts on the sockets aren't translated: openChat expects those of Tim.md.
 		token := s.enter(t, "ls.a")
 		s.openChat(t, "ls.a", token).close(t)
 	}
 }
 
-// With TIM_ALLOW_STRANGERS friendship is no condition, existence still is.
+// With TIM_ALLOW_STRANGERS accounts needn't be friends, but they must exist.
 func TestAllowStrangers(t *testing.T) {
 	t.Parallel()
 	s := start(t, apptest.Embedded, "--allow-strangers")

@@ -21,7 +21,7 @@ import (
 
 const signingKey = "a signing key of the tests' own, of more than 32 bytes"
 
-// sign makes a token like the server's, of the session of a good one, changed as the test wants.
+// sign makes a token like the server's, for the session of a valid one, with the test's changes.
 func sign(t testing.TB, good string, method jwt.SigningMethod, key any, change func(jwt.MapClaims)) string {
 	t.Helper()
 	claims := jwt.MapClaims{}
@@ -38,7 +38,7 @@ func sign(t testing.TB, good string, method jwt.SigningMethod, key any, change f
 	return text
 }
 
-// unauthenticated is the original's one text for all that can be wrong with a token.
+// unauthenticated is the original server's text for everything that can be wrong with a token.
 func unauthenticated(reason fault.Reason) want {
 	return want{http.StatusUnauthorized, reason, "用户认证失败请查询登录", "not authenticated; please log in"}
 }
@@ -99,7 +99,7 @@ func TestTokens(t *testing.T) {
 				{path: "/Tim/UserLogout"},
 				{path: query("/downloadmp3", "filename", "x")},
 				{path: "/uploadmp3", form: fileForm(taggedMP3())},
-				{path: "/Tim/addFriend"}, // who isn't logged in learns nothing of the parameters
+				{path: "/Tim/addFriend"}, // without a token the answer says nothing about the parameters
 				{path: "/websocket/tk.a", header: upgrade()},
 			} {
 				a.token = tt.token
@@ -144,7 +144,7 @@ func TestTokenClaims(t *testing.T) {
 	}
 }
 
-// Without a setting the signing key is made once, for the owner's eyes alone; a weak one is refused.
+// Without a setting the signing key is made once, readable for its owner alone. A weak key is refused.
 func TestSigningKeyFile(t *testing.T) {
 	t.Parallel()
 	settings := apptest.Settings(t, apptest.Embedded)

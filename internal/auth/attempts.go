@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// maxAttemptKeys bounds the memory of one attempts table, at some 100 bytes a key.
+// maxAttemptKeys bounds the memory of one attempts table. A key takes some 100 bytes.
 const maxAttemptKeys = 1 << 16
 
-// attempts limits failures per key by a token bucket: burst failures at once, then one per refill. Safe for
-// concurrent use. A burst of 0 limits nothing.
+// attempts limits the failures of each key by a token bucket: burst failures at once, then one more for each refill interval. A
+// burst of 0 means no limit. Safe for concurrent use.
 type attempts struct {
 	burst  float64
 	refill time.Duration
@@ -27,7 +27,7 @@ func newAttempts(burst int, refill time.Duration) *attempts {
 	return &attempts{burst: float64(burst), refill: refill, buckets: make(map[string]bucket)}
 }
 
-// wait tells how long key must wait until its next attempt; 0 when it need not.
+// wait returns how long a key must wait until its next attempt, 0 if it may try now.
 func (a *attempts) wait(key string, now time.Time) time.Duration {
 	if a.burst == 0 {
 		return 0
@@ -41,7 +41,7 @@ func (a *attempts) wait(key string, now time.Time) time.Duration {
 	return time.Duration(over * float64(a.refill))
 }
 
-// fail counts a failed attempt of key.
+// fail counts a failed attempt of a key.
 func (a *attempts) fail(key string, now time.Time) {
 	if a.burst == 0 {
 		return
@@ -60,8 +60,8 @@ func (a *attempts) spent(key string, now time.Time) float64 {
 	return max(0, b.spent-float64(now.Sub(b.at))/float64(a.refill))
 }
 
-// makeRoom forgets the keys whose failures have been paid off, or, if all still owe, an eighth of them: whoever floods
-// the table with keys must not make it grow.
+// makeRoom deletes the keys without outstanding failures. If that isn't enough, it deletes others until an eighth of the table
+// is free: a client that sends ever new keys must not make the table grow.
 func (a *attempts) makeRoom(now time.Time) {
 	for key := range a.buckets {
 		if a.spent(key, now) == 0 {

@@ -1,5 +1,5 @@
-// Package auth owns password hashes, tokens and sessions. The truth about sessions is in SQL; each node remembers for
-// a few seconds which it has seen, and the bus tells it of those that end.
+// Package auth owns password hashes, tokens and sessions. The database decides which sessions live. Each node caches for 5
+// seconds the sessions that it has checked, and drops one from the cache when it hears of its end over the bus.
 package auth
 
 import (
@@ -14,33 +14,34 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
-	"golang.org/x/text/unicode/norm"
 
 	"tim/gen/db"
+	accounts "tim/internal/account"
 	"tim/internal/fault"
 	"tim/internal/store"
 )
 
 const (
 	issuer = "tim"
-	// TokenLife is how long a token is good.
+	// TokenLife is how long a token is valid.
 	TokenLife = time.Hour
 	// SessionLife is how long a session lives after its last use.
 	SessionLife = 30 * 24 * time.Hour
-	// touchEvery is how exactly the last use is known; an UPDATE at every request would cost more than it tells.
+	// touchEvery is the precision of a session's time of last use: an UPDATE for every request would cost more than the
+	// precision is worth.
 	touchEvery = time.Hour
-	// maxDevice bounds what is kept of a client's User-Agent, in characters.
+	// maxDevice bounds the stored part of a client's User-Agent, in characters.
 	maxDevice = 200
 )
 
-// AccountKey is where a handler that authenticates for itself leaves the account, in echo's context, for the log.
+// AccountKey is the key of echo's context under which a handler that authenticates by itself stores the account, for the log.
 const AccountKey = "tim.account"
 
-// Session is an authenticated login.
+// Session is an authenticated login, as its token describes it.
 type Session struct {
 	Account string
 	ID      string    // the token's jti
-	Expires time.Time // the token's, not the session's
+	Expires time.Time // of the token, not of the session
 }
 
 // Options of New. Every field is needed.
@@ -48,52 +49,47 @@ type Options struct {
 	DB        *store.DB
 	Passwords *Passwords
 	Key       []byte // HS256, at least MinKeyBytes
-	// Ended tells every node, this one included, that a session has ended. Called after the commit.
+	// Ended tells every node, this one included, that a session has ended. It is called after the commit.
 	Ended func(ctx context.Context, account, session string) error
 	Log   *slog.Logger
-	// FailuresPerAccount and FailuresPerAddress are the failed logins allowed at once; after them one more every
-	// AccountRefill or AddressRefill. 0 for no limit.
+	// FailuresPerAccount and FailuresPerAddress are the numbers of failed logins that are allowed at once. Beyond them one more
+	// is allowed every 30 s for an account, and every second for an address. 0 means no limit.
 	FailuresPerAccount int
 	FailuresPerAddress int
 }
 
-// How fast failed logins are forgiven.
+// The time after which one failed login is forgiven.
 const (
 	accountRefill = 30 * time.Second
 	addressRefill = time.Second
 )
 
-// Auth logs accounts in and out and checks their tokens. Safe for concurrent use.
+// Auth logs accounts in and out and checks their tokens. All its methods are safe for concurrent use.
 type Auth struct {
 	Options
 	perAccount *attempts
 	perAddress *attempts
 	seen       *seen
 	parser     *jwt.Parser
-	plain      *plainTokens
-	asked      together
 }
 
-// New returns an Auth.
+// New returns an Auth. It starts nothing and needs no closing.
 func New(o Options) *Auth {
 	return &Auth{
 		Options:    o,
 		perAccount: newAttempts(o.FailuresPerAccount, accountRefill),
 		perAddress: newAttempts(o.FailuresPerAddress, addressRefill),
 		seen:       newSeen(),
-		plain:      newPlainTokens(o.Key),
-		asked: together{ask: func(ctx context.Context, keys []store.SessionKey) (map[store.SessionKey]int64, error) {
-			return o.DB.SessionsUntil(ctx, keys)
-		}},
 		parser: jwt.NewParser(jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithIssuer(issuer),
 			jwt.WithExpirationRequired()), // iat isn't compared: the clock of the node that signed may be ahead
 	}
 }
 
-// Login checks a password and begins a session, whose token it returns. An unknown account and a wrong password are
-// told apart neither by the answer nor by its time. address is the client's, device its User-Agent.
+// Login checks a password, begins a session and returns its token. Neither the answer nor its time tells an unknown account
+// from a wrong password: both are WrongCredentials. address is the client's, device its User-Agent. After too many failures of
+// the account or the address, Login returns TooManyAttempts.
 func (a *Auth) Login(ctx context.Context, account, password, address, device string) (string, error) {
-	account = norm.NFC.String(account)
+	account = accounts.Normal(account)
 	if err := a.checkCredentials(ctx, account, password, address); err != nil {
 		return "", err
 	}
@@ -115,7 +111,7 @@ func (a *Auth) checkCredentials(ctx context.Context, account, password, address 
 	return nil
 }
 
-// mayTry refuses an attempt of an account or an address with too many failures.
+// mayTry refuses an attempt while the account or the address has too many failures.
 func (a *Auth) mayTry(account, address string, now time.Time) error {
 	if wait := max(a.perAccount.wait(account, now), a.perAddress.wait(address, now)); wait > 0 {
 		return fault.Retry(fault.TooManyAttempts, wait)
@@ -123,8 +119,8 @@ func (a *Auth) mayTry(account, address string, now time.Time) error {
 	return nil
 }
 
-// try is one attempt at a password. Failures are asked for and counted while it has a processor: of many attempts at
-// once, those that wait find out what became of those before them.
+// try makes one attempt at a password. It checks and counts the failures while it holds one of the slots for hashing, so that
+// attempts that wait for a slot see the failures of those before them.
 func (a *Auth) try(ctx context.Context, account, address, hash, password string) error {
 	if err := a.Passwords.enter(ctx); err != nil {
 		return err
@@ -142,14 +138,14 @@ func (a *Auth) try(ctx context.Context, account, address, hash, password string)
 	return nil
 }
 
-// begin stores a new session, drops the account's expired ones, and returns the new one's token.
+// begin stores a new session, deletes the account's expired ones, and returns the new one's token.
 func (a *Auth) begin(ctx context.Context, account, device string) (string, error) {
 	random := make([]byte, 16)
 	if _, err := rand.Read(random); err != nil {
 		return "", fmt.Errorf("begin session: %w", err)
 	}
 	id, now := base64.RawURLEncoding.EncodeToString(random), time.Now()
-	device = strings.ToValidUTF8(device, "\uFFFD") // a header may hold any bytes, a column may not
+	device = strings.ToValidUTF8(device, "\uFFFD") // a header may hold any bytes, a column only UTF-8
 	if runes := []rune(device); len(runes) > maxDevice {
 		device = string(runes[:maxDevice])
 	}
@@ -180,22 +176,22 @@ func (a *Auth) sign(account, id string, now time.Time) (string, error) {
 	return text, nil
 }
 
-// Authenticate checks a token and its session. A node that has seen the session a moment ago doesn't ask the database.
+// Authenticate verifies a token and checks its session. It returns a fault (MissingToken, InvalidToken, ExpiredToken,
+// SessionEnded), or another error if the database can't be asked.
 func (a *Auth) Authenticate(ctx context.Context, token string) (Session, error) {
 	if token == "" {
 		return Session{}, fault.New(fault.MissingToken)
 	}
-	session, ok := a.plain.read(token, time.Now())
-	if !ok {
-		var err error
-		if session, err = a.parse(token); err != nil {
-			return Session{}, err
-		}
+	session, err := a.parse(token)
+	if err != nil {
+		return Session{}, err
 	}
 	return session, a.Check(ctx, session)
 }
 
-// Check reports whether a session still lives: nil, the fault SessionEnded, or why it can't be told.
+// Check returns nil for a session that lives, the fault SessionEnded, or another error if the database can't be asked. It
+// doesn't ask the database about a session that this node has checked within the last 5 seconds. Once an hour it prolongs the
+// session.
 func (a *Auth) Check(ctx context.Context, s Session) error {
 	now := time.Now()
 	switch a.seen.state(s.ID, now) {
@@ -205,11 +201,12 @@ func (a *Auth) Check(ctx context.Context, s Session) error {
 		return fault.New(fault.SessionEnded)
 	case unknown:
 	}
-	until, err := a.asked.until(ctx, store.SessionKey{Account: s.Account, ID: s.ID})
+	key := store.SessionKey{Account: s.Account, ID: s.ID}
+	until, err := a.DB.SessionsUntil(ctx, []store.SessionKey{key})
 	if err != nil {
 		return fmt.Errorf("check session: %w", err)
 	}
-	left := time.UnixMilli(until).Sub(now)
+	left := time.UnixMilli(until[key]).Sub(now) // some 50 years negative for a session that isn't there
 	if left <= 0 {
 		return fault.New(fault.SessionEnded)
 	}
@@ -227,9 +224,9 @@ func (a *Auth) Check(ctx context.Context, s Session) error {
 	return nil
 }
 
-// CheckAll is Check for many sessions, of which it asks the database whatever this node remembers: for when the bus may
-// have lost news. It asks once for every 200, and prolongs none: the next Check does. The errors are those of the
-// sessions, in their order: nil or the fault SessionEnded; the last result is why it can't be told.
+// CheckAll is Check for many sessions. It ignores the cache, for use after the bus may have lost messages, and it prolongs no
+// session. It sends one statement for every 200 sessions. The first result has an element for each session, in the same order:
+// nil or the fault SessionEnded. The second is the error of a database that can't be asked.
 func (a *Auth) CheckAll(ctx context.Context, sessions []Session) ([]error, error) {
 	now := time.Now()
 	keys := make([]store.SessionKey, len(sessions))
@@ -249,7 +246,7 @@ func (a *Auth) CheckAll(ctx context.Context, sessions []Session) ([]error, error
 	return errs, nil
 }
 
-// Logout ends one session, here at once and on every node when the bus has told it.
+// Logout ends a session. This node refuses it when Logout returns, other nodes when they hear of it over the bus.
 func (a *Auth) Logout(ctx context.Context, s Session) error {
 	if _, err := a.DB.Write().DeleteSession(ctx, s.Account, s.ID); err != nil {
 		return fmt.Errorf("logout: %w", err)
@@ -258,7 +255,7 @@ func (a *Auth) Logout(ctx context.Context, s Session) error {
 	return nil
 }
 
-// Renew returns a fresh token for a session that lives, so that a client stays logged in as long as it comes back.
+// Renew returns a fresh token for a session that lives, and prolongs the session.
 func (a *Auth) Renew(ctx context.Context, s Session) (token string, expires time.Time, err error) {
 	if err := a.Check(ctx, s); err != nil {
 		return "", time.Time{}, err
@@ -274,7 +271,7 @@ func (a *Auth) Renew(ctx context.Context, s Session) (token string, expires time
 	return token, now.Add(TokenLife), err
 }
 
-// Login is a session as its account sees it.
+// Login is a session as its account sees it in the list of its sessions.
 type Login struct {
 	ID      string
 	Device  string
@@ -282,7 +279,7 @@ type Login struct {
 	Used    time.Time
 }
 
-// Sessions lists an account's sessions, the one used last first.
+// Sessions lists an account's sessions that live, the one used last first.
 func (a *Auth) Sessions(ctx context.Context, account string) ([]Login, error) {
 	rows, err := a.DB.Read().Sessions(ctx, account)
 	if err != nil {
@@ -298,8 +295,8 @@ func (a *Auth) Sessions(ctx context.Context, account string) ([]Login, error) {
 	return logins, nil
 }
 
-// End ends one of an account's sessions; one that is not there has ended already. Nobody is told of an id that was none
-// of the account's: it may be somebody else's.
+// End ends one of an account's sessions. It succeeds for a session that isn't there. In that case it notifies no node, since
+// the id may be a session of another account.
 func (a *Auth) End(ctx context.Context, account, id string) error {
 	deleted, err := a.DB.Write().DeleteSession(ctx, account, id)
 	if err != nil {
@@ -311,7 +308,7 @@ func (a *Auth) End(ctx context.Context, account, id string) error {
 	return nil
 }
 
-// EndOthers ends all sessions of an account but the caller's.
+// EndOthers ends all sessions of an account except the caller's.
 func (a *Auth) EndOthers(ctx context.Context, s Session) error {
 	var others []string
 	err := a.DB.Tx(ctx, func(tx *store.Tx) (err error) {
@@ -335,8 +332,8 @@ func (a *Auth) dropOthers(ctx context.Context, tx *store.Tx, s Session) ([]strin
 	return others, tx.DeleteOtherSessions(ctx, s.Account, s.ID)
 }
 
-// ChangePassword changes the caller's password, which it must know, and ends its other sessions. Failures count as
-// failed logins.
+// ChangePassword replaces the caller's password and ends its other sessions. The caller must give its present password; a wrong
+// one counts as a failed login.
 func (a *Auth) ChangePassword(ctx context.Context, s Session, old, changed, address string) error {
 	if err := CheckPassword(changed); err != nil {
 		return fault.Invalid(fault.InvalidBody, "newPassword", passwordForm)
@@ -365,9 +362,10 @@ func (a *Auth) ChangePassword(ctx context.Context, s Session, old, changed, addr
 	return nil
 }
 
-// SetPassword gives an account a new password and ends all its sessions. For operators: it asks for no old password.
+// SetPassword replaces an account's password and ends all its sessions. It asks for no present password, so only operators'
+// commands may call it.
 func (a *Auth) SetPassword(ctx context.Context, account, password string) error {
-	account = norm.NFC.String(account)
+	account = accounts.Normal(account)
 	if err := CheckPassword(password); err != nil {
 		return err
 	}
@@ -401,7 +399,8 @@ func (a *Auth) SetPassword(ctx context.Context, account, password string) error 
 	return nil
 }
 
-// tell spreads the end of a session. Nodes that don't hear of it notice within rememberFor.
+// tell announces the end of a session to all nodes. A node that doesn't hear it notices the end after rememberFor at the
+// latest.
 func (a *Auth) tell(ctx context.Context, account, id string) {
 	a.Forget(id)
 	if err := a.Ended(context.WithoutCancel(ctx), account, id); err != nil {
@@ -409,16 +408,16 @@ func (a *Auth) tell(ctx context.Context, account, id string) {
 	}
 }
 
-// Forget makes this node refuse a session that has ended. Called when the bus brings the news.
+// Forget makes this node refuse a session from now on. It is called when the bus announces the session's end.
 func (a *Auth) Forget(id string) { a.seen.ended(id, time.Now()) }
 
-// ForgetAll makes this node ask the database again about every session. Called when neither it nor the bus could be asked:
-// who comes then is refused, and finds another node.
+// ForgetAll empties the cache of live sessions, so that this node asks the database about each again. It is called when neither
+// the bus nor the database can be reached: requests are then refused, and clients turn to another node.
 func (a *Auth) ForgetAll() { a.seen.clear() }
 
 const passwordForm = "must have 6 characters to 72 bytes"
 
-// CheckPassword refuses a new password that is too short or too long: 6 characters to 72 bytes.
+// CheckPassword refuses a new password of less than 6 characters or more than 72 bytes.
 func CheckPassword(password string) error {
 	if len([]rune(password)) < 6 || len(password) > MaxPasswordBytes {
 		return fault.Invalid(fault.InvalidBody, "password", passwordForm)

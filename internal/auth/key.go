@@ -13,11 +13,11 @@ import (
 	"strings"
 )
 
-// MinKeyBytes is the least a signing key may have: the size of HS256's hash, as RFC 7518 section 3.2 demands.
+// MinKeyBytes is the least length of a signing key: that of HS256's hash, as RFC 7518 section 3.2 demands.
 const MinKeyBytes = 32
 
-// Key returns the signing key: the configured one, or, where none is configured, the one kept in the file, which is
-// made with mode 0600 when it isn't there yet. A key of less than MinKeyBytes is refused.
+// Key returns the signing key: the configured one or, if none is configured, the one in the file. If there is no file, Key
+// makes a random key and writes the file with mode 0600. A key of less than MinKeyBytes is an error.
 func Key(configured, file string) ([]byte, error) {
 	if configured != "" {
 		if len(configured) < MinKeyBytes {
@@ -34,34 +34,35 @@ func Key(configured, file string) ([]byte, error) {
 	}
 	key := []byte(strings.TrimSpace(string(text)))
 	if len(key) < MinKeyBytes {
-		return nil, fmt.Errorf("the signing key in %s has %d bytes and must have at least %d; delete the file to have one made", file, len(key), MinKeyBytes)
+		return nil, fmt.Errorf("the signing key in %s has %d bytes and must have at least %d; delete the file to get a new one", file, len(key), MinKeyBytes)
 	}
 	return key, nil
 }
 
-// makeKey writes a new key beside its place and links it there, so that a crash leaves no half key and of two
-// processes starting at once both use the first one's.
+// makeKey writes a new key to a temporary file and links it to its name. So a crash leaves no incomplete key, and of two
+// processes that start at once both use the key of the one that links first.
 func makeKey(file string) ([]byte, error) {
 	random := make([]byte, MinKeyBytes)
 	if _, err := rand.Read(random); err != nil {
 		return nil, fmt.Errorf("make a signing key: %w", err)
 	}
-	temporary, err := os.CreateTemp(filepath.Dir(file), "key-*") // mode 0600 by definition
+	temporary, err := os.CreateTemp(filepath.Dir(file), "key-*") // CreateTemp makes it with mode 0600
 	if err != nil {
-		return nil, fmt.Errorf("keep the signing key: %w", err)
+		return nil, fmt.Errorf("store the signing key: %w", err)
 	}
-	defer func() { _ = os.Remove(temporary.Name()) }() // only the link below is kept
+	defer func() { _ = os.Remove(temporary.Name()) }() // the link below keeps the content
 	_, err = temporary.WriteString(base64.RawURLEncoding.EncodeToString(random))
 	if err = errors.Join(err, temporary.Sync(), temporary.Close()); err != nil {
-		return nil, fmt.Errorf("keep the signing key: %w", err)
+		return nil, fmt.Errorf("store the signing key: %w", err)
 	}
 	if err := os.Link(temporary.Name(), file); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("keep the signing key: %w", err)
+		return nil, fmt.Errorf("store the signing key: %w", err)
 	}
 	return Key("", file)
 }
 
-// Derive returns a key of its own for another purpose, so that no two uses share one.
+// Derive returns a key that is derived from another one for one purpose, so that each use has a key of its own (HKDF, RFC
+// 5869).
 func Derive(key []byte, purpose string) ([]byte, error) {
 	derived, err := hkdf.Key(sha256.New, key, nil, purpose, MinKeyBytes)
 	if err != nil {

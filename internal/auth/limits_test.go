@@ -17,8 +17,8 @@ func TestAttempts(t *testing.T) {
 	type step struct {
 		at   time.Duration
 		key  string
-		fail bool          // then the step is a failure
-		wait time.Duration // else it asks how long to wait
+		fail bool          // the step is a failed attempt
+		wait time.Duration // otherwise the step asks for the wait, which must be this
 	}
 	fails := func(n int, at time.Duration, key string) []step {
 		steps := make([]step, n)
@@ -61,7 +61,7 @@ func TestAttempts(t *testing.T) {
 	}
 }
 
-// Whoever floods the table with names makes it neither grow nor forget the one it is after for long.
+// A client that sends ever new keys makes the table neither grow beyond its bound nor forget the key under attack for long.
 func TestAttemptsAreBoundInMemory(t *testing.T) {
 	t.Parallel()
 	a, now := newAttempts(3, time.Second), time.Now()
@@ -71,7 +71,7 @@ func TestAttemptsAreBoundInMemory(t *testing.T) {
 			t.Fatalf("%d keys after %d failures", len(a.buckets), i+1)
 		}
 	}
-	// What has been paid off goes first.
+	// Keys without outstanding failures are deleted first.
 	later := now.Add(time.Hour)
 	a.fail("late", later)
 	for i := range maxAttemptKeys {
@@ -102,7 +102,7 @@ func TestSeenIsBoundInMemory(t *testing.T) {
 	for id := range s.sessions {
 		s.sessions[id] = sighting{ended, now.Add(time.Minute)}
 	}
-	for i := range maxSeen { // ends alone are bounded too
+	for i := range maxSeen { // a table of ended sessions alone is bounded too
 		if len(s.sessions) == maxSeen {
 			break
 		}
@@ -207,12 +207,12 @@ func TestGoodLoginsAreNotLimited(t *testing.T) {
 	work.Wait()
 }
 
-// All at once is no way around the limit: only those that have a processor already may be one too many.
+// Many attempts at once don't get around the limit, but for those that already hold a slot.
 func TestAttemptsAtOnceAreLimitedToo(t *testing.T) {
 	t.Parallel()
 	const burst = 3
 	n := limited(t, burst, 0)
-	for range cap(n.Passwords.slots) { // so that all are past what Login asks before
+	for range cap(n.Passwords.slots) { // until all are past the check before the slot
 		must(t, n.Passwords.enter(t.Context()))
 	}
 	var tried atomic.Int64

@@ -22,7 +22,7 @@ import (
 	"tim/internal/testserver"
 )
 
-// printKeyEnv makes a process of this test print the key of the folder it runs in, see TestTwoProcessesMakeOneKey.
+// printKeyEnv makes a process of this test print the key of the folder in which it runs, see TestTwoProcessesMakeOneKey.
 const printKeyEnv = "TIM_TEST_PRINT_KEY"
 
 func TestMain(m *testing.M) {
@@ -43,15 +43,15 @@ const (
 	password = "123456"
 )
 
-// node is an Auth with its database, and what it told the others.
+// node is an Auth with its database, and the announcements that it has made.
 type node struct {
 	*Auth
 
-	raw *sql.DB // the same database, for what no statement of the server does
+	raw *sql.DB // the same database, for statements that the server doesn't have
 
 	mu   sync.Mutex
 	told []string // ids of ended sessions
-	fail error    // what telling ends in
+	fail error    // the error of each announcement
 }
 
 // onBoth runs a test on the embedded engine and on MariaDB.
@@ -122,7 +122,7 @@ func (n *node) register(t testing.TB, account string) {
 	must(t, err)
 }
 
-// login begins a session and returns its token with what it holds.
+// login begins a session and returns its token with its contents.
 func (n *node) login(t testing.TB, account string) (string, Session) {
 	t.Helper()
 	token, err := n.Login(t.Context(), account, password, "192.0.2.1", "a test")
@@ -132,7 +132,7 @@ func (n *node) login(t testing.TB, account string) (string, Session) {
 	return token, s
 }
 
-// session begins one without a password and without looking at it.
+// session begins a session without a password and without checking it.
 func (n *node) session(t testing.TB, account string) Session {
 	t.Helper()
 	token, err := n.begin(t.Context(), account, "a test")

@@ -83,10 +83,10 @@ func TestWhatIsNoHashMatchesNothing(t *testing.T) {
 	}
 }
 
-// Nobody learns from the time which accounts there are.
+// The time of a login doesn't tell which accounts exist.
 func TestNoHashTakesAsLongAsOne(t *testing.T) {
 	t.Parallel()
-	p := passwordsOf(t, 6) // dear enough to be measured, also where the race detector makes it much dearer
+	p := passwordsOf(t, 6) // 2^6 rounds take long enough to be measured
 	hash, err := p.Hash(t.Context(), password)
 	must(t, err)
 	took := map[string]time.Duration{hash: time.Hour, "": time.Hour, "plain": time.Hour}

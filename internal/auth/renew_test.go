@@ -72,7 +72,7 @@ func TestSessionsAreListed(t *testing.T) {
 		for i, s := range all {
 			n.exec(t, "UPDATE session SET used_at = ? WHERE id = ?", 1000+i, s.ID)
 		}
-		n.exec(t, "UPDATE session SET expires_at = ? WHERE id = ?", ms(time.Now()), all[1].ID) // over
+		n.exec(t, "UPDATE session SET expires_at = ? WHERE id = ?", ms(time.Now()), all[1].ID) // expired
 		got, err := n.Sessions(t.Context(), "alice")
 		must(t, err)
 		if diff := cmp.Diff([]string{all[3].ID, all[2].ID, all[0].ID}, idsOf(got)); diff != "" {
@@ -92,12 +92,12 @@ func TestEndOneSession(t *testing.T) {
 		n.register(t, "mallory")
 		token, s := n.login(t, "alice")
 		here, _ := n.login(t, "alice")
-		// Somebody else's session is none of one's own, also when its id is known: no node is told to refuse it.
+		// End ignores another account's session even when its id is known: no node is told to refuse it.
 		must(t, n.End(t.Context(), "mallory", s.ID))
 		if _, err := n.Authenticate(t.Context(), token); err != nil || len(n.toldOf()) != 0 {
 			t.Errorf("ended by somebody else: %v, told of %v", err, n.toldOf())
 		}
-		for range 2 { // the second time there is nothing left to end
+		for range 2 { // the second time there is nothing to end
 			must(t, n.End(t.Context(), "alice", s.ID))
 		}
 		must(t, n.End(t.Context(), "alice", "nothing"))
@@ -126,7 +126,7 @@ func TestEndOtherSessions(t *testing.T) {
 			tokens, ids = append(tokens, token), append(ids, s.ID)
 		}
 		here, s := n.login(t, "alice")
-		for range 2 { // the second time there are none
+		for range 2 { // the second time there are no others
 			must(t, n.EndOthers(t.Context(), s))
 		}
 		slices.Sort(ids)
@@ -174,7 +174,7 @@ func TestChangePassword(t *testing.T) {
 	})
 }
 
-// A wrong old password is a failed login: it is counted, whoever fails too often waits, and nothing has changed.
+// A wrong present password counts as a failed login, is refused after too many, and changes nothing.
 func TestChangePasswordRefusals(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, n *node) {
@@ -200,7 +200,7 @@ func TestChangePasswordRefusals(t *testing.T) {
 		if _, err := n.Authenticate(t.Context(), other); err != nil || len(n.toldOf()) != 0 {
 			t.Errorf("a refusal ended a session: %v, told of %v", err, n.toldOf())
 		}
-		n.login(t, "alice") // under the old password
+		n.login(t, "alice") // with the old password
 	})
 }
 

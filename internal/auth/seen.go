@@ -6,10 +6,10 @@ import (
 )
 
 const (
-	// rememberFor is how long a node trusts what it has seen of a session: the time within which it notices one that
-	// ended although the bus lost the news.
+	// rememberFor is how long a node trusts a check of a session. If the bus loses the announcement of a session's end, the
+	// node notices the end after this time.
 	rememberFor = 5 * time.Second
-	// maxSeen bounds the memory, at some 100 bytes a session.
+	// maxSeen bounds the memory of the cache. A session takes some 100 bytes.
 	maxSeen = 1 << 17
 )
 
@@ -21,7 +21,7 @@ const (
 	ended
 )
 
-// seen remembers the sessions that this node has seen lately. Safe for concurrent use.
+// seen is the cache of the sessions that this node has checked or heard of. Safe for concurrent use.
 type seen struct {
 	mu       sync.Mutex
 	sessions map[string]sighting
@@ -43,16 +43,17 @@ func (s *seen) state(id string, now time.Time) state {
 	return unknown
 }
 
-// ended remembers an end for longer than any question to the database takes.
+// ended remembers for a minute that a session has ended. No query takes longer, so an older answer of the database can't revive
+// the session.
 func (s *seen) ended(id string, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.put(id, sighting{ended, now.Add(time.Minute)}, now)
 }
 
-// note remembers that the database holds a session, or forgets one that isn't there, and returns whether it lives: not
-// if it is known to have ended, for the database may have been asked before. That one isn't there is not remembered: the
-// server that was asked may not have it yet.
+// note takes in the database's answer about a session and returns whether the session lives. It returns false for a session
+// that is known to have ended, since the database may have answered before the end. It remembers that a session lives, but not
+// that it is missing: the server that was asked may be a replica that hasn't got it yet.
 func (s *seen) note(id string, there bool, now time.Time) (lives bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -67,7 +68,7 @@ func (s *seen) note(id string, there bool, now time.Time) (lives bool) {
 	return true
 }
 
-// clear forgets who is alive, not who has ended.
+// clear forgets the sessions that live. It keeps those that have ended.
 func (s *seen) clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,7 +86,8 @@ func (s *seen) put(id string, what sighting, now time.Time) {
 	s.sessions[id] = what
 }
 
-// makeRoom forgets what is too old, or, if nothing is, an eighth: those alive first, which the database can tell again.
+// makeRoom deletes what is outdated. If that isn't enough, it deletes entries until an eighth of the table is free, live
+// sessions first, since the database can be asked about them again.
 func (s *seen) makeRoom(now time.Time) {
 	for id, was := range s.sessions {
 		if !now.Before(was.until) {

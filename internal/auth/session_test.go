@@ -51,7 +51,7 @@ func TestAccountsAreNormalisedAtLogin(t *testing.T) {
 	})
 }
 
-// What a client calls itself may be any bytes of any length.
+// A client's User-Agent may have any bytes and any length.
 func TestDeviceIsKeptAsFarAsItCan(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, n *node) {
@@ -97,7 +97,7 @@ func TestLogoutEndsOneSession(t *testing.T) {
 		if diff := cmp.Diff([]string{onPhone.ID}, n.toldOf()); diff != "" {
 			t.Errorf("told of (-want +got):\n%s", diff)
 		}
-		// Nothing brings it back: neither lost news, nor another login, nor the end told twice.
+		// Nothing revives the session: not a lost announcement, not another login, not a second announcement.
 		_, err = n.CheckAll(t.Context(), []Session{onPhone})
 		must(t, err)
 		n.login(t, "alice")
@@ -153,8 +153,8 @@ func TestLostNewsAreMadeUpFor(t *testing.T) {
 	})
 }
 
-// Sessions that live, have ended, have expired or are somebody else's, more than one statement asks about; afterwards it
-// is remembered who lives.
+// CheckAll tells sessions that live from those that have ended, have expired or belong to another account, for more sessions
+// than one statement takes. Afterwards the cache has those that live.
 func TestCheckAll(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, n *node) {
@@ -174,7 +174,7 @@ func TestCheckAll(t *testing.T) {
 					account, s.ID, time.Now().UnixMilli(), expires)
 			}
 			if i%5 == 3 {
-				n.Forget(s.ID) // ended, though the database hasn't been told yet
+				n.Forget(s.ID) // ended, though the database doesn't know it yet
 			}
 			if i%5 == 4 {
 				s.Account = "nobody"
@@ -199,14 +199,14 @@ func TestCheckAll(t *testing.T) {
 	})
 }
 
-// However requests and a logout meet, the session is over when Logout returns, and stays over.
+// Whenever requests meet a logout, the session has ended when Logout returns, and doesn't come back.
 func TestCheckRacingLogout(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, n *node) {
 		n.register(t, "alice")
 		for range 100 {
-			s := n.session(t, "alice") // not seen yet, so that the checks ask the database
-			// Then they write too, as the logout does, and are often late with what they have read.
+			s := n.session(t, "alice") // not in the cache, so the checks ask the database
+			// The checks then write as the logout does, and often later than they have read.
 			n.exec(t, "UPDATE session SET used_at = 0, expires_at = ? WHERE id = ?", ms(time.Now().Add(time.Hour)), s.ID)
 			var work sync.WaitGroup
 			start := make(chan struct{})
@@ -240,7 +240,7 @@ func TestSessionThatWasNotUsedExpires(t *testing.T) {
 		n.exec(t, "UPDATE session SET expires_at = ? WHERE id = ?", ms(time.Now()), s.ID)
 		_, err := n.beside().Authenticate(t.Context(), token)
 		refused(t, err, fault.SessionEnded)
-		// The next login clears away what has expired, and nothing else.
+		// The next login deletes the account's expired sessions and nothing else.
 		_, second := n.login(t, "alice")
 		ids, err := n.DB.Read().SessionIDs(t.Context(), "alice")
 		must(t, err)
@@ -321,7 +321,7 @@ func TestSetPasswordRefusals(t *testing.T) {
 	})
 }
 
-// A database that can't be asked is no reason to tell a client that its session has ended.
+// An error of the database must not tell a client that its session has ended.
 func TestSessionThatCannotBeChecked(t *testing.T) {
 	t.Parallel()
 	n := onSQLite(t)

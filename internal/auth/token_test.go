@@ -1,9 +1,6 @@
 package auth
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
 	"maps"
 	"strings"
 	"testing"
@@ -109,7 +106,7 @@ func flip(letter byte) string {
 	return "A"
 }
 
-// The clock of the node that signed may be ahead of this one's.
+// The clock of the node that signed a token may be ahead of this node's.
 func TestTokenFromALittleInTheFuture(t *testing.T) {
 	t.Parallel()
 	n := onSQLite(t)
@@ -122,7 +119,7 @@ func TestTokenFromALittleInTheFuture(t *testing.T) {
 	}
 }
 
-// A session belongs to its account: another account's token with its id opens nothing.
+// A session belongs to its account: a token of another account with its id is refused.
 func TestSessionOfAnotherAccount(t *testing.T) {
 	t.Parallel()
 	n := onSQLite(t)
@@ -134,7 +131,7 @@ func TestSessionOfAnotherAccount(t *testing.T) {
 	refused(t, err, fault.SessionEnded)
 }
 
-// BenchmarkAuthenticate is what every request pays whose session was seen a moment ago.
+// BenchmarkAuthenticate measures what a request costs whose session this node has checked within the last 5 s.
 func BenchmarkAuthenticate(b *testing.B) {
 	n := onSQLite(b)
 	n.register(b, "alice")
@@ -145,51 +142,4 @@ func BenchmarkAuthenticate(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-}
-
-// What is read in one go is read as the library reads it, or not at all.
-func TestPlainTokens(t *testing.T) {
-	t.Parallel()
-	n := onSQLite(t)
-	now := time.Now()
-	for _, account := range []string{"alice", "Ærø", "张三", "a b", `quo"te`, `back\slash`, "<tag>&", `","exp":1`, "\u2028", "a\x00", "\xff", ""} {
-		text, err := n.sign(account, "a session", now)
-		must(t, err)
-		got, ok := n.plain.read(text, now)
-		if plain := account == "alice" || account == "Ærø" || account == "张三" || account == "a b"; ok != plain {
-			t.Errorf("%q: plain: %t", account, ok)
-		}
-		want, err := n.parse(text)
-		if ok && (err != nil || got != want) {
-			t.Errorf("%q: %+v, and the library: %+v, %v", account, got, want, err)
-		}
-		if _, ok := n.plain.read(text, now.Add(TokenLife)); ok {
-			t.Errorf("%q: read after its time", account)
-		}
-	}
-}
-
-// Whatever is read in one go, the library reads as the same.
-func FuzzPlainToken(f *testing.F) {
-	for _, claims := range []string{
-		`{"iss":"tim","sub":"alice","exp":9999999999,"iat":1,"jti":"s"}`, `{"iss":"tim","sub":"a","exp":99999999999,"iat":0,"jti":"s"}`,
-		`{"iss":"tim","sub":"a","exp":9999999999,"iat":1,"jti":"s","nbf":9999999999}`, `{"iss":"tim","sub":"a","sub":"b","exp":9999999999,"iat":1,"jti":"s"}`,
-		`{"iss":"tim","sub":"a","exp":09999999999,"iat":1,"jti":"s"}`, `{"iss":"tim","sub":"\u0061","exp":9999999999,"iat":1e1,"jti":"s"}`,
-		"{\"iss\":\"tim\",\"sub\":\"\xff\",\"exp\":9999999999,\"iat\":1,\"jti\":\"s\"}",
-		"{\"iss\":\"tim\",\"sub\":\"a\",\"exp\":9999999999,\"iat\":1,\"jti\":\"s\n\"}", `{"iss":"tim","sub":"","exp":9999999999,"iat":1,"jti":""}`, `{}`, ``,
-	} {
-		f.Add([]byte(claims))
-	}
-	a := New(Options{Key: []byte(testKey)})
-	mac := hmac.New(sha256.New, []byte(testKey))
-	f.Fuzz(func(t *testing.T, claims []byte) {
-		text := plainHeader + base64.RawURLEncoding.EncodeToString(claims)
-		mac.Reset()
-		mac.Write([]byte(text))
-		text += "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
-		got, ok := a.plain.read(text, time.Now())
-		if want, err := a.parse(text); ok && (err != nil || got != want) {
-			t.Errorf("%q: %+v, and the library: %+v, %v", claims, got, want, err)
-		}
-	})
 }

@@ -13,7 +13,7 @@ import (
 
 const benchSize = 64 * mib
 
-// BenchmarkPut compares Put with the plain way of bringing the same bytes to the same place.
+// BenchmarkPut compares Put with a plain copy of the same bytes to the same place.
 func BenchmarkPut(b *testing.B) {
 	file := func(b *testing.B, sync bool) func(r io.Reader) error {
 		path := filepath.Join(b.TempDir(), "plain")
@@ -58,7 +58,7 @@ func benchPut(b *testing.B, put func(io.Reader) error) {
 	}
 }
 
-// BenchmarkRead compares reading a whole file with the plain way of reading it.
+// BenchmarkRead compares reading a whole file through the store with reading it directly.
 func BenchmarkRead(b *testing.B) {
 	folder := b.TempDir()
 	d, s := newTestDir(b, folder), openS3(b, testOptions(b), defaultTimeouts())
@@ -98,7 +98,7 @@ func benchRead(b *testing.B, open func() (io.ReadCloser, error)) {
 	}
 }
 
-// BenchmarkPutMemory reports by how much the upload of 500 MB lets the process's resident memory peak.
+// BenchmarkPutMemory reports by how much the upload of 500 MB raises the peak of the process's resident memory.
 func BenchmarkPutMemory(b *testing.B) {
 	const size = 500_000_000
 	stores := map[string]func(*testing.B) Store{

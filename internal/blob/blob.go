@@ -32,40 +32,40 @@ const (
 )
 
 var (
-	// ErrNotFound is what Open wraps when nothing is stored under the key, or nothing ever could be.
+	// ErrNotFound is wrapped by Open's error when no file is stored under the key, or the key isn't valid.
 	ErrNotFound = errors.New("no such file")
-	// ErrInvalidKey is what Put wraps when the key can't name a file; see Store.
+	// ErrInvalidKey is wrapped by Put's error when the key isn't valid; see Store.
 	ErrInvalidKey = errors.New("invalid key")
 )
 
-// Store keeps files by key. Dir and S3 implement it and pass one conformance suite. All methods may be called
-// from any goroutine at any time before Close.
+// Store keeps files by key. Dir and S3 implement it and pass one conformance suite. All methods but Close are safe for
+// concurrent use.
 //
-// A key is one of the four prefixes, a slash and a name of 1 to 255 bytes of UTF-8, without slash, backslash
-// or control character, and neither "." nor "..". Under any other key Open finds nothing, Put fails with
-// ErrInvalidKey and Delete does nothing.
+// A valid key is one of the four prefixes, a slash and a name of 1 to 255 bytes of UTF-8. The name has no slash, backslash or
+// control character and is neither "." nor "..". For any other key Open returns ErrNotFound, Put returns ErrInvalidKey, and
+// Delete does nothing.
 type Store interface {
-	// Put stores what r yields until io.EOF under key, replacing what was there, and returns its size in
-	// bytes. Readers see the old file or the new one, never a mixture. Memory does not depend on the size.
+	// Put stores what r yields until io.EOF under key, replaces an earlier file, and returns the size in bytes. Readers see the
+	// old file or the new one, never a mixture. The memory used doesn't depend on the size.
 	//
-	// Unless r ended with io.EOF itself (not io.ErrUnexpectedEOF, not a wrapped one), nothing changes and
-	// nothing is left behind; r's error is found in the returned one by errors.Is and errors.As. The same goes
-	// for a ctx that ends before r does. Put can't interrupt a Read of r that blocks: r must end with ctx by
-	// itself, as a request's body does. An error that comes after r's end may leave the new file stored.
+	// Only io.EOF itself (not io.ErrUnexpectedEOF, not a wrapped io.EOF) ends a file. After any other error of r, or when ctx
+	// ends first, nothing changes and nothing is left behind. errors.Is and errors.As find r's error in the returned one. Put
+	// can't interrupt a Read that blocks: r must end with ctx by itself, as a request's body does. An error after the end of r
+	// may leave the new file stored.
 	Put(ctx context.Context, key string, r io.Reader) (size int64, err error)
 
-	// Open returns the file for reading, or an error that wraps ErrNotFound. ctx governs the reading too: once it has
-	// ended, the Object may fail. The caller closes the Object.
+	// Open returns the file for reading, or an error that wraps ErrNotFound. ctx bounds the reading too: after its end the
+	// Object may return errors. The caller must close the Object.
 	Open(ctx context.Context, key string) (*Object, error)
 
-	// Delete removes the file. That nothing was there is no error. Who has it open reads on from a directory, and may
-	// fail to from S3; the same goes for a file that Put replaces.
+	// Delete removes the file. It succeeds if there is no file. An Object that is open can still be read from a directory; from
+	// S3 its Read may fail. The same holds for a file that Put replaces.
 	Delete(ctx context.Context, key string) error
 
-	// Ping reports whether the store can be used just now; it takes some seconds at most.
+	// Ping returns nil if the store can be used now. It takes some seconds at most.
 	Ping(ctx context.Context) error
 
-	// Close frees what the store holds and waits for its goroutines. It is called once, after everything else.
+	// Close frees the store's resources and waits for its goroutines. It is called once, after all other calls have returned.
 	Close() error
 }
 
@@ -74,34 +74,33 @@ var (
 	_ Store = (*S3)(nil)
 )
 
-// Object is a stored file, open for reading. Seek costs nothing by itself. It is for one goroutine at a time, except
-// that Close may be called while another one reads, whose Read then fails.
+// Object is a stored file that is open for reading. Seek doesn't access the store. One goroutine at a time may use it. Close
+// may be called while another goroutine reads, whose Read then returns an error.
 type Object struct {
 	io.ReadSeekCloser
-	// Size is the file's length in bytes.
+	// Size returns the file's length in bytes.
 	Size int64
-	// ModTime is when the file was stored.
+	// ModTime returns when the file was stored.
 	ModTime time.Time
-	// ETag identifies this version of the file; it has the quotes that HTTP wants, or is empty.
+	// ETag identifies this version of the file. It includes the quotes that HTTP demands, or is empty.
 	ETag string
 }
 
-// maxRanges is how many ranges of one request are worth serving apart: each may cost a request to S3.
+// maxRanges is the largest number of ranges in one request that are served separately: each may cost a request to S3.
 const maxRanges = 8
 
-// Serve answers a GET or HEAD request with the file, with http.ServeContent: it knows ranges, If-Range,
-// If-None-Match and the like. The caller has set the headers that it wants (without Content-Type the content is
-// sniffed) and closes the Object afterwards. The error, nil for a directory's file, is why the answer
-// broke off; it is for the log, the answer's head is out already.
+// Serve answers a GET or HEAD request with the file. It uses http.ServeContent, which handles ranges, If-Range, If-None-Match
+// and the like. The caller sets the headers (without Content-Type the content is sniffed) and closes the Object. The error says
+// why the answer broke off. It is for the log, since the answer's header has been sent; for a file in a directory it is nil.
 func (o *Object) Serve(w http.ResponseWriter, r *http.Request) error {
 	if o.ETag != "" {
 		w.Header().Set("ETag", o.ETag)
 	}
 	if strings.Count(r.Header.Get("Range"), ",") >= maxRanges {
 		r = r.Clone(r.Context())
-		r.Header.Del("Range") // which a server may always ignore
+		r.Header.Del("Range") // a server may always ignore it
 	}
-	// The inner reader, because net/http gives an *os.File to the kernel to send.
+	// The inner reader: net/http lets the kernel send an *os.File.
 	http.ServeContent(w, r, "", o.ModTime, o.ReadSeekCloser)
 	if body, ok := o.ReadSeekCloser.(*s3Reader); ok {
 		return body.failure()
@@ -111,8 +110,8 @@ func (o *Object) Serve(w http.ResponseWriter, r *http.Request) error {
 
 const maxNameLength = 255
 
-// validKey reports whether key can name a file. It is what keeps hostile names from both stores; that os.Root holds the
-// directory's files together is the second lock on that door.
+// validKey reports whether key is valid. It keeps hostile names out of both stores. For a directory os.Root is a second
+// protection.
 func validKey(key string) bool {
 	prefix, name, _ := strings.Cut(key, "/")
 	switch prefix {
@@ -131,14 +130,14 @@ func badInName(r rune) bool {
 	return r == '/' || r == '\\' || unicode.IsControl(r)
 }
 
-// failed says what was done to which key when err happened.
+// failed wraps an error with the operation and the key.
 func failed(verb, key string, err error) error {
 	return fmt.Errorf("blob: %s %q: %w", verb, key, err)
 }
 
-// untilDone ends r's stream with ctx's error once ctx has ended.
+// untilDone is a reader that returns ctx's error once ctx has ended.
 type untilDone struct {
-	ctx context.Context //nolint:containedctx // it lives no longer than the one call it is made for
+	ctx context.Context //nolint:containedctx // it is used by one call alone
 	r   io.Reader
 }
 

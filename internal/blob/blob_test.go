@@ -30,14 +30,14 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// noise is what files consist of: size bytes that depend on the seed and repeat nowhere.
+// noise returns size bytes that depend on the seed and don't repeat.
 func noise(seed string, size int) []byte {
 	data := make([]byte, size)
 	_, _ = rand.NewChaCha8([32]byte([]byte(fmt.Sprintf("%-32.32s", seed)))).Read(data)
 	return data
 }
 
-// put stores content and demands that it works.
+// put stores content and fails the test on an error.
 func put(t testing.TB, s Store, key string, content []byte) {
 	t.Helper()
 	size, err := s.Put(t.Context(), key, bytes.NewReader(content))
@@ -46,7 +46,7 @@ func put(t testing.TB, s Store, key string, content []byte) {
 	}
 }
 
-// get returns the file under key, "" and false when there is none.
+// get returns the file under key, "" and false if there is none.
 func get(t testing.TB, s Store, key string) ([]byte, bool) {
 	t.Helper()
 	object, err := s.Open(t.Context(), key)
@@ -66,7 +66,7 @@ func get(t testing.TB, s Store, key string) ([]byte, bool) {
 	return content, true
 }
 
-// wantFile demands that key holds content.
+// wantFile fails the test unless key has this content.
 func wantFile(t testing.TB, s Store, key string, content []byte) {
 	t.Helper()
 	if got, found := get(t, s, key); !found || !bytes.Equal(got, content) {
@@ -74,7 +74,7 @@ func wantFile(t testing.TB, s Store, key string, content []byte) {
 	}
 }
 
-// source yields content and then ends with err; at the byte number reached it calls do.
+// source yields content and then returns err. It calls do when it reaches a byte.
 type source struct {
 	content []byte
 	err     error
@@ -130,7 +130,7 @@ func hostileKeys() []string {
 	}
 }
 
-// cancelled is a context that has ended.
+// cancelled returns a context that has ended.
 func cancelled(t testing.TB) context.Context {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

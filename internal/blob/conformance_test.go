@@ -19,10 +19,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// subject is an empty store under test, and a look at it from outside.
+// subject is an empty store under test, with access to what it stores.
 type subject struct {
 	Store
-	// contents lists whatever is there by any name: files, temporary files, uploads begun.
+	// contents lists everything that is stored: files, temporary files, uploads that were begun.
 	contents func(t testing.TB) []string
 	// plant stores a file as another tool would.
 	plant func(t testing.TB, key string, content []byte)
@@ -38,7 +38,7 @@ func TestS3Conformance(t *testing.T) {
 	testConformance(t, newS3Subject)
 }
 
-// testConformance holds a store to what Store says.
+// testConformance tests what Store promises.
 func testConformance(t *testing.T, open func(testing.TB) subject) {
 	for name, test := range map[string]func(*testing.T, subject){
 		"sizes":            testSizes,
@@ -188,7 +188,7 @@ func testConcurrentPuts(t *testing.T, s subject) {
 	}
 }
 
-// testReadsWhilePuts: a reader gets one version whole, or, from S3 alone, an error.
+// testReadsWhilePuts: a reader gets one whole version or, from S3 only, an error.
 func testReadsWhilePuts(t *testing.T, s subject) {
 	const key = "avatar/x"
 	versions := [][]byte{noise("a", 300*kib), noise("b", 300*kib)}
@@ -278,13 +278,13 @@ func testCloseWhileRead(t *testing.T, s subject) {
 	if err := object.Close(); err != nil {
 		t.Errorf("Close: %v", err)
 	}
-	<-done // it may have been faster
+	<-done // it may have ended before
 	if n, err := object.Read(make([]byte, 1)); err == nil {
 		t.Errorf("Read after Close = %d", n)
 	}
 }
 
-// served stores a file and returns the address it is served at.
+// served stores a file and returns the address that serves it.
 func served(t testing.TB, s Store, content []byte, header http.Header) string {
 	t.Helper()
 	put(t, s, "video/served", content)
@@ -303,7 +303,7 @@ func served(t testing.TB, s Store, content []byte, header http.Header) string {
 	return server.URL
 }
 
-// fetch asks for url, with header lines that are given as "Name: value".
+// fetch requests url. Header lines are given as "Name: value".
 func fetch(t testing.TB, method, url string, lines ...string) (*http.Response, []byte) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, url, nil)

@@ -14,25 +14,24 @@ import (
 )
 
 const (
-	// tempFolder lies inside each prefix's folder, so that a rename out of it never crosses file systems, also when
-	// one of the folders is a mount.
+	// tempFolder lies in each prefix's folder, so that a rename out of it never crosses file systems, even if one of the
+	// folders is a mount point.
 	tempFolder = ".tmp"
 
-	// writeBytes is how much is written at once.
+	// writeBytes is the size of one write.
 	writeBytes = 128 << 10
 
 	folderMode = 0o700
 	fileMode   = 0o600
 )
 
-// Dir is a Store in a directory. What Put has returned for survives a power failure.
+// Dir is a Store in a directory. A file that Put has stored survives a power failure.
 type Dir struct {
 	root *os.Root
 }
 
-// NewDir opens the store in the given folder, which belongs to this process alone: what an earlier one left
-// half-written is removed. It makes the folder where there is none, for this user only (0700, files 0600), and fails
-// when it can't write there.
+// NewDir opens the store in a folder, which belongs to this process alone. It creates the folder if need be, for this user only
+// (0700, files 0600), removes incomplete files of an earlier process, and returns an error if it can't write there.
 func NewDir(folder string) (*Dir, error) {
 	if err := os.MkdirAll(folder, folderMode); err != nil {
 		return nil, fmt.Errorf("blob: folder for files: %w", err)
@@ -54,7 +53,7 @@ func NewDir(folder string) (*Dir, error) {
 	return d, nil
 }
 
-// emptyTemp removes the prefix's folder for temporary files with all that is in it, and makes it anew.
+// emptyTemp removes and recreates the prefix's folder for temporary files.
 func (d *Dir) emptyTemp(prefix string) error {
 	temp := path.Join(prefix, tempFolder)
 	if err := d.root.RemoveAll(temp); err != nil {
@@ -63,7 +62,7 @@ func (d *Dir) emptyTemp(prefix string) error {
 	return d.makeFolder(prefix)
 }
 
-// makeFolder makes the prefix's folders, and sees to it that they outlast a power failure.
+// makeFolder creates the prefix's folders and makes them durable.
 func (d *Dir) makeFolder(prefix string) error {
 	if err := d.root.MkdirAll(path.Join(prefix, tempFolder), folderMode); err != nil {
 		return fmt.Errorf("make folder: %w", err)
@@ -100,7 +99,7 @@ func (d *Dir) put(ctx context.Context, key string, r io.Reader) (size int64, err
 		return 0, err
 	}
 	renamed := false
-	defer func() { // also when r panics
+	defer func() { // also if r panics
 		if !renamed {
 			err = errors.Join(err, ignore(f.Close(), os.ErrClosed), d.root.Remove(temp))
 		}
@@ -122,7 +121,7 @@ func (d *Dir) put(ctx context.Context, key string, r io.Reader) (size int64, err
 	return size, d.sync(prefix)
 }
 
-// create makes a temporary file, and its folder when someone took that away.
+// create creates a temporary file, and its folder if somebody has removed it.
 func (d *Dir) create(prefix, temp string) (*os.File, error) {
 	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL
 	f, err := d.root.OpenFile(temp, flags, fileMode)
@@ -135,8 +134,7 @@ func (d *Dir) create(prefix, temp string) (*os.File, error) {
 	return d.root.OpenFile(temp, flags, fileMode)
 }
 
-// Open implements Store. The Object's inner reader is an *os.File, which net/http can send without copying; ctx is
-// not asked.
+// Open implements Store. The Object's inner reader is an *os.File, which net/http can send without copying. Open ignores ctx.
 func (d *Dir) Open(_ context.Context, key string) (*Object, error) {
 	if !validKey(key) {
 		return nil, failed("open", key, ErrNotFound)
@@ -182,7 +180,7 @@ func (d *Dir) Delete(_ context.Context, key string) error {
 	return nil
 }
 
-// Ping implements Store: it writes a small file and removes it.
+// Ping implements Store. It writes a small file and removes it.
 func (d *Dir) Ping(_ context.Context) error {
 	temp := path.Join(Avatar, tempFolder, rand.Text())
 	f, err := d.create(Avatar, temp)
@@ -196,12 +194,12 @@ func (d *Dir) Ping(_ context.Context) error {
 	return nil
 }
 
-// Close implements Store. Objects that are open stay good.
+// Close implements Store. Open Objects remain readable.
 func (d *Dir) Close() error {
 	return ignore(d.root.Close(), os.ErrClosed)
 }
 
-// ignore returns err unless it is the one that is to be expected.
+// ignore returns err, or nil if err is the expected one.
 func ignore(err, expected error) error {
 	if errors.Is(err, expected) {
 		return nil

@@ -39,7 +39,7 @@ func newTestDir(t testing.TB, folder string) *Dir {
 	return d
 }
 
-// filesIn lists everything below folder that is no folder.
+// filesIn lists everything below folder except folders.
 func filesIn(t testing.TB, folder string) (names []string) {
 	t.Helper()
 	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
@@ -68,7 +68,7 @@ func TestDirModes(t *testing.T) {
 	}
 }
 
-// TestDirReopened: what a killed process left half-written goes, all else stays.
+// TestDirReopened: incomplete files of a killed process are removed, all others stay.
 func TestDirReopened(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
@@ -85,7 +85,7 @@ func TestDirReopened(t *testing.T) {
 	}
 }
 
-// TestDirSymlinks: no link leads out of the folder.
+// TestDirSymlinks: no symbolic link leads out of the folder.
 func TestDirSymlinks(t *testing.T) {
 	t.Parallel()
 	outside, folder := t.TempDir(), t.TempDir()
@@ -112,7 +112,7 @@ func TestDirSymlinks(t *testing.T) {
 	if err := d.Delete(t.Context(), "audio/secret"); err == nil {
 		t.Error("Delete through a link to a folder worked")
 	}
-	put(t, d, "avatar/file", []byte("mine")) // replaces the link, not what it shows
+	put(t, d, "avatar/file", []byte("mine")) // replaces the link, not the file that it points to
 	wantFile(t, d, "avatar/file", []byte("mine"))
 	if got, err := os.ReadFile(secret); err != nil || string(got) != "secret" {
 		t.Errorf("outside: %q, %v", got, err)
@@ -125,7 +125,7 @@ func TestDirSymlinks(t *testing.T) {
 	}
 }
 
-// TestDirFolderTaken: a prefix's folder that someone deleted comes back.
+// TestDirFolderTaken: a prefix's folder that somebody has deleted is created again.
 func TestDirFolderTaken(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()

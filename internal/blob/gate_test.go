@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// gate stands before MinIO: it notes the requests and may keep some for itself.
+// gate is a proxy before MinIO. It records the requests and may answer some of them itself.
 type gate struct {
 	*httptest.Server
 	sent atomic.Int64 // bytes of bodies that MinIO answered
@@ -23,7 +23,7 @@ type gate struct {
 	seen []string
 }
 
-// openGate returns a gate before the options' endpoint, and a store that goes through it.
+// openGate returns a gate before the options' endpoint, and a store that uses it.
 func openGate(t testing.TB, opts S3Options, limits timeouts) (*gate, *S3) {
 	t.Helper()
 	target, err := url.Parse(opts.Endpoint)
@@ -33,7 +33,7 @@ func openGate(t testing.TB, opts S3Options, limits timeouts) (*gate, *S3) {
 	transport := &http.Transport{}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
-			r.Out.URL.Scheme, r.Out.URL.Host = target.Scheme, target.Host // the Host line stays: it is signed
+			r.Out.URL.Scheme, r.Out.URL.Host = target.Scheme, target.Host // the Host header stays, since it is signed
 		},
 		Transport: transport,
 		ErrorHandler: func(http.ResponseWriter, *http.Request, error) {
@@ -51,7 +51,7 @@ func openGate(t testing.TB, opts S3Options, limits timeouts) (*gate, *S3) {
 	t.Cleanup(g.Close)
 	opts.Endpoint = g.URL
 	s := openS3(t, opts, limits)
-	s.stopSweeping() // its requests would be noted too
+	s.stopSweeping() // its requests would be recorded too
 	<-s.swept
 	g.requests()
 	return g, s
@@ -64,7 +64,7 @@ func (g *gate) note(r *http.Request) func(http.ResponseWriter, *http.Request) bo
 	return g.keep
 }
 
-// requests returns what was asked since the last call.
+// requests returns the requests since its last call.
 func (g *gate) requests() []string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -72,7 +72,7 @@ func (g *gate) requests() []string {
 	return g.seen
 }
 
-// intercept makes keep decide which requests MinIO doesn't get to see.
+// intercept sets the function that decides which requests MinIO doesn't get.
 func (g *gate) intercept(keep func(w http.ResponseWriter, r *http.Request) bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -92,13 +92,13 @@ func (w countingWriter) Write(p []byte) (int, error) {
 
 func (w countingWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// beSilent takes all that the client sends and says nothing until it hangs up.
+// beSilent reads everything that the client sends and doesn't answer until it hangs up.
 func beSilent(r *http.Request) {
-	_, _ = io.Copy(io.Discard, r.Body) // only then does net/http watch for the hanging up
+	_, _ = io.Copy(io.Discard, r.Body) // net/http notices the hanging up only afterwards
 	<-r.Context().Done()
 }
 
-// quick are the timeouts of a store that is going to be kept waiting.
+// quick returns the timeouts of a store that will be kept waiting.
 func quick() timeouts {
 	limits := defaultTimeouts()
 	limits.header, limits.progress = 400*time.Millisecond, 500*time.Millisecond

@@ -15,31 +15,31 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
-// S3Options says which bucket to use. All but Region and Logger are required.
+// S3Options says which bucket to use. All fields but Region and Logger are required.
 type S3Options struct {
-	// Endpoint is http://host:port, https://host:port, or without a scheme host:port, which means https.
+	// Endpoint is http://host:port, https://host:port, or host:port, which means https.
 	Endpoint string
-	// AccessKey and SecretKey are the credentials. They must allow to list the bucket (without that right a
-	// missing object is answered like a forbidden one), to read, write and delete its objects, and to list and abort
-	// multipart uploads; to create the bucket only where it is missing.
+	// AccessKey and SecretKey are the credentials. They must permit listing the bucket (otherwise S3 answers a missing object
+	// as if it were forbidden), reading, writing and deleting its objects, and listing and aborting multipart uploads. To
+	// create a missing bucket they must permit that too.
 	AccessKey, SecretKey string
-	// Bucket holds the files. It may hold other things too: only keys with this package's prefixes are touched.
+	// Bucket holds the files. It may hold other objects: this package touches only keys with its prefixes.
 	Bucket string
-	// Region is asked of the server when empty.
+	// Region is looked up on the server if it is empty.
 	Region string
-	// Logger is told when abandoned uploads can't be removed; nil is slog.Default().
+	// Logger gets a line when abandoned uploads can't be removed. nil means slog.Default().
 	Logger *slog.Logger
 }
 
 const (
 	maxAttempts = 3
 
-	// An upload that was begun so long ago and isn't complete never will be.
+	// An incomplete upload of this age will never be completed.
 	abandonedAfter = 24 * time.Hour
 	sweepEvery     = 12 * time.Hour
 )
 
-// S3 is a Store in an S3 bucket. A Put holds up to 5 MiB, and no more than it was given, while it runs.
+// S3 is a Store in an S3 bucket. A running Put holds at most 5 MiB of the file in memory.
 type S3 struct {
 	core      *minio.Core
 	transport *http.Transport
@@ -52,9 +52,9 @@ type S3 struct {
 	swept        chan struct{} // closed when the sweeper has ended
 }
 
-// NewS3 opens the store, and makes the bucket if there is none. Within 20 seconds it returns, with an error that names
-// endpoint and bucket when they can't be used. From then on uploads to this package's prefixes that were abandoned a day
-// ago (by a process that died) are removed now and then, until Close.
+// NewS3 opens the store and creates the bucket if need be. It returns within 20 seconds; its error names endpoint and bucket.
+// Until Close a goroutine removes, once in a while, uploads with this package's prefixes that were begun a day ago and never
+// completed.
 func NewS3(ctx context.Context, opts S3Options) (*S3, error) {
 	return newS3(ctx, opts, defaultTimeouts())
 }
@@ -76,7 +76,7 @@ func newS3(ctx context.Context, opts S3Options, t timeouts) (*S3, error) {
 	return s, nil
 }
 
-// connectS3 makes the client; the network isn't asked yet.
+// connectS3 makes the client. It sends nothing.
 func connectS3(opts S3Options, t timeouts) (*S3, error) {
 	endpoint, err := parseEndpoint(opts.Endpoint)
 	if err != nil {
@@ -124,7 +124,7 @@ func parseEndpoint(text string) (*url.URL, error) {
 	return &bare, nil
 }
 
-// ensureBucket makes the bucket unless it exists.
+// ensureBucket creates the bucket unless it exists.
 func (s *S3) ensureBucket(ctx context.Context, region string) error {
 	exists, err := s.bucketExists(ctx)
 	if err != nil || exists {
@@ -134,7 +134,7 @@ func (s *S3) ensureBucket(ctx context.Context, region string) error {
 	if err == nil {
 		return nil
 	}
-	// Another node may have been faster.
+	// Another node may have created it meanwhile.
 	if exists, again := s.bucketExists(ctx); again == nil && exists {
 		return nil
 	}
@@ -146,14 +146,14 @@ func (s *S3) bucketExists(ctx context.Context) (bool, error) {
 	if answerIn(err).StatusCode != http.StatusForbidden {
 		return exists, err
 	}
-	// The answer to a HEAD has no body that could say why; this one's has.
+	// The answer to a HEAD has no body that says why; the answer to this request has one.
 	next, stop := iter.Pull(s.core.ListObjectsIter(ctx, s.bucket, minio.ListObjectsOptions{Prefix: Avatar + "/", MaxKeys: 1}))
 	defer stop()
 	object, _ := next()
 	return object.Err == nil, object.Err
 }
 
-// unusable says of which bucket err speaks.
+// unusable wraps an error with the bucket and its endpoint.
 func (s *S3) unusable(err error) error {
 	if code := answerIn(err).Code; code != "" {
 		return fmt.Errorf("blob: S3 bucket %s at %s: %s: %w", s.bucket, s.endpoint, code, err)
@@ -161,7 +161,7 @@ func (s *S3) unusable(err error) error {
 	return fmt.Errorf("blob: S3 bucket %s at %s: %w", s.bucket, s.endpoint, err)
 }
 
-// Ping implements Store: it asks for the bucket, five seconds at most.
+// Ping implements Store. It asks for the bucket, for five seconds at most.
 func (s *S3) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timeouts.ping)
 	defer cancel()
@@ -189,7 +189,7 @@ func (s *S3) Delete(ctx context.Context, key string) error {
 	return nil
 }
 
-// Close implements Store. Objects that are open stay good.
+// Close implements Store. Open Objects remain readable.
 func (s *S3) Close() error {
 	s.stopSweeping()
 	<-s.swept
@@ -197,14 +197,14 @@ func (s *S3) Close() error {
 	return nil
 }
 
-// answerIn returns the server's answer that err reports, or a zero one when it isn't an answer.
+// answerIn returns the server's answer in err, or a zero one if err is of another kind.
 func answerIn(err error) minio.ErrorResponse {
 	var answer minio.ErrorResponse
 	errors.As(err, &answer)
 	return answer
 }
 
-// sweepUntilDone is the sweeper: one search at once, then one now and then.
+// sweepUntilDone is the sweeper's goroutine: it searches at once and then at intervals.
 func (s *S3) sweepUntilDone(ctx context.Context) {
 	defer close(s.swept)
 	tick := time.NewTicker(sweepEvery)
@@ -221,8 +221,8 @@ func (s *S3) sweepUntilDone(ctx context.Context) {
 	}
 }
 
-// sweep aborts the multipart uploads to our prefixes that were begun before the given time. It lists the bucket whole,
-// because MinIO takes a listing's prefix for an object's full name.
+// sweep aborts the multipart uploads with our prefixes that were begun before a time. It lists the whole bucket, because MinIO
+// takes a listing's prefix for an object's full name.
 func (s *S3) sweep(ctx context.Context, before time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timeouts.sweep)
 	defer cancel()

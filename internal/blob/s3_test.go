@@ -32,7 +32,7 @@ func newS3Subject(t testing.TB) subject {
 	}
 }
 
-// testOptions leads to a bucket that doesn't exist yet.
+// testOptions names a bucket that doesn't exist yet.
 func testOptions(t testing.TB) S3Options {
 	t.Helper()
 	s3 := testserver.MinIO(t)
@@ -112,7 +112,7 @@ func TestNewS3(t *testing.T) {
 	openS3(t, opts, defaultTimeouts())
 }
 
-// TestNewS3Together: several nodes start at once, and no bucket is there.
+// TestNewS3Together: several nodes start at once without a bucket.
 func TestNewS3Together(t *testing.T) {
 	t.Parallel()
 	opts := testOptions(t)
@@ -177,7 +177,7 @@ func TestNewS3Unusable(t *testing.T) {
 	}
 }
 
-// silentListener accepts connections and never says a word.
+// silentListener accepts connections and never answers.
 func silentListener(t testing.TB) string {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -216,7 +216,7 @@ func TestS3PingFails(t *testing.T) {
 	}
 }
 
-// TestS3Requests: what S3 is asked is what is needed.
+// TestS3Requests: S3 gets no more requests than are needed.
 func TestS3Requests(t *testing.T) {
 	t.Parallel()
 	g, s := openGate(t, testOptions(t), defaultTimeouts())
@@ -232,7 +232,7 @@ func TestS3Requests(t *testing.T) {
 	response, _ := fetch(t, http.MethodGet, address)
 	check("all of it, sniffed", "HEAD", "GET")
 	fetch(t, http.MethodHead, address, "Range: bytes=0-")
-	check("head", "HEAD", "GET") // the GET is for sniffing
+	check("head", "HEAD", "GET") // the GET is for sniffing the type
 	fetch(t, http.MethodGet, address, "If-None-Match: "+response.Header.Get("ETag"))
 	check("not modified", "HEAD")
 	object, err := s.Open(t.Context(), "video/served")
@@ -290,7 +290,7 @@ func TestS3Sweep(t *testing.T) {
 	}
 }
 
-// TestNewS3MayNotMake: who may not make a bucket is told so, where there is none.
+// TestNewS3MayNotMake: without the right to create the missing bucket, NewS3 returns an error that says so.
 func TestNewS3MayNotMake(t *testing.T) {
 	t.Parallel()
 	opts := testOptions(t)
@@ -310,7 +310,7 @@ func TestNewS3MayNotMake(t *testing.T) {
 	}
 }
 
-// logged is where a logger writes to; it hands the lines over.
+// logged is a writer for a logger that hands its lines over.
 type logged chan string
 
 func (l logged) Write(p []byte) (int, error) {
@@ -318,7 +318,7 @@ func (l logged) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestS3SweepDenied: a search that may not be is told to the log, and is no reason not to start.
+// TestS3SweepDenied: a search that S3 denies is logged, and NewS3 succeeds.
 func TestS3SweepDenied(t *testing.T) {
 	t.Parallel()
 	opts := testOptions(t)

@@ -14,26 +14,26 @@ import (
 	"github.com/minio/minio-go/v7"
 )
 
-// minio-go's own upload of a stream is not used, because it takes io.ErrUnexpectedEOF, with which a broken-off multipart
-// form ends, for the end of the file; because it makes three requests for the smallest file; and because it
-// sends a part again from the very reader that the failed attempt may still be reading.
+// minio-go's own upload of a stream isn't used, for three reasons. It takes io.ErrUnexpectedEOF, with which a broken-off
+// multipart form ends, for the end of the file. It sends three requests for the smallest file. It sends a part again from the
+// reader that the failed attempt may still be reading.
 
 const (
-	partSize  = 5 << 20 // the least that S3 takes for any part but the last
+	partSize  = 5 << 20 // the smallest size that S3 takes for any part but the last
 	blockSize = 64 << 10
 	maxParts  = 10_000 // S3's limit
 )
 
-// part is a piece of a file on its way to S3. Its blocks are made as they are needed and used again for the next part.
+// part is a piece of a file that is sent to S3. Its blocks are allocated as they are needed and used again for the next part.
 type part struct {
 	blocks [][]byte
 	size   int
 	sum    string // SHA-256, in hex
-	// inUse: the writer of a connection on which an attempt failed may still hold the blocks.
+	// inUse says that the writer of a connection on which an attempt failed may still read the blocks.
 	inUse bool
 }
 
-// fill reads the next part from r. It reports whether r has ended with this part, which may be empty then.
+// fill reads the next part from r. It reports whether r has ended with this part, which may then be empty.
 func (p *part) fill(r io.Reader) (ended bool, err error) {
 	p.size = 0
 	if p.inUse {
@@ -48,7 +48,7 @@ func (p *part) fill(r io.Reader) (ended bool, err error) {
 		n, err := r.Read(free)
 		sum.Write(free[:n])
 		p.size += n
-		if err == io.EOF { // not errors.Is: a wrapped one is not r's end but a failure
+		if err == io.EOF { // not errors.Is: a wrapped io.EOF is a failure, not r's end
 			ended = true
 			break
 		}
@@ -60,7 +60,7 @@ func (p *part) fill(r io.Reader) (ended bool, err error) {
 	return ended, nil
 }
 
-// reader reads the part from its start. It hides all but Read, so that minio-go doesn't rewind it.
+// reader returns a reader of the part from its start. It has only Read, so that minio-go doesn't rewind it.
 func (p *part) reader() io.Reader {
 	readers := make([]io.Reader, 0, len(p.blocks))
 	for left, i := p.size, 0; left > 0; i++ {
@@ -71,7 +71,7 @@ func (p *part) reader() io.Reader {
 	return struct{ io.Reader }{io.MultiReader(readers...)}
 }
 
-// Put implements Store. Files of less than 5 MiB cost one request.
+// Put implements Store. A file of less than 5 MiB costs one request.
 func (s *S3) Put(ctx context.Context, key string, r io.Reader) (int64, error) {
 	if !validKey(key) {
 		return 0, failed("put", key, ErrInvalidKey)
@@ -93,7 +93,7 @@ func (s *S3) Put(ctx context.Context, key string, r io.Reader) (int64, error) {
 	return size, nil
 }
 
-// putWhole stores an object that is one part.
+// putWhole stores an object of one part.
 func (s *S3) putWhole(ctx context.Context, key string, p *part) error {
 	return s.send(ctx, p, func(ctx context.Context) error {
 		_, err := s.core.PutObject(ctx, s.bucket, key, p.reader(), int64(p.size), "", p.sum,
@@ -102,14 +102,14 @@ func (s *S3) putWhole(ctx context.Context, key string, p *part) error {
 	})
 }
 
-// putParts stores an object as a multipart upload: p, which is full, and what r still yields.
+// putParts stores an object as a multipart upload: p, which is full, and the rest of r.
 func (s *S3) putParts(ctx context.Context, key string, p *part, r io.Reader) (size int64, err error) {
 	id, err := s.begin(ctx, key)
 	if err != nil {
 		return 0, err
 	}
 	completed := false
-	defer func() { // also when r panics
+	defer func() { // also if r panics
 		if !completed {
 			err = errors.Join(err, s.abort(ctx, key, id))
 		}
@@ -122,7 +122,7 @@ func (s *S3) putParts(ctx context.Context, key string, p *part, r io.Reader) (si
 	return size, err
 }
 
-// sendParts sends p and what r still yields.
+// sendParts sends p and the rest of r.
 func (s *S3) sendParts(ctx context.Context, key, id string, p *part, r io.Reader) (
 	parts []minio.CompletePart, size int64, err error,
 ) {
@@ -147,7 +147,7 @@ func (s *S3) sendParts(ctx context.Context, key, id string, p *part, r io.Reader
 	}
 }
 
-// begin opens a multipart upload. It can't be cancelled, else one might be open whose id nobody was told.
+// begin opens a multipart upload. It can't be cancelled: an upload might then be open whose id nobody knows.
 func (s *S3) begin(ctx context.Context, key string) (id string, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeouts.call)
 	defer cancel()
@@ -171,7 +171,7 @@ func (s *S3) complete(ctx context.Context, key, id string, parts []minio.Complet
 	return err
 }
 
-// abort removes a multipart upload, also when ctx has ended. That it is gone already is no error.
+// abort removes a multipart upload, also after ctx has ended. It succeeds if the upload doesn't exist.
 func (s *S3) abort(ctx context.Context, key, id string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeouts.call)
 	defer cancel()
@@ -182,7 +182,7 @@ func (s *S3) abort(ctx context.Context, key, id string) error {
 	return nil
 }
 
-// send makes up to three attempts to send p, each with its own deadline.
+// send sends p in at most three attempts, each with its own deadline.
 func (s *S3) send(ctx context.Context, p *part, attempt func(context.Context) error) error {
 	for n := 1; ; n++ {
 		err := s.sendOnce(ctx, attempt)
@@ -210,7 +210,8 @@ func (s *S3) sendOnce(ctx context.Context, attempt func(context.Context) error) 
 	return attempt(ctx)
 }
 
-// worthRetrying tells an answer that says no from one, or from a broken connection, that may be better next time.
+// worthRetrying reports whether another attempt may succeed: after a broken connection or a temporary error, but not after a
+// refusal.
 func worthRetrying(err error) bool {
 	answer := answerIn(err)
 	return answer.StatusCode == 0 || answer.StatusCode >= http.StatusInternalServerError ||

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// TestS3PutRetries: an answer that may be better next time is asked for again, for each part.
+// TestS3PutRetries: after a temporary error each part is sent again.
 func TestS3PutRetries(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -41,7 +41,7 @@ func TestS3PutRetries(t *testing.T) {
 			t.Parallel()
 			test.limits.pause = time.Millisecond
 			g, s := openGate(t, testOptions(t), test.limits)
-			var refused sync.Map // numbers of parts
+			var refused sync.Map // the numbers of the parts
 			g.intercept(func(w http.ResponseWriter, r *http.Request) bool {
 				if r.Method != http.MethodPut {
 					return false
@@ -59,7 +59,7 @@ func TestS3PutRetries(t *testing.T) {
 	}
 }
 
-// TestS3PutRefused: a server that goes on refusing gets no file, and no half one.
+// TestS3PutRefused: while the server refuses, neither a file nor a part of one is stored.
 func TestS3PutRefused(t *testing.T) {
 	t.Parallel()
 	limits := defaultTimeouts()
@@ -93,7 +93,7 @@ func TestS3PutRefused(t *testing.T) {
 	}
 }
 
-// TestS3PutCancelledWhileSending: Put returns at once, though S3 is silent, and leaves nothing.
+// TestS3PutCancelledWhileSending: Put returns at once although S3 is silent, and leaves nothing.
 func TestS3PutCancelledWhileSending(t *testing.T) {
 	t.Parallel()
 	g, s := openGate(t, testOptions(t), defaultTimeouts())
@@ -120,7 +120,7 @@ func TestS3PutCancelledWhileSending(t *testing.T) {
 	}
 }
 
-// TestPartBlocks: the blocks are used again, unless a failed attempt may still read them.
+// TestPartBlocks: blocks are used again unless a failed attempt may still read them.
 func TestPartBlocks(t *testing.T) {
 	t.Parallel()
 	s := &S3{timeouts: timeouts{part: time.Minute, pause: time.Millisecond}}
@@ -148,8 +148,8 @@ func TestPartBlocks(t *testing.T) {
 	}
 }
 
-// TestS3PutMemory: however large the file, its Put allocates little more than the one part. It runs alone,
-// as it measures the process.
+// TestS3PutMemory: Put allocates little more than one part, however large the file is. It runs alone, since it measures the
+// process.
 func TestS3PutMemory(t *testing.T) {
 	s := openS3(t, testOptions(t), defaultTimeouts())
 	put(t, s, "video/warm", noise("x", 100))

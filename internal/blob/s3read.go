@@ -13,14 +13,14 @@ import (
 )
 
 const (
-	// maxHead is how much net/http reads to guess a file's type before it rewinds.
+	// maxHead is how many bytes net/http reads to guess a file's type before it rewinds.
 	maxHead = 512
-	// maxSkip is how far reading on is cheaper than another request.
+	// maxSkip is the number of bytes up to which reading on is cheaper than another request.
 	maxSkip = 64 << 10
 )
 
-// Open implements Store. It costs one request, a HEAD; the first Read costs another, and so does a Read after
-// a Seek, unless that went a little forward, or back within the first 512 bytes.
+// Open implements Store. It costs one request, a HEAD. The first Read costs another one, and so does a Read after a Seek,
+// unless the Seek went forward by less than maxSkip or back into the first 512 bytes.
 func (s *S3) Open(ctx context.Context, key string) (*Object, error) {
 	if !validKey(key) {
 		return nil, failed("open", key, ErrNotFound)
@@ -50,22 +50,22 @@ func (s *S3) Open(ctx context.Context, key string) (*Object, error) {
 	}, nil
 }
 
-// s3Reader reads an object through a GET from where it is read to the end, begun with the first Read and given
-// up when the reading goes on elsewhere. A body that breaks off after it has yielded something is asked for again from
-// there; S3 breaks off bodies whose reader pauses.
+// s3Reader reads an object by a GET from the first read offset to the object's end. It abandons the GET when the reading
+// continues elsewhere. If a body breaks off after it has yielded something, the rest is requested again: S3 breaks off bodies
+// whose reader pauses.
 type s3Reader struct {
 	s3     *S3
-	ctx    context.Context //nolint:containedctx // that of Open, which governs the reading, as is said there
+	ctx    context.Context //nolint:containedctx // Open's, which bounds the reading
 	cancel context.CancelFunc
 	key    string
-	etag   string // of the version to read; no other will do
+	etag   string // of the version to read; no other one is accepted
 	size   int64
 
-	mu     sync.Mutex // net/http may still read ranges in a goroutine when the handler closes
-	offset int64      // of the next Read
-	head   []byte     // the object's first bytes, as far as they have been read
+	mu     sync.Mutex // net/http may still read ranges in a goroutine when the handler closes the Object
+	offset int64      // where the next Read begins
+	head   []byte     // the object's first bytes, as many as were read
 	body   io.ReadCloser
-	at     int64 // where body stands
+	at     int64 // the offset of body's next byte
 	moved  bool  // body has yielded something
 	closed bool
 	err    error // the first failure
@@ -98,14 +98,14 @@ func (r *s3Reader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// readBody reads at least one byte at offset, or fails.
+// readBody reads at least one byte at offset, or returns an error.
 func (r *s3Reader) readBody(p []byte) (int, error) {
 	for {
 		if err := r.align(); err != nil {
 			return 0, err
 		}
 		n, err := r.body.Read(p)
-		if n > 0 { // an error beside it comes again
+		if n > 0 { // an error beside it will come again
 			r.advance(p[:n])
 			return n, nil
 		}
@@ -123,7 +123,7 @@ func (r *s3Reader) readBody(p []byte) (int, error) {
 	}
 }
 
-// align makes body stand at offset.
+// align makes offset the offset of body's next byte.
 func (r *s3Reader) align() error {
 	if gap := r.offset - r.at; r.body != nil && gap > 0 && gap <= maxSkip {
 		n, _ := io.CopyN(io.Discard, r.body, gap) // if it fails, body is opened again
@@ -178,7 +178,7 @@ func (r *s3Reader) advance(p []byte) {
 
 func (r *s3Reader) dropBody() {
 	if r.body != nil {
-		_ = r.body.Close() // it is only read: nothing can be lost
+		_ = r.body.Close() // it was only read, so nothing can be lost
 		r.body = nil
 	}
 }
@@ -202,7 +202,7 @@ func (r *s3Reader) Seek(offset int64, whence int) (int64, error) {
 	return offset, nil
 }
 
-// Close ends a Read that another goroutine waits in.
+// Close implements io.Closer. It ends another goroutine's Read.
 func (r *s3Reader) Close() error {
 	r.cancel()
 	r.mu.Lock()
@@ -212,7 +212,7 @@ func (r *s3Reader) Close() error {
 	return nil
 }
 
-// failure returns the first error that a Read gave, other than the file's end.
+// failure returns the first error of a Read, other than the file's end.
 func (r *s3Reader) failure() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

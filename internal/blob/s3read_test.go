@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestS3RangeIsCheap: a range of a large object doesn't fetch the rest.
+// TestS3RangeIsCheap: a range of a large object doesn't fetch the rest of it.
 func TestS3RangeIsCheap(t *testing.T) {
 	t.Parallel()
 	const size = 64 * mib
@@ -28,7 +28,7 @@ func TestS3RangeIsCheap(t *testing.T) {
 	}
 }
 
-// TestS3BodyBreaksOff: a reader doesn't notice.
+// TestS3BodyBreaksOff: the reader doesn't notice.
 func TestS3BodyBreaksOff(t *testing.T) {
 	t.Parallel()
 	opts := testOptions(t)
@@ -61,7 +61,7 @@ func TestS3BodyBreaksOff(t *testing.T) {
 	}
 }
 
-// TestS3BodyFails: what can't be resumed ends with an error, in time, and Serve tells it.
+// TestS3BodyFails: a body that can't be resumed ends with an error, in time, and Serve returns it.
 func TestS3BodyFails(t *testing.T) {
 	t.Parallel()
 	opts := testOptions(t)
@@ -108,7 +108,7 @@ func TestS3BodyFails(t *testing.T) {
 	}
 }
 
-// TestS3ReplacedMeanwhile: a reader doesn't go on in another version.
+// TestS3ReplacedMeanwhile: a reader doesn't continue in another version.
 func TestS3ReplacedMeanwhile(t *testing.T) {
 	t.Parallel()
 	s := openS3(t, testOptions(t), defaultTimeouts())
@@ -134,13 +134,13 @@ func TestS3ReplacedMeanwhile(t *testing.T) {
 	}
 }
 
-// TestS3RangeIgnored: bytes from the wrong place are not handed out.
+// TestS3RangeIgnored: bytes from another offset are not returned.
 func TestS3RangeIgnored(t *testing.T) {
 	t.Parallel()
 	g, s := openGate(t, testOptions(t), defaultTimeouts())
 	put(t, s, "video/x", noise("x", mib))
 	g.intercept(func(_ http.ResponseWriter, r *http.Request) bool {
-		r.Header.Del("Range") // it isn't signed
+		r.Header.Del("Range") // the header isn't signed
 		return false
 	})
 	object, err := s.Open(t.Context(), "video/x")
@@ -156,7 +156,7 @@ func TestS3RangeIgnored(t *testing.T) {
 	}
 }
 
-// TestS3OpenContextEnds: it ends the reading too.
+// TestS3OpenContextEnds: the context's end ends the reading too.
 func TestS3OpenContextEnds(t *testing.T) {
 	t.Parallel()
 	s := openS3(t, testOptions(t), defaultTimeouts())

@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// timeouts bound everything that waits for the network. Tests shorten them.
+// timeouts bound every wait for the network. Tests shorten them.
 type timeouts struct {
-	dial     time.Duration // to connect, TLS included as much again
-	header   time.Duration // from the request's end to the answer's head
+	dial     time.Duration // to connect, and as much again for TLS
+	header   time.Duration // from the end of the request to the header of the answer
 	progress time.Duration // without a single byte in either direction
-	ping     time.Duration // all of a Ping
-	setup    time.Duration // all of NewS3
-	call     time.Duration // all of a request without a large body, attempts included
-	part     time.Duration // one attempt to send one part
+	ping     time.Duration // a whole Ping
+	setup    time.Duration // a whole NewS3
+	call     time.Duration // a whole request without a large body, with its attempts
+	part     time.Duration // one attempt to send a part
 	sweep    time.Duration // one search for abandoned uploads
 	pause    time.Duration // before a part is sent again
 }
@@ -24,7 +24,7 @@ func defaultTimeouts() timeouts {
 	return timeouts{
 		dial:     5 * time.Second,
 		header:   20 * time.Second,
-		progress: 30 * time.Second, // more than header, as net/http itself repeats a GET whose connection fails
+		progress: 30 * time.Second, // more than header, since net/http itself repeats a GET whose connection fails
 		ping:     5 * time.Second,
 		setup:    20 * time.Second,
 		call:     time.Minute,
@@ -39,8 +39,8 @@ const (
 	connBufferSize = 32 << 10
 )
 
-// newTransport returns a transport whose every wait ends. It speaks HTTP/1.1 only, as one connection per
-// transfer is what progressConn can judge.
+// newTransport returns a transport whose every wait is bounded. It speaks HTTP/1.1 only, since progressConn needs one
+// connection for each transfer.
 func newTransport(t timeouts) *http.Transport {
 	dialer := &net.Dialer{Timeout: t.dial, KeepAlive: t.progress}
 	return &http.Transport{
@@ -59,12 +59,12 @@ func newTransport(t timeouts) *http.Transport {
 		MaxIdleConnsPerHost:   maxIdleConns,
 		ReadBufferSize:        connBufferSize,
 		WriteBufferSize:       connBufferSize,
-		DisableCompression:    true, // an object stored gzipped must come out as it is
+		DisableCompression:    true, // an object that is stored gzipped must come out as it is
 	}
 }
 
-// progressConn is a connection on which no Read or Write waits longer than limit. Each of them moves the deadline of
-// both, since net/http waits in a Read for the answer all the while it writes a request's body.
+// progressConn is a connection on which no Read or Write waits longer than limit. Each extends the deadline of both: while
+// net/http writes a request's body, it also waits in a Read for the answer.
 type progressConn struct {
 	net.Conn
 	limit time.Duration

@@ -27,7 +27,7 @@ func connected(t testing.TB) (client, server net.Conn) {
 	return client, server
 }
 
-// TestProgressConnStalls: neither reading from nor writing to a peer that does nothing lasts.
+// TestProgressConnStalls: neither a Read from an idle peer nor a Write to it waits for ever.
 func TestProgressConnStalls(t *testing.T) {
 	t.Parallel()
 	client, _ := connected(t)

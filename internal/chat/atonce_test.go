@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// walk sends and marks at random and returns the furthest marks that it was answered; a mark that moves back fails it.
+// walk sends and marks at random. It fails when a mark moves back, and returns the furthest marks that it was answered.
 func (h *house) walk(t *testing.T, random *rand.Rand, account string, to Target, steps int) (stands Marks) {
 	for range steps {
 		if random.IntN(3) == 0 {
@@ -37,8 +37,8 @@ func (h *house) walk(t *testing.T, random *rand.Rand, account string, to Target,
 	return stands
 }
 
-// Several devices of several members, who send and mark at once, while others come and go: numbers stay dense, no mark
-// moves back, and what each ends at is what its list shows.
+// Several devices of several members send and mark at once, while other members come and go. The seqs have no gaps, no mark
+// moves back, and each account's list shows its last mark.
 func TestMarksOfManyAtOnce(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {
@@ -74,7 +74,7 @@ func TestMarksOfManyAtOnce(t *testing.T) {
 			}
 		})
 		work.Wait()
-		h.texts(t, groupID(id), 0) // dense
+		h.texts(t, groupID(id), 0) // checks that there are no gaps
 		last := h.last(t, groupID(id))
 		for _, account := range accounts {
 			list, err := h.Conversations(t.Context(), account, account, "", 10)

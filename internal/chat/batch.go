@@ -10,24 +10,24 @@ import (
 )
 
 const (
-	// maxBatch bounds a transaction: how many items are committed together.
+	// maxBatch is the largest number of items in one transaction.
 	maxBatch = 256
-	// commitDeadline bounds it in time, retries included.
+	// commitDeadline is how long a transaction may take, retries included.
 	commitDeadline = 30 * time.Second
 )
 
-// batches commits together the items that wait together (group commit). Items of one conversation always go through the
-// same lane, and a lane has one transaction under way; an item that finds its lane idle is committed at once, alone.
+// batches commits items that wait at the same time in one transaction (group commit). All items of a conversation go through
+// the same lane, and a lane runs one transaction at a time. An item whose lane is idle is committed at once, alone.
 type batches[T, R any] struct {
 	// commit stores a batch in one transaction and answers each of its items by done, exactly once.
 	commit func(ctx context.Context, batch []*waiting[T, R])
 	lanes  []*lane[T, R]
-	work   sync.WaitGroup // a goroutine for each lane: a fresh one for each batch would have to grow its stack anew
+	work   sync.WaitGroup // one goroutine for each lane; a new one for each batch would have to grow its stack every time
 	ended  chan struct{}
 	once   sync.Once
 }
 
-// waiting is an item on its way into the database.
+// waiting is an item that is to be committed, with the channel for its answer.
 type waiting[T, R any] struct {
 	item   T
 	answer chan answer[R]
@@ -39,14 +39,14 @@ type answer[R any] struct {
 }
 
 type lane[T, R any] struct {
-	wake chan struct{} // has room for one
+	wake chan struct{} // buffered: 1
 
 	mu    sync.Mutex
 	queue []*waiting[T, R]
 	busy  bool
 }
 
-// newBatches starts the lanes, which close ends.
+// newBatches starts the lanes' goroutines. close ends them.
 func newBatches[T, R any](lanes int, commit func(ctx context.Context, batch []*waiting[T, R])) *batches[T, R] {
 	b := &batches[T, R]{commit: commit, ended: make(chan struct{})}
 	for range lanes {
@@ -57,11 +57,11 @@ func newBatches[T, R any](lanes int, commit func(ctx context.Context, batch []*w
 	return b
 }
 
-// done answers an item.
+// done answers an item. It never blocks.
 func (w *waiting[T, R]) done(result R, err error) { w.answer <- answer[R]{result, err} }
 
-// submit waits until the item is stored or refused. When ctx ends first, it may be stored still. The number of items
-// that wait is bounded by the callers, each of whom has one.
+// submit waits until the item is stored or refused. If ctx ends first, submit returns its error, and the item may still be
+// stored. The queue is as long as there are callers, since each waits for its item.
 func (b *batches[T, R]) submit(ctx context.Context, conversation string, item T) (R, error) {
 	w := &waiting[T, R]{item: item, answer: make(chan answer[R], 1)}
 	l := b.lane(conversation)
@@ -82,30 +82,30 @@ func (b *batches[T, R]) submit(ctx context.Context, conversation string, item T)
 	}
 }
 
-// lane is the one that a conversation always goes through.
+// lane returns the lane of a conversation, which never changes.
 func (b *batches[T, R]) lane(conversation string) *lane[T, R] {
 	hash := fnv.New32a()
 	_, _ = hash.Write([]byte(conversation))           // never fails
-	return b.lanes[hash.Sum32()%uint32(len(b.lanes))] //nolint:gosec // a handful
+	return b.lanes[hash.Sum32()%uint32(len(b.lanes))] //nolint:gosec // there are only a few lanes
 }
 
-// run commits what waits in a lane, until close.
+// run commits the items of a lane until close.
 func (b *batches[T, R]) run(l *lane[T, R]) {
 	for {
 		select {
 		case <-l.wake:
 			b.empty(l)
 		case <-b.ended:
-			b.empty(l) // what somebody has given up waiting for
+			b.empty(l) // items whose callers no longer wait
 			return
 		}
 	}
 }
 
-// empty commits what waits in a lane until nothing does.
+// empty commits the items of a lane until none is left.
 func (b *batches[T, R]) empty(l *lane[T, R]) {
 	for {
-		runtime.Gosched() // who is about to submit comes along: fuller batches cost less, and a lone item waits for nobody
+		runtime.Gosched() // lets goroutines submit that are about to: larger batches cost less for each item, and no item waits for a timer
 		l.mu.Lock()
 		batch := l.queue[:min(len(l.queue), maxBatch)]
 		l.queue = l.queue[len(batch):]
@@ -121,7 +121,7 @@ func (b *batches[T, R]) empty(l *lane[T, R]) {
 	}
 }
 
-// close waits until everything is answered. Nothing may be submitted afterwards. A second call does nothing.
+// close waits until every item is answered. Nothing may be submitted afterwards. It may be called more than once.
 func (b *batches[T, R]) close() {
 	b.once.Do(func() { close(b.ended) })
 	b.work.Wait()

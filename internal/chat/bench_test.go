@@ -18,12 +18,12 @@ import (
 	"tim/internal/testserver"
 )
 
-// benchLanes is as many transactions at once as a server on a few cores has on MariaDB.
+// benchLanes is the number of lanes of a server on a few cores with MariaDB.
 const benchLanes = 1
 
-// BenchmarkSend is group commit: messages of senders who each wait for the answer to one before they send the next, to
-// conversations of their own or, "together", all to one. Everything is for each message; cpu-ns/op is what this process
-// computes, senders and SQLite included, mariadb-cpu-ns/op what the database does.
+// BenchmarkSend measures group commit. Each sender waits for the answer to a message before it sends the next one. The senders
+// write to conversations of their own or, in "together", all to one. All figures are for one message: cpu-ns/op is the CPU time
+// of this process, with the senders and SQLite in it, and mariadb-cpu-ns/op that of the database.
 func BenchmarkSend(b *testing.B) {
 	b.Run("sqlite", func(b *testing.B) {
 		d, err := store.OpenSQLite(b.Context(), filepath.Join(b.TempDir(), "tim.db"))
@@ -51,13 +51,13 @@ func benchService(b *testing.B, d *store.DB, err error, lanes int) *Service {
 	return s
 }
 
-// sends is a sender with the conversation it writes to.
+// sends is a sender and the conversation to which it writes.
 type sends struct {
 	from string
 	to   Target
 }
 
-// benchmarkSend measures the senders; database tells what MariaDB has computed so far, nil without one.
+// benchmarkSend measures the senders. database returns the CPU time that MariaDB has used so far; it is nil without one.
 func benchmarkSend(b *testing.B, s *Service, database func(*testing.B) time.Duration) {
 	const accounts, members = 100, 10
 	apart, together := make([]sends, accounts), make([]sends, members)
@@ -102,7 +102,7 @@ func benchmarkSend(b *testing.B, s *Service, database func(*testing.B) time.Dura
 	}
 }
 
-// sendAll sends so many messages, with one of each sender under way.
+// sendAll sends n messages, with one of each sender under way at a time.
 func sendAll(b *testing.B, s *Service, senders []sends, messages int, sent *atomic.Int64) {
 	b.Helper()
 	var left atomic.Int64
@@ -122,7 +122,7 @@ func sendAll(b *testing.B, s *Service, senders []sends, messages int, sent *atom
 	work.Wait()
 }
 
-// ownCPU is what this process has computed so far.
+// ownCPU returns the CPU time that this process has used so far.
 func ownCPU(b *testing.B) time.Duration {
 	b.Helper()
 	var used syscall.Rusage
@@ -130,7 +130,7 @@ func ownCPU(b *testing.B) time.Duration {
 	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
-// mariadbCPU returns what tells how much a MariaDB of this machine has computed so far.
+// mariadbCPU returns a function that returns the CPU time that the machine's MariaDB has used so far.
 func mariadbCPU(b *testing.B, dsn string) func(*testing.B) time.Duration {
 	b.Helper()
 	raw, err := sql.Open("mysql", dsn)
@@ -148,10 +148,10 @@ func mariadbCPU(b *testing.B, dsn string) func(*testing.B) time.Duration {
 		for _, file := range files {
 			text, err := os.ReadFile(file)
 			if os.IsNotExist(err) {
-				continue // it has ended; those of the connections stay
+				continue // a thread that has ended; those of the connections stay
 			}
 			must(b, err)
-			ran, err := strconv.ParseInt(strings.Fields(string(text))[0], 10, 64) // in ns; /proc/[pid]/stat has only 10 ms
+			ran, err := strconv.ParseInt(strings.Fields(string(text))[0], 10, 64) // in ns; /proc/[pid]/stat counts in 10 ms
 			must(b, err)
 			total += time.Duration(ran)
 		}

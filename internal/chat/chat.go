@@ -1,5 +1,6 @@
-// Package chat owns the rules and use cases: users, friends, groups, conversations, messages, marks. Every face of the
-// server (REST, the sockets) ends here, so rights are checked here, and each use case is one transaction.
+// Package chat owns the rules and use cases: users, friends, groups, conversations, messages, marks. REST and the sockets both
+// call it, so it checks every right itself. Each use case that writes is one transaction. A refusal is a [fault.Fault]; any
+// other error means that the database failed.
 package chat
 
 import (
@@ -9,40 +10,39 @@ import (
 	"fmt"
 	"math"
 
-	"golang.org/x/text/unicode/norm"
-
+	"tim/internal/account"
 	"tim/internal/fault"
 	"tim/internal/store"
 )
 
-// Options of New. Every field is needed, except that a limit of 0 means none.
+// Options of New. Every field is needed. In a limit, 0 means none.
 type Options struct {
 	DB *store.DB
-	// HashPassword returns what is stored of a password.
+	// HashPassword returns the hash of a password that is to be stored.
 	HashPassword func(ctx context.Context, password string) (string, error)
-	// Notify tells every node, this one included, of what was committed. It must not block for long and can't fail:
-	// whoever misses an event catches up from the database.
+	// Notify announces a committed event to every node, this one included. It must return soon and can't fail: a node that
+	// misses an event reads the database again.
 	Notify func(ctx context.Context, e Event)
-	// Online tells which of the accounts have a live chat socket, in their order.
+	// Online returns for each of the accounts, in the same order, whether it has an open chat socket.
 	Online func(ctx context.Context, accounts []string) []bool
-	// Lanes is how many transactions may store messages at once: 1 for an engine with one writer.
+	// Lanes is the number of transactions that may store messages at the same time. It is 1 for an engine with one writer.
 	Lanes int
-	// AllowStrangers lets accounts that are no friends write to each other.
+	// AllowStrangers lets accounts write to each other without being friends.
 	AllowStrangers bool
-	// VisibleLimit bounds the members of groups that an account sees without being their friend.
+	// VisibleLimit bounds the number of online members of its groups that an account is shown in addition to its friends.
 	VisibleLimit int
 }
 
-// Service holds the use cases. Safe for concurrent use.
+// Service has the use cases. All its methods are safe for concurrent use.
 type Service struct {
 	Options
-	drafts  *batches[*draft, Message]
-	marks   *batches[*mark, moved]
-	writers writers
-	heads   heads
+	drafts    *batches[*draft, Message]
+	marks     *batches[*mark, moved]
+	rights    rightsCache
+	lastKnown lastKnown
 }
 
-// New returns a Service. Close it.
+// New returns a Service and starts its lanes. The caller must close it.
 func New(o Options) *Service {
 	s := &Service{Options: o}
 	s.drafts = newBatches(max(1, o.Lanes), s.commit)
@@ -50,32 +50,32 @@ func New(o Options) *Service {
 	return s
 }
 
-// Close waits until the messages and marks under way are stored and answered. No call may follow.
+// Close waits until all submitted messages and marks are stored and answered. No method may be called during or after it.
 func (s *Service) Close() {
 	s.drafts.close()
 	s.marks.close()
 }
 
-// Normal returns an account's one spelling: accounts are NFC-normalised and compared by their bytes.
-func Normal(account string) string { return norm.NFC.String(account) }
+// Normal is [account.Normal], for callers in which "account" is a variable.
+func Normal(name string) string { return account.Normal(name) }
 
-// own refuses a caller who acts for somebody else's account.
-func own(caller, account string) error {
-	if Normal(account) != caller {
+// own refuses a caller who claims somebody else's account as its own.
+func own(caller, claimed string) error {
+	if Normal(claimed) != caller {
 		return fault.New(fault.NotYourAccount)
 	}
 	return nil
 }
 
-// ErrGroupOwner tells an operator that an account can't own a group that it isn't a member of.
+// ErrGroupOwner is SetOwner's error for an account that isn't a member of the group.
 var ErrGroupOwner = errors.New("the account is no member of the group")
 
-// rowLimit is a page's size as statements take it.
+// rowLimit converts a page's size to the type that statements take.
 func rowLimit(limit int) int32 { return int32(min(max(limit, 0), math.MaxInt32)) }
 
 func nullable(s string) sql.NullString { return sql.NullString{String: s, Valid: s != ""} }
 
-// notFound turns "no row" into the fault that says so.
+// notFound converts sql.ErrNoRows into a fault with this reason.
 func notFound(err error, reason fault.Reason) error {
 	if errors.Is(err, sql.ErrNoRows) {
 		return fault.New(reason)

@@ -9,7 +9,7 @@ import (
 	"tim/internal/fault"
 )
 
-// A retry is the same message, for ever: by another device, after a restart, however many come at once.
+// A retry is the same message, for ever: from another device, after a restart, and of many retries at once.
 func TestAClientIDIsOneMessage(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {
@@ -116,7 +116,7 @@ func TestAClientIDTwiceInABatch(t *testing.T) {
 		if n := len(h.told()); n != 5 {
 			t.Errorf("%d events", n)
 		}
-		// A retry comes before what it might be refused for now, but not before the right to write.
+		// A retry is recognised before its content is checked again, but after the right to write.
 		must(t, h.LeaveGroup(t.Context(), "bob", "bob", id))
 		_, err := h.Send(t.Context(), "bob", ToGroup(id), TextContent("b"), "1")
 		refused(t, err, fault.NotAMember)
@@ -124,7 +124,7 @@ func TestAClientIDTwiceInABatch(t *testing.T) {
 	})
 }
 
-// The same content is the same message, whatever order its mentions are in and whatever blanks its JSON has.
+// Contents are equal whatever the order of their mentions and the blanks in their JSON.
 func TestTheSameContentIsTheSameMessage(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {

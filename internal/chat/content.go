@@ -8,14 +8,14 @@ import (
 	"unicode/utf8"
 )
 
-// Content is what a message says. It is stored as JSON and never looked into, but for plain text and notices.
+// Content is what a message says. It is stored as JSON. This package reads only the kind of a body, and the text of plain text.
 type Content struct {
-	Body     json.RawMessage `json:"body"` // a MessageBody of the spec
+	Body     json.RawMessage `json:"body"` // a MessageBody of api/openapi.yaml
 	ReplyTo  int64           `json:"replyTo,omitempty"`
 	Mentions []string        `json:"mentions,omitempty"`
 }
 
-// bodyKind is what all bodies have, and what plain text has.
+// bodyKind has the fields that this package reads in a body.
 type bodyKind struct {
 	Kind string `json:"kind"`
 	Text string `json:"text,omitempty"`
@@ -26,13 +26,13 @@ const (
 	kindNotice = "notice"
 )
 
-// How the body of plain text begins and ends; the text between is most often as it is.
+// The beginning and the end of a body of plain text. Between them stands the text, in most cases without escapes.
 const (
 	textHead = `{"kind":"text","text":"`
 	textTail = `"}`
 )
 
-// TextContent is plain text.
+// TextContent returns the content of a plain text.
 func TextContent(text string) Content {
 	if !Verbatim(text) {
 		return Content{Body: mustMarshal(bodyKindText(text))}
@@ -43,8 +43,8 @@ func TextContent(text string) Content {
 	return Content{Body: append(body, textTail...)}
 }
 
-// Verbatim reports whether [json.Marshal] writes a text between its quotes as it is, without any escapes. It may be false
-// of a text of which it does.
+// Verbatim reports whether [json.Marshal] would write a text without any escape. It may report false for a text without
+// escapes, but never true for one with escapes.
 func Verbatim(text string) bool {
 	ascii := true
 	for i := range len(text) {
@@ -58,8 +58,8 @@ func Verbatim(text string) bool {
 	return ascii || utf8.ValidString(text) && !strings.Contains(text, "\u2028") && !strings.Contains(text, "\u2029")
 }
 
-// VerbatimText returns the text of a body that is, to the byte, what [TextContent] makes of a [Verbatim] text; of all
-// others it says that they aren't such.
+// VerbatimText returns the text of a body that is, byte for byte, what [TextContent] makes of a [Verbatim] text. For any other
+// body ok is false.
 func VerbatimText(body string) (text string, ok bool) {
 	text, begins := strings.CutPrefix(body, textHead)
 	text, ends := strings.CutSuffix(text, textTail)
@@ -73,7 +73,8 @@ func bodyKindText(text string) any {
 	}{kindText, text}
 }
 
-// noticeBody is a message that the server writes into a group's history: who did what to whom.
+// noticeBody is the body of a message that the server itself writes into a group's history: an event, who caused it and whom it
+// concerns.
 type noticeBody struct {
 	Kind    string `json:"kind"`
 	Event   string `json:"event"`
@@ -85,13 +86,14 @@ func noticeContent(event, actor, account string) Content {
 	return Content{Body: mustMarshal(noticeBody{Kind: kindNotice, Event: event, Actor: actor, Account: account})}
 }
 
-// How a stored content begins and ends that has nothing but a body.
+// The beginning and the end of a stored content that has nothing but a body.
 const (
 	bodyHead = `{"body":`
 	bodyTail = `}`
 )
 
-// encode is the form in which a content is stored, the same for the same content: JSON, and of most built by hand.
+// encode returns the JSON in which a content is stored. Equal contents have equal encodings. Most are put together by hand,
+// which saves the call of [json.Marshal].
 func (c Content) encode() string {
 	body := string(c.Body)
 	if _, plain := VerbatimText(body); !plain || len(c.Mentions) > 0 {
@@ -103,8 +105,8 @@ func (c Content) encode() string {
 	return bodyHead + body + bodyTail
 }
 
-// VerbatimBody returns the body of a message that is nothing but plain text, as it is stored, if it needs no decoding
-// (see [VerbatimText]), and whether that is so.
+// VerbatimBody returns the stored body of a message that consists of nothing but plain text and needs no decoding (see
+// [VerbatimText]). For any other message ok is false.
 func (m Message) VerbatimBody() (body string, ok bool) {
 	body, begins := strings.CutPrefix(m.Body, bodyHead)
 	body, ends := strings.CutSuffix(body, bodyTail)
@@ -115,20 +117,20 @@ func (m Message) VerbatimBody() (body string, ok bool) {
 	return body, ok
 }
 
-// Content is what the message says.
+// Content decodes the message's content.
 func (m Message) Content() Content {
 	if body, ok := m.VerbatimBody(); ok {
 		return Content{Body: json.RawMessage(body)}
 	}
 	var c Content
 	if err := json.Unmarshal([]byte(m.Body), &c); err != nil {
-		return Content{Body: json.RawMessage("{}")} // nothing writes such a row
+		return Content{Body: json.RawMessage("{}")} // no code writes such a row
 	}
 	return c
 }
 
-// Text is the message as plain text, and whether the contract's sockets show it: its text, or, for bodies of another
-// kind, their JSON; not a notice, of which those sockets know nothing.
+// Text returns what the contract's sockets show of the message: its text, or the body's JSON for another kind. shown is false
+// for a notice, which those sockets don't have.
 func (m Message) Text() (text string, shown bool) {
 	if body, ok := m.VerbatimBody(); ok {
 		return VerbatimText(body)
@@ -148,7 +150,8 @@ func (m Message) Text() (text string, shown bool) {
 	}
 }
 
-// normal puts a content into the one form that a retry is compared by.
+// normal returns a content in the form in which a retry is compared with the stored message: mentions normalised, sorted, each
+// once.
 func (c Content) normal() Content {
 	if len(c.Mentions) == 0 {
 		c.Mentions = nil
@@ -166,7 +169,7 @@ func (c Content) normal() Content {
 func mustMarshal(value any) []byte {
 	text, err := json.Marshal(value)
 	if err != nil {
-		panic(err) // strings and JSON that was parsed always marshal
+		panic(err) // text and parsed JSON can always be encoded
 	}
 	return text
 }

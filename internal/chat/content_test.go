@@ -29,7 +29,7 @@ func TestTextContent(t *testing.T) {
 	}
 }
 
-// contents are of all kinds, with texts that JSON writes with escapes, or might.
+// contents has contents of all kinds, with texts that need escapes in JSON and texts that look so.
 func contents() (all []Content) {
 	for _, text := range []string{
 		"", "hello", "密码😀", "\"\\/\b\f\n\r\t\x00\x1f\x7f", "<b>&</b>", "\u2028", "\u2029", "\ufffd", "a\xffb", "\xe2\x80", `"}}`, `{"kind":"text","text":"x"}`,
@@ -50,7 +50,8 @@ func contents() (all []Content) {
 	return append(all, Content{})
 }
 
-// What is stored is what the JSON package makes of a content, and what it reads of it, although most never come by it.
+// What is stored, and what is read of it, is what the JSON package makes of a content, although most contents don't pass
+// through that package.
 func TestContentAsStored(t *testing.T) {
 	t.Parallel()
 	for _, c := range contents() {
@@ -108,7 +109,7 @@ func compareRead(t *testing.T, body string) {
 	}
 }
 
-// BenchmarkTextContent is what the stored form of a text costs.
+// BenchmarkTextContent measures the encoding of a text.
 func BenchmarkTextContent(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {

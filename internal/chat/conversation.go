@@ -15,20 +15,20 @@ import (
 	"tim/internal/store"
 )
 
-// Target names a conversation from one side: the account or the group opposite.
+// Target names a conversation from one side: by the account opposite or by the group.
 type Target struct {
 	User  string
-	Group int32 // 0 for a user
+	Group int32 // 0 for a one-to-one conversation
 }
 
-// ToUser names the one-to-one conversation with an account.
+// ToUser returns the target of a one-to-one conversation with an account, which it normalises.
 func ToUser(account string) Target { return Target{User: Normal(account)} }
 
-// ToGroup names a group's conversation.
+// ToGroup returns the target of a group's conversation.
 func ToGroup(group int32) Target { return Target{Group: group} }
 
-// Conversation is the target's id, seen from an account: g<GroupID>, or d<hash of both accounts>. It is computed, not
-// looked up, so that every statement can name its conversation.
+// Conversation returns the conversation's id, for one account's target: g<GroupID>, or d<hash of both accounts>. It is
+// computed, so that every statement can name its conversation without a look-up.
 func (t Target) Conversation(account string) string {
 	if t.Group != 0 {
 		return groupID(t.Group)
@@ -42,20 +42,20 @@ func directID(a, b string) string {
 	if b < a {
 		a, b = b, a
 	}
-	// No account holds a NUL, so the pair can be told from every other.
+	// No account contains a NUL, so different pairs give different texts.
 	sum := sha256.Sum256([]byte(a + "\x00" + b))
 	return "d" + base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
-// Opening is what a socket needs to know of the conversation it opens.
+// Opening is what a socket needs to know of the conversation that it opens.
 type Opening struct {
 	Conversation string
-	// Delivered is the seq up to which the account's sockets of this conversation have confirmed.
+	// Delivered is the seq up to which the account's sockets of this conversation have confirmed messages.
 	Delivered int64
 }
 
-// Open checks that an account may read and write a conversation and tells where it stands. For members and friends; a
-// group or an account that isn't there is told apart from one without the right.
+// Open checks that an account may read and write a conversation, and creates its participant's row if need be. Members and
+// friends may open; others get UnknownGroup, UnknownAccount, NotAMember or NotFriends.
 func (s *Service) Open(ctx context.Context, caller string, t Target) (Opening, error) {
 	if err := s.mayOpen(ctx, caller, t); err != nil {
 		return Opening{}, err
@@ -68,8 +68,8 @@ func (s *Service) Open(ctx context.Context, caller string, t Target) (Opening, e
 			if _, err := lock(ctx, tx, o.Conversation); err != nil {
 				return err
 			}
-			// Asked again under the lock: whoever has left meanwhile must leave no side behind, for its marks would
-			// be there when the account joins again.
+			// The right is checked again under the lock. A member who has left meanwhile must not get a row: its marks would be
+			// there when the account joins again.
 			if err := s.mayWrite(ctx, tx.Queries, caller, t); err != nil {
 				return err
 			}
@@ -93,12 +93,13 @@ func (s *Service) mayOpen(ctx context.Context, caller string, t Target) error {
 	return s.mayWrite(ctx, s.DB.Read(), caller, t)
 }
 
-// MayWrite refuses whoever is no member, or no friend. For sockets that the bus may have left without news.
+// MayWrite returns nil or the fault NotAMember, NotFriends or UnknownAccount. Sockets call it after the bus may have lost
+// events.
 func (s *Service) MayWrite(ctx context.Context, caller string, t Target) error {
 	return s.mayWrite(ctx, s.DB.Read(), caller, t)
 }
 
-// mayWrite refuses whoever is no member, or no friend.
+// mayWrite refuses whoever is not a member, or not a friend.
 func (s *Service) mayWrite(ctx context.Context, q *db.Queries, caller string, t Target) error {
 	if t.Group != 0 {
 		members, err := q.IsMember(ctx, t.Group, caller)
@@ -120,8 +121,8 @@ func (s *Service) mayWrite(ctx context.Context, q *db.Queries, caller string, t 
 	return s.mustBeFriends(ctx, q, caller, t.User)
 }
 
-// participate makes an account's side of a conversation, at its beginning: members of a taken-over group were there
-// before its first message. One that is there already stays as it is.
+// participate creates an account's participant row with marks of 0, unless there is one. A member without a row comes from a
+// database that was taken over, and was a member before the first message.
 func participate(ctx context.Context, tx *store.Tx, account, conversation string, t Target) error {
 	return tx.AddParticipant(ctx, db.AddParticipantParams{
 		Account: account, Conversation: conversation, Peer: nullable(t.User),
@@ -129,8 +130,8 @@ func participate(ctx context.Context, tx *store.Tx, account, conversation string
 	})
 }
 
-// Missed returns the messages after a seq, in order, at most limit. Only for an account's socket that Open has
-// admitted and no event has ended since.
+// Missed returns the messages after a seq, in order, at most limit. It checks no right: the caller must have been admitted by
+// Open, and no event may have ended its right since.
 func (s *Service) Missed(ctx context.Context, conversation string, after int64, limit int) ([]Message, error) {
 	rows, err := s.DB.Read().MessagesAfter(ctx, conversation, after, rowLimit(limit))
 	if err != nil {
@@ -143,7 +144,7 @@ func (s *Service) Missed(ctx context.Context, conversation string, after int64, 
 	return messages, nil
 }
 
-// LastSeq is the seq of a conversation's newest message, 0 before the first.
+// LastSeq returns the seq of a conversation's newest message, 0 before the first. It checks no right.
 func (s *Service) LastSeq(ctx context.Context, conversation string) (int64, error) {
 	last, err := s.DB.Read().LastSeq(ctx, conversation)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
@@ -152,7 +153,7 @@ func (s *Service) LastSeq(ctx context.Context, conversation string) (int64, erro
 	return last, nil
 }
 
-// before returns the messages before one seq and after another, the last ones of them, in order.
+// before returns the newest messages that come before one seq and after another, in order.
 func (s *Service) before(ctx context.Context, conversation string, before, after int64, limit int) ([]Message, error) {
 	rows, err := s.DB.Read().MessagesBefore(ctx, db.MessagesBeforeParams{
 		Conversation: conversation, Before: before, After: after, Limit: rowLimit(limit),

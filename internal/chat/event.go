@@ -2,10 +2,10 @@ package chat
 
 import "context"
 
-// EventKind tells what an Event is about.
+// EventKind is the kind of an Event.
 type EventKind string
 
-// The events of this package.
+// The kinds, each with the fields that it sets.
 const (
 	MessageStored   EventKind = "message"    // Conversation, Message
 	MarksMoved      EventKind = "marks"      // Conversation, Account, Marks
@@ -17,24 +17,24 @@ const (
 	OwnerChanged    EventKind = "owner"      // Conversation, Group, Account, Actor
 )
 
-// Event is news that sockets on any node must hear. Which fields are set depends on the kind.
+// Event is a change that sockets on any node must hear of. Its kind says which fields are set.
 type Event struct {
 	Kind         EventKind `json:"kind"`
 	Conversation string    `json:"conversation,omitempty"`
 	Message      *Message  `json:"message,omitempty"`
 	Marks        *Marks    `json:"marks,omitempty"`
-	Account      string    `json:"account,omitempty"` // whom it is about
-	Actor        string    `json:"actor,omitempty"`   // who did it
+	Account      string    `json:"account,omitempty"` // the account that it concerns
+	Actor        string    `json:"actor,omitempty"`   // the account that caused it, "" for an operator
 	Group        int32     `json:"group,omitempty"`
-	Seq          int64     `json:"seq,omitempty"` // the conversation's newest message when it happened
+	Seq          int64     `json:"seq,omitempty"` // the seq of the conversation's newest message after the event
 
-	// Accounts are whom it concerns; empty when it concerns everyone in Conversation, a group's.
+	// Accounts are the accounts to notify. If it is empty, everyone in Conversation is notified, which is a group's.
 	Accounts []string `json:"accounts,omitempty"`
 }
 
 func (s *Service) tell(ctx context.Context, e Event) { s.Notify(context.WithoutCancel(ctx), e) }
 
-// tellSides tells both accounts of a one-to-one conversation, or a group's members.
+// tellSides notifies both accounts of a one-to-one conversation, or a group's members.
 func (s *Service) tellSides(ctx context.Context, account string, t Target, e Event) {
 	if e.Group = t.Group; t.Group == 0 {
 		e.Accounts = []string{account, t.User}

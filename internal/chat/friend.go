@@ -10,7 +10,8 @@ import (
 	"tim/internal/store"
 )
 
-// AddFriend makes two accounts friends, both directions at once. Repeating it changes nothing and tells nobody. For account itself.
+// AddFriend makes two accounts friends, in both directions. If they are friends already, it changes nothing and notifies
+// nobody. account must be the caller's.
 func (s *Service) AddFriend(ctx context.Context, caller, account, friend string) error {
 	if err := own(caller, account); err != nil {
 		return err
@@ -40,15 +41,15 @@ func (s *Service) AddFriend(ctx context.Context, caller, account, friend string)
 	if err != nil {
 		return fmt.Errorf("add friend: %w", err)
 	}
-	if !made { // or anybody could have it told again and again
+	if !made { // otherwise anybody could cause notices without end
 		return nil
 	}
 	s.tell(ctx, Event{Kind: FriendshipBegan, Accounts: []string{caller, friend}})
 	return nil
 }
 
-// DeleteFriend ends a friendship, both directions at once, and closes its one-to-one sockets. It succeeds also when
-// they were no friends. For account itself.
+// DeleteFriend ends a friendship, in both directions, and closes the one-to-one sockets of the two. It succeeds also when they
+// were not friends. account must be the caller's.
 func (s *Service) DeleteFriend(ctx context.Context, caller, account, friend string) error {
 	if err := own(caller, account); err != nil {
 		return err
@@ -64,7 +65,7 @@ func (s *Service) DeleteFriend(ctx context.Context, caller, account, friend stri
 			}
 			deleted += n
 		}
-		if deleted > 0 { // also rows of an old database whose user is gone
+		if deleted > 0 { // also for rows of an old database whose user doesn't exist
 			return endRights(ctx, tx, directID(caller, friend))
 		}
 		_, err := s.account(ctx, tx.Queries, friend)
@@ -73,19 +74,19 @@ func (s *Service) DeleteFriend(ctx context.Context, caller, account, friend stri
 	if err != nil {
 		return fmt.Errorf("delete friend: %w", err)
 	}
-	if deleted == 0 { // a stranger's wish is no news
+	if deleted == 0 { // nothing has changed, so nobody is notified
 		return nil
 	}
 	e := Event{Kind: FriendshipEnded, Accounts: []string{caller, friend}}
-	if !s.AllowStrangers { // else their conversation goes on
+	if !s.AllowStrangers { // otherwise their conversation stays open
 		e.Conversation = directID(caller, friend)
 	}
 	s.tell(ctx, e)
 	return nil
 }
 
-// bothWays returns the two rows of a friendship in one order for both sides, so that two who act at once don't wait
-// for each other's locks crosswise.
+// bothWays returns the two rows of a friendship in the same order for either side. So two transactions about the same
+// friendship take their locks in the same order and can't deadlock.
 func bothWays(a, b string) [][2]string {
 	if b < a {
 		a, b = b, a
@@ -93,7 +94,7 @@ func bothWays(a, b string) [][2]string {
 	return [][2]string{{a, b}, {b, a}}
 }
 
-// Friends lists an account's friends, by account. For account itself.
+// Friends lists an account's friends, sorted by account. account must be the caller's.
 func (s *Service) Friends(ctx context.Context, caller, account string) ([]User, error) {
 	if err := own(caller, account); err != nil {
 		return nil, err
@@ -111,20 +112,20 @@ func (s *Service) Friends(ctx context.Context, caller, account string) ([]User, 
 }
 
 const (
-	// groupMatesPerVisible bounds how many members of groups are looked at for each that may be shown as online.
+	// groupMatesPerVisible is the number of members of groups that are looked at for each that may be shown as online.
 	groupMatesPerVisible = 10
-	// mostGroupMates bounds them where no limit is set.
+	// mostGroupMates bounds the members that are looked at when there is no limit.
 	mostGroupMates = 1 << 20
 )
 
-// VisibleOnline lists the accounts online now that caller may see: its friends, and members of its groups up to
-// VisibleLimit. Caller itself is not among them.
+// VisibleOnline lists the online accounts that the caller may see: its friends, and members of its groups up to VisibleLimit,
+// without the caller itself.
 func (s *Service) VisibleOnline(ctx context.Context, caller string) ([]string, error) {
 	friends, err := s.DB.Read().FriendAccounts(ctx, caller)
 	if err != nil {
 		return nil, fmt.Errorf("friends: %w", err)
 	}
-	friends = slices.DeleteFunc(friends, func(a string) bool { return a == caller }) // an old database may hold it
+	friends = slices.DeleteFunc(friends, func(a string) bool { return a == caller }) // an old database may have an account that is its own friend
 	limit := min(s.VisibleLimit, mostGroupMates)
 	if limit == 0 {
 		limit = mostGroupMates
@@ -153,8 +154,8 @@ func (s *Service) onlineOf(ctx context.Context, accounts []string) []string {
 	return online
 }
 
-// MaySee reports whether caller may see that other is online, and so may send it a transient text: itself, a friend,
-// or a member of one of its groups.
+// MaySee reports whether the caller may see whether another account is online, and may send it transient texts: itself, its
+// friends, and the members of its groups.
 func (s *Service) MaySee(ctx context.Context, caller, other string) (bool, error) {
 	other = Normal(other)
 	if other == caller {

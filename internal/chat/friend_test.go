@@ -56,7 +56,7 @@ func TestFriendshipIsToldAtBothEnds(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {
 		h.register(t, "alice", "bob")
-		for range 2 { // the second time nothing begins
+		for range 2 { // the second time changes nothing
 			h.befriend(t, "alice", "bob")
 		}
 		h.befriend(t, "bob", "alice")
@@ -67,7 +67,7 @@ func TestFriendshipIsToldAtBothEnds(t *testing.T) {
 		}
 		want := []Event{{Kind: FriendshipEnded, Conversation: ToUser("alice").Conversation("bob"), Accounts: both}}
 		same(t, "told", want, h.told())
-		// Where strangers may write, nothing ends for the sockets.
+		// Where strangers may write, no socket is closed.
 		open := h.reopened(t, func(o *Options) { o.AllowStrangers = true })
 		open.befriend(t, "alice", "bob")
 		must(t, open.DeleteFriend(t.Context(), "alice", "alice", "bob"))
@@ -76,7 +76,7 @@ func TestFriendshipIsToldAtBothEnds(t *testing.T) {
 	})
 }
 
-// Rows of an old database may name users that are gone, and one direction only.
+// Rows of an old database may name users that don't exist, and only one direction of a friendship.
 func TestFriendsOfAnOldDatabase(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {
@@ -110,7 +110,7 @@ func TestFriendsShowWhoIsOnline(t *testing.T) {
 	})
 }
 
-// Two who befriend each other at the same moment don't end in each other's locks.
+// Two accounts that befriend each other at the same moment don't deadlock.
 func TestFriendsMadeAndUnmadeAtOnce(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {
@@ -158,7 +158,7 @@ func TestVisibleOnline(t *testing.T) {
 	})
 }
 
-// The limit is for members of groups that are online; friends are always seen, and those asleep take nobody's place.
+// The limit is for online members of groups. Friends are always shown, and members offline don't count.
 func TestVisibleOnlineIsLimited(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {

@@ -10,9 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/text/unicode/norm"
-
 	"tim/gen/db"
+	accounts "tim/internal/account"
 	"tim/internal/fault"
 	"tim/internal/store"
 )
@@ -21,15 +20,15 @@ import (
 type Group struct {
 	ID    int32
 	Name  string
-	Owner string // "" for none
+	Owner string // "" if it has none
 }
 
-// CreateGroup makes a group, whose owner and first member is its creator, and returns its id. For account itself.
+// CreateGroup creates a group and returns its id. The caller becomes its owner and first member. account must be the caller's.
 func (s *Service) CreateGroup(ctx context.Context, caller, account, name string) (int32, error) {
 	if err := own(caller, account); err != nil {
 		return 0, err
 	}
-	name = strings.TrimSpace(norm.NFC.String(name)) // which some databases would overlook in comparing
+	name = strings.TrimSpace(accounts.NormalName(name)) // without spaces at the end, which some collations ignore
 	if name == "" {
 		return 0, fault.Invalid(fault.InvalidParameter, "GroupName", "must not be blank")
 	}
@@ -40,7 +39,7 @@ func (s *Service) CreateGroup(ctx context.Context, caller, account, name string)
 			return err
 		}
 		if id < 1 || id > math.MaxInt32 {
-			return fmt.Errorf("the database gave the group the number %d, which is none of 32 bits", id)
+			return fmt.Errorf("the database gave the group the id %d, which doesn't fit 32 bits", id)
 		}
 		c = change{tx: tx, group: int32(id), actor: caller}
 		if err := c.lock(ctx); err != nil {
@@ -58,12 +57,13 @@ func (s *Service) CreateGroup(ctx context.Context, caller, account, name string)
 	return c.group, nil
 }
 
-// JoinGroup makes an account a member. Repeating it changes nothing. For account itself.
+// JoinGroup makes the caller a member. If it is one, nothing changes. account must be the caller's.
 func (s *Service) JoinGroup(ctx context.Context, caller, account string, group int32) error {
 	return s.changeGroup(ctx, "join group", caller, account, group, func(c *change) error { return c.admit(ctx, caller) })
 }
 
-// AddMember makes a friend a member. Repeating it changes nothing. For the owner; account is the owner's.
+// AddMember makes a friend of the owner a member. If it is one, nothing changes. Only the owner may call it; account must be
+// the caller's.
 func (s *Service) AddMember(ctx context.Context, caller, account string, group int32, member string) error {
 	member = Normal(member)
 	return s.changeGroup(ctx, "add member", caller, account, group, func(c *change) error {
@@ -82,8 +82,8 @@ func (s *Service) AddMember(ctx context.Context, caller, account string, group i
 	})
 }
 
-// LeaveGroup ends a membership and closes the account's sockets of the group. When the owner leaves, the oldest member
-// inherits. For account itself.
+// LeaveGroup ends the caller's membership and closes its sockets of the group. If the owner leaves, the member with the longest
+// membership becomes the owner. account must be the caller's.
 func (s *Service) LeaveGroup(ctx context.Context, caller, account string, group int32) error {
 	return s.changeGroup(ctx, "leave group", caller, account, group, func(c *change) error {
 		if err := c.expel(ctx, caller); err != nil {
@@ -100,8 +100,8 @@ func (s *Service) LeaveGroup(ctx context.Context, caller, account string, group 
 	})
 }
 
-// RemoveMember ends somebody else's membership and closes that account's sockets of the group. For the owner; account is
-// the owner's.
+// RemoveMember ends the membership of another account and closes that account's sockets of the group. Only the owner may call
+// it; account must be the caller's.
 func (s *Service) RemoveMember(ctx context.Context, caller, account string, group int32, member string) error {
 	member = Normal(member)
 	return s.changeGroup(ctx, "remove member", caller, account, group, func(c *change) error {
@@ -109,13 +109,14 @@ func (s *Service) RemoveMember(ctx context.Context, caller, account string, grou
 			return err
 		}
 		if member == caller {
-			return fault.Invalid(fault.InvalidParameter, "MemberAccount", "must be somebody else; to leave, leave")
+			return fault.Invalid(fault.InvalidParameter, "MemberAccount", "must be another account; the owner leaves by leaveGroup")
 		}
 		return c.expel(ctx, member)
 	})
 }
 
-// HandOver makes a member the owner; the owner itself changes nothing. For the owner; account is the owner's.
+// HandOver makes a member the owner. If the member is the owner, nothing changes. Only the owner may call it; account must be
+// the caller's.
 func (s *Service) HandOver(ctx context.Context, caller, account string, group int32, member string) error {
 	member = Normal(member)
 	return s.changeGroup(ctx, "hand over group", caller, account, group, func(c *change) error {
@@ -126,11 +127,11 @@ func (s *Service) HandOver(ctx context.Context, caller, account string, group in
 	})
 }
 
-// maxDeleted bounds the accounts that one statement names: databases allow only so many arguments.
+// maxDeleted bounds the accounts in one statement: databases limit the number of arguments.
 const maxDeleted = 1000
 
-// Dissolve ends a group and closes all its sockets. Its name is free again; its history nobody can read any more. For
-// the owner; account is the owner's.
+// Dissolve deletes a group and closes all its sockets. Its name becomes free, and nobody can read its history any more. Only
+// the owner may call it; account must be the caller's.
 func (s *Service) Dissolve(ctx context.Context, caller, account string, group int32) error {
 	return s.changeGroup(ctx, "dissolve group", caller, account, group, func(c *change) error {
 		if err := c.mustOwn(); err != nil {
@@ -158,8 +159,8 @@ func (s *Service) Dissolve(ctx context.Context, caller, account string, group in
 	})
 }
 
-// SetOwner names the owner of a group, who must be a member: else ErrGroupOwner. The notice of it names no actor. For
-// operators.
+// SetOwner makes a member the owner of a group, and returns ErrGroupOwner for an account that isn't a member. It checks no
+// right: only operators' commands may call it. The notice names no actor.
 func (s *Service) SetOwner(ctx context.Context, group int32, account string) error {
 	account = Normal(account)
 	return s.runChange(ctx, "set owner", "", group, func(c *change) error {
@@ -171,7 +172,7 @@ func (s *Service) SetOwner(ctx context.Context, group int32, account string) err
 	})
 }
 
-// Groups lists a page of an account's groups, by id, after one. For account itself.
+// Groups lists a page of an account's groups, sorted by id, after one (0 for the first page). account must be the caller's.
 func (s *Service) Groups(ctx context.Context, caller, account string, after int32, limit int) ([]Group, error) {
 	if err := own(caller, account); err != nil {
 		return nil, err
@@ -187,7 +188,8 @@ func (s *Service) Groups(ctx context.Context, caller, account string, after int3
 	return groups, nil
 }
 
-// Members lists a page of a group's members, by account, after one. For members; account is the caller's.
+// Members lists a page of a group's members, sorted by account, after one ("" for the first page). Only members may call it;
+// account must be the caller's.
 func (s *Service) Members(ctx context.Context, caller, account string, group int32, after string, limit int) ([]User, error) {
 	if err := own(caller, account); err != nil {
 		return nil, err
@@ -207,20 +209,20 @@ func (s *Service) Members(ctx context.Context, caller, account string, group int
 	return users, nil
 }
 
-// change is a change of a group under way in a transaction that holds the group's lock, and afterwards what there is to
-// tell of it.
+// change is one change of a group, in a transaction that holds the lock of the group's conversation. After the commit, news has
+// the events to announce.
 type change struct {
 	tx    *store.Tx
 	group int32
 	actor string
 	owner string
-	last  int64 // seq
+	last  int64 // the seq of the conversation's newest message
 	news  []Event
 }
 
 func (c *change) conversation() string { return groupID(c.group) }
 
-// changeGroup runs one change of a group by an account itself, see runChange.
+// changeGroup checks that account is the caller's and calls runChange.
 func (s *Service) changeGroup(ctx context.Context, what, caller, account string, group int32, do func(*change) error) error {
 	if err := own(caller, account); err != nil {
 		return err
@@ -228,8 +230,8 @@ func (s *Service) changeGroup(ctx context.Context, what, caller, account string,
 	return s.runChange(ctx, what, caller, group, do)
 }
 
-// runChange runs one change of a group in one transaction, and tells the sockets of it once it is committed. The actor of
-// an operator's change is "".
+// runChange makes one change of a group in one transaction and announces its events after the commit. actor is "" for an
+// operator.
 func (s *Service) runChange(ctx context.Context, what, actor string, group int32, do func(*change) error) error {
 	var c change
 	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
@@ -269,7 +271,7 @@ func (c *change) mustOwn() error {
 	return nil
 }
 
-// admit makes an account a member whose marks start where the conversation stands, unless it is one already.
+// admit makes an account a member, unless it is one. Its marks start at the conversation's newest message.
 func (c *change) admit(ctx context.Context, account string) error {
 	members, err := c.tx.IsMember(ctx, c.group, account)
 	if err != nil || members > 0 {
@@ -286,7 +288,7 @@ func (c *change) admit(ctx context.Context, account string) error {
 	})
 }
 
-// expel ends a membership, NotInGroup where there is none.
+// expel ends a membership. It returns NotInGroup for an account that isn't a member.
 func (c *change) expel(ctx context.Context, account string) error {
 	removed, err := c.tx.RemoveMember(ctx, c.group, account)
 	if err != nil {
@@ -304,7 +306,7 @@ func (c *change) expel(ctx context.Context, account string) error {
 	return c.tx.RemoveParticipant(ctx, account, c.conversation())
 }
 
-// handToMember makes a member the owner, NotInGroup for anybody else.
+// handToMember makes a member the owner. It returns NotInGroup for an account that isn't a member.
 func (c *change) handToMember(ctx context.Context, account string) error {
 	members, err := c.tx.IsMember(ctx, c.group, account)
 	if err != nil {
@@ -319,7 +321,7 @@ func (c *change) handToMember(ctx context.Context, account string) error {
 	return c.handTo(ctx, account)
 }
 
-// handTo makes an account, or nobody, the owner.
+// handTo makes an account the owner; with "", the group has none.
 func (c *change) handTo(ctx context.Context, account string) error {
 	if _, err := c.tx.SetGroupOwner(ctx, nullable(account), c.group); err != nil {
 		return err
@@ -330,8 +332,8 @@ func (c *change) handTo(ctx context.Context, account string) error {
 	return c.note(ctx, OwnerChanged, account)
 }
 
-// note writes what happened into the group's history, as a message of the actor, whose own marks move as with any other;
-// and keeps the news of it for after the commit.
+// note writes an event into the group's history, as a message of the actor, which moves the actor's own marks like any other
+// message. It keeps the events to announce after the commit.
 func (c *change) note(ctx context.Context, kind EventKind, account string) error {
 	c.last++
 	m := Message{
@@ -343,7 +345,7 @@ func (c *change) note(ctx context.Context, kind EventKind, account string) error
 	if err == nil {
 		err = c.tx.SetLastSeq(ctx, c.last, c.conversation())
 	}
-	if err == nil { // nobody's, where the actor is no member: not yet, no longer, or an operator
+	if err == nil { // an actor who isn't a member (not yet, no longer, or an operator) has no marks
 		_, err = c.tx.MoveMarks(ctx, db.MoveMarksParams{Received: c.last, Seen: c.last, Account: c.actor, Conversation: c.conversation()})
 	}
 	if err != nil {
@@ -355,8 +357,8 @@ func (c *change) note(ctx context.Context, kind EventKind, account string) error
 	return nil
 }
 
-// lock takes a conversation's lock until the transaction ends, making the conversation if need be, and returns its
-// last seq. Numbers and rights change under this lock alone.
+// lock locks a conversation's row until the transaction ends, creating it if need be, and returns its last seq. Seqs and rights
+// change only under this lock.
 func lock(ctx context.Context, tx *store.Tx, conversation string) (int64, error) {
 	last, err := tx.LockConversation(ctx, conversation)
 	if !errors.Is(err, sql.ErrNoRows) {

@@ -91,7 +91,7 @@ func TestJoinAndLeave(t *testing.T) {
 	})
 }
 
-// withoutMessages is what was told but for the messages' contents.
+// withoutMessages returns the announced events without the messages' contents.
 func withoutMessages(events []Event) []Event {
 	for i := range events {
 		events[i].Message = nil
@@ -110,7 +110,7 @@ func TestOldestMemberInherits(t *testing.T) {
 		leave := func(account string) { must(t, h.LeaveGroup(t.Context(), account, account, id)) }
 		leave("alice")
 		same(t, "the heir", "zoe", h.owner(t, id))
-		must(t, h.JoinGroup(t.Context(), "alice", "alice", id)) // comes back as the youngest
+		must(t, h.JoinGroup(t.Context(), "alice", "alice", id)) // now the member with the shortest membership
 		leave("zoe")
 		same(t, "of two as old the first by account", "bob", h.owner(t, id))
 		leave("carol")
@@ -126,7 +126,7 @@ func TestOldestMemberInherits(t *testing.T) {
 	})
 }
 
-// Names differ as people see them: not by blanks around them, nor by how an accent is written.
+// Groups' names differ as people see them: blanks around them and the way an accent is encoded don't count.
 func TestGroupNamesAreNormalised(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {
@@ -168,7 +168,7 @@ func TestOwnerIsAMemberWhateverHappensAtOnce(t *testing.T) {
 	})
 }
 
-// Members who come and go at once don't end in each other's locks, and leave nothing behind.
+// Members who join and leave at once don't deadlock, and leave no rows behind.
 func TestJoinAndLeaveAtOnce(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {
@@ -206,7 +206,7 @@ func TestMarksStartWhereOneJoined(t *testing.T) {
 		}
 		must(t, h.JoinGroup(t.Context(), "bob", "bob", id))
 		h.send(t, "alice", to, "3")
-		must(t, h.JoinGroup(t.Context(), "bob", "bob", id)) // joining again moves nothing
+		must(t, h.JoinGroup(t.Context(), "bob", "bob", id)) // joining again doesn't move the marks
 		same(t, "missed by the one who was there", []string{"1", "2", "3"}, missedBy("alice"))
 		same(t, "missed by the one who joined", []string{"3"}, missedBy("bob"))
 		must(t, h.LeaveGroup(t.Context(), "bob", "bob", id))
@@ -241,11 +241,11 @@ func TestMarksOnlyGrow(t *testing.T) {
 		if o.Delivered != 0 {
 			t.Errorf("the other side's mark is %d", o.Delivered)
 		}
-		must(t, h.ConfirmDelivered(t.Context(), "nobody", ToUser("alice"), 3)) // has left meanwhile: nothing
+		must(t, h.ConfirmDelivered(t.Context(), "nobody", ToUser("alice"), 3)) // an account that has left does nothing
 	})
 }
 
-// A group of the original has rows in userofgroup alone: no owner perhaps, no times, no conversation.
+// A group of the original server has rows only in userofgroup: perhaps no owner, no times, no conversation.
 func TestGroupOfTheOriginal(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {
@@ -255,7 +255,7 @@ func TestGroupOfTheOriginal(t *testing.T) {
 		to := ToGroup(7)
 		h.send(t, "alice", to, "1")
 		must(t, h.JoinGroup(t.Context(), "carol", "carol", 7))
-		must(t, h.JoinGroup(t.Context(), "bob", "bob", 7)) // is one already
+		must(t, h.JoinGroup(t.Context(), "bob", "bob", 7)) // a member already
 		h.send(t, "bob", to, "2")
 		for account, want := range map[string]int64{"bob": 0, "carol": 2, "alice": 0} {
 			o, err := h.Open(t.Context(), account, to)
@@ -287,7 +287,7 @@ func TestOpenRefusals(t *testing.T) {
 			{ToUser("nobody"), fault.UnknownAccount},
 			{ToUser("friend "), fault.UnknownAccount},
 			{ToUser("bob"), fault.NotFriends},
-			{ToUser("alice"), fault.NotFriends}, // oneself
+			{ToUser("alice"), fault.NotFriends}, // an account itself
 			{ToGroup(id), fault.NotAMember},
 			{ToGroup(id + 1), fault.UnknownGroup},
 			{ToGroup(-1), fault.UnknownGroup},
@@ -304,7 +304,7 @@ func TestOpenRefusals(t *testing.T) {
 	})
 }
 
-// Opening while leaving leaves no side behind: its marks would be there when the account joins again.
+// An account that opens a group while it leaves gets no participant row: its marks would be there when it joins again.
 func TestOpenRacingLeave(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {

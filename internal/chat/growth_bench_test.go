@@ -20,11 +20,12 @@ import (
 	"tim/internal/testserver"
 )
 
-// BenchmarkGrowth is what a message costs in a database of 1,000, 10,000 and 100,000 conversations with a hundred messages
-// each, when 50 of them go on and when all do, in no order; and how long the newest 50 messages of one of them take to read,
-// of which nothing is in memory: neither SQLite nor the system has it, and MariaDB has 128 MiB. Filling takes minutes.
+// BenchmarkGrowth measures what a message costs in a database of 1,000, 10,000 and 100,000 conversations with 100 messages
+// each: while 50 of them go on, and while all go on in random order. It also measures how long the newest 50 messages of a
+// conversation take to read from the disk: neither SQLite nor the system has them in memory, and MariaDB has 128 MiB. Filling
+// the database takes minutes.
 //
-//	go test -run '^$' -bench Growth -benchtime 20000x ./internal/chat
+// \tgo test -run '^$' -bench Growth -benchtime 20000x ./internal/chat
 func BenchmarkGrowth(b *testing.B) {
 	b.Run("sqlite", func(b *testing.B) {
 		path := filepath.Join(b.TempDir(), "tim.db")
@@ -46,7 +47,7 @@ func BenchmarkGrowth(b *testing.B) {
 	})
 }
 
-// forget makes the system forget what it has read of a file.
+// forget makes the system drop a file from its page cache.
 func forget(b *testing.B, path string) {
 	b.Helper()
 	file, err := os.Open(path)
@@ -66,7 +67,7 @@ func benchmarkGrowth(b *testing.B, s *Service, raw *sql.DB, hundred string, data
 		for _, n := range []int{50, conversations} {
 			b.Run(fmt.Sprint(conversations, "/", n), func(b *testing.B) {
 				send := func(messages int) { sendAmong(b, s, conversations, n, messages, &sent) }
-				send(2 * min(n, 1000)) // what is remembered of conversations is remembered by now
+				send(2 * min(n, 1000)) // the caches are then full
 				own, theirs := ownCPU(b), time.Duration(0)
 				if database != nil {
 					theirs = database(b)
@@ -84,7 +85,7 @@ func benchmarkGrowth(b *testing.B, s *Service, raw *sql.DB, hundred string, data
 	}
 }
 
-// readPages reads the newest messages of conversations drawn without an order.
+// readPages reads the newest messages of conversations in random order.
 func readPages(b *testing.B, s *Service, conversations int, forget func(*testing.B)) {
 	random := rand.New(rand.NewPCG(2, uint64(b.N)))
 	took := make([]time.Duration, b.N)
@@ -105,7 +106,7 @@ func readPages(b *testing.B, s *Service, conversations int, forget func(*testing
 
 func pair(i int) (a, b string) { return fmt.Sprint("a", i), fmt.Sprint("b", i) }
 
-// fill makes the conversations from one number up to another, each of two friends and with a hundred messages.
+// fill creates the conversations from one number to another, each of two friends and with 100 messages.
 func fill(b *testing.B, s *Service, raw *sql.DB, hundred string, from, beyond int) {
 	b.Helper()
 	err := s.DB.Tx(b.Context(), func(tx *store.Tx) error {
@@ -142,7 +143,7 @@ func fill(b *testing.B, s *Service, raw *sql.DB, hundred string, from, beyond in
 	}
 }
 
-// sendAmong sends messages to n of the conversations, drawn without an order, fifty at a time.
+// sendAmong sends messages to n of the conversations in random order, 50 at a time.
 func sendAmong(b *testing.B, s *Service, conversations, n, messages int, sent *atomic.Int64) {
 	b.Helper()
 	order := rand.New(rand.NewPCG(1, uint64(conversations))).Perm(conversations)[:n]

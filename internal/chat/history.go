@@ -9,24 +9,24 @@ import (
 	"tim/internal/fault"
 )
 
-// Conversation is one of an account's conversations, as its list shows it.
+// Conversation is one of an account's conversations, as the list of them shows it.
 type Conversation struct {
 	ID           string
 	Target       Target
 	LastSeq      int64
-	JoinedSeq    int64 // where the account joined
-	ReceivedSeq  int64 // the account's own marks
+	JoinedSeq    int64 // the seq of the newest message when the account joined; 0 one to one
+	ReceivedSeq  int64 // the account's own mark
 	ReadSeq      int64
-	PeerReceived int64 // one to one: the other's
+	PeerReceived int64 // one to one: the mark of the other account
 	PeerRead     int64
-	Last         *Message // nil before the first, and for a member who joined after it
+	Last         *Message // nil before the first message, and for a member who joined after it
 }
 
-// Unread is how many messages the account has not read. Sending reads what came before.
+// Unread returns the number of messages that the account has not read. Sending a message marks those before it as read.
 func (c Conversation) Unread() int64 { return max(0, c.LastSeq-c.ReadSeq) }
 
-// Conversations lists a page of an account's conversations, by id, after one ("" for the first page). For account
-// itself.
+// Conversations lists a page of an account's conversations, sorted by id, after one ("" for the first page). account must be
+// the caller's.
 func (s *Service) Conversations(ctx context.Context, caller, account, after string, limit int) ([]Conversation, error) {
 	if err := own(caller, account); err != nil {
 		return nil, err
@@ -50,15 +50,15 @@ func (s *Service) Conversations(ctx context.Context, caller, account, after stri
 	return out, nil
 }
 
-// Page says which messages of a conversation are wanted. Either way they come in order.
+// Page says which messages of a conversation are wanted. They always come in the order of their seqs.
 type Page struct {
-	Forward bool  // those after From, oldest first; else the last ones before From
-	From    int64 // a seq; not Forward, 0 is the end
+	Forward bool  // true: the first messages after From; false: the last messages before From
+	From    int64 // a seq; if Forward is false, 0 means the end of the conversation
 	Limit   int
 }
 
-// History returns a page of a conversation's messages and the seq of its newest. For friends and those who were, and for
-// members, who see what came after they joined.
+// History returns a page of a conversation's messages and the seq of its newest. Friends, and accounts that were friends, may
+// read a one-to-one conversation. Members may read a group's messages that came after they joined.
 func (s *Service) History(ctx context.Context, caller string, t Target, p Page) ([]Message, int64, error) {
 	floor, err := s.mayRead(ctx, caller, t)
 	for err == nil {
@@ -67,10 +67,10 @@ func (s *Service) History(ctx context.Context, caller string, t Target, p Page) 
 		if messages, last, err = s.page(ctx, t.Conversation(caller), p, floor); err != nil {
 			break
 		}
-		if t.Group == 0 { // nobody loses the right to read these
+		if t.Group == 0 { // nobody loses the right to read a one-to-one conversation
 			return messages, last, nil
 		}
-		// Asked again afterwards, since a member may have been removed meanwhile, and even have come back.
+		// The right is checked again after reading: meanwhile the member may have been removed, and even have joined again.
 		read := floor
 		if floor, err = s.mayRead(ctx, caller, t); err == nil && floor == read {
 			return messages, last, nil
@@ -79,7 +79,7 @@ func (s *Service) History(ctx context.Context, caller string, t Target, p Page) 
 	return nil, 0, err
 }
 
-// page reads a page of the messages after a floor, and the seq of the newest.
+// page reads a page of the messages after the seq floor, and the seq of the newest.
 func (s *Service) page(ctx context.Context, conversation string, p Page, floor int64) ([]Message, int64, error) {
 	last, err := s.LastSeq(ctx, conversation)
 	if err != nil {
@@ -95,27 +95,27 @@ func (s *Service) page(ctx context.Context, conversation string, p Page, floor i
 		messages, err = s.before(ctx, conversation, p.From, floor, p.Limit)
 	}
 	if len(messages) > 0 {
-		last = max(last, messages[len(messages)-1].Seq) // it may be newer
+		last = max(last, messages[len(messages)-1].Seq) // a message may have come since LastSeq
 	}
 	return messages, last, err
 }
 
-// MayRead refuses strangers and former members. For connections that the bus may have left without news.
+// MayRead returns nil, or the fault for a stranger or a former member. Sockets call it after the bus may have lost events.
 func (s *Service) MayRead(ctx context.Context, caller string, t Target) error {
 	_, err := s.mayRead(ctx, caller, t)
 	return err
 }
 
-// mayRead refuses strangers and former members, and returns the seq after which the caller may read.
+// mayRead refuses strangers and former members. It returns the seq after which the caller may read.
 func (s *Service) mayRead(ctx context.Context, caller string, t Target) (floor int64, err error) {
 	joined, err := s.DB.Read().JoinedSeq(ctx, caller, t.Conversation(caller))
 	if errors.Is(err, sql.ErrNoRows) {
-		return 0, s.mayOpen(ctx, caller, t) // a friend to whom nothing was ever written
+		return 0, s.mayOpen(ctx, caller, t) // a friend with whom no message was exchanged yet
 	}
 	if err != nil {
 		return 0, fmt.Errorf("look up participant: %w", err)
 	}
-	if t.Group != 0 { // a participant's row ends with the membership; the membership itself is the right
+	if t.Group != 0 { // the participant's row ends with the membership, but the membership is what counts
 		members, err := s.DB.Read().IsMember(ctx, t.Group, caller)
 		if err == nil && members == 0 {
 			err = fault.New(fault.NotAMember)
@@ -125,14 +125,14 @@ func (s *Service) mayRead(ctx context.Context, caller string, t Target) (floor i
 	return joined, nil
 }
 
-// Marks are where an account stands in a conversation; they only ever grow.
+// Marks say up to which seq an account has received and read a conversation. They only ever grow.
 type Marks struct {
 	Read     int64 `json:"read"`
 	Received int64 `json:"received"`
 }
 
-// Mark moves an account's own marks: received up to a seq, and read, which includes received. What is beyond the newest
-// message counts up to it. It returns where they stand then. For friends and members.
+// Mark moves an account's own marks to a seq, or to the newest message if that is earlier. Reading includes receiving. It
+// returns the marks afterwards. Members and friends may call it.
 func (s *Service) Mark(ctx context.Context, caller string, t Target, m Marks) (Marks, error) {
 	if _, err := s.Open(ctx, caller, t); err != nil {
 		return Marks{}, err
@@ -147,14 +147,15 @@ func (s *Service) Mark(ctx context.Context, caller string, t Target, m Marks) (M
 	return s.move(ctx, t, &mark{account: caller, conversation: conversation, marks: m})
 }
 
-// ConfirmDelivered moves an account's mark of what its sockets of a conversation have confirmed, and with it what it has
-// received, of which the others hear. It only ever grows; for one who has left meanwhile it does nothing.
+// ConfirmDelivered moves the mark up to which an account's sockets of a conversation have confirmed messages, and with it the
+// account's received mark, which the others are told. It never moves a mark back. For an account that has left the group
+// meanwhile it does nothing. It checks no right.
 func (s *Service) ConfirmDelivered(ctx context.Context, account string, t Target, seq int64) error {
 	_, err := s.move(ctx, t, &mark{account: account, conversation: t.Conversation(account), marks: Marks{Received: seq}, delivered: seq})
 	return err
 }
 
-// move stores a mark and tells where the account stands now, if that is news.
+// move stores a mark and, if the mark has moved, announces it.
 func (s *Service) move(ctx context.Context, t Target, m *mark) (Marks, error) {
 	result, err := s.marks.submit(ctx, m.conversation, m)
 	if err == nil && result.told {

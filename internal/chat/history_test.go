@@ -49,7 +49,7 @@ func TestConversations(t *testing.T) {
 	})
 }
 
-// Page by page, however large a page is, each conversation comes once.
+// Whatever the size of a page, the pages have each conversation once.
 func TestConversationsArePaged(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {
@@ -124,8 +124,8 @@ func TestHistory(t *testing.T) {
 	})
 }
 
-// Whoever joins sees what comes after, whoever has left nothing, whoever comes back what comes after that; once friends
-// are friends no more, both keep what they had.
+// A member sees what comes after it joined, a former member nothing, and one that joins again what comes after that. Former
+// friends keep what they had.
 func TestWhoReadsWhat(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {
@@ -188,8 +188,8 @@ func TestWhoReadsWhat(t *testing.T) {
 	})
 }
 
-// stepping is a context that does something when it is looked at for the n-th time, as statements do again and again: each
-// look is a moment at which others may have done the same.
+// stepping is a context that calls a function when it is asked for the n-th time. Statements ask it again and again, so each
+// call is a moment at which another transaction may commit.
 type stepping struct {
 	context.Context
 
@@ -208,7 +208,7 @@ func (s *stepping) Done() <-chan struct{} {
 	return s.Context.Done()
 }
 
-// over returns how often it was looked at; it does nothing any more, though drivers may look once more.
+// over returns how often the context was asked, and makes it call nothing more.
 func (s *stepping) over() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -216,7 +216,7 @@ func (s *stepping) over() int {
 	return s.looks
 }
 
-// raws runs statements in one transaction, raw.
+// raws runs statements in one transaction, past the store.
 func (h *house) raws(t *testing.T, do func(exec func(statement string, args ...any))) {
 	t.Helper()
 	tx, err := h.raw.BeginTx(t.Context(), nil)
@@ -230,7 +230,7 @@ func (h *house) raws(t *testing.T, do func(exec func(statement string, args ...a
 
 const joinsRaw = "INSERT INTO participant (account, conversation, group_id, joined_seq, delivered_seq, received_seq, read_seq) VALUES ('bob', ?, ?, ?, 0, 0, 0)"
 
-// manyGroups makes the groups 1 to n, each of bob alone, who joined at 2, and with a message 3.
+// manyGroups creates the groups 1 to n. Bob is the only member of each; he joined at seq 2, and seq 3 is a message.
 func (h *house) manyGroups(t *testing.T, n int) {
 	t.Helper()
 	h.raws(t, func(exec func(string, ...any)) {
@@ -245,7 +245,7 @@ func (h *house) manyGroups(t *testing.T, n int) {
 	})
 }
 
-// behind does what others do: bob's membership of a group ends, perhaps, a message 4 is sent, and it begins anew, perhaps.
+// behind does what others might do: it may end bob's membership of a group, it sends message 4, and it may let him join again.
 func (h *house) behind(t *testing.T, id int32, leaves, joins bool) {
 	t.Helper()
 	h.raws(t, func(exec func(string, ...any)) {
@@ -262,8 +262,8 @@ func (h *house) behind(t *testing.T, id int32, leaves, joins bool) {
 	})
 }
 
-// Whatever happens between any two statements of the reading: nobody reads what came after the membership ended, nor
-// what was there before it began anew, and the newest seq is not below a message that comes with it.
+// Whatever happens between two statements of the reading, nobody reads what came after the membership ended or before it began
+// again, and the newest seq isn't below that of a message in the same answer.
 func TestHistoryWhileOthersAct(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {
@@ -297,7 +297,7 @@ func TestHistoryWhileOthersAct(t *testing.T) {
 			if looks < 4 || looks > most {
 				t.Fatalf("%d looks", looks)
 			}
-			for at := 1; at <= looks; at += 2 { // a statement takes more looks than two
+			for at := 1; at <= looks; at += 2 { // each statement asks the context more than twice
 				read(at, p, true, false)
 				read(at, p, true, true)
 				read(at, p, false, false)

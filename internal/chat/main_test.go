@@ -29,16 +29,16 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// house is a Service with its database, who is online, and what it told.
+// house is a Service with its database, the accounts online, and the events that it announced.
 type house struct {
 	*Service
 
-	raw *sql.DB // the same database, for what no statement of the server does
+	raw *sql.DB // the same database, for statements that the server doesn't have
 
 	mu     sync.Mutex
 	online map[string]bool
 	events []Event
-	// notified, if set before the first use, is called with every event, one at a time.
+	// notified, if set before the first use, is called with every event, one call at a time.
 	notified func(Event)
 }
 
@@ -89,7 +89,7 @@ func newHouse(t *testing.T, d *store.DB, err error, driver, source string) *hous
 	return h
 }
 
-// reopened is the same house with other options.
+// reopened returns another Service with other options on the same database.
 func (h *house) reopened(t *testing.T, change func(*Options)) *house {
 	t.Helper()
 	options := h.Options
@@ -113,8 +113,8 @@ func (h *house) notify(_ context.Context, e Event) {
 	}
 }
 
-// told returns what was told since it was last asked, all of what was answered before: senders have their answers a
-// little earlier than the others the news.
+// told returns the events announced since its last call. It waits for those of answered messages: senders get their answers
+// shortly before the event is announced.
 func (h *house) told() []Event {
 	for deadline := time.Now().Add(10 * time.Second); h.drafts.busy() && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
@@ -126,7 +126,7 @@ func (h *house) told() []Event {
 	return events
 }
 
-// busy reports whether a lane has something under way.
+// busy reports whether a lane has a transaction under way.
 func (b *batches[T, R]) busy() bool {
 	for i := range b.lanes {
 		b.lanes[i].mu.Lock()
@@ -157,7 +157,7 @@ func (h *house) comeOnline(accounts ...string) {
 	}
 }
 
-// register makes accounts, whose display names are theirs in capitals.
+// register creates accounts. Their display names are the accounts in capitals.
 func (h *house) register(t *testing.T, accounts ...string) {
 	t.Helper()
 	for _, a := range accounts {
@@ -174,7 +174,7 @@ func (h *house) befriend(t *testing.T, account string, friends ...string) {
 	}
 }
 
-// group makes a group of accounts, the first its owner.
+// group creates a group of accounts. The first is its owner.
 func (h *house) group(t *testing.T, name string, accounts ...string) int32 {
 	t.Helper()
 	id, err := h.CreateGroup(t.Context(), accounts[0], accounts[0], name)
@@ -192,8 +192,7 @@ func (h *house) send(t *testing.T, from string, to Target, text string) Message 
 	return m
 }
 
-// texts returns a conversation's texts after a seq, without the notices, and fails the test when the numbers of all have
-// gaps.
+// texts returns a conversation's texts after a seq, without the notices. It fails the test if the seqs have gaps.
 func (h *house) texts(t *testing.T, conversation string, after int64) []string {
 	t.Helper()
 	messages, err := h.Missed(t.Context(), conversation, after, 10_000)
@@ -210,7 +209,7 @@ func (h *house) texts(t *testing.T, conversation string, after int64) []string {
 	return texts
 }
 
-// last is the seq of a conversation's newest message.
+// last returns the seq of a conversation's newest message.
 func (h *house) last(t *testing.T, conversation string) int64 {
 	t.Helper()
 	last, err := h.LastSeq(t.Context(), conversation)
@@ -218,13 +217,13 @@ func (h *house) last(t *testing.T, conversation string) int64 {
 	return last
 }
 
-// textOf is a message's text, "" for a notice.
+// textOf returns a message's text, "" for a notice.
 func textOf(m Message) string {
 	text, _ := m.Text()
 	return text
 }
 
-// stored is the form in which a text is stored.
+// stored returns the stored form of a text.
 func stored(text string) string { return TextContent(text).encode() }
 
 func (h *house) exec(t *testing.T, statement string, args ...any) {

@@ -12,16 +12,15 @@ import (
 	"tim/internal/store"
 )
 
-// mark is a move of an account's marks on its way into the database.
+// mark is a move of an account's marks that is to be stored.
 type mark struct {
 	account      string
 	conversation string
 	marks        Marks
-	delivered    int64 // of the contract's sockets
+	delivered    int64 // the mark of the contract's sockets, 0 to leave it
 }
 
-// moved is where an account stands once its mark is stored, and whether it was this mark that brought it there, of which
-// the others are told.
+// moved is the result of a mark: the marks afterwards, and whether this mark is the one to announce.
 type moved struct {
 	now  Marks
 	told bool
@@ -29,7 +28,7 @@ type moved struct {
 
 func (m *mark) key() participantKey { return participantKey{m.conversation, m.account} }
 
-// participantKey orders rows of participants: transactions that lock several do so in one order.
+// participantKey is the key of a participant's row. Transactions lock several rows in the order of compare.
 type participantKey struct{ conversation, account string }
 
 func (k participantKey) compare(other participantKey) int {
@@ -38,8 +37,8 @@ func (k participantKey) compare(other participantKey) int {
 
 type waitingMark = waiting[*mark, moved]
 
-// commitMarks stores a batch of marks in one transaction, each account's mark of a conversation once however often it
-// moved meanwhile. Where several moved it, the last one is told.
+// commitMarks stores a batch of marks in one transaction. It writes each participant's row once, however many marks of the
+// batch concern it, and announces the last of them.
 func (s *Service) commitMarks(ctx context.Context, batch []*waitingMark) {
 	slices.SortStableFunc(batch, func(a, b *waitingMark) int { return a.item.key().compare(b.item.key()) })
 	results := make([]moved, len(batch))
@@ -65,7 +64,7 @@ func (s *Service) commitMarks(ctx context.Context, batch []*waitingMark) {
 	}
 }
 
-// add makes one mark of two of the same account in the same conversation.
+// add merges another mark of the same participant into this one.
 func (m *mark) add(other *mark) {
 	m.delivered = max(m.delivered, other.delivered)
 	m.marks = Marks{Read: max(m.marks.Read, other.marks.Read), Received: max(m.marks.Received, other.marks.Received)}
@@ -88,7 +87,7 @@ func (m *mark) move(ctx context.Context, tx *store.Tx) (moved, error) {
 	}
 	row, err := tx.GetMarks(ctx, m.account, m.conversation)
 	if errors.Is(err, sql.ErrNoRows) {
-		return moved{}, nil // has left meanwhile
+		return moved{}, nil // the account has left meanwhile
 	}
 	if err != nil {
 		return moved{}, fmt.Errorf("read marks: %w", err)
@@ -100,8 +99,9 @@ func (m *mark) move(ctx context.Context, tx *store.Tx) (moved, error) {
 	}, nil
 }
 
-// sides tells, of the newest messages of the account that sorts first and of the other, which is an account's and which its
-// peer's. What an account wrote itself, and what came before, it has read, whatever its marks say.
+// sides sorts out, from the seqs of the newest messages of the account that sorts first and of the other one, which is an
+// account's own and which its peer's. An account counts as having read its own messages, and everything before them, whatever
+// its marks are.
 func sides(account, peer string, first, second int64) (mine, theirs int64) {
 	if account < peer {
 		return first, second

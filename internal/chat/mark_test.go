@@ -27,7 +27,7 @@ func TestMarkAnswersWhereItStands(t *testing.T) {
 			{Marks{Read: 1}, Marks{Read: 1, Received: 2}, true},
 			{Marks{Read: 3}, Marks{Read: 3, Received: 3}, true},
 			{Marks{Read: 2}, Marks{Read: 3, Received: 3}, false},
-			{Marks{Received: 4}, Marks{Read: 3, Received: 4}, true}, // and nobody hears that less is read
+			{Marks{Received: 4}, Marks{Read: 3, Received: 4}, true}, // the read mark stays, and isn't announced
 			{Marks{Received: 99}, Marks{Read: 3, Received: 5}, true},
 			{Marks{Read: 99}, Marks{Read: 5, Received: 5}, true},
 			{Marks{}, Marks{Read: 5, Received: 5}, false},
@@ -46,7 +46,7 @@ func TestMarkAnswersWhereItStands(t *testing.T) {
 	})
 }
 
-// What the contract's sockets confirm is received too, and told as a mark is: once, and only if it moved.
+// What the contract's sockets confirm counts as received and is announced like a mark: once, and only if it moved.
 func TestConfirmationsAreTold(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {
@@ -64,7 +64,7 @@ func TestConfirmationsAreTold(t *testing.T) {
 			h.send(t, "bob", to, "hi")
 			h.send(t, "alice", from, "x")
 			last := h.send(t, "alice", from, "y").Seq
-			h.send(t, "bob", to, "ho") // and so has received all of it
+			h.send(t, "bob", to, "ho") // a sender has received everything before its message
 			h.told()
 			want.Kind, want.Conversation, want.Account = MarksMoved, to.Conversation("bob"), "bob"
 			confirm := func(seq int64) []Event {
@@ -93,7 +93,7 @@ func TestConfirmationsAreTold(t *testing.T) {
 		}
 		must(t, h.LeaveGroup(t.Context(), "bob", "bob", id))
 		h.told()
-		must(t, h.ConfirmDelivered(t.Context(), "bob", ToGroup(id), 99)) // has left meanwhile
+		must(t, h.ConfirmDelivered(t.Context(), "bob", ToGroup(id), 99)) // an account that has left
 		same(t, "told of one who left", nil, h.told())
 	})
 }
@@ -122,7 +122,7 @@ func TestMarkRefusals(t *testing.T) {
 	})
 }
 
-// Marks that wait together are stored together, each account's once, and the last one is told.
+// Marks that wait together are stored together, one write for each account, and the last one is announced.
 func TestMarksThatWaitTogether(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {
@@ -162,19 +162,19 @@ func TestMarksThatWaitTogether(t *testing.T) {
 	})
 }
 
-// standing is what a simple model knows of one member of one group.
+// standing is what the model knows of one member of one group.
 type standing struct {
 	member                 bool
 	joined, received, read int64
 }
 
-// model is a group as it should be.
+// model is the expected state of a group.
 type model struct {
 	last    int64
 	members map[string]*standing
 }
 
-// step does one thing at random, in the group and in the model.
+// step does one random action in the group and in the model.
 func (m *model) step(t *testing.T, h *house, random *rand.Rand, id int32, account string) {
 	t.Helper()
 	ctx, to, is := t.Context(), ToGroup(id), m.members[account]
@@ -206,7 +206,7 @@ func (m *model) step(t *testing.T, h *house, random *rand.Rand, id int32, accoun
 	case 5:
 		m.ownerActs(t, h, id, account)
 	default:
-		if random.IntN(3) > 0 || account == "a" { // the owner stays, so that nobody inherits
+		if random.IntN(3) > 0 || account == "a" { // the owner stays, so that it doesn't change
 			return
 		}
 		if err := h.LeaveGroup(ctx, account, account, id); is.member {
@@ -219,7 +219,7 @@ func (m *model) step(t *testing.T, h *house, random *rand.Rand, id int32, accoun
 	}
 }
 
-// ownerActs has the owner, a, remove a member or bring it back: whoever does has read everything before.
+// ownerActs lets the owner, a, remove a member or add it again. The owner has then read everything before.
 func (m *model) ownerActs(t *testing.T, h *house, id int32, account string) {
 	t.Helper()
 	if account == "a" {
@@ -237,7 +237,7 @@ func (m *model) ownerActs(t *testing.T, h *house, id int32, account string) {
 	owner.received, owner.read = m.last, m.last
 }
 
-// allowed checks that a member is allowed and nobody else.
+// allowed checks that the given accounts are members and no others.
 func (m *model) allowed(t *testing.T, is *standing, err error) bool {
 	t.Helper()
 	if is.member {
@@ -248,7 +248,7 @@ func (m *model) allowed(t *testing.T, is *standing, err error) bool {
 	return is.member
 }
 
-// check compares what everybody's list and history show with the model.
+// check compares everybody's list and history with the model.
 func (m *model) check(t *testing.T, h *house, id int32) {
 	t.Helper()
 	for account, is := range m.members {
@@ -286,7 +286,8 @@ func (m *model) check(t *testing.T, h *house, id int32) {
 	}
 }
 
-// After any sequence of sends, marks, joins, leaves and what the owner does, unread counts, marks and histories are as a simple model has them.
+// After any sequence of sends, marks, joins, leaves and acts of the owner, unread counts, marks and histories are those of the
+// model.
 func TestUnreadCountsAreTheModels(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {

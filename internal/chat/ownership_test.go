@@ -9,7 +9,7 @@ import (
 	"tim/internal/fault"
 )
 
-// notices returns what a group's history tells of it: event, actor, account.
+// notices returns the notices in a group's history: event, actor, account.
 func (h *house) notices(t *testing.T, group int32) []string {
 	t.Helper()
 	messages, err := h.Missed(t.Context(), groupID(group), 0, 1000)
@@ -142,7 +142,7 @@ func TestDissolve(t *testing.T) {
 			refused(t, err, fault.UnknownGroup)
 		}
 		refused(t, h.Dissolve(ctx, "alice", "alice", id), fault.UnknownGroup)
-		next := h.group(t, "climbers", "bob") // the name is free, the number is not
+		next := h.group(t, "climbers", "bob") // the name is free again, the id isn't
 		if next <= id {
 			t.Errorf("the next group has the number %d after %d", next, id)
 		}
@@ -150,7 +150,7 @@ func TestDissolve(t *testing.T) {
 	})
 }
 
-// More members than a statement takes arguments.
+// A group may have more members than a statement takes arguments.
 func TestDissolveALargeGroup(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {
@@ -173,7 +173,7 @@ func TestDissolveALargeGroup(t *testing.T) {
 	})
 }
 
-// Whoever inherits is told, and the history says so.
+// The new owner is announced, and the history has it.
 func TestInheritanceIsNoted(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {
@@ -184,11 +184,11 @@ func TestInheritanceIsNoted(t *testing.T) {
 		same(t, "notices", []string{
 			"joined alice alice", "joined bob bob", "left alice alice", "owner alice bob", "left bob bob",
 		}, h.notices(t, id))
-		h.texts(t, groupID(id), 0) // dense
+		h.texts(t, groupID(id), 0) // checks that there are no gaps
 	})
 }
 
-// Removed while it sends: what was answered is stored, and nothing comes after the notice of its end.
+// A member is removed while it sends: what was answered is stored, and nothing comes after the notice of its removal.
 func TestRemoveRacingSend(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {
@@ -270,8 +270,8 @@ func TestGroupsAndMembersArePaged(t *testing.T) {
 	})
 }
 
-// A notice is unread by those it is news to: not by whoever caused it, who has read what came before as any sender has,
-// nor by whoever joins with it.
+// A notice is unread by all members except the one who caused it, which like any sender has read what came before, and the one
+// who joins with it.
 func TestWhoHasReadTheNotices(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {
@@ -300,7 +300,7 @@ func TestWhoHasReadTheNotices(t *testing.T) {
 		unread("handed over", map[string]int64{"alice": 0, "bob": 3, "carol": 2, "dave": 1})
 		must(t, h.RemoveMember(ctx, "bob", "bob", id, "carol"))
 		unread("removed", map[string]int64{"alice": 1, "bob": 0, "dave": 2})
-		must(t, h.LeaveGroup(ctx, "bob", "bob", id)) // alice or dave inherits
+		must(t, h.LeaveGroup(ctx, "bob", "bob", id)) // alice or dave becomes the owner
 		unread("left and inherited", map[string]int64{"alice": 3, "dave": 4})
 		must(t, h.JoinGroup(ctx, "bob", "bob", id))
 		unread("came back", map[string]int64{"alice": 4, "bob": 0, "dave": 5})

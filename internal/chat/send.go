@@ -12,19 +12,20 @@ import (
 
 // Message is a stored message.
 type Message struct {
-	Seq    int64  `json:"seq"`
+	Seq    int64  `json:"seq"` // 1, 2, 3 … in its conversation, in the order of commits
 	Sender string `json:"sender"`
-	Body   string `json:"body"`   // a Content, encoded
+	Body   string `json:"body"`   // the Content in JSON
 	SentAt int64  `json:"sentAt"` // ms since 1970
 }
 
-// MaxClientID is the most bytes that a client id may have.
+// MaxClientID is the longest client id, in bytes.
 const MaxClientID = 64
 
-// Send stores a message and, once it is committed, tells the sockets. When it returns without an error the message
-// will be read; with one, whether it was stored is not known unless the error is a fault of the request. The same
-// client id by the same sender in the same conversation is the same message, for ever; "" for a sender that knows none.
-// For members and friends.
+// Send stores a message and, after the commit, notifies the sockets. Members and friends may call it. When it returns without
+// an error, the message is stored durably. When it returns a fault, nothing is stored; after any other error nobody knows.
+//
+// clientID names the message among those of its sender in this conversation, for ever: a repeated send returns the message
+// that is stored already, or ClientIDReused if its content differs. "" stands for a client without such ids.
 func (s *Service) Send(ctx context.Context, caller string, t Target, c Content, clientID string) (Message, error) {
 	d := &draft{
 		sender: caller, target: t, conversation: t.Conversation(caller), clientID: clientID, body: c.normal().encode(), replyTo: c.ReplyTo,
@@ -32,7 +33,7 @@ func (s *Service) Send(ctx context.Context, caller string, t Target, c Content, 
 	return s.drafts.submit(ctx, d.conversation, d)
 }
 
-// draft is a message on its way into the database.
+// draft is a message that is to be stored.
 type draft struct {
 	sender       string
 	target       Target
@@ -41,28 +42,31 @@ type draft struct {
 	body         string
 	replyTo      int64
 
+	// The result, set by batchTx.
 	message Message
-	again   bool  // it was stored before
-	refusal error // the others of its batch are stored nonetheless
+	again   bool  // the message was stored by an earlier send
+	refusal error // a fault that concerns this draft alone
 }
 
 type waitingDraft = waiting[*draft, Message]
 
-// commit stores a batch in one transaction: it takes the conversations' locks in one order, checks rights, numbers, and
-// inserts the messages together. What is rare it finds out from the database's refusal, and then asks first: that the
-// conversations don't stand as this node has left them, that a client id is there already.
+// commit stores a batch in one transaction: it locks the conversations in the order of their ids, checks rights, gives out
+// seqs, and inserts the messages together. It makes up to three attempts, cheapest first:
+//  1. assume that no other node has written since our last batch, and that every client id is new;
+//  2. on errNotAsExpected, lock the conversations and read their states;
+//  3. on a duplicate client id, look each one up.
 func (s *Service) commit(ctx context.Context, batch []*waitingDraft) {
 	drafts := make(map[string][]*draft, len(batch))
 	for _, w := range batch {
 		drafts[w.item.conversation] = append(drafts[w.item.conversation], w.item)
 	}
 	ids := slices.Sorted(maps.Keys(drafts))
-	err := s.store(ctx, &numbering{s: s, ids: ids, drafts: drafts, believed: s.heads.believed(ids)}, batch)
-	if errors.Is(err, errNotAsBelieved) {
-		err = s.store(ctx, &numbering{s: s, ids: ids, drafts: drafts}, batch)
+	err := s.store(ctx, &batchTx{s: s, ids: ids, drafts: drafts, expected: s.lastKnown.expected(ids)}, batch)
+	if errors.Is(err, errNotAsExpected) {
+		err = s.store(ctx, &batchTx{s: s, ids: ids, drafts: drafts}, batch)
 	}
 	if store.IsDuplicate(err) {
-		err = s.store(ctx, &numbering{s: s, ids: ids, drafts: drafts, lookUp: true}, batch)
+		err = s.store(ctx, &batchTx{s: s, ids: ids, drafts: drafts, lookUp: true}, batch)
 	}
 	for _, w := range batch {
 		w.done(w.item.message, errors.Join(err, w.item.refusal))
@@ -74,34 +78,34 @@ func (s *Service) commit(ctx context.Context, batch []*waitingDraft) {
 	}
 }
 
-// errNotAsBelieved says that somebody else has written to a conversation, or that a right has ended.
-var errNotAsBelieved = errors.New("a conversation doesn't stand as it was left")
+// errNotAsExpected says that another node has written to a conversation, or that a right has ended.
+var errNotAsExpected = errors.New("a conversation has changed since this node's last batch")
 
-func (s *Service) store(ctx context.Context, plan *numbering, batch []*waitingDraft) error {
-	var n numbering
-	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
-		n = *plan // the transaction may be run again
-		n.tx, n.own, n.marks = tx, make(map[ownID]*draft, len(batch)), make(map[participantKey]ownMark, len(batch))
+func (s *Service) store(ctx context.Context, plan *batchTx, batch []*waitingDraft) error {
+	var b batchTx
+	err := s.DB.StoreMessages(ctx, func(tx *store.Tx) (store.MessageBatch, error) {
+		b = *plan // a copy, since the transaction may run again
+		b.tx, b.own, b.marks = tx, make(map[ownID]*draft, len(batch)), make(map[participantKey]ownMark, len(batch))
 		for _, w := range batch {
 			w.item.message, w.item.again, w.item.refusal = Message{}, false, nil
 		}
-		if err := n.begin(ctx); err != nil {
-			return err
+		if err := b.begin(ctx); err != nil {
+			return store.MessageBatch{}, err
 		}
 		for _, w := range batch {
-			if err := n.number(ctx, w.item); err != nil {
-				return err
+			if err := b.number(ctx, w.item); err != nil {
+				return store.MessageBatch{}, err
 			}
-			if _, claiming := n.believed[w.item.conversation]; claiming && w.item.refusal != nil {
-				return errNotAsBelieved // what it was refused for may be no longer so
+			if _, unlocked := b.expected[w.item.conversation]; unlocked && w.item.refusal != nil {
+				return store.MessageBatch{}, errNotAsExpected // without the lock, the reason may no longer hold
 			}
 		}
-		return n.insert(ctx)
+		return b.finish(ctx)
 	})
 	if err != nil {
-		s.heads.forget(plan.ids) // nobody knows what became of it
+		s.lastKnown.forget(plan.ids)
 		return fmt.Errorf("store messages: %w", err)
 	}
-	s.heads.left(n.found, n.locked)
+	s.lastKnown.committed(b.before, b.after)
 	return nil
 }

@@ -28,7 +28,7 @@ func TestSendStoresThenTells(t *testing.T) {
 			conversation := to.Conversation("alice")
 			base := int64(0)
 			if to.Group != 0 {
-				base = 1 // its creator's notice
+				base = 1 // the notice of the group's creation
 			}
 			if last := h.last(t, conversation); last != base {
 				t.Errorf("before the first message: %d", last)
@@ -74,7 +74,7 @@ func TestSendStoresThenTells(t *testing.T) {
 	})
 }
 
-// Messages wait for whoever was never there: both sides of a conversation begin with its first message.
+// Messages wait for an account that was never online: both participants' rows are created with the first message.
 func TestFirstMessageBeginsBothSides(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {
@@ -120,7 +120,7 @@ type sending struct {
 	random *rand.Rand
 	groups []int32
 	people []string
-	base   map[string]int64 // last seq before the run: the notices of who joined
+	base   map[string]int64 // the last seq before the run: the notices of the members
 
 	mu   sync.Mutex
 	sent map[string][]Message // by conversation, as Send returned them
@@ -136,7 +136,7 @@ func newSending(t *testing.T, h *house) *sending {
 	for i, me := range s.people {
 		h.befriend(t, me, s.people[i+1:]...)
 	}
-	for i := range 3 { // the last person is no member of the last group
+	for i := range 3 { // the last person isn't a member of the last group
 		s.groups = append(s.groups, h.group(t, fmt.Sprint("group", i), s.people[:5-i/2]...))
 		conversation := groupID(s.groups[i])
 		s.base[conversation] = h.last(t, conversation)
@@ -145,7 +145,7 @@ func newSending(t *testing.T, h *house) *sending {
 	return s
 }
 
-// plan draws what one sender will send where.
+// plan draws what one sender sends and where.
 func (s *sending) plan(sender, messages int) []Target {
 	targets := make([]Target, messages)
 	for i := range targets {
@@ -182,8 +182,8 @@ func (s *sending) run(t *testing.T, sender string, device int, plan []Target) {
 	}
 }
 
-// Numbers are dense, every message that was answered is stored once, as it was answered, and told once, in order, when
-// it can be read already.
+// Seqs have no gaps. Every answered message is stored once, as it was answered, and announced once, in order, when it can be
+// read already.
 func TestSendByManyAtOnce(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {
@@ -214,7 +214,7 @@ func TestSendByManyAtOnce(t *testing.T) {
 		total := 0
 		for conversation, answered := range s.sent {
 			total += len(answered)
-			h.texts(t, conversation, 0) // dense
+			h.texts(t, conversation, 0) // checks that there are no gaps
 			stored, err := h.Missed(t.Context(), conversation, s.base[conversation], 1000)
 			must(t, err)
 			same(t, conversation+": told", stored, told[conversation])
@@ -233,7 +233,7 @@ func TestSendByManyAtOnce(t *testing.T) {
 	})
 }
 
-// counted counts the transactions of a service that has not sent yet.
+// counted counts the transactions of a service that has sent nothing yet.
 func counted(h *house) *atomic.Int64 {
 	var commits atomic.Int64
 	commit := h.drafts.commit
@@ -244,7 +244,7 @@ func counted(h *house) *atomic.Int64 {
 	return &commits
 }
 
-// waiting is how many items wait in all lanes.
+// waiting returns the number of items that wait in all lanes.
 func (b *batches[T, R]) waiting() (n int) {
 	for i := range b.lanes {
 		b.lanes[i].mu.Lock()
@@ -254,7 +254,7 @@ func (b *batches[T, R]) waiting() (n int) {
 	return n
 }
 
-// until waits for a condition that other goroutines bring about.
+// until waits until other goroutines have made a condition true.
 func until(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !condition(); time.Sleep(time.Millisecond) {
@@ -332,7 +332,7 @@ func batchOf(drafts ...*draft) []*waitingDraft {
 	return batch
 }
 
-// answersOf waits until a batch is answered.
+// answersOf waits for the answers to a batch.
 func answersOf(batch []*waitingDraft) []answer[Message] {
 	answers := make([]answer[Message], len(batch))
 	for i, w := range batch {
@@ -390,7 +390,7 @@ func TestOnlyRefusedDraftsStoreNothing(t *testing.T) {
 	})
 }
 
-// That rights can't be looked up is no refusal: it fails the batch, and nothing of it is stored.
+// If rights can't be looked up, the batch fails, and nothing of it is stored.
 func TestRightsThatCannotBeLookedUpFailTheBatch(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {
@@ -443,8 +443,7 @@ func TestUnavailableDatabaseFailsTheBatch(t *testing.T) {
 	same(t, "stored", []string{"before", "after"}, h.texts(t, ToUser("bob").Conversation("alice"), 0))
 }
 
-// The database ends one of two transactions that wait for each other. The batch that was ended is tried again, and is
-// stored once.
+// The database ends one of two transactions that wait for each other. That batch is tried again and stored once.
 func TestRetryAfterADeadlockStoresOnce(t *testing.T) {
 	t.Parallel()
 	h := onMySQL(t, testserver.MariaDB(t))
@@ -454,7 +453,7 @@ func TestRetryAfterADeadlockStoresOnce(t *testing.T) {
 	rival, err := h.raw.BeginTx(ctx, nil)
 	must(t, err)
 	defer rival.Rollback()
-	for i := range 50 { // the database ends the one that has written less
+	for i := range 50 { // the database ends the transaction that has written less
 		_, err := rival.ExecContext(ctx, "INSERT INTO `user` (account, username) VALUES (?, 'x')", fmt.Sprint("rival", i))
 		must(t, err)
 	}
@@ -468,7 +467,7 @@ func TestRetryAfterADeadlockStoresOnce(t *testing.T) {
 		&draft{sender: "alice", target: ToGroup(first), body: stored("one")},
 	)
 	h.told()
-	go h.commit(ctx, batch) // ends with the drafts, which are waited for
+	go h.commit(ctx, batch) // the test waits for its drafts
 	until(t, "the batch waits for the rival", func() bool {
 		var waiting int
 		must(t, rival.QueryRowContext(ctx, `SELECT COUNT(*) FROM information_schema.innodb_lock_waits w
@@ -479,7 +478,7 @@ func TestRetryAfterADeadlockStoresOnce(t *testing.T) {
 		}
 		return waiting > 0
 	})
-	lockRow(first) // which the batch holds: the deadlock
+	lockRow(first) // the batch holds it, so this is the deadlock
 	must(t, rival.Commit())
 	for i, a := range answersOf(batch) {
 		if a.err != nil || a.result.Seq != 2 {
@@ -494,16 +493,16 @@ func TestRetryAfterADeadlockStoresOnce(t *testing.T) {
 	}
 }
 
-// Another process may write to the embedded database too, a command of the operator's.
+// Another process, such as an operator's command, may write to the embedded database.
 func TestRetryWhileAnotherProcessWrites(t *testing.T) {
 	t.Parallel()
 	h := onSQLite(t)
 	h.register(t, "alice")
 	to := ToGroup(h.group(t, "climbers", "alice"))
-	rival, err := h.raw.BeginTx(t.Context(), nil) // takes the lock at once
+	rival, err := h.raw.BeginTx(t.Context(), nil) // takes SQLite's lock at once
 	must(t, err)
 	released := make(chan error)
-	// Longer than the engine itself waits, so that it says it is busy.
+	// Longer than SQLite itself waits, so that it reports "busy".
 	time.AfterFunc(1200*time.Millisecond, func() { released <- rival.Rollback() })
 	h.send(t, "alice", to, "1")
 	must(t, <-released)
@@ -530,7 +529,7 @@ func TestSendGivesUpWithItsContext(t *testing.T) {
 	}
 	must(t, rival.Rollback())
 	h.Close()
-	// Whoever gives up doesn't know whether it was stored. It was.
+	// A caller that gives up doesn't know whether its message was stored. It was.
 	same(t, "stored", []string{"1"}, h.texts(t, to.Conversation(""), 0))
 }
 

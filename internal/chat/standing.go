@@ -10,20 +10,20 @@ import (
 	"tim/internal/store"
 )
 
-// Questions for many accounts at once, for a node whose sockets may have been left without news. None of them grows with
-// the number of sockets but by pages.
+// Questions about many accounts at once. A node asks them for all its sockets after the bus may have lost events. Each takes a
+// few statements for a page of accounts, not one for each socket.
 
-// Standing is where an account stands in a conversation.
+// Standing is an account's position in one of its conversations.
 type Standing struct {
 	Account      string
 	Conversation string
 	Target       Target
-	JoinedSeq    int64 // the seq at which its membership began; 0 one to one
+	JoinedSeq    int64 // the seq of the newest message when it joined; 0 one to one
 	LastSeq      int64
 }
 
-// Standings lists where accounts stand in their conversations, by account and conversation: at most limit of them, behind
-// after, whose Account and Conversation alone count. One statement, so some hundreds of accounts at most.
+// Standings lists the positions of accounts in their conversations, sorted by account and conversation: at most limit, after
+// the one whose Account and Conversation are after's. It sends one statement, so accounts may be some hundreds.
 func (s *Service) Standings(ctx context.Context, accounts []string, after Standing, limit int) ([]Standing, error) {
 	if len(accounts) == 0 {
 		return nil, nil
@@ -44,8 +44,8 @@ func (s *Service) Standings(ctx context.Context, accounts []string, after Standi
 	return standings, nil
 }
 
-// LastSeqs are the seqs of the newest messages of conversations; those without any are missing. One statement, so some
-// hundreds of conversations at most.
+// LastSeqs returns the seqs of the newest messages of conversations. One without messages is missing from the result. It sends
+// one statement, so conversations may be some hundreds.
 func (s *Service) LastSeqs(ctx context.Context, conversations []string) (map[string]int64, error) {
 	last := make(map[string]int64, len(conversations))
 	if len(conversations) == 0 {
@@ -61,25 +61,26 @@ func (s *Service) LastSeqs(ctx context.Context, conversations []string) (map[str
 	return last, nil
 }
 
-// Side is an account and whom it writes to.
+// Side is an account and a conversation from its side.
 type Side struct {
 	Account string
 	Target  Target
 }
 
-// MayWriteAll is MayWrite for many. The errors are those of the sides, in their order: nil or the fault; the last result
-// is why it can't be told. It asks once for every 200 groups' members, and once for every 200 friends.
+// MayWriteAll is MayWrite for many sides. The first result has an element for each side, in the same order: nil or a fault. The
+// second is the error of a database that can't be asked. It sends one statement for 200 groups' members, and one for 200
+// friends.
 func (s *Service) MayWriteAll(ctx context.Context, sides []Side) ([]error, error) {
-	var seats []store.Seat
+	var memberships []store.Membership
 	var pairs []store.AccountPair
 	for _, side := range sides {
 		if side.Target.Group != 0 {
-			seats = append(seats, store.Seat{Group: side.Target.Group, Account: side.Account})
+			memberships = append(memberships, store.Membership{Group: side.Target.Group, Account: side.Account})
 		} else {
 			pairs = append(pairs, store.AccountPair{Account: side.Account, Other: side.Target.User})
 		}
 	}
-	members, err := s.DB.MembersAmong(ctx, seats)
+	members, err := s.DB.MembersAmong(ctx, memberships)
 	if err != nil {
 		return nil, fmt.Errorf("memberships: %w", err)
 	}
@@ -91,14 +92,14 @@ func (s *Service) MayWriteAll(ctx context.Context, sides []Side) ([]error, error
 	for i, side := range sides {
 		if side.Target.Group == 0 {
 			errs[i] = strangers[store.AccountPair{Account: side.Account, Other: side.Target.User}]
-		} else if !members[store.Seat{Group: side.Target.Group, Account: side.Account}] {
+		} else if !members[store.Membership{Group: side.Target.Group, Account: side.Account}] {
 			errs[i] = fault.New(fault.NotAMember)
 		}
 	}
 	return errs, nil
 }
 
-// refuseStrangers has a fault for each of the pairs that may not write to each other.
+// refuseStrangers returns a fault for each of the pairs that may not write to each other.
 func (s *Service) refuseStrangers(ctx context.Context, pairs []store.AccountPair) (map[store.AccountPair]error, error) {
 	var allowed map[store.AccountPair]bool
 	var err error
@@ -124,10 +125,10 @@ func (s *Service) refuseStrangers(ctx context.Context, pairs []store.AccountPair
 	return refused, nil
 }
 
-// accountsPage is how many accounts known asks about at once.
+// accountsPage is the number of accounts in one statement of known.
 const accountsPage = 200
 
-// known tells of which pairs the second account is there.
+// known reports for each pair whether its second account exists.
 func (s *Service) known(ctx context.Context, pairs []store.AccountPair) (map[store.AccountPair]bool, error) {
 	var accounts []string
 	for _, p := range pairs {
@@ -150,11 +151,11 @@ func (s *Service) known(ctx context.Context, pairs []store.AccountPair) (map[sto
 	return known, nil
 }
 
-// Sight is an account and one whom it looks at.
+// Sight is a viewer and an account whose presence it wants to see.
 type Sight struct{ Viewer, Account string }
 
-// MaySeeAll is MaySee for many, in their order. The accounts are spelled as they are stored. It asks once for every 200,
-// and once more for those of them that are no friends.
+// MaySeeAll is MaySee for many, in the same order. Accounts must be normalised. It sends one statement for 200 pairs, and one
+// more for 200 of those that aren't friends.
 func (s *Service) MaySeeAll(ctx context.Context, sights []Sight) ([]bool, error) {
 	var pairs []store.AccountPair
 	for _, sight := range sights {

@@ -9,7 +9,7 @@ import (
 	"tim/internal/fault"
 )
 
-// What is answered for many at once is what is answered for each alone.
+// The answers about many are the answers about each.
 func TestAllAtOnce(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {
@@ -20,7 +20,7 @@ func TestAllAtOnce(t *testing.T) {
 		groups := []int32{h.group(t, "one", "alice", "bob"), h.group(t, "two", "carol", "dave", "bob"), 999}
 		var sides []Side
 		var sights []Sight
-		for range 20 { // more than one statement names
+		for range 20 { // more than one statement takes
 			for _, account := range append(accounts, "nobody") {
 				for _, group := range groups {
 					sides = append(sides, Side{account, ToGroup(group)})
@@ -57,7 +57,7 @@ func TestAllAtOnce(t *testing.T) {
 	})
 }
 
-// Pages of every size put together are the conversations of each account.
+// Pages of any size together are the conversations of each account.
 func TestStandings(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {

@@ -7,9 +7,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"golang.org/x/text/unicode/norm"
-
 	"tim/gen/db"
+	"tim/internal/account"
 	"tim/internal/fault"
 	"tim/internal/store"
 )
@@ -19,12 +18,12 @@ type User struct {
 	ID       int64
 	Account  string
 	Username string
-	Sex      *string // a free string in rows of an old database
+	Sex      *string // rows of an old database may have any text
 	Age      int32
 	Online   bool
 }
 
-// Registration is a new account. The spec has checked the fields' form.
+// Registration is a new account. The caller has checked the fields against the schema.
 type Registration struct {
 	Account  string
 	Password string
@@ -33,11 +32,11 @@ type Registration struct {
 	Sex      *string
 }
 
-// Register creates an account. For everyone.
+// Register creates an account. Anybody may call it. It returns AccountTaken if the account exists.
 func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
-	account := Normal(r.Account)
-	if len([]rune(account)) > maxAccount {
-		return User{}, fault.Invalid(fault.InvalidBody, "account", fmt.Sprintf("must have at most %d characters", maxAccount))
+	name := account.Normal(r.Account)
+	if !account.ValidNew(name) {
+		return User{}, fault.Invalid(fault.InvalidBody, "account", "must be "+account.NewForm)
 	}
 	if len(r.Password) > maxPasswordBytes {
 		return User{}, fault.Invalid(fault.InvalidBody, "password", fmt.Sprintf("must have at most %d bytes", maxPasswordBytes))
@@ -50,7 +49,7 @@ func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
 	if err != nil {
 		return User{}, fmt.Errorf("register: %w", err)
 	}
-	row := db.CreateUserParams{Account: account, Password: nullable(hash), Username: username}
+	row := db.CreateUserParams{Account: name, Password: nullable(hash), Username: username}
 	if r.Age != nil {
 		row.Age = sql.NullInt32{Int32: *r.Age, Valid: true}
 	}
@@ -68,26 +67,26 @@ func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
 	if err != nil {
 		return User{}, fmt.Errorf("register: %w", err)
 	}
-	return User{ID: id, Account: account, Username: username, Sex: r.Sex, Age: row.Age.Int32}, nil
+	return User{ID: id, Account: name, Username: username, Sex: r.Sex, Age: row.Age.Int32}, nil
 }
 
-// displayName puts a display name into the one spelling that is stored, which a column must hold.
+// displayName normalises a display name and checks that the column can hold it.
 func displayName(name string) (string, error) {
-	name = norm.NFC.String(name)
-	if len([]rune(name)) > maxUsername {
-		return "", fault.Invalid(fault.InvalidBody, "username", fmt.Sprintf("must have at most %d characters", maxUsername))
+	name = account.NormalName(name)
+	if utf8.RuneCountInString(name) > account.MaxName {
+		return "", fault.Invalid(fault.InvalidBody, "username", fmt.Sprintf("must have at most %d characters", account.MaxName))
 	}
 	return name, nil
 }
 
-// Changes are what an account may change of its profile; nil leaves a field as it is.
+// Changes are changes of a profile; nil leaves a field as it is.
 type Changes struct {
 	Username *string
 	Age      *int32
 	Sex      *string
 }
 
-// UpdateProfile changes the caller's profile and returns it as it is now.
+// UpdateProfile changes the caller's profile and returns the new one.
 func (s *Service) UpdateProfile(ctx context.Context, caller string, c Changes) (User, error) {
 	if c.Username != nil {
 		name, err := displayName(*c.Username)
@@ -97,7 +96,7 @@ func (s *Service) UpdateProfile(ctx context.Context, caller string, c Changes) (
 		c.Username = &name
 	}
 	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
-		// Two devices that change different fields at once must not undo each other.
+		// The lock keeps two devices that change different fields at the same time from undoing each other's change.
 		if err := tx.LockUser(ctx, caller); err != nil {
 			return err
 		}
@@ -124,7 +123,8 @@ func (s *Service) UpdateProfile(ctx context.Context, caller string, c Changes) (
 	return s.Profile(ctx, caller)
 }
 
-// FindUsers returns users whose account or display name begins with a keyword, at most limit. For every account.
+// FindUsers returns users whose account or display name begins with a keyword, at most limit, those found by account first.
+// Every account may call it.
 func (s *Service) FindUsers(ctx context.Context, keyword string, limit int) ([]User, error) {
 	keyword = Normal(keyword)
 	beyond := keyword + string(utf8.MaxRune)
@@ -139,7 +139,7 @@ func (s *Service) FindUsers(ctx context.Context, keyword string, limit int) ([]U
 	var users []User
 	found := make(map[string]bool)
 	for _, row := range accounts {
-		if strings.HasPrefix(row.Account, keyword) { // a column may overlook spaces at the end
+		if strings.HasPrefix(row.Account, keyword) { // MySQL's columns ignore spaces at the end
 			found[row.Account] = true
 			users = append(users, User{ID: int64(row.ID), Account: row.Account, Username: row.Username, Sex: sex(row.Sex), Age: row.Age.Int32})
 		}
@@ -153,14 +153,10 @@ func (s *Service) FindUsers(ctx context.Context, keyword string, limit int) ([]U
 	return users, nil
 }
 
-// What a new account may have; the spec says the rest.
-const (
-	maxAccount       = 64  // characters, after normalisation
-	maxUsername      = 100 // likewise
-	maxPasswordBytes = 72  // bcrypt's limit
-)
+// maxPasswordBytes is bcrypt's limit.
+const maxPasswordBytes = 72
 
-// Profile returns a user. For every account.
+// Profile returns a user. Every account may call it.
 func (s *Service) Profile(ctx context.Context, account string) (User, error) {
 	row, err := s.account(ctx, s.DB.Read(), account)
 	if err != nil {
@@ -171,8 +167,8 @@ func (s *Service) Profile(ctx context.Context, account string) (User, error) {
 	return users[0], nil
 }
 
-// account finds a row by account, UnknownAccount if there is none. A column may ignore trailing spaces where accounts
-// don't, hence the comparison.
+// account looks a row up by its account, and returns UnknownAccount if there is none. MySQL's columns ignore spaces at the end
+// where accounts don't, hence the comparison.
 func (s *Service) account(ctx context.Context, q *db.Queries, account string) (db.GetUserRow, error) {
 	account = Normal(account)
 	row, err := q.GetUser(ctx, account)
@@ -182,15 +178,17 @@ func (s *Service) account(ctx context.Context, q *db.Queries, account string) (d
 	return row, notFound(err, fault.UnknownAccount)
 }
 
-// AvatarOwner tells whose avatar a name means.
+// AvatarOwner is the account whose avatar a name means.
 type AvatarOwner struct {
 	Account string
-	// Username is the display name, under which the original stored avatars, where it can only mean this account.
+	// Username is the account's display name if no other account could be meant by it, otherwise "". The original server stored
+	// avatars under display names.
 	Username string
 }
 
-// AvatarOwner resolves the name of an avatar link: an account, or a display name that exactly one user has, as it is
-// given or, where nobody is called so, in the spelling that names are stored in. For every account.
+// AvatarOwner finds the account that is meant by the name in an avatar link: an account, or a display name that exactly one
+// user has. A display name is looked up as it is given and, if nobody has it, in its normal spelling. Every account may call
+// it.
 func (s *Service) AvatarOwner(ctx context.Context, name string) (AvatarOwner, error) {
 	q := s.DB.Read()
 	user, err := s.account(ctx, q, name)
@@ -203,7 +201,7 @@ func (s *Service) AvatarOwner(ctx context.Context, name string) (AvatarOwner, er
 		username = user.Username
 	}
 	named, err := q.AccountsByUsername(ctx, username)
-	if stored := norm.NFC.String(username); err == nil && len(named) == 0 && stored != username {
+	if stored := account.NormalName(username); err == nil && len(named) == 0 && stored != username {
 		username = stored
 		named, err = q.AccountsByUsername(ctx, username)
 	}
@@ -235,13 +233,13 @@ func (s *Service) OwnName(ctx context.Context, caller, name string) error {
 	if err != nil {
 		return err
 	}
-	if norm.NFC.String(user.Username) != norm.NFC.String(name) { // old rows have it as it was given
+	if account.NormalName(user.Username) != account.NormalName(name) { // rows of an old database have names that aren't normalised
 		return fault.New(fault.NotYourAccount)
 	}
 	return nil
 }
 
-// Usernames returns the display names of accounts, in their order; an account without a user goes by itself.
+// Usernames returns the display names of accounts, in the same order. An account without a user is its own name.
 func (s *Service) Usernames(ctx context.Context, accounts []string) ([]string, error) {
 	if len(accounts) == 0 {
 		return nil, nil

@@ -10,19 +10,15 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 
 	"tim/gen/frames"
+	"tim/internal/account"
 	"tim/internal/auth"
-	"tim/internal/chat"
 	"tim/internal/feed"
 	"tim/internal/presence"
 	"tim/internal/socket"
 )
 
-const (
-	// everyone addresses all that the sender may see.
-	everyone = "all"
-	// leaveText only closes the socket.
-	leaveText = "out"
-)
+// leaveText only closes the socket.
+const leaveText = "out"
 
 // Chat is a chat socket, which makes its account online.
 type Chat struct {
@@ -138,7 +134,7 @@ func (c *Chat) Text(ctx context.Context, frame []byte) {
 
 // readers are the accounts that a transient text goes to.
 func (c *Chat) readers(ctx context.Context, to string) ([]string, error) {
-	if to == everyone {
+	if to == account.Everyone {
 		visible, err := c.service.Chat.VisibleOnline(ctx, c.account())
 		return append(visible, c.account()), err
 	}
@@ -146,7 +142,7 @@ func (c *Chat) readers(ctx context.Context, to string) ([]string, error) {
 	if err != nil || !visible {
 		return nil, err
 	}
-	return []string{chat.Normal(to)}, nil
+	return []string{account.Normal(to)}, nil
 }
 
 // decodeText checks a frame against its schema and decodes it. The problem says what is wrong, in few words.

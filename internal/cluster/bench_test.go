@@ -11,19 +11,20 @@ import (
 	"tim/internal/testserver"
 )
 
-// kinds runs a benchmark in memory, on a standalone Redis and on a cluster of three.
+// kinds runs a benchmark in memory, on a standalone Redis and on a Redis Cluster of three masters.
 func kinds(b *testing.B, bench func(b *testing.B, node cluster.Node)) {
 	b.Helper()
 	b.Run("Memory", func(b *testing.B) {
 		node := cluster.NewMemory(cluster.Options{})
+		node.Start(nil)
 		defer node.Close()
 		bench(b, node)
 	})
-	b.Run("Redis", func(b *testing.B) { bench(b, openRedis(b, testserver.Redis(b), cluster.Options{})) })
-	b.Run("Cluster", func(b *testing.B) { bench(b, openRedis(b, testserver.RedisCluster(b), cluster.Options{})) })
+	b.Run("Redis", func(b *testing.B) { bench(b, openRedis(b, testserver.Redis(b), options{})) })
+	b.Run("Cluster", func(b *testing.B) { bench(b, openRedis(b, testserver.RedisCluster(b), options{})) })
 }
 
-// One message after the other, each published when the last was delivered.
+// Each message is published when the one before was delivered.
 func BenchmarkPublishDeliver(b *testing.B) {
 	kinds(b, func(b *testing.B, node cluster.Node) {
 		delivered := make(chan struct{}, 1)
@@ -38,11 +39,11 @@ func BenchmarkPublishDeliver(b *testing.B) {
 	})
 }
 
-// underWay bounds what benchmarks publish before it is delivered, so that no queue runs full.
+// underWay bounds the messages that benchmarks have published and that aren't delivered yet, so that no queue overflows.
 const underWay = 10_000
 
-// BenchmarkPublish is one goroutine that publishes as fast as the messages are delivered. cpu-ns/op is what it costs the
-// process to publish, carry and deliver one of them.
+// BenchmarkPublish has one goroutine that publishes as fast as the messages are delivered. cpu-ns/op is the CPU time of this
+// process for publishing, carrying and delivering one message.
 func BenchmarkPublish(b *testing.B) {
 	kinds(b, func(b *testing.B, node cluster.Node) {
 		window := make(chan struct{}, underWay)
@@ -61,7 +62,7 @@ func BenchmarkPublish(b *testing.B) {
 	})
 }
 
-// cpu is what the process has computed so far.
+// cpu returns the CPU time that the process has used so far.
 func cpu(b *testing.B) time.Duration {
 	b.Helper()
 	var used syscall.Rusage
@@ -71,7 +72,7 @@ func cpu(b *testing.B) time.Duration {
 	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
-// Many publishers and many topics at once.
+// Many goroutines publish to many topics at once.
 func BenchmarkThroughput(b *testing.B) {
 	kinds(b, func(b *testing.B, node cluster.Node) {
 		const topics = 1000
@@ -95,7 +96,7 @@ func BenchmarkThroughput(b *testing.B) {
 	})
 }
 
-// A topic's first subscription and its last cancel.
+// A topic's first subscription begins and its last one ends.
 func BenchmarkSubscribeCancel(b *testing.B) {
 	kinds(b, func(b *testing.B, node cluster.Node) {
 		for n := 0; b.Loop(); n++ {

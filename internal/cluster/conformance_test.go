@@ -16,15 +16,16 @@ import (
 )
 
 // installation opens nodes that belong together. In memory it is always the same one.
-type installation func(opts cluster.Options) cluster.Node
+type installation func(opts options) cluster.Node
 
 func TestMemory(t *testing.T) {
 	t.Parallel()
 	conform(t, func(t testing.TB) installation {
 		var one cluster.Node
-		return func(opts cluster.Options) cluster.Node {
+		return func(opts options) cluster.Node {
 			if one == nil {
-				one = cluster.NewMemory(opts)
+				one = cluster.NewMemory(opts.Options)
+				one.Start(opts.onLost)
 				t.Cleanup(func() {
 					if err := one.Close(); err != nil {
 						t.Errorf("close: %v", err)
@@ -34,6 +35,34 @@ func TestMemory(t *testing.T) {
 			return one
 		}
 	})
+}
+
+// Before Start a node queues what is published; nothing is delivered or lost.
+func TestNothingIsDeliveredBeforeTheStart(t *testing.T) {
+	t.Parallel()
+	redis, err := cluster.NewRedis(t.Context(), testserver.Redis(t), cluster.Options{Prefix: t.Name()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, node := range map[string]cluster.Node{"memory": cluster.NewMemory(cluster.Options{}), "redis": redis} {
+		var box inbox
+		subscribe(t, node, "topic", box.handler)
+		publish(t, node, "topic", "1")
+		join(t, node, "room", "a", "1", true)
+		if got := box.all(); len(got) > 0 {
+			t.Errorf("%s: %q before the start", name, got)
+		}
+		node.Start(nil)
+		box.awaits(t, "1")
+		if err := node.Close(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, node := range map[string]cluster.Node{"memory": cluster.NewMemory(cluster.Options{})} {
+		if err := node.Close(); err != nil {
+			t.Errorf("%s, never started: %v", name, err)
+		}
+	}
 }
 
 func TestRedis(t *testing.T) {
@@ -49,14 +78,14 @@ func TestRedisCluster(t *testing.T) {
 func conformRedis(t *testing.T, urls string) {
 	t.Helper()
 	conform(t, func(t testing.TB) installation {
-		return func(opts cluster.Options) cluster.Node {
+		return func(opts options) cluster.Node {
 			opts.Prefix = strings.ReplaceAll(t.Name(), "/", ".")
 			return openRedis(t, urls, opts)
 		}
 	})
 }
 
-// conform is what every implementation promises.
+// conform tests what every implementation promises.
 func conform(t *testing.T, start func(t testing.TB) installation) {
 	t.Helper()
 	for name, test := range map[string]func(*testing.T, installation){
@@ -88,7 +117,7 @@ func conform(t *testing.T, start func(t testing.TB) installation) {
 }
 
 func everySubscriberOfTheTopicHears(t *testing.T, open installation) {
-	a, b := open(cluster.Options{}), open(cluster.Options{})
+	a, b := open(options{}), open(options{})
 	var here, here2, there, other inbox
 	subscribe(t, a, "room", here.handler)
 	subscribe(t, a, "room", here2.handler)
@@ -113,7 +142,7 @@ func everySubscriberOfTheTopicHears(t *testing.T, open installation) {
 
 func concurrentPublishersKeepOrder(t *testing.T, open installation) {
 	const publishers, messages = 6, 100
-	a, b := open(cluster.Options{}), open(cluster.Options{})
+	a, b := open(options{}), open(options{})
 	var boxes [3]inbox
 	subscribe(t, a, "room", boxes[0].handler)
 	subscribe(t, a, "room", boxes[1].handler)
@@ -151,7 +180,7 @@ func concurrentPublishersKeepOrder(t *testing.T, open installation) {
 }
 
 func largePayloads(t *testing.T, open installation) {
-	a, b := open(cluster.Options{}), open(cluster.Options{})
+	a, b := open(options{}), open(options{})
 	var box inbox
 	subscribe(t, b, "room", box.handler)
 	var want []string
@@ -172,7 +201,7 @@ func largePayloads(t *testing.T, open installation) {
 }
 
 func oddNames(t *testing.T, open installation) {
-	a, b := open(cluster.Options{}), open(cluster.Options{})
+	a, b := open(options{}), open(options{})
 	for _, name := range []string{"", " ", "{", "}{", "{9}:x", "a:b", "用户", "a\x00b", "line\nbreak", "*", "%"} {
 		var box inbox
 		subscribe(t, b, name, box.handler)
@@ -189,7 +218,7 @@ func oddNames(t *testing.T, open installation) {
 }
 
 func handlersMayCallTheBus(t *testing.T, open installation) {
-	a := open(cluster.Options{})
+	a := open(options{})
 	var echo, late inbox
 	subscribe(t, a, "echo", echo.handler)
 	done := make(chan struct{})
@@ -199,7 +228,7 @@ func handlersMayCallTheBus(t *testing.T, open installation) {
 		<-ready
 		cancel()
 		cancel()
-		subscribe(t, a, "room", late.handler) // the very topic that is being delivered
+		subscribe(t, a, "room", late.handler) // the topic that is being delivered
 		publish(t, a, "echo", "echo of "+string(payload))
 		publish(t, a, "room", "second")
 		close(done)
@@ -214,7 +243,7 @@ func handlersMayCallTheBus(t *testing.T, open installation) {
 }
 
 func afterCancelNothing(t *testing.T, open installation) {
-	a := open(cluster.Options{})
+	a := open(options{})
 	var stays, goes inbox
 	subscribe(t, a, "room", stays.handler)
 	cancel := subscribe(t, a, "room", goes.handler)
@@ -229,10 +258,10 @@ func afterCancelNothing(t *testing.T, open installation) {
 }
 
 func subscribedMeansInForce(t *testing.T, open installation) {
-	a, b := open(cluster.Options{}), open(cluster.Options{})
+	a, b := open(options{}), open(options{})
 	for i := range 200 {
 		var box inbox
-		topic := fmt.Sprint("room ", i%7) // again and again, while the last cancel is still on its way
+		topic := fmt.Sprint("room ", i%7) // the same topics again, while their last cancel may still be on its way
 		cancel := subscribe(t, a, topic, box.handler)
 		publish(t, b, topic, "x")
 		box.awaits(t, "x")
@@ -242,7 +271,7 @@ func subscribedMeansInForce(t *testing.T, open installation) {
 
 func stormOfSubscriptions(t *testing.T, open installation) {
 	const workers, rounds, topics = 8, 60, 20
-	a, b := open(cluster.Options{}), open(cluster.Options{})
+	a, b := open(options{}), open(options{})
 	var wg sync.WaitGroup
 	for w := range workers {
 		wg.Go(func() {
@@ -267,7 +296,7 @@ func stormOfSubscriptions(t *testing.T, open installation) {
 }
 
 func endedContext(t *testing.T, open installation) {
-	a := open(cluster.Options{})
+	a := open(options{})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := a.Subscribe(ctx, "room", func([]byte) {}); !errors.Is(err, context.Canceled) {
@@ -280,14 +309,14 @@ func endedContext(t *testing.T, open installation) {
 
 func fullQueueIsALoss(t *testing.T, open installation) {
 	var lost losses
-	a := open(cluster.Options{OnLost: lost.lost, QueueBytes: 10_000})
+	a := open(options{onLost: lost.lost, Options: cluster.Options{QueueBytes: 10_000}})
 	var box inbox
 	blocked := make(chan struct{})
 	subscribe(t, a, "room", func(payload []byte) {
 		<-blocked
 		box.handler(payload)
 	})
-	const messages = 300 // so many that those still on their way matter little
+	const messages = 300 // so many that those under way matter little
 	payload := strings.Repeat("x", 1000)
 	for range messages {
 		if err := a.Publish("room", []byte(payload)); err != nil && !errors.Is(err, cluster.ErrFull) {
@@ -307,7 +336,7 @@ func fullQueueIsALoss(t *testing.T, open installation) {
 }
 
 func closedNodeRefuses(t *testing.T, open installation) {
-	a := open(cluster.Options{})
+	a := open(options{})
 	cancel := subscribe(t, a, "room", func([]byte) { t.Error("called after Close") })
 	join(t, a, "room", "ann", "1", true)
 	for range 2 {
@@ -333,7 +362,7 @@ func closedNodeRefuses(t *testing.T, open installation) {
 }
 
 func firstAndLast(t *testing.T, open installation) {
-	a, b := open(cluster.Options{}), open(cluster.Options{})
+	a, b := open(options{}), open(options{})
 	join(t, a, "room", "ann", "1", true)
 	join(t, b, "room", "ann", "2", false)
 	join(t, b, "room", "ben", "3", true)
@@ -352,7 +381,7 @@ func firstAndLast(t *testing.T, open installation) {
 }
 
 func membersInOrderOfJoining(t *testing.T, open installation) {
-	a, b := open(cluster.Options{}), open(cluster.Options{})
+	a, b := open(options{}), open(options{})
 	var want []string
 	for i, name := range []string{"dan", "ann", "eva", "ben", "cat"} {
 		join(t, []cluster.Node{a, b}[i%2], "room", name, "1 of "+name, true)
@@ -362,17 +391,17 @@ func membersInOrderOfJoining(t *testing.T, open installation) {
 	if diff := cmp.Diff(want, members(t, b, "room")); diff != "" {
 		t.Error(diff)
 	}
-	leave(t, a, "room", "dan", "1 of dan", false) // the one that is left came last
+	leave(t, a, "room", "dan", "1 of dan", false) // the entry that is left joined last
 	if diff := cmp.Diff([]string{"ann", "eva", "ben", "cat", "dan"}, members(t, a, "room")); diff != "" {
 		t.Error(diff)
 	}
 }
 
-// A room answers the same however many are in it, and whoever has gone from wherever.
+// A room gives the same answers however many entries it has, in whatever order they leave.
 func membersComeAndGo(t *testing.T, open installation) {
-	a := open(cluster.Options{})
-	want := map[string]int{} // each one's sockets
-	var order []string       // who is there, by the first of them
+	a := open(options{})
+	want := map[string]int{} // the number of each member's sockets
+	var order []string       // the members, by their first sockets
 	come := func(member, id string) {
 		join(t, a, "room", member, id, want[member] == 0)
 		if want[member]++; want[member] == 1 {
@@ -403,7 +432,7 @@ func membersComeAndGo(t *testing.T, open installation) {
 }
 
 func membersUpToALimit(t *testing.T, open installation) {
-	a := open(cluster.Options{})
+	a := open(options{})
 	for i := range 30 {
 		join(t, a, "room", fmt.Sprint(i/3), fmt.Sprint("socket ", i), i%3 == 0)
 	}
@@ -421,7 +450,7 @@ func membersUpToALimit(t *testing.T, open installation) {
 
 func concurrentJoinsHaveOneFirst(t *testing.T, open installation) {
 	const devices = 20
-	nodes := []cluster.Node{open(cluster.Options{}), open(cluster.Options{})}
+	nodes := []cluster.Node{open(options{}), open(options{})}
 	count := func(do func(node cluster.Node, id string) (bool, error)) (yes int) {
 		var mu sync.Mutex
 		var wg sync.WaitGroup
@@ -456,7 +485,7 @@ func concurrentJoinsHaveOneFirst(t *testing.T, open installation) {
 }
 
 func online(t *testing.T, open installation) {
-	a, b := open(cluster.Options{}), open(cluster.Options{})
+	a, b := open(options{}), open(options{})
 	var rooms []string
 	var want []bool
 	for i := range 2500 {
@@ -481,13 +510,13 @@ func online(t *testing.T, open installation) {
 }
 
 func healthyWhileNothingIsWrong(t *testing.T, open installation) {
-	a := open(cluster.Options{})
+	a := open(options{})
 	subscribe(t, a, "room", func([]byte) {})
 	await(t, "health", func() bool { return a.Healthy(t.Context()) == nil })
 }
 
 func leavingWhatWasNotJoinedIsNothing(t *testing.T, open installation) {
-	a := open(cluster.Options{})
+	a := open(options{})
 	leave(t, a, "room", "ann", "1", false)
 	join(t, a, "room", "ann", "1", true)
 	join(t, a, "room", "ann", "1", true) // the same socket again

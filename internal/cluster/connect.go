@@ -11,7 +11,7 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// connect makes the client for urls; it sends nothing yet.
+// connect makes the client for urls. It sends nothing.
 func connect(urls string, opts Options) (redis.UniversalClient, error) {
 	if strings.ContainsAny(opts.Prefix, "{}") {
 		return nil, fmt.Errorf("prefix %q: braces would tear lanes apart", opts.Prefix)
@@ -33,8 +33,8 @@ func connect(urls string, opts Options) (redis.UniversalClient, error) {
 		return connectCluster(all)
 	}
 	first.ContextTimeoutEnabled = true
-	first.MaxRetries = -1   // a retry could publish twice
-	first.DialerRetries = 1 // and we come again by ourselves
+	first.MaxRetries = -1   // a retry could publish a message twice
+	first.DialerRetries = 1 // link and sender try again by themselves
 	first.MaintNotificationsConfig = noMaintNotifications()
 	return redis.NewClient(first), nil
 }
@@ -50,7 +50,7 @@ func connectCluster(all []*redis.Options) (redis.UniversalClient, error) {
 			return nil, errors.New("redis urls: some with TLS, some without")
 		}
 		if first.TLSConfig != nil && o.TLSConfig.ServerName != first.TLSConfig.ServerName {
-			first.TLSConfig.ServerName = "" // each node by its own name
+			first.TLSConfig.ServerName = "" // each node's certificate has its own name
 		}
 		addresses[i] = o.Addr
 	}
@@ -76,13 +76,13 @@ func (r *Redis) ping(ctx context.Context) error {
 	return r.client.Ping(ctx).Err()
 }
 
-// introduce finds out whether this Redis will do. That it can't be reached is no objection.
-func (r *Redis) introduce(ctx context.Context) error {
+// checkServer returns an error if this Redis can't be used. A Redis that can't be reached is no error.
+func (r *Redis) checkServer(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
 	defer cancel()
 	err := r.ping(ctx)
 	if err == nil {
-		// Nobody understands an empty message, so nobody minds.
+		// Nodes ignore an empty message.
 		lane := r.lanes[0]
 		if r.sharded {
 			err = r.client.SPublish(ctx, lane.name, "").Err()
@@ -102,7 +102,7 @@ func (r *Redis) introduce(ctx context.Context) error {
 	return nil
 }
 
-// refused tells whether Redis has said no, rather than nothing or "later".
+// refused reports whether Redis has answered with a refusal, as opposed to no answer or "later".
 func refused(err error) bool {
 	var answer redis.Error
 	return redis.IsAuthError(err) || redis.IsPermissionError(err) ||

@@ -7,18 +7,18 @@ import (
 	"sync/atomic"
 )
 
-// dispatcher is the last stretch of a message's path, the same in memory and over Redis: it knows this node's
-// subscribers to the topics of one lane, and calls them on one goroutine, message after message. A queue in
-// front of it makes that handlers may publish, and that the connection to Redis is always read.
+// dispatcher is the last part of a message's path, in memory and over Redis alike. It has this node's subscriptions to the
+// topics of one lane and calls their handlers on one goroutine, one message after the other. Its queue lets handlers publish,
+// and lets the connection to Redis be read at any time.
 type dispatcher struct {
-	bell *bell
-	room *budget
-	log  *slog.Logger
+	losses *notifier
+	room   *budget
+	log    *slog.Logger
 
 	mu     sync.Mutex
 	topics map[string][]*subscription
 	queue  []message
-	lost   bool // a message found no room
+	lost   bool // the queue had no room for a message
 	wake   chan struct{}
 }
 
@@ -30,12 +30,12 @@ type message struct {
 type subscription struct {
 	topic   string
 	handler func(payload []byte)
-	index   int // in the list of its topic; guarded by the dispatcher's mu
+	index   int // index in the list of its topic; guarded by the dispatcher's mu
 	gone    atomic.Bool
 }
 
-func newDispatcher(b *bell, room *budget, log *slog.Logger) *dispatcher {
-	return &dispatcher{bell: b, room: room, log: log, topics: map[string][]*subscription{}, wake: make(chan struct{}, 1)}
+func newDispatcher(b *notifier, room *budget, log *slog.Logger) *dispatcher {
+	return &dispatcher{losses: b, room: room, log: log, topics: map[string][]*subscription{}, wake: make(chan struct{}, 1)}
 }
 
 func (d *dispatcher) add(topic string, handler func([]byte)) *subscription {
@@ -46,7 +46,7 @@ func (d *dispatcher) add(topic string, handler func([]byte)) *subscription {
 	return s
 }
 
-// remove takes s out. It returns false when that was done before.
+// remove removes a subscription. It returns false if it was removed before.
 func (d *dispatcher) remove(s *subscription) bool {
 	if s.gone.Swap(true) {
 		return false
@@ -64,8 +64,8 @@ func (d *dispatcher) remove(s *subscription) bool {
 	return true
 }
 
-// put queues a message for the subscribers. It never blocks: when there is no room, the message is lost, and
-// the bell rings after those before it were delivered.
+// put queues a message for the subscribers. It never blocks. Without room the message is lost, and the loss is reported after
+// the messages before it are delivered.
 func (d *dispatcher) put(m message) bool {
 	d.mu.Lock()
 	ok := d.room.take(m.size())
@@ -103,18 +103,18 @@ func (d *dispatcher) run(ctx context.Context) {
 		}
 		if lost {
 			d.log.Warn("bus: the queue to this node's subscribers was full")
-			d.bell.ring()
+			d.losses.notify()
 		}
 		if cap(batch) > keepCapacity {
-			batch = nil // a burst is over
+			batch = nil // gives back the memory of a burst
 		}
 	}
 }
 
-// keepCapacity is how long an emptied queue may be to be used again.
+// keepCapacity is the largest capacity of an emptied queue that is used again.
 const keepCapacity = 4096
 
-// deliver calls the handlers; scratch is the memory it uses to list them, and returns for the next call.
+// deliver calls the handlers of a message. scratch is memory for the list of them; deliver returns it for the next call.
 func (d *dispatcher) deliver(m message, scratch []*subscription) []*subscription {
 	d.mu.Lock()
 	scratch = append(scratch[:0], d.topics[m.topic]...)
@@ -129,12 +129,12 @@ func (d *dispatcher) deliver(m message, scratch []*subscription) []*subscription
 	return scratch
 }
 
-// messageOverhead is roughly what a queued message takes beside its text.
+// messageOverhead is roughly what a queued message takes besides its text, in bytes.
 const messageOverhead = 64
 
 func (m message) size() int64 { return int64(len(m.topic) + len(m.payload) + messageOverhead) }
 
-// budget bounds the bytes of several queues together.
+// budget bounds the bytes of several queues together. Safe for concurrent use.
 type budget struct{ left atomic.Int64 }
 
 func newBudget(bytes int64) *budget {

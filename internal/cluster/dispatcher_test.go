@@ -7,11 +7,11 @@ import (
 	"testing"
 )
 
-// Subscribers hear of a loss when they have got what came before it, not earlier: or they would look too soon.
+// A loss is reported after the messages before it are delivered. Earlier, subscribers would read the database too soon.
 func TestLossIsToldBehindWhatCameBefore(t *testing.T) {
 	t.Parallel()
-	bell := newBell(nil)
-	d := newDispatcher(bell, newBudget(1000), slog.New(slog.DiscardHandler))
+	losses := newNotifier()
+	d := newDispatcher(losses, newBudget(1000), slog.New(slog.DiscardHandler))
 	begun, blocked := make(chan struct{}, 10), make(chan struct{})
 	d.add("room", func([]byte) {
 		begun <- struct{}{}
@@ -33,10 +33,10 @@ func TestLossIsToldBehindWhatCameBefore(t *testing.T) {
 	<-begun
 	put(800, true)
 	put(800, false)
-	if len(bell.rung) > 0 {
-		t.Error("the bell rang before what was queued was delivered")
+	if len(losses.due) > 0 {
+		t.Error("the loss was reported before the queued messages were delivered")
 	}
 	close(blocked)
 	<-begun
-	<-bell.rung
+	<-losses.due
 }

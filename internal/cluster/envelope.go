@@ -6,13 +6,13 @@ import (
 	"errors"
 )
 
-// What goes over Redis: a kind, the node that says it, and a number, 17 bytes; then, in a message, its payload.
-// Another layout gets other kinds; a node doesn't hear what it doesn't understand.
+// envelope is what travels over Redis: 17 bytes for a kind, the sending node and a number, and in a message the payload. A new
+// layout needs new kinds: a node ignores kinds that it doesn't know.
 type envelope struct {
 	kind kind
 	from nodeID
-	// number counts, in a message, this node's messages in this lane; in a beat or goodbye, those of them that
-	// Redis didn't take.
+	// number counts this node's messages in this lane, in a message; in a beat or goodbye, those of them that Redis didn't
+	// take.
 	number  uint64
 	payload []byte
 }
@@ -21,8 +21,8 @@ type kind byte
 
 const (
 	kindMessage kind = 'm'
-	kindBeat    kind = 'b' // I am here, and have lost so many
-	kindGoodbye kind = 'g' // and now I go
+	kindBeat    kind = 'b' // the node is alive
+	kindGoodbye kind = 'g' // the node ends
 )
 
 // nodeID names one run of one node.

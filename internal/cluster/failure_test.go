@@ -17,15 +17,15 @@ import (
 	"tim/internal/testserver"
 )
 
-// quick are the settings of tests that wait for timers.
-func quick(lost *losses) cluster.Options {
-	return cluster.Options{
-		OnLost: lost.lost, Timeout: 300 * time.Millisecond, Beat: 200 * time.Millisecond,
+// quick returns settings for tests that wait for timers.
+func quick(lost *losses) options {
+	return options{onLost: lost.lost, Options: cluster.Options{
+		Timeout: 300 * time.Millisecond, Beat: 200 * time.Millisecond,
 		Expiry: 3 * time.Second, Refresh: 300 * time.Millisecond,
-	}
+	}}
 }
 
-// raw is a client of the test's own.
+// raw returns a client of the test's own.
 func raw(t testing.TB, url string) *redis.Client {
 	t.Helper()
 	o, err := redis.ParseURL(url)
@@ -86,13 +86,13 @@ func TestRedisRestartedEmpty(t *testing.T) {
 	}
 }
 
-// A Redis that refuses connections is as silent as one that says nothing, however often they are tried.
+// A Redis that refuses connections counts as silent, however often the connection is tried.
 func TestRedisGone(t *testing.T) {
 	t.Parallel()
 	server := testserver.RedisServer(t)
 	var lost losses
 	opts := quick(&lost)
-	opts.Beat = 700 * time.Millisecond // three of which are longer than any pause between two attempts
+	opts.Beat = 700 * time.Millisecond // three beats are longer than any pause between two attempts
 	a := openRedis(t, server.Address, opts)
 	topics := []string{"1", "2", "3", "4", "5", "6", "7", "8"} // on all lanes
 	for _, topic := range topics {
@@ -120,7 +120,7 @@ func TestRedisSilentServesOwnSockets(t *testing.T) {
 	server.Pause()
 	publish(t, a, "room", "first")
 	box.awaits(t, "first")
-	// Now it is known that Redis is away, at least on this lane.
+	// Now the node knows that Redis is away, at least on this lane.
 	start := time.Now()
 	for i := range 50 {
 		if err := a.Publish("room", fmt.Append(nil, i)); !errors.Is(err, cluster.ErrAway) {
@@ -147,15 +147,15 @@ func TestRedisSilentServesOwnSockets(t *testing.T) {
 	box.awaits(t, "after")
 }
 
-// While Redis says nothing, publishing goes on at once, up to what the queue holds; the others hear what was queued and
-// learn that the rest is lost.
+// While Redis is silent, publishing doesn't wait, up to the queue's bound. Afterwards the others get what was queued and learn
+// that the rest is lost.
 func TestRedisFullQueueIsTold(t *testing.T) {
 	t.Parallel()
 	server := testserver.RedisServer(t)
 	var lostA, lostB losses
-	opts := cluster.Options{OnLost: lostA.lost, Timeout: patience, Beat: 200 * time.Millisecond, QueueBytes: 20_000}
+	opts := options{onLost: lostA.lost, Options: cluster.Options{Timeout: patience, Beat: 200 * time.Millisecond, QueueBytes: 20_000}}
 	a := openRedis(t, server.Address, opts)
-	b := openRedis(t, server.Address, cluster.Options{OnLost: lostB.lost, Timeout: patience, Beat: time.Minute}) // minds no silence
+	b := openRedis(t, server.Address, options{onLost: lostB.lost, Options: cluster.Options{Timeout: patience, Beat: time.Minute}}) // so that b doesn't notice any silence
 	var here, there inbox
 	subscribe(t, a, "room", here.handler)
 	subscribe(t, b, "room", there.handler)
@@ -190,12 +190,13 @@ func TestRedisFullQueueIsTold(t *testing.T) {
 	there.awaits(t, "after")
 }
 
-// What was published before Close arrives, in order, and then the goodbye: nobody misses the node.
+// What was published before Close arrives, in order, and the goodbye says that nothing is lost.
 func TestRedisCloseBringsWhatWaits(t *testing.T) {
 	t.Parallel()
 	for name, url := range map[string]string{"standalone": testserver.Redis(t), "cluster": testserver.RedisCluster(t)} {
 		var lost losses
-		a, b := openRedis(t, url, cluster.Options{}), openRedis(t, url, quick(&lost))
+		patient := cluster.Options{Timeout: patience, Beat: time.Minute} // so that a slow machine isn't taken for a silence
+		a, b := openRedis(t, url, options{Options: patient}), openRedis(t, url, options{onLost: lost.lost, Options: patient})
 		topics := []string{"1", "2", "3", "4", "5", "6", "7", "8"}
 		boxes := make([]inbox, len(topics))
 		for i, topic := range topics {
@@ -224,23 +225,23 @@ func TestRedisCloseBringsWhatWaits(t *testing.T) {
 	}
 }
 
-// A message of which nobody knows whether Redis took it is delivered here at once, and not again when it comes.
+// A message of which nobody knows whether Redis took it is delivered here at once, and not again when Redis delivers it.
 func TestRedisEchoOfAKeptMessage(t *testing.T) {
 	t.Parallel()
 	server := testserver.RedisServer(t)
-	a := openRedis(t, server.Address, cluster.Options{Timeout: 100 * time.Millisecond})
-	b := openRedis(t, server.Address, cluster.Options{})
+	a := openRedis(t, server.Address, options{Options: cluster.Options{Timeout: 100 * time.Millisecond}})
+	b := openRedis(t, server.Address, options{})
 	var here, there inbox
 	subscribe(t, a, "room", here.handler)
 	subscribe(t, b, "room", there.handler)
 	healthy(t, a, b)
-	publish(t, a, "room", "0") // on a connection that will be there
+	publish(t, a, "room", "0") // opens the connection
 	here.awaits(t, "0")
 
 	server.Pause()
 	publish(t, a, "room", "1")
 	here.awaits(t, "1")
-	server.Resume() // and Redis reads what it was sent
+	server.Resume() // Redis reads what it was sent
 	there.awaits(t, "1")
 	healthy(t, a)
 	publish(t, a, "room", "2")
@@ -249,7 +250,7 @@ func TestRedisEchoOfAKeptMessage(t *testing.T) {
 	}
 }
 
-// One node is cut off, the others are not: they must hear that they have missed something.
+// One node is cut off from Redis. The others must hear that they have missed messages.
 func TestRedisNodeCutOff(t *testing.T) {
 	t.Parallel()
 	server := testserver.Redis(t)
@@ -257,7 +258,7 @@ func TestRedisNodeCutOff(t *testing.T) {
 	var lostA, lostB losses
 	a := openRedis(t, network.url, quick(&lostA))
 	slow := quick(&lostB)
-	slow.Beat = time.Minute // so that b minds no silence
+	slow.Beat = time.Minute // so that b doesn't notice any silence
 	slow.Timeout = time.Second
 	b := openRedis(t, server, slow)
 	var here, there inbox
@@ -308,7 +309,7 @@ func TestRedisSilentNodeIsMissed(t *testing.T) {
 	network.cut()
 	before := lostB.count()
 	await(t, "OnLost again and again", func() bool { return lostB.count() >= before+2 })
-	// After Expiry the node is no longer expected. (c said goodbye and never was missed.)
+	// After Expiry the node is no longer expected. c has said goodbye and was never missed.
 	await(t, "an end of it", func() bool {
 		n := lostB.count()
 		select {
@@ -319,7 +320,7 @@ func TestRedisSilentNodeIsMissed(t *testing.T) {
 	})
 }
 
-// awaitBeats returns when so many nodes have said that they are there, on each lane that is listened to.
+// awaitBeats waits until so many nodes have announced themselves on each lane in use.
 func awaitBeats(t testing.TB, url string, nodes int) {
 	t.Helper()
 	ps := raw(t, url).PSubscribe(t.Context(), "tim:{*}")
@@ -351,11 +352,11 @@ func TestRedisKillsSubscribers(t *testing.T) {
 	t.Parallel()
 	server := testserver.Redis(t)
 	var lost losses
-	opts := quick(&lost)
-	opts.Beat = time.Minute // the connection's end alone must tell
+	// The long beat lets only the end of the connection tell; the long timeout keeps on a slow machine.
+	opts := options{onLost: lost.lost, Options: cluster.Options{Beat: time.Minute, Timeout: patience}}
 	a := openRedis(t, server, opts)
 	var box inbox
-	for i := range 3000 { // more than one command names
+	for i := range 3000 { // more than one command takes
 		subscribe(t, a, fmt.Sprint(i), box.handler)
 	}
 	healthy(t, a)
@@ -373,7 +374,7 @@ func TestRedisKillsSubscribers(t *testing.T) {
 func TestRedisOneSubscriptionPerTopic(t *testing.T) {
 	t.Parallel()
 	server := testserver.Redis(t)
-	a := openRedis(t, server, cluster.Options{Prefix: "p"})
+	a := openRedis(t, server, options{Options: cluster.Options{Prefix: "p"}})
 	client := raw(t, server)
 	channels := func() []string {
 		all, err := client.PubSubChannels(t.Context(), "p:{*}:*").Result()
@@ -410,7 +411,7 @@ func TestRedisOneSubscriptionPerTopic(t *testing.T) {
 func TestRedisCloseWhileSilent(t *testing.T) {
 	t.Parallel()
 	server := testserver.RedisServer(t)
-	a := openRedis(t, server.Address, cluster.Options{Timeout: 200 * time.Millisecond})
+	a := openRedis(t, server.Address, options{Options: cluster.Options{Timeout: 200 * time.Millisecond}})
 	subscribe(t, a, "room", func([]byte) {})
 	join(t, a, "room", "ann", "1", true)
 	server.Pause()
@@ -442,7 +443,7 @@ func TestRedisAwayAtTheStart(t *testing.T) {
 	box.awaits(t, "alone")
 	server.Start()
 	healthy(t, a)
-	b := openRedis(t, server.Address, cluster.Options{})
+	b := openRedis(t, server.Address, options{})
 	publish(t, b, "room", "together")
 	box.awaits(t, "together")
 }
@@ -471,7 +472,7 @@ func TestRedisRefusals(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	a := openRedis(t, withPassword("secret")+"/3", cluster.Options{})
+	a := openRedis(t, withPassword("secret")+"/3", options{})
 	join(t, a, "room", "ann", "1", true)
 	healthy(t, a)
 }
@@ -479,7 +480,7 @@ func TestRedisRefusals(t *testing.T) {
 func TestRedisPrefixesAreApart(t *testing.T) {
 	t.Parallel()
 	server := testserver.Redis(t)
-	a, b := openRedis(t, server, cluster.Options{}), openRedis(t, server, cluster.Options{Prefix: "other"})
+	a, b := openRedis(t, server, options{}), openRedis(t, server, options{Options: cluster.Options{Prefix: "other"}})
 	var box inbox
 	subscribe(t, b, "room", box.handler)
 	publish(t, a, "room", "a")
@@ -494,7 +495,7 @@ func TestRedisPrefixesAreApart(t *testing.T) {
 func TestRedisIgnoresStrangers(t *testing.T) {
 	t.Parallel()
 	server := testserver.Redis(t)
-	a := openRedis(t, server, cluster.Options{})
+	a := openRedis(t, server, options{})
 	var box inbox
 	subscribe(t, a, "room", box.handler)
 	client := raw(t, server)
@@ -518,7 +519,7 @@ func TestRedisIgnoresStrangers(t *testing.T) {
 func TestRedisCancelledWhileWaiting(t *testing.T) {
 	t.Parallel()
 	server := testserver.RedisServer(t)
-	a := openRedis(t, server.Address, cluster.Options{})
+	a := openRedis(t, server.Address, options{})
 	subscribe(t, a, "room", func([]byte) {})
 	healthy(t, a)
 	server.Pause()

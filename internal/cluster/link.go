@@ -13,51 +13,51 @@ import (
 )
 
 const (
-	// A subscribing command names at most so many channels.
+	// The largest number of channels in one subscribing command.
 	commandChannels = 1000
 
-	firstReconnect = 50 * time.Millisecond // then twice as long each time, up to
+	firstReconnect = 50 * time.Millisecond // doubled after each attempt, up to lastReconnect
 	lastReconnect  = time.Second
 )
 
-// link is this node's subscription to one lane: a connection to Redis, made when the lane's first topic is
-// wanted and made anew whenever it breaks, and the topics it is to bring. Of each topic at most one command is
-// on its way; the answer decides about the next.
+// link is this node's subscription to one lane: the topics that are wanted, and a connection to Redis that brings them. The
+// connection is made when the first topic of the lane is wanted, and again whenever it breaks. At most one command for a topic
+// is on its way at a time; its answer decides about the next.
 type link struct {
-	client  redis.UniversalClient
-	sharded bool
-	channel string // the lane's own channel, and what the names of its topics begin with
-	opts    Options
-	peers   *peers
-	bell    *bell
-	crew    *crew
-	up      func() // called when all subscriptions are in force again after a loss
-	away    func() bool
-	message func(topic string, e envelope)
+	client     redis.UniversalClient
+	sharded    bool
+	channel    string // the lane's own channel, with which the names of its topics' channels begin
+	opts       Options
+	peers      *peers
+	losses     *notifier
+	goroutines *goroutines
+	up         func() // called when all subscriptions are in force again after a loss
+	away       func() bool
+	message    func(topic string, e envelope)
 
 	mu      sync.Mutex
 	state   linkState
-	lossy   bool // messages may have been missed: ring when the subscriptions are in force
+	lossy   bool // messages may have been missed; reported once the subscriptions are in force
 	topics  map[string]*want
-	pending []string // topics whose command is to be sent
+	pending []string // topics whose command has yet to be sent
 	wake    chan struct{}
 }
 
 type linkState int
 
 const (
-	linkIdle    linkState = iota // nothing was ever wanted
-	linkOpening                  // connecting, subscribing
-	linkOpen                     // everything wanted when it was made is in force
+	linkIdle    linkState = iota // no topic was ever wanted
+	linkOpening                  // connecting and subscribing
+	linkOpen                     // every topic that was wanted when the connection was made is in force
 	linkDown                     // waiting before the next attempt
 )
 
-// want is a topic that is subscribed, or on its way to be or not to be.
+// want is a topic that is subscribed, or is being subscribed or unsubscribed.
 type want struct {
 	refs  int
 	state wantState
-	late  bool          // somebody went on without waiting: ring when it is in force
-	ready chan struct{} // closed when it is in force, or the connection is down; nil when nobody waits
+	late  bool          // a caller went on without waiting; a loss is reported once the topic is in force
+	ready chan struct{} // closed when the topic is in force or the connection is down; nil if nobody waits
 }
 
 type wantState int
@@ -75,8 +75,8 @@ var (
 	errUnexpected = errors.New("unexpected answer")
 )
 
-// acquire has the topic brought, and returns when it is in force or the link is down. It fails only when ctx is
-// cancelled; the caller then releases the topic like any other.
+// acquire subscribes to a topic, and returns when it is in force or the link is down. It returns an error only if ctx is
+// cancelled. In either case the caller must release the topic.
 func (l *link) acquire(ctx context.Context, topic string) error {
 	ready := l.want(topic)
 	if ready == nil {
@@ -101,14 +101,14 @@ func (l *link) acquire(ctx context.Context, topic string) error {
 	return nil
 }
 
-// want counts one who wants the topic. It returns what to wait for, nil for nothing.
+// want counts one more caller that wants a topic. It returns a channel to wait for, nil if there is nothing to wait for.
 func (l *link) want(topic string) (ready <-chan struct{}) {
 	away := l.away()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.state == linkIdle {
 		l.state = linkOpening
-		l.crew.run(l.run)
+		l.goroutines.run(l.run)
 	}
 	w := l.topics[topic]
 	if w == nil {
@@ -132,7 +132,7 @@ func (l *link) want(topic string) (ready <-chan struct{}) {
 	return w.ready
 }
 
-// release takes back one acquire.
+// release undoes one acquire.
 func (l *link) release(topic string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -142,14 +142,14 @@ func (l *link) release(topic string) {
 	}
 }
 
-// command has the writer send the command that leads to state; mu is held.
+// command queues the command that leads to a state. The caller holds mu.
 func (l *link) command(topic string, w *want, state wantState) {
 	w.state = state
 	l.pending = append(l.pending, topic)
 	signal(l.wake)
 }
 
-// run keeps the link up until ctx ends.
+// run keeps the link connected until ctx ends.
 func (l *link) run(ctx context.Context) {
 	pause := firstReconnect
 	for ctx.Err() == nil {
@@ -164,7 +164,7 @@ func (l *link) run(ctx context.Context) {
 			l.opts.Log.Warn("bus: subscription lost", slog.String("lane", l.channel), slog.Any("error", err))
 		}
 		if c, ok := l.client.(*redis.ClusterClient); ok {
-			c.ReloadState(ctx) // in the background: the lane may have a new master
+			c.ReloadState(ctx) // in the background, since the lane may have a new master
 		}
 		select {
 		case <-ctx.Done():
@@ -174,7 +174,7 @@ func (l *link) run(ctx context.Context) {
 	}
 }
 
-// restart forgets what the last connection had, and has everything wanted subscribed.
+// restart forgets the state of the last connection and subscribes to every wanted topic again.
 func (l *link) restart() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -190,7 +190,7 @@ func (l *link) restart() {
 	}
 }
 
-// stop notes that the connection is gone. It tells whether it was open.
+// stop notes that the connection has ended. It reports whether the connection was open.
 func (l *link) stop() (wasOpen bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -210,21 +210,21 @@ func (w *want) wakeUp() {
 	}
 }
 
-// session makes one connection and reads it until it breaks.
+// session makes one connection and reads from it until it breaks.
 func (l *link) session(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ps := l.client.Subscribe(ctx) // sends nothing yet
 	closePS := func() { _ = ps.Close() }
 	defer closePS()
-	defer context.AfterFunc(ctx, closePS)() // which ends the reading
+	defer context.AfterFunc(ctx, closePS)() // closing ends the reading
 
 	l.peers.listen()
 	if err := l.write(ctx, ps); err != nil {
 		return err
 	}
-	// The lane's own channel comes last: answers keep the order of the commands, so its answer says that all
-	// topics above are in force.
+	// The lane's own channel comes last. Redis answers commands in order, so the answer for this channel says that all topics
+	// before it are in force.
 	if err := l.subscribe(ctx, ps, []string{l.channel}); err != nil {
 		return err
 	}
@@ -253,7 +253,7 @@ func (l *link) keepWriting(ctx context.Context, ps *redis.PubSub) error {
 	}
 }
 
-// write sends the pending commands, many topics in one.
+// write sends the queued commands, each for many topics.
 func (l *link) write(ctx context.Context, ps *redis.PubSub) error {
 	l.mu.Lock()
 	var join, leave []string
@@ -300,8 +300,8 @@ func inChunks(ctx context.Context, channels []string, do func(context.Context, .
 	return nil
 }
 
-// read takes in what Redis says. Our own beats come once a second, so a connection on which nothing comes is
-// broken, and so is one on which only others are heard.
+// read handles what Redis sends. Our own beats arrive once a second. A connection that brings nothing is therefore broken, and
+// so is one that brings only other nodes' messages.
 func (l *link) read(ctx context.Context, ps *redis.PubSub) error {
 	for {
 		received, err := ps.ReceiveTimeout(ctx, l.opts.silence())
@@ -323,7 +323,7 @@ func (l *link) read(ctx context.Context, ps *redis.PubSub) error {
 func (l *link) hear(channel, text string) error {
 	e, err := decode([]byte(text))
 	if err != nil {
-		return nil //nolint:nilerr // not for us: perhaps from a later version
+		return nil //nolint:nilerr // not a message for this version
 	}
 	if channel != l.channel {
 		if e.kind == kindMessage {
@@ -332,7 +332,7 @@ func (l *link) hear(channel, text string) error {
 		return nil
 	}
 	if e.kind != kindMessage && l.peers.hear(e) {
-		l.bell.ring()
+		l.losses.notify()
 	}
 	if l.peers.deaf() {
 		return errDeaf
@@ -340,8 +340,8 @@ func (l *link) hear(channel, text string) error {
 	return nil
 }
 
-// answered takes in that Redis has carried out a command for a channel, or has ended the subscription by itself
-// because the slot moved to another master.
+// answered handles Redis's answer to a command for a channel. Without a command, it means that Redis has ended the
+// subscription, because the slot has moved to another master.
 func (l *link) answered(kind, channel string) error {
 	joined := kind == "subscribe" || kind == "ssubscribe"
 	if channel == l.channel {
@@ -374,20 +374,20 @@ func (l *link) answered(kind, channel string) error {
 	return nil
 }
 
-// joined notes that a topic is in force; mu is held.
+// joined notes that a topic is in force. The caller holds mu.
 func (l *link) joined(topic string, w *want) {
 	w.state = wantInForce
 	w.wakeUp()
 	if w.late {
 		w.late = false
-		l.bell.ring()
+		l.losses.notify()
 	}
 	if w.refs == 0 {
 		l.command(topic, w, wantLeaving)
 	}
 }
 
-// inForce notes that all subscriptions are in force again.
+// inForce notes that all subscriptions are in force.
 func (l *link) inForce() {
 	l.mu.Lock()
 	lossy := l.lossy
@@ -395,7 +395,7 @@ func (l *link) inForce() {
 	l.mu.Unlock()
 	if lossy {
 		l.opts.Log.Info("bus: subscription is back", slog.String("lane", l.channel))
-		l.bell.ring()
+		l.losses.notify()
 		l.up()
 	}
 }
@@ -410,7 +410,7 @@ func (l *link) check() error {
 	return nil
 }
 
-// silent tells whether somebody on this lane should be heard and isn't, or nobody can be.
+// silent reports whether a node of this lane that should be heard isn't, or none can be heard.
 func (l *link) silent() bool {
 	l.mu.Lock()
 	used, deaf := l.state != linkIdle, l.lossy

@@ -20,7 +20,7 @@ import (
 func TestMain(m *testing.M) {
 	redis.SetLogger(&logging.VoidLogger{})
 	code := testserver.Main(m)
-	// The client library probes for a second more where it couldn't connect.
+	// The client library goes on probing for a second where it couldn't connect.
 	err := goleak.Find()
 	for end := time.Now().Add(5 * time.Second); err != nil && time.Now().Before(end); {
 		err = goleak.Find()
@@ -32,10 +32,10 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// patience is how long a test waits for what should come at once.
+// patience is how long a test waits for something that normally happens at once.
 const patience = 20 * time.Second
 
-// await polls until it holds.
+// await polls until a condition holds.
 func await(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(5 * time.Millisecond)
@@ -47,7 +47,7 @@ func await(t testing.TB, what string, holds func() bool) {
 	}
 }
 
-// inbox collects what a handler gets.
+// inbox collects what a handler receives.
 type inbox struct {
 	mu  sync.Mutex
 	got []string
@@ -67,14 +67,14 @@ func (b *inbox) all() []string {
 
 func (b *inbox) has(payload string) bool { return slices.Contains(b.all(), payload) }
 
-// awaits returns everything once payload has come.
+// awaits returns everything that was received, once payload is among it.
 func (b *inbox) awaits(t testing.TB, payload string) []string {
 	t.Helper()
 	await(t, "message "+payload, func() bool { return b.has(payload) })
 	return b.all()
 }
 
-// losses counts calls of OnLost.
+// losses counts calls of onLost.
 type losses struct {
 	mu sync.Mutex
 	n  int
@@ -124,7 +124,7 @@ func leave(t testing.TB, p cluster.Presence, room, member, id string, wantLast b
 	}
 }
 
-// members returns who is in the room, all of them.
+// members returns all members in the room.
 func members(t testing.TB, p cluster.Presence, room string) []string {
 	t.Helper()
 	all, total, err := p.Members(t.Context(), room, 1000)
@@ -134,15 +134,23 @@ func members(t testing.TB, p cluster.Presence, room string) []string {
 	return all
 }
 
-// openRedis makes a node and has it closed at the end of the test.
-func openRedis(t testing.TB, urls string, opts cluster.Options) *cluster.Redis {
+// options are those of a node, and the function that it is started with.
+type options struct {
+	cluster.Options
+
+	onLost func()
+}
+
+// openRedis starts a node, which is closed at the end of the test.
+func openRedis(t testing.TB, urls string, opts options) *cluster.Redis {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	node, err := cluster.NewRedis(ctx, urls, opts)
+	node, err := cluster.NewRedis(ctx, urls, opts.Options)
 	if err != nil {
 		t.Fatalf("new redis node: %v", err)
 	}
+	node.Start(opts.onLost)
 	t.Cleanup(func() {
 		if err := node.Close(); err != nil {
 			t.Errorf("close: %v", err)

@@ -5,38 +5,51 @@ import (
 	"hash/crc32"
 )
 
-// memoryLanes is how many goroutines call handlers.
+// memoryLanes is the number of goroutines that call handlers.
 const memoryLanes = 4
 
 // Memory is the cluster of one node. Make it with [NewMemory].
 type Memory struct {
 	*memoryPresence
 
-	crew        *crew
+	goroutines  *goroutines
+	losses      *notifier
 	dispatchers []*dispatcher
 }
 
 var _ Node = (*Memory)(nil)
 
-// NewMemory returns the cluster of a single node, in memory. Of the options it heeds OnLost, QueueBytes and Log.
-// The caller closes it.
+// NewMemory returns the cluster of a single node, in memory. Of the options it uses QueueBytes and Log. The caller starts
+// and closes it.
 func NewMemory(opts Options) *Memory {
 	opts = opts.withDefaults()
-	crew := newCrew()
-	m := &Memory{memoryPresence: newMemoryPresence(crew), crew: crew}
-	b, room := newBell(opts.OnLost), newBudget(opts.QueueBytes)
-	crew.run(b.run)
+	goroutines := newGoroutines()
+	m := &Memory{memoryPresence: newMemoryPresence(goroutines), goroutines: goroutines, losses: newNotifier()}
+	room := newBudget(opts.QueueBytes)
 	for range memoryLanes {
-		d := newDispatcher(b, room, opts.Log)
-		m.dispatchers = append(m.dispatchers, d)
-		crew.run(d.run)
+		m.dispatchers = append(m.dispatchers, newDispatcher(m.losses, room, opts.Log))
 	}
 	return m
 }
 
+// Start implements [Node].
+func (m *Memory) Start(onLost func()) {
+	m.goroutines.run(func(ctx context.Context) { m.losses.run(ctx, orNothing(onLost)) })
+	for _, d := range m.dispatchers {
+		m.goroutines.run(d.run)
+	}
+}
+
+func orNothing(f func()) func() {
+	if f == nil {
+		return func() {}
+	}
+	return f
+}
+
 // Publish implements [Bus].
 func (m *Memory) Publish(topic string, payload []byte) error {
-	if m.crew.isDismissed() {
+	if m.goroutines.stopped() {
 		return ErrClosed
 	}
 	if !m.dispatcher(topic).put(message{topic: topic, payload: payload}) {
@@ -60,12 +73,12 @@ func (m *Memory) Healthy(ctx context.Context) error { return m.refuse(ctx) }
 
 // Close implements [Node].
 func (m *Memory) Close() error {
-	m.crew.dismiss()
+	m.goroutines.stop()
 	return nil
 }
 
 func (m *Memory) refuse(ctx context.Context) error {
-	if m.crew.isDismissed() {
+	if m.goroutines.stopped() {
 		return ErrClosed
 	}
 	return ctx.Err()
@@ -75,7 +88,7 @@ func (m *Memory) dispatcher(topic string) *dispatcher {
 	return m.dispatchers[laneOf(topic, len(m.dispatchers))]
 }
 
-// laneOf deals names out to lanes; all nodes must do it alike.
+// laneOf assigns a name to a lane. All nodes must assign it to the same one.
 func laneOf(name string, lanes int) int {
-	return int(crc32.ChecksumIEEE([]byte(name)) % uint32(lanes)) //nolint:gosec // a few dozen
+	return int(crc32.ChecksumIEEE([]byte(name)) % uint32(lanes)) //nolint:gosec // there are at most 64 lanes
 }

@@ -5,44 +5,44 @@ import (
 	"sync"
 )
 
-// memoryPresence is presence on a single node; it ends with the process.
+// memoryPresence is presence on a single node. It is lost with the process. Safe for concurrent use.
 type memoryPresence struct {
-	crew *crew // only to know whether the node is closed
+	goroutines *goroutines // tells whether the node is closed
 
 	mu    sync.Mutex
 	rooms map[string]*memoryRoom
 }
 
-// memoryRoom is never empty: it goes with its last entry. Most rooms hold an account's few sockets, and there are as many
-// as accounts: so what finds an entry among many is made only where there are many.
+// memoryRoom is never empty: it is deleted with its last entry. There are as many rooms as accounts, and most hold the few
+// sockets of one account, so a room gets an index only when it has many entries.
 type memoryRoom struct {
 	oldest, newest *memoryEntry
 	size           int
-	index          *memoryIndex // nil while there are few
+	index          *memoryIndex // nil for at most fewEntries
 }
 
-// memoryEntry is a socket in a room, in a list by the time of joining.
+// memoryEntry is a socket in a room. It is an element of a list in the order of joining.
 type memoryEntry struct {
 	member, id    string
 	before, after *memoryEntry
 }
 
-// memoryIndex finds what is in a room.
+// memoryIndex finds the entries of a room.
 type memoryIndex struct {
 	byID    map[string]*memoryEntry
-	members map[string]int // the number of each one's entries
+	members map[string]int // the number of entries of each member
 }
 
-// fewEntries is how many are looked through as fast as found in an index.
+// fewEntries is the number of entries up to which a search of the list is as fast as an index.
 const fewEntries = 16
 
-func newMemoryPresence(c *crew) *memoryPresence {
-	return &memoryPresence{crew: c, rooms: map[string]*memoryRoom{}}
+func newMemoryPresence(c *goroutines) *memoryPresence {
+	return &memoryPresence{goroutines: c, rooms: map[string]*memoryRoom{}}
 }
 
 // Join implements [Presence].
 func (p *memoryPresence) Join(_ context.Context, room, member, id string) (first bool, err error) {
-	if p.crew.isDismissed() {
+	if p.goroutines.stopped() {
 		return false, ErrClosed
 	}
 	p.mu.Lock()
@@ -60,7 +60,7 @@ func (p *memoryPresence) Join(_ context.Context, room, member, id string) (first
 
 // Leave implements [Presence].
 func (p *memoryPresence) Leave(_ context.Context, room, member, id string) (last bool, err error) {
-	if p.crew.isDismissed() {
+	if p.goroutines.stopped() {
 		return false, ErrClosed
 	}
 	p.mu.Lock()
@@ -82,7 +82,7 @@ func (p *memoryPresence) Leave(_ context.Context, room, member, id string) (last
 
 // Members implements [Presence].
 func (p *memoryPresence) Members(_ context.Context, room string, limit int) (members []string, total int, err error) {
-	if p.crew.isDismissed() {
+	if p.goroutines.stopped() {
 		return nil, 0, ErrClosed
 	}
 	p.mu.Lock()
@@ -105,7 +105,7 @@ func (p *memoryPresence) Members(_ context.Context, room string, limit int) (mem
 
 // Online implements [Presence].
 func (p *memoryPresence) Online(_ context.Context, rooms []string) ([]bool, error) {
-	if p.crew.isDismissed() {
+	if p.goroutines.stopped() {
 		return nil, ErrClosed
 	}
 	p.mu.Lock()
@@ -117,7 +117,7 @@ func (p *memoryPresence) Online(_ context.Context, rooms []string) ([]bool, erro
 	return online, nil
 }
 
-// find returns the entry of a socket, nil if it has none.
+// find returns the entry of a socket, nil if there is none.
 func (r *memoryRoom) find(id string) *memoryEntry {
 	if r.index != nil {
 		return r.index.byID[id]
@@ -129,7 +129,7 @@ func (r *memoryRoom) find(id string) *memoryEntry {
 	return e
 }
 
-// entriesOf counts a member's entries.
+// entriesOf returns the number of a member's entries.
 func (r *memoryRoom) entriesOf(member string) (n int) {
 	if r.index != nil {
 		return r.index.members[member]
@@ -142,7 +142,7 @@ func (r *memoryRoom) entriesOf(member string) (n int) {
 	return n
 }
 
-// members counts who is in the room.
+// members returns the number of members in the room.
 func (r *memoryRoom) members() int {
 	if r.index != nil {
 		return len(r.index.members)
@@ -154,7 +154,7 @@ func (r *memoryRoom) members() int {
 	return len(seen)
 }
 
-// add appends an entry whose socket has none.
+// add appends an entry. The socket must have none.
 func (r *memoryRoom) add(e *memoryEntry) {
 	if e.before = r.newest; e.before == nil {
 		r.oldest = e
@@ -174,7 +174,7 @@ func (r *memoryRoom) add(e *memoryEntry) {
 	}
 }
 
-// remove takes an entry out.
+// remove removes an entry.
 func (r *memoryRoom) remove(e *memoryEntry) {
 	if e.before == nil {
 		r.oldest = e.after

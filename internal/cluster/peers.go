@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// peers is what a node knows of the others, and of itself, from their beats in one lane.
+// peers is what a node knows of the others, and of itself, from their beats in one lane. Safe for concurrent use.
 type peers struct {
 	self    nodeID
-	silence time.Duration // unheard for so long, a node is silent
-	forget  time.Duration // and after so long no longer expected
+	silence time.Duration // a node is silent after so long without a beat
+	forget  time.Duration // a silent node is forgotten after so long
 
 	mu    sync.Mutex
 	known map[nodeID]peer
@@ -24,7 +24,7 @@ func newPeers(self nodeID, silence, forget time.Duration) *peers {
 	return &peers{self: self, silence: silence, forget: max(forget, silence), known: map[nodeID]peer{}}
 }
 
-// listen begins to expect everyone known, and ourselves, from now: the connection has just been made.
+// listen expects beats from every known node, this one included, from now on. The link calls it for each new connection.
 func (p *peers) listen() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -36,8 +36,8 @@ func (p *peers) listen() {
 	p.known[p.self] = peer{heard: now, lost: p.known[p.self].lost}
 }
 
-// hear takes in a beat. It tells whether the node has lost messages that we don't know of: more than it had
-// before, or any at all when we hear it for the first time.
+// hear takes in a beat. It reports whether the node has lost messages that this one doesn't know of: more than at its last
+// beat, or any at its first.
 func (p *peers) hear(e envelope) (lost bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -49,7 +49,7 @@ func (p *peers) hear(e envelope) (lost bool) {
 	return lost
 }
 
-// silent tells whether a node that should be there isn't heard.
+// silent reports whether a node that should be heard isn't.
 func (p *peers) silent() (silent bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -64,7 +64,7 @@ func (p *peers) silent() (silent bool) {
 	return silent
 }
 
-// deaf tells whether we don't hear ourselves.
+// deaf reports whether this node doesn't hear itself.
 func (p *peers) deaf() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

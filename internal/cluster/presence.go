@@ -11,10 +11,10 @@ import (
 )
 
 const (
-	// So many entries go into one script: it keeps Redis busy for a millisecond or two.
+	// The largest number of entries in one script. Such a script occupies Redis for 1 to 2 ms.
 	scriptEntries = 200
 
-	onlineRooms = 1000 // asked for in one pipeline
+	onlineRooms = 1000 // in one pipeline
 )
 
 // Join implements [Presence].
@@ -29,7 +29,7 @@ func (r *Redis) Join(ctx context.Context, room, member, id string) (first bool, 
 		r.refreshSoon(l)
 		return false, ErrAway
 	}
-	// It enters the register only afterwards: a refresh must not write it first.
+	// The entry is registered only after the script: a refresh must not write it first.
 	answer, err := r.touch(ctx, l, []written{w})
 	if err != nil {
 		l.register.add(w)
@@ -43,7 +43,7 @@ func (r *Redis) Join(ctx context.Context, room, member, id string) (first bool, 
 
 // Leave implements [Presence].
 func (r *Redis) Leave(ctx context.Context, room, _, id string) (last bool, err error) {
-	if r.crew.isDismissed() {
+	if r.goroutines.stopped() {
 		return false, ErrClosed
 	}
 	l := r.lane(room)
@@ -125,11 +125,11 @@ func (r *Redis) Online(ctx context.Context, rooms []string) ([]bool, error) {
 func (l *lane) key(room string) string { return l.name + ":room:" + room }
 
 type touched struct {
-	joined  int64 // 0 when it was there before
-	entries int64 // of its member
+	joined  int64 // in µs since 1970; 0 if the entry existed before
+	entries int64 // of the entry's member
 }
 
-// touch enters or refreshes entries of one lane.
+// touch creates or refreshes entries of one lane.
 func (r *Redis) touch(ctx context.Context, l *lane, all []written) ([]touched, error) {
 	keys, args := make([]string, len(all)), make([]any, 1, 1+2*len(all))
 	args[0] = r.opts.Expiry.Milliseconds()
@@ -147,7 +147,7 @@ func (r *Redis) touch(ctx context.Context, l *lane, all []written) ([]touched, e
 	return result, nil
 }
 
-// takeOut takes entries of one lane out of Redis. It returns how many their members still have.
+// takeOut removes entries of one lane from Redis. It returns how many entries each one's member still has.
 func (r *Redis) takeOut(ctx context.Context, l *lane, all []written) ([]int64, error) {
 	keys, args := make([]string, len(all)), make([]any, len(all))
 	for i, w := range all {
@@ -158,7 +158,7 @@ func (r *Redis) takeOut(ctx context.Context, l *lane, all []written) ([]int64, e
 	return r.do(ctx, r.scripts.leave, keys, args, len(all))
 }
 
-// do runs a script that answers so many numbers.
+// do runs a script that returns a fixed number of integers.
 func (r *Redis) do(ctx context.Context, s *redis.Script, keys []string, args []any, numbers int) ([]int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
 	defer cancel()
@@ -172,13 +172,13 @@ func (r *Redis) do(ctx context.Context, s *redis.Script, keys []string, args []a
 	return answer, nil
 }
 
-// refreshSoon has a lane's entries written again: something didn't get through, or Redis may have lost them.
+// refreshSoon makes the refresher write a lane's entries again, after a failure or when Redis may have lost them.
 func (r *Redis) refreshSoon(l *lane) {
 	l.register.setDue(true)
 	signal(r.refresh)
 }
 
-// keepRefreshing refreshes this node's entries until ctx ends, and then takes them out.
+// keepRefreshing refreshes this node's entries until ctx ends, and then removes them.
 func (r *Redis) keepRefreshing(ctx context.Context) {
 	ticker := time.NewTicker(r.opts.Refresh)
 	defer ticker.Stop()
@@ -200,8 +200,8 @@ func (r *Redis) keepRefreshing(ctx context.Context) {
 	}
 }
 
-// refreshLane takes out who has left, and refreshes the others. What fails stays due: until the lane is back
-// (which calls again), or the next round.
+// refreshLane removes the entries of sockets that have left and refreshes the others. After a failure the lane stays due: it is
+// tried again when it is back, or in the next round.
 func (r *Redis) refreshLane(ctx context.Context, l *lane) {
 	if l.sender.isAway() {
 		return
@@ -248,7 +248,7 @@ func (r *Redis) refreshSome(ctx context.Context, l *lane, places []place) error 
 	return nil
 }
 
-// leaveAll takes this node's entries out of Redis, as far as it comes in time; the rest expires.
+// leaveAll removes this node's entries from Redis, as many as the time allows. The others expire.
 func (r *Redis) leaveAll() {
 	ctx, cancel := context.WithTimeout(context.Background(), r.opts.Timeout)
 	defer cancel()

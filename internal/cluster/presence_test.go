@@ -46,7 +46,7 @@ func TestRedisPresenceWhileAway(t *testing.T) {
 	leave(t, a, "room", "comes", "3", true)
 }
 
-// While Redis is silent rather than gone, answers take their time, and later none.
+// A silent Redis makes calls slow at first; later they fail at once.
 func TestRedisPresenceWhileSilent(t *testing.T) {
 	t.Parallel()
 	server := testserver.RedisServer(t)
@@ -102,7 +102,7 @@ func TestRedisPresenceOfADeadNodeExpires(t *testing.T) {
 	}
 }
 
-// A living node's refresh must not keep alive what a dead one left in the same room.
+// A living node's refresh must not keep a dead node's entries of the same room alive.
 func TestRedisRoomExpiresWithItsLastEntry(t *testing.T) {
 	t.Parallel()
 	server := testserver.Redis(t)
@@ -133,7 +133,7 @@ func TestRedisRoomExpiresWithItsLastEntry(t *testing.T) {
 func TestRedisCloseLeaves(t *testing.T) {
 	t.Parallel()
 	server := testserver.Redis(t)
-	a, b := openRedis(t, server, cluster.Options{}), openRedis(t, server, cluster.Options{})
+	a, b := openRedis(t, server, options{}), openRedis(t, server, options{})
 	for i := range 500 {
 		join(t, a, "room", fmt.Sprint(i), fmt.Sprint(i), true)
 	}

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// proxy is the network between one node and Redis, which the test can cut.
+// proxy is the network between one node and Redis. The test can cut it.
 type proxy struct {
 	t      testing.TB
 	server string
@@ -69,7 +69,7 @@ func (p *proxy) cut() {
 	_ = p.listener.Close()
 	p.hangUp()
 	p.wg.Wait()
-	p.hangUp() // what was accepted meanwhile
+	p.hangUp() // connections accepted meanwhile
 }
 
 func (p *proxy) hangUp() {

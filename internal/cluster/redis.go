@@ -11,41 +11,41 @@ import (
 )
 
 const (
-	// All nodes must deal topics and rooms out to the same number of lanes. In a cluster a lane is a slot, so
-	// there have to be many more of them than masters.
+	// All nodes must use the same number of lanes. In a Redis Cluster a lane is a slot, so there must be many more lanes than
+	// masters.
 	standaloneLanes = 4
 	clusterLanes    = 64
 )
 
-// Redis is one node of a cluster that meets in Redis. Make it with [NewRedis].
+// Redis is one node of a cluster of nodes that share a Redis. Make it with [NewRedis].
 type Redis struct {
-	opts    Options
-	client  redis.UniversalClient
-	sharded bool
-	crew    *crew
-	bell    *bell
-	lanes   []*lane
-	scripts scripts
-	refresh chan struct{} // wakes the refresher for the lanes that are due
+	opts       Options
+	client     redis.UniversalClient
+	sharded    bool
+	goroutines *goroutines
+	losses     *notifier
+	lanes      []*lane
+	scripts    scripts
+	refresh    chan struct{} // wakes the refresher
 }
 
 var _ Node = (*Redis)(nil)
 
-// lane is everything that concerns one share of the topics and rooms. Its names share the hash tag, so that in
-// a cluster all of it lives on one master, and it is away or back as a whole.
+// lane has everything about one share of the topics and rooms. The names of its keys and channels share the hash tag, so in a
+// Redis Cluster they all live on one master, which is reachable or not as a whole.
 type lane struct {
-	name     string // "tim:{3}": the lane's own channel, and what all its channels and keys begin with
+	name     string // like "tim:{3}": the lane's own channel, with which its other channels and keys begin
 	local    *dispatcher
 	sender   *sender
 	link     *link
 	register *register
 }
 
-// NewRedis returns this process's node of a cluster that meets in Redis. urls is one URL as understood by
-// [redis.ParseURL] for a standalone Redis, or several with commas between them for a Redis Cluster, whose user,
-// password and TLS are those of the first. It fails when a URL is wrong or when Redis refuses us (password,
-// rights, not a cluster, too old); when Redis is away, the node starts all the same and joins the others when it
-// comes back: ask Healthy. ctx bounds this call alone. The caller closes the node.
+// NewRedis returns this process's node. urls is one URL, as [redis.ParseURL] understands it, for a standalone Redis. Several
+// URLs, separated by commas, are a Redis Cluster; user, password and TLS are then those of the first. NewRedis returns an error
+// if a URL is wrong or Redis refuses the connection (password, rights, not a cluster, too old). If Redis can't be reached, the
+// node is made nonetheless and connects when Redis is back; Healthy tells. ctx bounds this call alone. The caller must start
+// and close the node.
 func NewRedis(ctx context.Context, urls string, opts Options) (*Redis, error) {
 	opts = opts.withDefaults()
 	client, err := connect(urls, opts)
@@ -53,7 +53,7 @@ func NewRedis(ctx context.Context, urls string, opts Options) (*Redis, error) {
 		return nil, err
 	}
 	r := &Redis{
-		opts: opts, client: client, crew: newCrew(), bell: newBell(opts.OnLost),
+		opts: opts, client: client, goroutines: newGoroutines(), losses: newNotifier(),
 		scripts: newScripts(), refresh: make(chan struct{}, 1),
 	}
 	lanes := standaloneLanes
@@ -64,38 +64,42 @@ func NewRedis(ctx context.Context, urls string, opts Options) (*Redis, error) {
 	for i := range lanes {
 		r.lanes = append(r.lanes, r.newLane(opts.Prefix+":{"+strconv.Itoa(i)+"}", node, received, outgoing))
 	}
-	if err := r.introduce(ctx); err != nil {
+	if err := r.checkServer(ctx); err != nil {
 		_ = client.Close()
 		return nil, err
-	}
-	r.crew.run(r.bell.run)
-	r.crew.run(r.watch)
-	r.crew.run(r.keepRefreshing)
-	for _, l := range r.lanes {
-		r.crew.run(l.local.run)
-		r.crew.run(l.sender.run)
 	}
 	return r, nil
 }
 
+// Start implements [Node].
+func (r *Redis) Start(onLost func()) {
+	r.goroutines.run(func(ctx context.Context) { r.losses.run(ctx, orNothing(onLost)) })
+	r.goroutines.run(r.watch)
+	r.goroutines.run(r.keepRefreshing)
+	for _, l := range r.lanes {
+		r.goroutines.run(l.local.run)
+		r.goroutines.run(l.sender.run)
+	}
+}
+
 func (r *Redis) newLane(name string, node nodeID, received, outgoing *budget) *lane {
-	l := &lane{name: name, local: newDispatcher(r.bell, received, r.opts.Log), register: newRegister()}
+	l := &lane{name: name, local: newDispatcher(r.losses, received, r.opts.Log), register: newRegister()}
 	again := func() { r.refreshSoon(l) }
 	l.sender = &sender{
 		client: r.client, sharded: r.sharded, channel: name, node: node, opts: r.opts,
-		local: l.local, bell: r.bell, room: outgoing, back: again,
+		local: l.local, losses: r.losses, room: outgoing, back: again,
 		pause: r.opts.Beat, echoes: map[uint64]struct{}{}, wake: make(chan struct{}, 1),
 	}
 	l.link = &link{
 		client: r.client, sharded: r.sharded, channel: name, opts: r.opts,
-		peers: newPeers(node, r.opts.silence(), r.opts.Expiry), bell: r.bell, crew: r.crew,
+		peers: newPeers(node, r.opts.silence(), r.opts.Expiry), losses: r.losses, goroutines: r.goroutines,
 		up: again, away: l.sender.isAway, message: l.receive,
 		topics: map[string]*want{}, wake: make(chan struct{}, 1),
 	}
 	return l
 }
 
-// receive passes on what came from Redis.
+// receive passes on a message that came from Redis.
 func (l *lane) receive(topic string, e envelope) {
 	if e.from == l.sender.node && l.sender.isEcho(e.number) {
 		return
@@ -107,7 +111,7 @@ func (r *Redis) lane(name string) *lane { return r.lanes[laneOf(name, len(r.lane
 
 // Publish implements [Bus].
 func (r *Redis) Publish(topic string, payload []byte) error {
-	if r.crew.isDismissed() {
+	if r.goroutines.stopped() {
 		return ErrClosed
 	}
 	return r.lane(topic).sender.publish(message{topic: topic, payload: payload})
@@ -132,7 +136,7 @@ func (r *Redis) Subscribe(ctx context.Context, topic string, h func(payload []by
 	return cancel, nil
 }
 
-// watch has the subscribers look into the database for as long as a node is silent, be it this one.
+// watch reports a loss every three beats while a node is silent, this one included.
 func (r *Redis) watch(ctx context.Context) {
 	ticker := time.NewTicker(r.opts.Beat)
 	defer ticker.Stop()
@@ -149,7 +153,7 @@ func (r *Redis) watch(ctx context.Context) {
 		}
 		if silent && time.Since(rung) >= r.opts.silence() {
 			rung = time.Now()
-			r.bell.ring()
+			r.losses.notify()
 		}
 	}
 }
@@ -177,7 +181,7 @@ func (r *Redis) Healthy(ctx context.Context) error {
 
 // Close implements [Node].
 func (r *Redis) Close() error {
-	if !r.crew.dismiss() {
+	if !r.goroutines.stop() {
 		return nil
 	}
 	if err := r.client.Close(); err != nil {
@@ -187,7 +191,7 @@ func (r *Redis) Close() error {
 }
 
 func (r *Redis) refuse(ctx context.Context) error {
-	if r.crew.isDismissed() {
+	if r.goroutines.stopped() {
 		return ErrClosed
 	}
 	return ctx.Err()

@@ -6,31 +6,31 @@ import (
 	"time"
 )
 
-// register is what this node itself knows of presence in the rooms of one lane: the entries of its own sockets.
-// Redis can be rebuilt from the registers of all nodes.
+// register is what this node knows of the presence of its own sockets, in the rooms of one lane. Redis can be rebuilt from the
+// registers of all nodes. Safe for concurrent use.
 type register struct {
-	// writing is held by a refresh while it writes what it has read from here, and shared by those who take
-	// entries out of Redis: else a refresh could bring back what has just left.
+	// A refresh holds writing while it writes what it has read from here. Whoever removes entries from Redis shares it.
+	// Otherwise a refresh could bring back an entry that has just been removed.
 	writing sync.RWMutex
 
 	mu      sync.Mutex
-	due     bool // something didn't get through
+	due     bool // a script has failed since the last refresh
 	entries map[place]entry
 	leaving map[place]leaver
 }
 
-// place is where a socket is: an id in a room.
+// place is a socket in a room.
 type place struct{ room, id string }
 
 type entry struct {
 	member string
-	joined int64 // microseconds by Redis's clock; 0 when it was never written
+	joined int64 // in µs since 1970 by Redis's clock; 0 until Redis has the entry
 }
 
-// leaver is an entry that left while Redis didn't listen.
+// leaver is an entry that was removed while Redis couldn't be reached.
 type leaver struct {
 	member string
-	until  time.Time // then it has expired
+	until  time.Time // when the entry expires in Redis
 }
 
 // written is an entry with its place.
@@ -39,10 +39,10 @@ type written struct {
 	entry
 }
 
-// name is what the scripts call it.
+// name is the entry's name in the scripts.
 func (w written) name() string { return strconv.Itoa(len(w.member)) + ":" + w.member + w.id }
 
-// maxLeaving bounds the memory of leavers; those beyond it expire by themselves.
+// maxLeaving bounds the number of leavers. Those beyond it expire in Redis.
 const maxLeaving = 1 << 16
 
 func newRegister() *register {
@@ -64,7 +64,7 @@ func (r *register) remove(p place) (e entry, ok bool) {
 	return e, ok
 }
 
-// leave notes that an entry must still be taken out of Redis.
+// leave notes that an entry must still be removed from Redis.
 func (r *register) leave(w written, until time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -73,7 +73,7 @@ func (r *register) leave(w written, until time.Time) {
 	}
 }
 
-// left notes that entries have been taken out of Redis.
+// left notes that entries were removed from Redis.
 func (r *register) left(all []written) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -82,7 +82,7 @@ func (r *register) left(all []written) {
 	}
 }
 
-// leavers returns the entries that must still be taken out of Redis.
+// leavers returns the entries that must still be removed from Redis.
 func (r *register) leavers() []written {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -97,7 +97,7 @@ func (r *register) leavers() []written {
 	return all
 }
 
-// places returns where this node's sockets are.
+// places returns the places of this node's sockets.
 func (r *register) places() []place {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -108,7 +108,7 @@ func (r *register) places() []place {
 	return all
 }
 
-// still returns the entries at those of the places where there still is one.
+// still returns the entries at places, without those that were removed meanwhile.
 func (r *register) still(places []place) []written {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -121,7 +121,7 @@ func (r *register) still(places []place) []written {
 	return all
 }
 
-// stamp notes when an entry has joined, the first time that this is known.
+// stamp notes when an entry joined, if that isn't known yet.
 func (r *register) stamp(p place, joined int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 	"tim/internal/testserver"
 )
 
-// The slots of one master go to another while nodes talk.
+// One master's slots move to another while nodes publish.
 func TestRedisClusterReshard(t *testing.T) {
 	t.Parallel()
 	urls := testserver.RedisCluster(t)
@@ -29,7 +29,7 @@ func TestRedisClusterReshard(t *testing.T) {
 		ids[i] = id
 	}
 	var lost losses
-	opts := cluster.Options{OnLost: lost.lost, Beat: time.Minute} // the server's word alone must tell
+	opts := options{onLost: lost.lost, Options: cluster.Options{Beat: time.Minute}} // so that only Redis's own message tells
 	a, b := openRedis(t, urls, opts), openRedis(t, urls, opts)
 	const topics = 200
 	boxes := make([]inbox, topics)
@@ -43,7 +43,7 @@ func TestRedisClusterReshard(t *testing.T) {
 	await(t, "OnLost", func() bool { return lost.count() > 0 })
 	healthy(t, a, b)
 	for i := range boxes {
-		await(t, "a message of each topic", func() bool { // what is said while a lane moves may be lost
+		await(t, "a message of each topic", func() bool { // what is published while a lane moves may be lost
 			_ = b.Publish(fmt.Sprint("topic ", i), []byte("x"))
 			return boxes[i].has("x")
 		})
@@ -54,7 +54,7 @@ func TestRedisClusterReshard(t *testing.T) {
 	})
 }
 
-// move gives the slots of master 0 but the last, keys and all, to master 1.
+// move moves all slots of master 0 but the last, with their keys, to master 1.
 func move(t *testing.T, masters []*redis.Client, ids []string) {
 	t.Helper()
 	ctx := t.Context()
@@ -87,7 +87,7 @@ func move(t *testing.T, masters []*redis.Client, ids []string) {
 		if s.Nodes[0].ID != ids[0] {
 			continue
 		}
-		for slot := s.Start; slot < s.End; slot++ { // with none left it would turn into a replica
+		for slot := s.Start; slot < s.End; slot++ { // without a slot it would become a replica
 			for _, i := range []int{1, 0, 2} { // the new owner first
 				pipes[i].Do(ctx, "cluster", "setslot", slot, "node", ids[1])
 			}
@@ -118,7 +118,7 @@ func TestRedisClusterMasterSilent(t *testing.T) {
 	if err := first.Do(t.Context(), "client", "pause", 1500, "all").Err(); err != nil {
 		t.Fatal(err)
 	}
-	// Two thirds of the topics go on as if nothing was; those of the silent master are delivered on their node.
+	// Two thirds of the topics are not affected. Those of the silent master are delivered on their own node.
 	for i := range boxes {
 		publish(t, a, topic(i), "meanwhile")
 	}

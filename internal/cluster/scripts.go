@@ -2,15 +2,15 @@ package cluster
 
 import "github.com/redis/go-redis/v9"
 
-// A room is one sorted set, so that it changes as a whole and goes as a whole. It has three kinds of members,
-// told apart by their scores as well as by their first letter:
+// A room is one sorted set, so that a script changes it atomically and it expires as a whole. It has three kinds of members,
+// which differ in their first letter and in the range of their scores:
 //
-//	c<member>  score 1, 2, …        how many live entries the member has
+//	c<member>  score 1, 2, …        the number of the member's live entries
 //	x<entry>   milliseconds, 10^12  when the entry expires
 //	o<entry>   microseconds, 10^15  when it joined
 //
-// where <entry> is <length of member>:<member><id>, as entryName makes it. All times are those of Redis. The
-// key expires with its last entry, so a room that exists has somebody in it.
+// <entry> is <length of member>:<member><id>, which is the name of a written entry. All times are those of Redis. The key
+// expires with its last entry, so a room that exists has an entry.
 const scriptHead = `
 local time = redis.call('TIME')
 local micros = time[1] * 1000000 + time[2]
@@ -37,7 +37,7 @@ local function prune(key)
   end
 end
 
-local function settle(key)
+local function setExpiry(key)
   local newest = redis.call('ZREVRANGEBYSCORE', key, '(' .. firstJoin, firstExpiry, 'WITHSCORES', 'LIMIT', 0, 1)
   if newest[2] then
     redis.call('PEXPIREAT', key, newest[2])
@@ -49,9 +49,9 @@ local function alive(key, entry)
 end
 `
 
-// touchScript enters or refreshes one entry per key. ARGV: the time to live in milliseconds, then for each its
-// name and its time of joining, 0 for now. It answers for each the time of joining, 0 when it was there before,
-// and the number of its member's live entries.
+// touchScript creates or refreshes one entry for each key. ARGV: the time to live in milliseconds; then for each key the
+// entry's name and its time of joining, 0 for now. It returns two numbers for each key: the time of joining, 0 if the entry
+// existed; and the number of the member's live entries.
 const touchScript = scriptHead + `
 local function joined(key)
   local newest = redis.call('ZREVRANGEBYSCORE', key, last, firstJoin, 'WITHSCORES', 'LIMIT', 0, 1)
@@ -72,7 +72,7 @@ for i, key in ipairs(KEYS) do
     end
     redis.call('ZADD', key, stamp, 'o' .. entry)
     redis.call('ZINCRBY', key, 1, countOf(entry))
-    settle(key)
+    setExpiry(key)
   else
     stamp = 0
     redis.call('PEXPIREAT', key, expiry, 'GT')
@@ -82,22 +82,22 @@ end
 return answer
 `
 
-// leaveScript takes out one entry per key. ARGV: their names. It answers for each the number of live entries
-// that its member still has.
+// leaveScript removes one entry for each key. ARGV: their names. It returns for each key the number of live entries that the
+// member still has.
 const leaveScript = scriptHead + `
 local answer = {}
 for i, key in ipairs(KEYS) do
   prune(key)
   if redis.call('ZSCORE', key, 'x' .. ARGV[i]) then
     drop(key, ARGV[i])
-    settle(key)
+    setExpiry(key)
   end
   answer[i] = alive(key, ARGV[i])
 end
 return answer
 `
 
-// membersScript answers the number of members of a room, then the first of them. ARGV: how many.
+// membersScript returns the number of members of a room, and then the first of them. ARGV: how many.
 const membersScript = scriptHead + `
 local key, limit = KEYS[1], tonumber(ARGV[1])
 prune(key)

@@ -10,24 +10,23 @@ import (
 )
 
 const (
-	// A batch is what one round trip carries.
+	// The largest batch, which is one round trip.
 	batchMessages = 512
 	batchBytes    = 1 << 20
 
-	firstProbe = 100 * time.Millisecond // after Redis failed; then twice as long each time, up to a beat
+	firstProbe = 100 * time.Millisecond // after a failure; doubled after each attempt, up to a beat
 )
 
-// sender brings this node's messages of one lane to Redis, on one goroutine, so that they keep their order and
-// those that wait while a batch is on its way go together in the next. It also beats, which is how it finds out that
-// Redis is back.
+// sender sends this node's messages of one lane to Redis. It uses one goroutine, so messages keep their order, and those that
+// wait during a round trip share the next one. It also sends beats, by which it notices that Redis is back.
 type sender struct {
 	client  redis.UniversalClient
 	sharded bool
-	channel string // the lane's own channel, and what the names of its topics begin with
+	channel string // the lane's own channel, with which the names of its topics' channels begin
 	node    nodeID
 	opts    Options
 	local   *dispatcher
-	bell    *bell
+	losses  *notifier
 	room    *budget
 	back    func() // called when Redis is back
 
@@ -37,10 +36,10 @@ type sender struct {
 	mu     sync.Mutex
 	queue  []outgoing
 	closed bool
-	away   bool                // Redis doesn't take anything: deliver here, and count as lost
-	full   bool                // there was no room, and the queue hasn't been empty since
-	lost   uint64              // messages that Redis didn't take
-	echoes map[uint64]struct{} // numbers of those that it may have taken all the same
+	away   bool                // Redis takes no messages: deliver them on this node alone and count them as lost
+	full   bool                // the queue had no room, and hasn't been empty since
+	lost   uint64              // the number of messages that Redis didn't take
+	echoes map[uint64]struct{} // the numbers of lost messages that Redis may have taken nonetheless
 	wake   chan struct{}
 }
 
@@ -49,7 +48,7 @@ type outgoing struct {
 	number uint64
 }
 
-// publish queues the message.
+// publish queues a message.
 func (s *sender) publish(m message) error {
 	o := outgoing{message: m}
 	s.mu.Lock()
@@ -69,16 +68,16 @@ func (s *sender) publish(m message) error {
 	return nil
 }
 
-// keep delivers on this node what the others don't get; mu is held.
+// keep delivers a message on this node alone. The caller holds mu.
 func (s *sender) keep(o outgoing) {
 	s.lost++
 	s.local.put(o.message)
 }
 
-// overflow keeps what found no room; mu is held.
+// overflow handles a message for which the queue has no room. The caller holds mu.
 func (s *sender) overflow(o outgoing) {
 	s.keep(o)
-	s.bell.ring() // it overtakes what is queued
+	s.losses.notify() // the message overtakes the queue
 	if !s.full {
 		s.full = true
 		s.opts.Log.Warn("bus: the queue to redis is full", slog.String("lane", s.channel))
@@ -104,15 +103,15 @@ func (s *sender) run(ctx context.Context) {
 	}
 }
 
-// finish sends what is queued, for as long as one request may take, and says goodbye; of what then is left the others
-// hear that it is lost.
+// finish sends the queued messages, for Options.Timeout at most, and says goodbye. The goodbye counts the messages that are
+// left as lost.
 func (s *sender) finish() {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
 	for end := time.Now().Add(s.opts.Timeout); s.waits() && time.Now().Before(end); {
 		if !s.flush() {
-			return // nor would it take a goodbye
+			return // Redis wouldn't take a goodbye either
 		}
 	}
 	s.mu.Lock()
@@ -125,7 +124,7 @@ func (s *sender) finish() {
 	}
 }
 
-// waits tells whether something is queued.
+// waits reports whether messages are queued.
 func (s *sender) waits() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -158,7 +157,7 @@ func (s *sender) flush() bool {
 			failed, cause = append(failed, batch[i]), err
 		}
 	}
-	clear(batch) // the queue's memory outlives it
+	clear(batch) // the queue's array outlives the batch
 	if cause != nil {
 		s.lose(failed, cause)
 	}
@@ -181,7 +180,7 @@ func (s *sender) take() (batch []outgoing, away bool) {
 	return batch, s.away
 }
 
-// say publishes on the road that beats and messages share.
+// say publishes a beat or a message.
 func (s *sender) say(ctx context.Context, c redis.Cmdable, channel string, e envelope) *redis.IntCmd {
 	if s.sharded {
 		return c.SPublish(ctx, channel, e.encode())
@@ -189,8 +188,8 @@ func (s *sender) say(ctx context.Context, c redis.Cmdable, channel string, e env
 	return c.Publish(ctx, channel, e.encode())
 }
 
-// lose goes over to delivering on this node alone, beginning with what failed and what is queued, until a beat
-// gets through.
+// lose begins to deliver on this node alone: first the failed messages, then the queued ones, then new ones, until a beat gets
+// through.
 func (s *sender) lose(failed []outgoing, cause error) {
 	s.pause = min(firstProbe, s.opts.Beat)
 	if c, ok := s.client.(*redis.ClusterClient); ok {
@@ -199,7 +198,7 @@ func (s *sender) lose(failed []outgoing, cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.echoes) > maxEchoes {
-		clear(s.echoes) // so old that they won't come any more
+		clear(s.echoes) // so old that they won't come back
 	}
 	for _, o := range failed {
 		s.echoes[o.number] = struct{}{}
@@ -212,15 +211,15 @@ func (s *sender) lose(failed []outgoing, cause error) {
 	s.queue = nil
 	if !s.away {
 		s.away = true
-		s.bell.ring() // what was taken before may arrive after what was kept
+		s.losses.notify() // messages that Redis took before may arrive after those that were kept
 		s.opts.Log.Warn("bus: redis doesn't take messages", slog.String("lane", s.channel), slog.Any("error", cause))
 	}
 }
 
-// maxEchoes bounds the memory of messages that may come back.
+// maxEchoes bounds the number of lost messages that are remembered.
 const maxEchoes = 16 * batchMessages
 
-// isEcho tells whether this node's own message, come back from Redis, was delivered here before.
+// isEcho reports whether a message of this node, come back from Redis, was already delivered here.
 func (s *sender) isEcho(number uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -229,7 +228,7 @@ func (s *sender) isEcho(number uint64) bool {
 	return ok
 }
 
-// beat says that this node is here, and notes whether Redis took it.
+// beat publishes that this node is alive, and notes whether Redis took the beat.
 func (s *sender) beat(k kind) {
 	s.mu.Lock()
 	e := envelope{kind: k, from: s.node, number: s.lost}
@@ -256,7 +255,7 @@ func (s *sender) beat(k kind) {
 	}
 }
 
-// isAway tells whether Redis is known to be away.
+// isAway reports whether Redis is known not to take messages.
 func (s *sender) isAway() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

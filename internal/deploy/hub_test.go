@@ -38,6 +38,7 @@ func startHub(t *testing.T, heartbeat time.Duration) hub {
 	_, err = db.Migrate(ctx)
 	must(t, err)
 	bus := cluster.NewMemory(cluster.Options{})
+	bus.Start(nil)
 	t.Cleanup(func() { _ = bus.Close() })
 	events := feed.New(bus, log)
 	online := presence.New(bus, events, log)

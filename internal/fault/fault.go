@@ -1,5 +1,5 @@
-// Package fault owns every error a client may see: one table from a reason to its HTTP status, its code in the envelope
-// and its texts. A use case returns a *Fault; the faces (REST, sockets) only render it.
+// Package fault owns every error that a client may see: one table from a reason to its HTTP status, its code in the envelope
+// and its texts. It also has the texts of successes. A use case returns a *Fault; REST and the sockets render it.
 package fault
 
 import (
@@ -8,32 +8,32 @@ import (
 	"time"
 )
 
-// Reason says why a request was refused. It is stable, made for programs, and listed in api/openapi.yaml.
+// Reason says why a request was refused. It never changes its meaning, is made for programs, and is listed in api/openapi.yaml.
 type Reason string
 
-// Fault is a refusal that a client may see. Its zero value is not useful; use New or one of the helpers.
+// Fault is a refusal that a client may see. Its zero value isn't valid; use New or one of the other functions.
 type Fault struct {
 	Reason     Reason
-	Field      string        // the parameter or the path of the body's field that is refused, if one is
-	Problem    string        // what is wrong with it and what would be right
-	RetryAfter time.Duration // when to try again, if the client should
-	cause      error         // for the log alone
+	Field      string        // the refused parameter, or the path of the refused field of the body; "" for none
+	Problem    string        // what is wrong with it, as the end of a sentence that begins with Field
+	RetryAfter time.Duration // when to try again, 0 if that isn't known
+	cause      error         // for the log only
 }
 
-// New returns the refusal for reason.
+// New returns a refusal with a reason.
 func New(reason Reason) *Fault { return &Fault{Reason: reason} }
 
-// Invalid returns the refusal of one part of a request, saying what would be right.
+// Invalid returns the refusal of one part of a request. problem says what would be right.
 func Invalid(reason Reason, field, problem string) *Fault {
 	return &Fault{Reason: reason, Field: field, Problem: problem}
 }
 
-// Retry returns a refusal that passes after a while.
+// Retry returns a refusal that ends after a time.
 func Retry(reason Reason, after time.Duration) *Fault {
 	return &Fault{Reason: reason, RetryAfter: after}
 }
 
-// Wrap returns the refusal for reason with the error behind it, which only the log sees.
+// Wrap returns a refusal with the error that caused it, which only the log shows.
 func Wrap(reason Reason, cause error) *Fault { return &Fault{Reason: reason, cause: cause} }
 
 // Error describes the fault for the log.
@@ -48,10 +48,10 @@ func (f *Fault) Error() string {
 	return s
 }
 
-// Unwrap returns the error behind the fault, nil if there is none.
+// Unwrap returns the cause, nil if there is none.
 func (f *Fault) Unwrap() error { return f.cause }
 
-// From returns the fault in err's chain. Any other error becomes Internal, which shows a client nothing of it.
+// From returns the fault in err's chain. Any other error becomes Internal with that error as its cause.
 func From(err error) *Fault {
 	if f, ok := errors.AsType[*Fault](err); ok {
 		return f
@@ -59,7 +59,7 @@ func From(err error) *Fault {
 	return Wrap(Internal, err)
 }
 
-// Is reports whether err is the refusal for reason.
+// Is reports whether the first fault in err's chain has this reason.
 func Is(err error, reason Reason) bool {
 	f, ok := errors.AsType[*Fault](err)
 	return ok && f.Reason == reason

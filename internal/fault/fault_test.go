@@ -15,8 +15,7 @@ import (
 	"tim/internal/fault"
 )
 
-// The table and the spec must name the same reasons: a reason outside the spec cannot be served, and the spec promises
-// none that never comes.
+// The table and the spec must have the same reasons: the spec must list every reason that is served, and no other.
 func TestTableIsTheSpecs(t *testing.T) {
 	t.Parallel()
 	spec, err := api.GetSpec()
@@ -101,7 +100,7 @@ func TestIs(t *testing.T) {
 		{fmt.Errorf("join: %w", f), true},
 		{errors.Join(errors.New("close"), f), true},
 		{fault.New(fault.UnknownAccount), false},
-		{fault.Wrap(fault.Internal, f), false}, // the outermost counts
+		{fault.Wrap(fault.Internal, f), false}, // the outermost fault counts
 		{errors.New("unknown_group"), false},
 		{nil, false},
 	} {
@@ -111,7 +110,7 @@ func TestIs(t *testing.T) {
 	}
 }
 
-// The envelope's code has the document's values alone.
+// The envelope's code has only the values of Tim.md.
 func TestCodes(t *testing.T) {
 	t.Parallel()
 	for _, reason := range fault.Reasons() {
@@ -130,7 +129,7 @@ func TestCodes(t *testing.T) {
 	}
 }
 
-// What the interface document says in its own words for an operation.
+// The texts that Tim.md has for single operations.
 func TestTextsOfTheDocument(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -158,7 +157,7 @@ func TestTextsOfTheDocument(t *testing.T) {
 	}
 }
 
-// A reason that isn't in the table, which only a mistake can bring, shows nothing.
+// A reason that isn't in the table, which is a mistake in the code, shows nothing of itself.
 func TestUnknownReason(t *testing.T) {
 	t.Parallel()
 	f := fault.New("mistake")

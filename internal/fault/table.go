@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// The reasons. Their meanings stand in the table below and in api/openapi.yaml.
+// The reasons. The table below and api/openapi.yaml say what they mean.
 const (
 	AccountTaken         Reason = "account_taken"
 	BodyTooLarge         Reason = "body_too_large"
@@ -50,13 +50,13 @@ const (
 // Language of the texts.
 type Language string
 
-// The languages there are. Chinese is the original's.
+// The languages. Chinese is that of Tim.md.
 const (
 	Chinese Language = "zh"
 	English Language = "en"
 )
 
-// Text is one text in every language.
+// Text is a text in every language.
 type Text struct{ Chinese, English string }
 
 // In returns the text in a language, Chinese unless it is English.
@@ -77,17 +77,17 @@ const (
 type row struct {
 	status int
 	text   Text
-	// on holds what the interface document says in its own words for one operation.
+	// on has the texts that Tim.md gives for single operations, by operationId.
 	on map[string]Text
 }
 
-// What the interface document says in one text for several reasons.
+// The text that Tim.md gives for several reasons.
 const (
 	unauthenticatedChinese = "用户认证失败请查询登录"
 	unauthenticatedEnglish = "not authenticated; please log in"
 )
 
-// table is only ever read.
+// table is never changed.
 //
 //nolint:gochecknoglobals // a constant in all but name: Go has no constant maps
 var table = map[Reason]row{
@@ -157,13 +157,13 @@ var table = map[Reason]row{
 	},
 }
 
-// Reasons lists every reason there is, sorted.
+// Reasons returns every reason, sorted.
 func Reasons() []Reason { return slices.Sorted(maps.Keys(table)) }
 
-// Status is the HTTP status of the fault.
+// Status returns the fault's HTTP status.
 func (f *Fault) Status() int { return f.row().status }
 
-// Code is the envelope's code: CodeNotAuthenticated where the status is 401, else CodeFailure.
+// Code returns the envelope's code: CodeNotAuthenticated for status 401, otherwise CodeFailure.
 func (f *Fault) Code() int {
 	if f.row().status == http.StatusUnauthorized {
 		return CodeNotAuthenticated
@@ -171,7 +171,7 @@ func (f *Fault) Code() int {
 	return CodeFailure
 }
 
-// Text is the fault's text for an operation of api/openapi.yaml ("" for none).
+// Text returns the fault's text for an operation of api/openapi.yaml, "" for no operation.
 func (f *Fault) Text(operation string) Text {
 	r := f.row()
 	if t, ok := r.on[operation]; ok {

@@ -1,5 +1,5 @@
-// Package files owns the rules of uploads and downloads: which bytes are which kind of file, how large it may be, what
-// it is called, and who may fetch an avatar without a token. Where files lie is package blob's business.
+// Package files owns the rules of uploads and downloads: which bytes make which kind of file, how large it may be, its name,
+// and who may fetch an avatar without a token. It stores files in package blob.
 package files
 
 import (
@@ -27,27 +27,27 @@ import (
 
 // Kind is a kind of file.
 type Kind struct {
-	prefix    string   // of its keys
-	types     []string // as the bytes tell
-	Extension string   // that downloads get
+	prefix    string   // of the keys
+	types     []string // the media types, by the content
+	Extension string   // the extension of downloads
 }
 
-// Avatar is the kind of an account's picture; jpg, png or bmp. SaveAvatar stores it, OpenAvatar finds it.
+// Avatar is the kind of an account's picture: jpg, png or bmp. SaveAvatar stores it, OpenAvatar opens it.
 func Avatar() Kind { return Kind{blob.Avatar, pictures(), "jpg"} }
 
-// Picture is the kind of pictures in chats; jpg, png or bmp.
+// Picture is the kind of pictures in chats: jpg, png or bmp.
 func Picture() Kind { return Kind{blob.Picture, pictures(), "jpg"} }
 
-// Audio is the kind of music; mp3.
+// Audio is the kind of music: mp3.
 func Audio() Kind { return Kind{blob.Audio, []string{"audio/mpeg"}, "mp3"} }
 
-// Video is the kind of videos; mp4.
+// Video is the kind of videos: mp4.
 func Video() Kind { return Kind{blob.Video, []string{"video/mp4", "video/x-m4v"}, "mp4"} }
 
 func pictures() []string { return []string{"image/jpeg", "image/png", "image/bmp"} }
 
-// is tells whether a file that begins with head is of the kind. Behind an ID3 tag, which can stand before anything, there
-// must be music. A device's own kind of video is an mp4 if it says that it can be read as one.
+// is reports whether a file that begins with head is of the kind. After an ID3 tag, which any content may follow, there must be
+// music. A video in a device's own format counts as an mp4 if it says that it is compatible.
 func (k Kind) is(head []byte) bool {
 	if k.prefix == blob.Audio && bytes.HasPrefix(head, []byte("ID3")) {
 		return isTaggedMP3(head)
@@ -58,8 +58,9 @@ func (k Kind) is(head []byte) bool {
 	return slices.ContainsFunc(k.types, mimetype.Detect(head).Is)
 }
 
-// isCompatibleMP4 tells whether a file begins with the box of brands (ISO/IEC 14496-12, section 4.3) of a phone or of a
-// Sony device, and mp4 is among the compatible ones. Others that name it too, such as music and pictures, are no videos.
+// isCompatibleMP4 reports whether a file begins with the file type box (ISO/IEC 14496-12, section 4.3) of a phone or of a Sony
+// device, with mp4 among the compatible brands. Music and pictures may name that brand, too, but with other brands of their
+// own.
 func isCompatibleMP4(head []byte) bool {
 	const brand, first = 4, 16 // bytes of a brand; where the compatible ones begin, after size, type, own brand and version
 	if len(head) < first || string(head[4:8]) != "ftyp" {
@@ -77,8 +78,8 @@ func isCompatibleMP4(head []byte) bool {
 	return false
 }
 
-// isTaggedMP3 tells whether an ID3v2 tag (id3.org/id3v2.4.0-structure, section 3.1) is followed by an MPEG frame or, if
-// the tag ends beyond head, can be.
+// isTaggedMP3 reports whether an ID3v2 tag (id3.org/id3v2.4.0-structure, section 3.1) is followed by an MPEG frame. If the tag
+// ends beyond head, it assumes so.
 func isTaggedMP3(head []byte) bool {
 	const header = 10
 	if len(head) < header || head[3] == 0xff || head[4] == 0xff {
@@ -101,26 +102,26 @@ func isTaggedMP3(head []byte) bool {
 	return len(music) > 1 && music[0] == 0xff && music[1]&0xe0 == 0xe0
 }
 
-// Options of New. Every field is needed, except that a limit of 0 means none.
+// Options of New. Every field is needed. In a limit, 0 means none.
 type Options struct {
 	Store   blob.Store
-	Zone    *time.Location // of the time in names
-	LinkKey []byte         // signs links to avatars
-	// Limits in bytes.
+	Zone    *time.Location // of the time in stored names
+	LinkKey []byte         // the key that signs links to avatars
+	// The limits are in bytes.
 	AvatarLimit, PictureLimit, AudioLimit, VideoLimit int64
 }
 
-// Files stores and finds files. Safe for concurrent use.
+// Files stores and opens files. All its methods are safe for concurrent use.
 type Files struct{ Options }
 
-// New returns a Files.
+// New returns a Files. It needs no closing.
 func New(o Options) *Files { return &Files{o} }
 
-// sniffed is how much of a file is looked at to tell its type.
+// sniffed is the number of bytes by which a file's type is told.
 const sniffed = 3072
 
-// Save stores a file and returns its new name, which nobody can guess. A file of another type, or over its limit, or
-// whose reader fails, leaves nothing behind.
+// Save stores a file and returns its new name, which nobody can guess. A file of another type, over its limit, or whose reader
+// fails is refused and leaves nothing behind.
 func (f *Files) Save(ctx context.Context, k Kind, r io.Reader) (string, error) {
 	name := time.Now().In(f.Zone).Format(nameTime) + "-" + rand.Text()
 	if err := f.put(ctx, k, k.prefix+"/"+name, r); err != nil {
@@ -129,7 +130,7 @@ func (f *Files) Save(ctx context.Context, k Kind, r io.Reader) (string, error) {
 	return name, nil
 }
 
-// SaveAvatar stores an account's avatar in the place of the one before. Everything else as Save.
+// SaveAvatar stores an account's avatar and replaces the one before. Otherwise it is like Save.
 func (f *Files) SaveAvatar(ctx context.Context, account string, r io.Reader) error {
 	return f.put(ctx, Avatar(), avatarKey(account), r)
 }
@@ -149,7 +150,7 @@ func (f *Files) put(ctx context.Context, k Kind, key string, r io.Reader) error 
 	if err == nil {
 		return nil
 	}
-	if source.err != nil { // the reader's fault, not the store's
+	if source.err != nil { // the failure is the reader's, not the store's
 		return source.err
 	}
 	return fault.Wrap(fault.Unavailable, fmt.Errorf("store file: %w", err))
@@ -168,12 +169,12 @@ func (f *Files) limit(k Kind) int64 {
 	}
 }
 
-// nameTime is how a stored file's name begins; the original's names are nothing else.
+// nameTime is the layout of a stored name's beginning. The original server's names consist of nothing else.
 const nameTime = "2006-01-02:15:04:05"
 
 var storedName = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}:\d{2}:\d{2}:\d{2}(-[A-Za-z0-9]{22,64})?$`)
 
-// Open finds a file by the name that Save, or the original, gave it. The caller closes it.
+// Open opens a file by the name that Save, or the original server, gave it. The caller must close it.
 func (f *Files) Open(ctx context.Context, k Kind, name string) (*blob.Object, error) {
 	if !storedName.MatchString(name) {
 		return nil, fault.New(fault.UnknownFile)
@@ -181,8 +182,8 @@ func (f *Files) Open(ctx context.Context, k Kind, name string) (*blob.Object, er
 	return f.open(ctx, k.prefix+"/"+name, fault.UnknownFile)
 }
 
-// OpenAvatar finds an account's avatar, or, if it has none, the one that the original stored under its display name
-// ("" when that could mean somebody else). It returns its type too. The caller closes it.
+// OpenAvatar opens an account's avatar and returns its media type. If the account has none, it looks for the one that the
+// original server stored under the display name username, unless that is "". The caller must close the file.
 func (f *Files) OpenAvatar(ctx context.Context, account, username string) (*blob.Object, string, error) {
 	object, err := f.open(ctx, avatarKey(account), fault.NoAvatar)
 	if fault.Is(err, fault.NoAvatar) && username != "" {
@@ -217,22 +218,22 @@ func (f *Files) open(ctx context.Context, key string, absent fault.Reason) (*blo
 	return object, nil
 }
 
-// avatarKey is the same for every spelling that the account can have in a path: none of it gets there.
+// avatarKey returns the key of an account's avatar. It is a hash, so no character of the account reaches a path.
 func avatarKey(account string) string {
 	sum := sha256.Sum256([]byte(account))
 	return blob.Avatar + "/account-" + hex.EncodeToString(sum[:16])
 }
 
-// linkLife is how long a link to an avatar is good.
+// linkLife is how long a link to an avatar is valid.
 const linkLife = 24 * time.Hour
 
-// SignAvatar makes the link to an account's avatar good until expires (seconds since 1970).
+// SignAvatar returns the signature of a link to an account's avatar that is valid until expires, in seconds since 1970.
 func (f *Files) SignAvatar(account string) (expires int64, signature string) {
 	expires = time.Now().Add(linkLife).Unix()
 	return expires, f.sign(account, expires)
 }
 
-// CheckAvatar refuses a link that SignAvatar did not make, or that has expired.
+// CheckAvatar refuses a link that SignAvatar did not sign, or that has expired.
 func (f *Files) CheckAvatar(account string, expires int64, signature string) error {
 	if !hmac.Equal([]byte(signature), []byte(f.sign(account, expires))) {
 		return fault.New(fault.InvalidLink)

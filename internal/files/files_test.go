@@ -154,7 +154,7 @@ func TestEachKindHasItsLimit(t *testing.T) {
 	must(t, err)
 }
 
-// What breaks off leaves nothing, wherever it breaks, and the avatar before it in its place.
+// An upload that breaks off at any byte stores nothing and keeps the avatar before it.
 func TestReadersThatFail(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
@@ -186,7 +186,7 @@ func TestStoreThatFails(t *testing.T) {
 	name, err := s.Save(t.Context(), Picture(), bytes.NewReader(pngFile(t)))
 	must(t, err)
 	must(t, os.RemoveAll(filepath.Join(s.folder, blob.Picture)))
-	must(t, os.WriteFile(filepath.Join(s.folder, blob.Picture), nil, 0o600)) // a file where the folder was
+	must(t, os.WriteFile(filepath.Join(s.folder, blob.Picture), nil, 0o600)) // a file in place of the folder
 	_, err = s.Save(t.Context(), Picture(), bytes.NewReader(pngFile(t)))
 	refused(t, err, fault.Unavailable)
 	if _, err = s.Open(t.Context(), Picture(), name); err == nil {
@@ -291,7 +291,7 @@ func TestAvatarsOfTheOriginal(t *testing.T) {
 			t.Errorf("%q: %v", username, err)
 		}
 	}
-	// One's own comes first.
+	// An account's own avatar comes first.
 	must(t, s.SaveAvatar(t.Context(), "123", bytes.NewReader(pngFile(t))))
 	content, kind, err := openAvatar(t, s, "123", "lxc")
 	must(t, err)

@@ -11,29 +11,27 @@ import (
 )
 
 const (
-	// maxFields bounds the parts of an upload's form beside the file.
+	// maxFields bounds the number of parts of an upload's form besides the file.
 	maxFields = 16
-	// maxField bounds such a part, in bytes.
+	// maxField bounds the size of such a part, in bytes.
 	maxField = 1 << 10
-	// readAhead is how much of a body is read at once: the multipart.Reader would read 4 kB.
+	// readAhead is the size of one read of a body, in bytes. The multipart.Reader alone would read 4 kB.
 	readAhead = 64 << 10
 )
 
-// Form reads the file out of an upload's form as it streams by. The form is good only as a whole, and what matters may
-// stand behind the file: so Read ends with io.EOF only after the whole form was read and the check has accepted it. It
-// is for one goroutine.
+// Form reads the file out of an upload's form without storing the form. Fields that matter may come after the file, so Read
+// returns io.EOF only after the whole form was read and check has accepted it. One goroutine uses a Form.
 type Form struct {
 	parts  *multipart.Reader
 	check  func(fields map[string]string) error
 	file   *multipart.Part
 	fields map[string]string
-	kept   int // how many parts went into fields
+	kept   int // the number of parts in fields
 	err    error
 }
 
-// Whole returns a form's body to be put under the multipart.Reader, which without it would take a body that ends within
-// a part's header for one that ends where it should. What is added here lies behind the end of a whole form, and leaves
-// a broken one with a part that doesn't end.
+// Whole wraps a form's body, for use below the multipart.Reader. That reader takes a body that ends within a part's header for
+// a complete one. Whole appends bytes that a complete form ignores and that make a broken one end within a part.
 func Whole(body io.ReadCloser) io.ReadCloser {
 	return struct {
 		io.Reader
@@ -41,13 +39,14 @@ func Whole(body io.ReadCloser) io.ReadCloser {
 	}{bufio.NewReaderSize(io.MultiReader(body, strings.NewReader("\r\n\r\n")), readAhead), body}
 }
 
-// NewForm returns a Form over the parts of a body that went through Whole. check accepts or refuses the form's other fields once all are read;
+// NewForm returns a Form over the parts of a body that went through Whole. check accepts or refuses the form's other fields
+// after all are read; nil accepts them.
 // nil accepts.
 func NewForm(parts *multipart.Reader, check func(fields map[string]string) error) *Form {
 	return &Form{parts: parts, check: check, fields: make(map[string]string)}
 }
 
-// Read yields the bytes of the part called file.
+// Read yields the bytes of the part with the name "file".
 func (f *Form) Read(p []byte) (int, error) {
 	if f.err != nil {
 		return 0, f.err
@@ -78,7 +77,7 @@ func (f *Form) seekFile() error {
 	return err
 }
 
-// finish reads what stands behind the file and has the form checked. It returns io.EOF for a good one.
+// finish reads the parts after the file and checks the form. It returns io.EOF for a good form.
 func (f *Form) finish() error {
 	_, err := f.nextFile()
 	switch {
@@ -92,8 +91,8 @@ func (f *Form) finish() error {
 	return err
 }
 
-// nextFile keeps the fields before the next part called file and returns that part; io.EOF when the form ends before
-// one.
+// nextFile stores the fields before the next part with the name "file" and returns that part. It returns io.EOF if there is
+// none.
 func (f *Form) nextFile() (*multipart.Part, error) {
 	for {
 		part, err := f.parts.NextRawPart()
@@ -126,14 +125,14 @@ func (f *Form) keep(part *multipart.Part) error {
 	return nil
 }
 
-// isEOF tells a good end from a break: readers wrap io.EOF to say that more should have come.
+// isEOF reports whether a reader has ended properly. Readers wrap io.EOF to say that more should have come.
 func isEOF(err error) bool {
 	return err == io.EOF //nolint:errorlint // see above
 }
 
 func malformed(cause error) error { return fault.Wrap(fault.MalformedUpload, cause) }
 
-// limited refuses what goes over its limit (0: none), and remembers why it failed: the store wraps what it is told.
+// limited is a reader that refuses more than its limit (0: none) and keeps its error, since the store wraps what it gets.
 type limited struct {
 	r     io.Reader
 	limit int64

@@ -16,7 +16,7 @@ import (
 
 const boundary = "the-boundary"
 
-// part is one part of a form as it goes over the wire.
+// part is one part of a form as it is sent.
 func part(disposition, content string) string {
 	return "--" + boundary + "\r\nContent-Disposition: " + disposition + "\r\n\r\n" + content + "\r\n"
 }
@@ -90,7 +90,7 @@ func TestForm(t *testing.T) {
 					}
 					same(t, how+": the fields", tt.fields, fields)
 				}
-				// Its end stays its end.
+				// After io.EOF, Read goes on returning io.EOF.
 				if n, again := form.Read(make([]byte, 10)); n != 0 || (again == io.EOF) == tt.refused { //nolint:errorlint // the end itself
 					t.Errorf("%s: read on after the end: %d, %v", how, n, again)
 				}
@@ -106,7 +106,7 @@ func readers(body string) map[string]io.Reader {
 	}
 }
 
-// A form that breaks off is no form, wherever it does: nothing of it is stored.
+// A form that breaks off at any byte is refused, and nothing of it is stored.
 func TestFormCutAnywhere(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
@@ -137,7 +137,7 @@ func TestFormWhoseBodyFails(t *testing.T) {
 	same(t, "stored", nil, s.stored(t))
 }
 
-// The check comes last and decides: it sees fields from behind the file, and its refusal leaves nothing.
+// The check comes last and decides: it sees fields after the file, and when it refuses, nothing is stored.
 func TestFormThatIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
@@ -155,8 +155,7 @@ func TestFormThatIsRefused(t *testing.T) {
 	same(t, "stored", nil, s.stored(t))
 }
 
-// FuzzForm looks for bytes that are stored though they are no whole form, for a refusal without a reason, and for a
-// panic.
+// FuzzForm looks for an incomplete form whose file is stored, a refusal without a reason, and a panic.
 func FuzzForm(f *testing.F) {
 	picture := string(pngFile(f))
 	for _, body := range []string{
@@ -192,7 +191,7 @@ func FuzzForm(f *testing.F) {
 	})
 }
 
-// wholeForm reads a form in one piece and returns its only file.
+// wholeForm parses a complete form and returns its only file.
 func wholeForm(body []byte) (file []byte, err error) {
 	if !bytes.Contains(body, []byte(end)) {
 		return nil, errors.New("it has no end")

@@ -43,7 +43,7 @@ func newShelf(t testing.TB, change ...func(*Options)) *shelf {
 	return &shelf{New(o), folder}
 }
 
-// stored lists every file in the folder, also half ones.
+// stored lists every file in the folder, incomplete ones too.
 func (s *shelf) stored(t testing.TB) []string {
 	t.Helper()
 	var paths []string
@@ -57,7 +57,7 @@ func (s *shelf) stored(t testing.TB) []string {
 	return paths
 }
 
-// copyIn puts a file where the original's files are copied to.
+// copyIn writes a file where an operator copies the original server's files.
 func (s *shelf) copyIn(t testing.TB, key string, content []byte) {
 	t.Helper()
 	_, err := s.Store.Put(context.Background(), key, bytes.NewReader(content))
@@ -122,19 +122,19 @@ func bmpFile() []byte {
 	return b
 }
 
-// mp4File is the head of a file of a brand.
+// mp4File returns the beginning of a file with a brand.
 func mp4File(brand string) []byte {
 	return []byte("\x00\x00\x00\x18ftyp" + brand + "\x00\x00\x02\x00" + brand + "mp41" + "\x00\x00\x00\x08free")
 }
 
-// brandsFile is the head of a file that declares so much of itself as brands, in four bytes each: its own, and those that
-// it is compatible with.
+// brandsFile returns the beginning of a file that declares brands of four bytes each: its own one, and those with which it is
+// compatible.
 func brandsFile(size int, own, version string, compatible ...string) []byte {
 	head := binary.BigEndian.AppendUint32(nil, uint32(size))
 	return []byte(string(head) + "ftyp" + own + version + strings.Join(compatible, "") + "\x00\x00\x00\x08free\x00\x00\x00\x08mdat")
 }
 
-// mp3File is silence, with or without a tag before it.
+// mp3File returns silence, with or without a tag before it.
 func mp3File(tag string) []byte {
 	return []byte(tag + strings.Repeat("\xff\xfb\x90\x00"+strings.Repeat("\x00", 413), 3))
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"tim/internal/account"
 	"tim/internal/auth"
 	"tim/internal/chat"
 	"tim/internal/cluster"
@@ -29,6 +30,7 @@ import (
 func bareHub(t testing.TB) (*realtime.Hub, *echo.Echo) {
 	t.Helper()
 	bus := cluster.NewMemory(cluster.Options{})
+	bus.Start(nil)
 	t.Cleanup(func() { _ = bus.Close() })
 	log := slog.New(slog.DiscardHandler)
 	f := feed.New(bus, log)
@@ -56,13 +58,13 @@ func FuzzPathParameters(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		if account, err := realtime.AccountParam(text); err == nil {
+		if named, err := realtime.AccountParam(text); err == nil {
 			once, err := url.PathUnescape(text)
-			if err != nil || account != chat.Normal(once) || account == "" || !utf8.ValidString(account) || strings.ContainsFunc(account, unicode.IsControl) {
-				t.Errorf("%q became %q", text, account)
+			if err != nil || named != account.Normal(once) || named == "" || !utf8.ValidString(named) || strings.ContainsFunc(named, unicode.IsControl) {
+				t.Errorf("%q became %q", text, named)
 			}
-			if again, err := realtime.AccountParam(url.PathEscape(account)); err != nil || again != account {
-				t.Errorf("%q is %q when escaped, %v", account, again, err)
+			if again, err := realtime.AccountParam(url.PathEscape(named)); err != nil || again != named {
+				t.Errorf("%q is %q when escaped, %v", named, again, err)
 			}
 		}
 		if group, err := realtime.GroupParam(text); err == nil {

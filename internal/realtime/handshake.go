@@ -8,14 +8,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
 	"github.com/labstack/echo/v4"
 
+	"tim/internal/account"
 	"tim/internal/auth"
-	"tim/internal/chat"
 	"tim/internal/fault"
 	"tim/internal/socket"
 	"tim/internal/timv1"
@@ -39,11 +37,11 @@ func (h *Hub) admit(ctx context.Context, c echo.Context) (auth.Session, error) {
 		return session, err
 	}
 	if slices.Contains(c.ParamNames(), "useraccount") {
-		account, err := accountParam(c.Param("useraccount"), "useraccount")
+		named, err := accountParam(c.Param("useraccount"), "useraccount")
 		if err != nil {
 			return session, err
 		}
-		if account != session.Account {
+		if named != session.Account {
 			return session, fault.New(fault.NotYourAccount)
 		}
 	}
@@ -78,11 +76,11 @@ func token(r *http.Request) string {
 
 // accountParam decodes an account in the path, once.
 func accountParam(escaped, name string) (string, error) {
-	account, err := url.PathUnescape(escaped)
-	if err != nil || account == "" || !utf8.ValidString(account) || strings.ContainsFunc(account, unicode.IsControl) {
+	text, err := url.PathUnescape(escaped)
+	if err != nil || !account.Valid(text) {
 		return "", fault.Invalid(fault.InvalidParameter, name, "must be an account, percent-encoded UTF-8")
 	}
-	return chat.Normal(account), nil
+	return account.Normal(text), nil
 }
 
 func groupParam(text, name string) (int32, error) {

@@ -342,7 +342,9 @@ func TestModernCatchUp(t *testing.T) {
 // A slow reader is closed with 4001, costs nobody else anything, and catches up when it comes back.
 func TestModernSlowReader(t *testing.T) {
 	t.Parallel()
-	n := startNode(t, setup{timing: realtime.Timing{Heartbeat: 50 * time.Millisecond, SlowAfter: 300 * time.Millisecond}})
+	n := startNode(t, setup{timing: realtime.Timing{
+		Heartbeat: 50 * time.Millisecond, SlowAfter: 300 * time.Millisecond, WriteTimeout: patience, CloseTimeout: patience,
+	}})
 	n.users("alice", "bob")
 	n.friends("alice", "bob")
 	slow := n.deviceWith("bob", options{hold: true, buffer: 64 << 10})

@@ -65,6 +65,7 @@ func startNode(t testing.TB, s setup) *node {
 	_, err = n.db.Migrate(ctx)
 	must(t, err)
 	bus := cluster.NewMemory(cluster.Options{})
+	bus.Start(nil)
 	t.Cleanup(func() { _ = bus.Close() })
 	var rooms cluster.Presence = bus
 	if s.presence != nil {

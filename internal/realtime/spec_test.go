@@ -57,7 +57,7 @@ func (r reference) last() string { return r.Ref[strings.LastIndexByte(r.Ref, '/'
 // loadSpec reads the specs once for all tests of the package.
 var loadSpec = sync.OnceValues(func() (*spec, error) { //nolint:gochecknoglobals // read once, never changed
 	var document asyncAPI
-	if err := yaml.Unmarshal(specs.AsyncAPI, &document); err != nil {
+	if err := yaml.Unmarshal([]byte(specs.AsyncAPI()), &document); err != nil {
 		return nil, err
 	}
 	schemas, err := frames.GetSpec()

@@ -19,7 +19,7 @@ func (h *handlers) UserRegister(ctx context.Context, r api.UserRegisterRequestOb
 	if err != nil {
 		return nil, err
 	}
-	return api.UserRegister200JSONResponse{Code: fault.CodeSuccess, Message: say(ctx, registered), Data: userOf(user)}, nil
+	return api.UserRegister200JSONResponse{Code: fault.CodeSuccess, Message: say(ctx, fault.Registered), Data: userOf(user)}, nil
 }
 
 // UserLogin begins a session.
@@ -40,7 +40,7 @@ func (h *handlers) UserLogin(ctx context.Context, r api.UserLoginRequestObject) 
 	if err := data[1].FromToken(api.Token{Token: token}); err != nil {
 		return nil, err
 	}
-	return api.UserLogin200JSONResponse{Code: fault.CodeSuccess, Message: say(ctx, loggedIn), Data: data}, nil
+	return api.UserLogin200JSONResponse{Code: fault.CodeSuccess, Message: say(ctx, fault.LoggedIn), Data: data}, nil
 }
 
 // UserLogout ends the session of the request's token.
@@ -48,7 +48,7 @@ func (h *handlers) UserLogout(ctx context.Context, _ api.UserLogoutRequestObject
 	if err := h.auth.Logout(ctx, requestOf(ctx).session); err != nil {
 		return nil, err
 	}
-	return api.UserLogout200JSONResponse(done(ctx, loggedOut)), nil
+	return api.UserLogout200JSONResponse(done(ctx, fault.LoggedOut)), nil
 }
 
 // GetProfile returns a user.
@@ -77,7 +77,7 @@ func (h *handlers) UpdateProfile(ctx context.Context, r api.UpdateProfileRequest
 	if err != nil {
 		return nil, err
 	}
-	return api.UpdateProfile200JSONResponse{Code: fault.CodeSuccess, Message: say(ctx, changed), Data: userOf(user)}, nil
+	return api.UpdateProfile200JSONResponse{Code: fault.CodeSuccess, Message: say(ctx, fault.Changed), Data: userOf(user)}, nil
 }
 
 // ChangePassword changes the caller's password.
@@ -86,7 +86,7 @@ func (h *handlers) ChangePassword(ctx context.Context, r api.ChangePasswordReque
 	if err := h.auth.ChangePassword(ctx, req.session, r.Body.OldPassword, r.Body.NewPassword, req.address); err != nil {
 		return nil, err
 	}
-	return api.ChangePassword200JSONResponse(done(ctx, changed)), nil
+	return api.ChangePassword200JSONResponse(done(ctx, fault.Changed)), nil
 }
 
 func usersOf(users []chat.User) []api.User {
@@ -108,7 +108,7 @@ func userOf(u chat.User) api.User {
 	return out
 }
 
-// pointer returns what a nullable field holds, nil for null or nothing.
+// pointer returns the value of a nullable field, nil for null or a missing field.
 func pointer[T any](n nullable.Nullable[T]) *T {
 	if value, err := n.Get(); err == nil {
 		return &value

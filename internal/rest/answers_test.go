@@ -15,7 +15,7 @@ import (
 	"tim/gen/api"
 )
 
-// wordless are the operations whose success is data, a document or a page, in no language.
+// wordless lists the operations whose success is data, a document or a page, without a text in any language.
 func wordless() []string {
 	return []string{
 		"getFriends", "headPicUrl", "avatar", "uploadChatPic", "downloadChatPic", "uploadMp3", "downloadMp3", "uploadMp4", "downloadMp4",
@@ -70,7 +70,7 @@ func TestSuccessesInBothLanguages(t *testing.T) {
 				t.Errorf("%s in %s: %q, want %q", step.operation, language, got, want)
 			}
 		}
-		spec, err := openapi3.NewLoader().LoadFromData(apispec.OpenAPI)
+		spec, err := openapi3.NewLoader().LoadFromData([]byte(apispec.OpenAPI()))
 		must(t, err)
 		var promised []string
 		for _, item := range spec.Paths.Map() {
@@ -84,7 +84,7 @@ func TestSuccessesInBothLanguages(t *testing.T) {
 	}
 }
 
-// said has an operation succeed and returns its message.
+// said calls an operation that succeeds and returns its message.
 func said(t *testing.T, s *site, operation, token, language string) string {
 	t.Helper()
 	headers := []string{"token", token, "Tim-Language", language}
@@ -121,7 +121,7 @@ func said(t *testing.T, s *site, operation, token, language string) string {
 	return answer.Message
 }
 
-// parametric has alice ask for an operation that takes parameters alone.
+// parametric calls an operation, as alice, that takes only parameters.
 func (s *site) parametric(operation string, headers ...string) *httptest.ResponseRecorder {
 	method, parameters := http.MethodPost, "?UserAccount=alice&GroupID=1"
 	switch operation {

@@ -11,7 +11,7 @@ import (
 
 func empty(c echo.Context) error { return c.NoContent(http.StatusOK) }
 
-// BenchmarkParameters is what every request with parameters pays for their validation.
+// BenchmarkParameters measures the validation of a request's parameters.
 func BenchmarkParameters(b *testing.B) {
 	e := gateOf(b, "/Tim/joinGroup", empty)
 	r := httptest.NewRequest(http.MethodPost, "/Tim/joinGroup?UserAccount=alice&GroupID=1", nil)
@@ -24,12 +24,12 @@ func BenchmarkParameters(b *testing.B) {
 	}
 }
 
-// BenchmarkBody is what every request with a JSON body pays for its validation.
+// BenchmarkBody measures the validation of a JSON body.
 func BenchmarkBody(b *testing.B) {
 	benchmarkBody(b, "/Tim/UserRegister", `{"account": "alice", "password": "123456", "username": "Alice", "age": 20, "sex": "female"}`)
 }
 
-// BenchmarkSendBody is BenchmarkBody of a message, whose body is one of several kinds.
+// BenchmarkSendBody measures the validation of a message, whose body is one of several kinds.
 func BenchmarkSendBody(b *testing.B) {
 	const body = `{"to": {"user": "bob"}, "clientId": "5f2c9a", "body": {"kind": "text", "text": "hello, this is a message of a usual length"}}`
 	benchmarkBody(b, "/Tim/sendMessage", body)

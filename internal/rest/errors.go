@@ -15,8 +15,8 @@ import (
 	"tim/internal/fault"
 )
 
-// handleError is the one place where an error becomes an answer, in the envelope or, for the failures that the
-// interface document answers as text, in its words. An unknown error shows nothing of itself and is logged.
+// handleError is the only place where an error becomes an answer: an envelope or, for some failures of the file routes, a text
+// of Tim.md. An error that isn't a fault is logged, and the client sees nothing of it.
 func (s *server) handleError(err error, c echo.Context) {
 	if c.Response().Committed {
 		s.log.Warn("the answer broke off", "request", requestOf(c.Request().Context()).id, "err", err)
@@ -34,7 +34,7 @@ func (s *server) handleError(err error, c echo.Context) {
 		c.Response().Header().Set("Retry-After", "1")
 	}
 	var writeErr error
-	if isText(r.operation, f.Reason) {
+	if r.textFailures.has(f.Reason) {
 		writeErr = s.writeText(c, r, f)
 	} else {
 		writeErr = c.JSON(s.status(c, f.Status()), envelope(r, f))
@@ -44,10 +44,10 @@ func (s *server) handleError(err error, c echo.Context) {
 	}
 }
 
-// reasonKey is where the log line finds the reason of a refusal.
+// reasonKey is the key of echo's context under which the log line finds the reason of a refusal.
 const reasonKey = "tim.reason"
 
-// faultOf maps what echo, net/http and the stores say to the table of faults.
+// faultOf converts errors of echo, net/http and the stores into faults.
 func (s *server) faultOf(err error) *fault.Fault {
 	if known, ok := errors.AsType[*fault.Fault](err); ok {
 		return known
@@ -85,39 +85,13 @@ func envelope(r *request, f *fault.Fault) api.Failure {
 	return out
 }
 
-// isText tells whether the interface document answers this failure of a file route in words of its own. What concerns
-// tokens, rights and parameters is the envelope there too.
-func isText(operation string, reason fault.Reason) bool {
-	switch reason {
-	case fault.UnknownAccount, fault.NoAvatar:
-		return operation == "headPicUrl"
-	case fault.MalformedUpload, fault.FileTooLarge, fault.UnsupportedFileType, fault.UnsupportedMediaType:
-		return strings.HasPrefix(operation, "upload")
-	case fault.UnknownFile:
-		return true
-	case fault.Unavailable, fault.Internal:
-		return strings.HasPrefix(operation, "upload") || strings.HasPrefix(operation, "download")
-	default:
-		return false
-	}
-}
-
+// writeText answers a failure as plain text, with its reason in the header Tim-Reason.
 func (s *server) writeText(c echo.Context, r *request, f *fault.Fault) error {
 	c.Response().Header().Set("Tim-Reason", string(f.Reason))
-	text := f.Text(r.operation)
-	switch {
-	case r.operation == "headPicUrl":
-		text = fault.Text{} // the document answers nothing
-	case f.Reason == fault.UnsupportedFileType, f.Reason == fault.UnknownFile:
-	case strings.HasPrefix(r.operation, "upload"):
-		text = uploadFailed
-	default:
-		text = downloadFailed
-	}
-	return c.String(s.status(c, f.Status()), text.In(r.language))
+	return c.String(s.status(c, f.Status()), r.textFailures.text(f, r.operation).In(r.language))
 }
 
-// status is the answer's status: the precise one, or 200 where the operator has asked for the original's habit.
+// status returns the answer's status: the precise one, or 200 where the settings ask for the original server's habit.
 func (s *server) status(c echo.Context, precise int) int {
 	text := c.Response().Header().Get("Tim-Reason") != ""
 	if s.always200 && (text || strings.HasPrefix(c.Path(), "/Tim/")) {

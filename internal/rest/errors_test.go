@@ -11,13 +11,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
 
+	apispec "tim/api"
 	"tim/gen/api"
 	"tim/internal/fault"
 )
 
-// failing serves one route, beside the real ones, that ends as it is told.
+// failing adds one route to the real ones, which ends as it is told.
 func failing(t *testing.T, end func(c echo.Context) error, change ...func(*Options)) *site {
 	t.Helper()
 	s := newSite(t, change...)
@@ -104,7 +106,7 @@ func TestAnswerThatBroke(t *testing.T) {
 	}
 }
 
-// The query may hold a token, and the header does.
+// Neither the query nor the header token gets into the log.
 func TestNoTokenInTheLog(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -127,14 +129,36 @@ func TestWhichFailuresAreText(t *testing.T) {
 		fault.Unavailable: slices.Concat(uploads, downloads), fault.Internal: slices.Concat(uploads, downloads),
 		fault.UnknownAccount: {"headPicUrl"}, fault.NoAvatar: {"headPicUrl"},
 	}
+	spec, err := openapi3.NewLoader().LoadFromData([]byte(apispec.OpenAPI()))
+	must(t, err)
+	kinds := make(map[string]textFailures)
+	for _, item := range spec.Paths.Map() {
+		for _, o := range item.Operations() {
+			kinds[o.OperationID] = traitsOf(o).textFailures
+		}
+	}
 	for _, reason := range fault.Reasons() {
-		if reason == fault.UnknownFile { // only downloads end in it
+		if reason == fault.UnknownFile { // which only downloads return
 			continue
 		}
 		for _, operation := range slices.Concat(uploads, downloads, others, []string{"headPicUrl"}) {
-			if got, want := isText(operation, reason), slices.Contains(text[reason], operation); got != want {
+			if got, want := kinds[operation].has(reason), slices.Contains(text[reason], operation); got != want {
 				t.Errorf("%s of %q as text: %v, want %v", reason, operation, got, want)
 			}
+		}
+	}
+}
+
+// A trait, or a value of a trait, that the server doesn't know is a mistake in the spec.
+func TestUnknownTraits(t *testing.T) {
+	t.Parallel()
+	for name, value := range map[string]any{
+		"x-tim-rate-limited": "yes", "x-tim-text-failures": "uploads", "x-tim-ratelimited": true, "x-tim-text-failures ": "upload",
+	} {
+		o := &openapi3.Operation{Extensions: map[string]any{"x-others": 1, name: value}}
+		spec := &openapi3.T{Paths: openapi3.NewPaths(openapi3.WithPath("/x", &openapi3.PathItem{Get: o}))}
+		if err := checkTraits(spec); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v is accepted: %v", name, value, err)
 		}
 	}
 }
@@ -181,7 +205,7 @@ func TestTextsOfFileRoutes(t *testing.T) {
 			}
 		}
 	}
-	// What concerns rights and parameters is the envelope there too.
+	// Failures that concern rights and parameters are envelopes there too.
 	w := s.ask(http.MethodPost, "/uploadheadpic", strings.NewReader(picture), "token", token, "Content-Type", pictureMedia)
 	if f := envelopeOf(t, w); f.Reason != "not_your_account" || w.Header().Get("Tim-Reason") != "" {
 		t.Errorf("somebody else's name: %d %s", w.Code, w.Body)

@@ -16,7 +16,7 @@ import (
 	"tim/internal/files"
 )
 
-// UploadHeadPic sets the caller's avatar. The name may stand in the query or anywhere in the form.
+// UploadHeadPic sets the caller's avatar. The name may be in the query, or in the form before or after the file.
 func (h *handlers) UploadHeadPic(ctx context.Context, r api.UploadHeadPicRequestObject) (api.UploadHeadPicResponseObject, error) {
 	account := requestOf(ctx).session.Account
 	form := files.NewForm(r.Body, func(fields map[string]string) error {
@@ -37,7 +37,7 @@ func (h *handlers) UploadHeadPic(ctx context.Context, r api.UploadHeadPicRequest
 	if err := h.files.SaveAvatar(ctx, account, patient(ctx, form)); err != nil {
 		return nil, err
 	}
-	return text(say(ctx, uploaded)), nil
+	return text(say(ctx, fault.Uploaded)), nil
 }
 
 // UploadChatPic stores a picture.
@@ -62,10 +62,10 @@ func (h *handlers) save(ctx context.Context, kind files.Kind, parts *multipart.R
 	return h.files.Save(ctx, kind, patient(ctx, files.NewForm(parts, nil)))
 }
 
-// stall is how long a transfer may stand still.
+// stall is how long a transfer may make no progress.
 const stall = 30 * time.Second
 
-// patient reads an upload as long as it takes while it goes on, but no pause longer than stall.
+// patient reads an upload for as long as it makes progress, with no pause longer than stall.
 func patient(ctx context.Context, r io.Reader) io.Reader {
 	return &patientReader{r: r, connection: http.NewResponseController(requestOf(ctx).writer)}
 }
@@ -79,7 +79,7 @@ type patientReader struct {
 func (p *patientReader) Read(b []byte) (int, error) {
 	if now := time.Now(); now.Sub(p.renewed) > stall/10 {
 		p.renewed = now
-		// Where the connection knows no deadlines (a test's recorder) there is nobody to wait for.
+		// A connection without deadlines is a test's recorder; there is nothing to wait for.
 		_ = errors.Join(p.connection.SetReadDeadline(now.Add(stall)), p.connection.SetWriteDeadline(now.Add(2*stall)))
 	}
 	return p.r.Read(b)
@@ -111,7 +111,7 @@ func (h *handlers) attachment(ctx context.Context, kind files.Kind, name string)
 	}}, nil
 }
 
-// HeadPicURL links to an avatar.
+// HeadPicURL returns a link to an avatar.
 func (h *handlers) HeadPicURL(ctx context.Context, r api.HeadPicURLRequestObject) (api.HeadPicURLResponseObject, error) {
 	owner, err := h.chat.AvatarOwner(ctx, r.Params.Username)
 	if err != nil {
@@ -148,14 +148,14 @@ func (h *handlers) Avatar(ctx context.Context, r api.AvatarRequestObject) (api.A
 	}}, nil
 }
 
-// download is a file as an answer. Ranges and conditions are net/http's business.
+// download is a file as an answer. net/http handles ranges and conditions.
 type download struct {
 	request *request
 	object  *blob.Object
 	header  map[string]string
 }
 
-// slowest is the least that a reader must take, in bytes a second, lest it hold a file open for ever.
+// slowest is the slowest speed at which a client may read, in bytes a second: a file must not stay open for ever.
 const slowest = 16 << 10
 
 func (d *download) visit(w http.ResponseWriter) (err error) {
@@ -164,7 +164,7 @@ func (d *download) visit(w http.ResponseWriter) (err error) {
 		w.Header().Set(name, value)
 	}
 	deadline := time.Now().Add(2*stall + time.Duration(d.object.Size/slowest)*time.Second)
-	// Where the connection knows no deadlines (a test's recorder) there is nobody to wait for.
+	// A connection without deadlines is a test's recorder; there is nothing to wait for.
 	_ = http.NewResponseController(w).SetWriteDeadline(deadline)
 	guard := &rangeGuard{ResponseWriter: w}
 	if err := d.object.Serve(guard, d.request.http); err != nil {
@@ -176,25 +176,25 @@ func (d *download) visit(w http.ResponseWriter) (err error) {
 	return nil
 }
 
-// VisitDownloadChatPicResponse, and its like below, make a download the answer of every route that sends a file.
+// VisitDownloadChatPicResponse and the similar methods below make a download the answer of every route that sends a file.
 func (d *download) VisitDownloadChatPicResponse(w http.ResponseWriter) error { return d.visit(w) }
 
-// VisitDownloadMp3Response see VisitDownloadChatPicResponse.
+// VisitDownloadMp3Response is like VisitDownloadChatPicResponse.
 func (d *download) VisitDownloadMp3Response(w http.ResponseWriter) error { return d.visit(w) }
 
-// VisitDownloadMp4Response see VisitDownloadChatPicResponse.
+// VisitDownloadMp4Response is like VisitDownloadChatPicResponse.
 func (d *download) VisitDownloadMp4Response(w http.ResponseWriter) error { return d.visit(w) }
 
-// VisitAvatarResponse see VisitDownloadChatPicResponse.
+// VisitAvatarResponse is like VisitDownloadChatPicResponse.
 func (d *download) VisitAvatarResponse(w http.ResponseWriter) error { return d.visit(w) }
 
-// rangeGuard holds back net/http's own text for a range outside the file, so that the envelope can take its place.
+// rangeGuard withholds net/http's answer to a range outside the file, so that an envelope can be sent instead.
 type rangeGuard struct {
 	http.ResponseWriter
 	refused bool
 }
 
-// WriteHeader holds back a 416 and passes on the rest.
+// WriteHeader withholds a 416 and passes on any other status.
 func (g *rangeGuard) WriteHeader(status int) {
 	if status == http.StatusRequestedRangeNotSatisfiable {
 		g.refused = true
@@ -206,7 +206,7 @@ func (g *rangeGuard) WriteHeader(status int) {
 	g.ResponseWriter.WriteHeader(status)
 }
 
-// Write swallows the text of a 416.
+// Write drops the text of a 416.
 func (g *rangeGuard) Write(p []byte) (int, error) {
 	if g.refused {
 		return len(p), nil
@@ -214,10 +214,10 @@ func (g *rangeGuard) Write(p []byte) (int, error) {
 	return g.ResponseWriter.Write(p)
 }
 
-// Unwrap lets http.ResponseController reach the connection.
+// Unwrap lets http.ResponseController find the connection.
 func (g *rangeGuard) Unwrap() http.ResponseWriter { return g.ResponseWriter }
 
-// text is a success of the file routes, whose generated types leave the charset out: Chinese needs it.
+// text is a success of the file routes. The generated types don't name the charset, which Chinese needs.
 type text string
 
 func (t text) visit(w http.ResponseWriter) error {
@@ -226,17 +226,17 @@ func (t text) visit(w http.ResponseWriter) error {
 	return err
 }
 
-// VisitUploadHeadPicResponse, and its like below, make a text the answer of every route that answers one.
+// VisitUploadHeadPicResponse and the similar methods below make a text the answer of every route that answers one.
 func (t text) VisitUploadHeadPicResponse(w http.ResponseWriter) error { return t.visit(w) }
 
-// VisitUploadChatPicResponse see VisitUploadHeadPicResponse.
+// VisitUploadChatPicResponse is like VisitUploadHeadPicResponse.
 func (t text) VisitUploadChatPicResponse(w http.ResponseWriter) error { return t.visit(w) }
 
-// VisitUploadMp3Response see VisitUploadHeadPicResponse.
+// VisitUploadMp3Response is like VisitUploadHeadPicResponse.
 func (t text) VisitUploadMp3Response(w http.ResponseWriter) error { return t.visit(w) }
 
-// VisitUploadMp4Response see VisitUploadHeadPicResponse.
+// VisitUploadMp4Response is like VisitUploadHeadPicResponse.
 func (t text) VisitUploadMp4Response(w http.ResponseWriter) error { return t.visit(w) }
 
-// VisitHeadPicURLResponse see VisitUploadHeadPicResponse.
+// VisitHeadPicURLResponse is like VisitUploadHeadPicResponse.
 func (t text) VisitHeadPicURLResponse(w http.ResponseWriter) error { return t.visit(w) }

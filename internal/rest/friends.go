@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"tim/gen/api"
+	"tim/internal/fault"
 )
 
 // AddFriend makes two accounts friends.
@@ -12,7 +13,7 @@ func (h *handlers) AddFriend(ctx context.Context, r api.AddFriendRequestObject) 
 	if err != nil {
 		return nil, err
 	}
-	return api.AddFriend200JSONResponse(done(ctx, friendAdded)), nil
+	return api.AddFriend200JSONResponse(done(ctx, fault.FriendAdded)), nil
 }
 
 // DeleteFriend ends a friendship.
@@ -21,7 +22,7 @@ func (h *handlers) DeleteFriend(ctx context.Context, r api.DeleteFriendRequestOb
 	if err != nil {
 		return nil, err
 	}
-	return api.DeleteFriend200JSONResponse(done(ctx, friendDeleted)), nil
+	return api.DeleteFriend200JSONResponse(done(ctx, fault.FriendDeleted)), nil
 }
 
 // GetFriends lists friends, as a bare array.

@@ -25,29 +25,29 @@ import (
 	"tim/internal/schema"
 )
 
-// gate lets through what the spec allows: it finds the operation by its route, authenticates, and validates parameters
-// and JSON bodies. Uploads stream past it.
+// gate admits the requests that the spec allows. It finds the operation by the route, authenticates, and checks parameters and
+// JSON bodies. The bodies of uploads pass unread.
 type gate struct {
 	operations   map[route]operation
 	authenticate func(ctx context.Context, token string) (auth.Session, error)
 	bodyLimit    int64
-	sending      *pace // nil for any
+	sending      *pace // nil for no limit
 }
 
-// route is a method and echo's path.
+// route is a method and a path as echo has it.
 type route struct{ method, path string }
 
 type operation struct {
 	id         string
 	open       bool // needs no token
-	streams    bool // takes as long as its file does
-	sends      bool // a message, as fast as the pace allows
+	streams    bool // the transfer of a file, which may take long
 	parameters openapi3.Parameters
 	body       bodies.Check // of a JSON body, nil for none
-	upload     bool         // the body is a form with a file
+	upload     bool         // the body is a multipart form with a file
+	traits     traits
 }
 
-// answerWithin is how long a request that moves no file may wait for the database and its like.
+// answerWithin is how long a request without a file may take.
 const answerWithin = 15 * time.Second
 
 // bodyDeadline is how long a JSON body may take to arrive.
@@ -60,7 +60,7 @@ func newGate(spec *openapi3.T, authenticate func(context.Context, string) (auth.
 		for method, o := range item.Operations() {
 			_, partial := o.Responses.Map()["206"]
 			op := operation{id: o.OperationID, streams: partial, open: o.Security != nil && len(*o.Security) == 0, parameters: o.Parameters}
-			op.sends = op.id == "sendMessage"
+			op.traits = traitsOf(o)
 			if o.RequestBody != nil {
 				op.streams = op.streams || o.RequestBody.Value.Content.Get("multipart/form-data") != nil
 				op.body = checks[op.id]
@@ -72,7 +72,7 @@ func newGate(spec *openapi3.T, authenticate func(context.Context, string) (auth.
 	return g
 }
 
-// echoRoute turns the spec's /avatar/{account} into echo's /avatar/:account.
+// echoRoute converts the spec's /avatar/{account} to echo's /avatar/:account.
 func echoRoute(path string) string {
 	return strings.NewReplacer("{", ":", "}", "").Replace(path)
 }
@@ -80,16 +80,16 @@ func echoRoute(path string) string {
 func (g *gate) middleware(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		for _, value := range c.ParamValues() {
-			if strings.Contains(value, "/") { // echo's last parameter takes all that is left of a path
+			if strings.Contains(value, "/") { // echo's last parameter takes the whole rest of a path
 				return fault.New(fault.UnknownRoute)
 			}
 		}
 		op, ok := g.operations[route{c.Request().Method, c.Path()}]
 		if !ok {
-			return next(c) // a socket's handshake, which checks for itself, or no route at all
+			return next(c) // a socket's handshake, which checks for itself, or an unknown route
 		}
 		r := requestOf(c.Request().Context())
-		r.operation = op.id
+		r.operation, r.textFailures = op.id, op.traits.textFailures
 		if !op.open {
 			ctx, cancel := context.WithTimeout(c.Request().Context(), answerWithin)
 			session, err := g.authenticate(ctx, c.Request().Header.Get("token"))
@@ -99,7 +99,7 @@ func (g *gate) middleware(next echo.HandlerFunc) echo.HandlerFunc {
 			}
 			r.session = session
 		}
-		if op.sends { // before its body is read
+		if op.traits.rateLimited { // before the body is read
 			if err := g.sending.take(r.session.ID, time.Now()); err != nil {
 				return err
 			}
@@ -125,7 +125,7 @@ func (g *gate) middleware(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// checkParameters looks at a copy of the request without its body, so that nothing reads that.
+// checkParameters checks a copy of the request without its body, so that the body stays unread.
 func checkParameters(c echo.Context, parameters openapi3.Parameters) error {
 	r := c.Request()
 	query, err := url.ParseQuery(r.URL.RawQuery)

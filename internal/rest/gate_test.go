@@ -20,7 +20,7 @@ import (
 	"tim/internal/fault"
 )
 
-// isClear fails the test when a text tells more of the server than of what would be right.
+// isClear fails the test if a text tells about the server's inside instead of what would be right.
 func isClear(t testing.TB, f api.Failure) {
 	t.Helper()
 	message := f.Message
@@ -35,7 +35,7 @@ func isClear(t testing.TB, f api.Failure) {
 	}
 }
 
-// problem fails the test unless an answer is a refusal for a reason that names a field and says what would be right.
+// problem fails the test unless an answer is a refusal with a reason that names a field and says what would be right.
 func problem(t testing.TB, w *httptest.ResponseRecorder, status int, reason fault.Reason, field, problem string) {
 	t.Helper()
 	f := envelopeOf(t, w)
@@ -270,10 +270,10 @@ func TestBodyLimit(t *testing.T) {
 	}
 }
 
-// A body that goes past the gate unchecked would be stored as it came.
+// Every operation with a JSON body has a check: a body that passed the gate unchecked would be stored as it came.
 func TestEveryJSONBodyIsChecked(t *testing.T) {
 	t.Parallel()
-	spec, err := openapi3.NewLoader().LoadFromData(apispec.OpenAPI)
+	spec, err := openapi3.NewLoader().LoadFromData([]byte(apispec.OpenAPI()))
 	must(t, err)
 	operations := newGate(spec, anybody, bodyLimit, nil).operations
 	for path, item := range spec.Paths.Map() {
@@ -286,7 +286,7 @@ func TestEveryJSONBodyIsChecked(t *testing.T) {
 	}
 }
 
-// Who has no token learns nothing of what is wrong with the rest.
+// Without a token the answer says nothing about what is wrong with the rest.
 func TestTokenIsAskedForFirst(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -357,10 +357,10 @@ func TestUploadsThatBreakOff(t *testing.T) {
 	}
 }
 
-// gateOf is the gate alone, before a handler.
+// gateOf returns the gate alone, before a handler.
 func gateOf(t testing.TB, route string, handler echo.HandlerFunc) *echo.Echo {
 	t.Helper()
-	spec, err := openapi3.NewLoader().LoadFromData(apispec.OpenAPI)
+	spec, err := openapi3.NewLoader().LoadFromData([]byte(apispec.OpenAPI()))
 	must(t, err)
 	e := echo.New()
 	s := &server{isUnavailable: func(error) bool { return false }, language: fault.English}
@@ -377,7 +377,7 @@ func gateOf(t testing.TB, route string, handler echo.HandlerFunc) *echo.Echo {
 	return e
 }
 
-// anybody takes every token.
+// anybody accepts every token.
 func anybody(context.Context, string) (auth.Session, error) {
 	return auth.Session{Account: "alice"}, nil
 }
@@ -476,7 +476,7 @@ func FuzzQuery(f *testing.F) {
 	})
 }
 
-// joinOnly serves one operation of the spec, to see what the generated binding makes of a request.
+// joinOnly serves one operation of the spec, to show what the generated binding makes of a request.
 type joinOnly struct {
 	api.ServerInterface
 

@@ -28,7 +28,7 @@ import (
 	"tim/internal/web"
 )
 
-// site is the REST face over real stores in a folder.
+// site is the REST API over real stores in a folder.
 type site struct {
 	*echo.Echo
 
@@ -78,7 +78,7 @@ func newSite(t testing.TB, change ...func(*Options)) *site {
 	return s
 }
 
-// ask sends one request and returns the answer. headers are names and values in turn.
+// ask sends one request and returns the answer. headers are names and values by turns.
 func (s *site) ask(method, target string, body io.Reader, headers ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, target, body)
 	for i := 0; i < len(headers); i += 2 {
@@ -125,7 +125,7 @@ func envelopeOf(t testing.TB, w *httptest.ResponseRecorder) api.Failure {
 	return f
 }
 
-// formOf is a form with a file and fields, and its Content-Type.
+// formOf returns a form with a file and fields, and its Content-Type.
 func formOf(t testing.TB, file string, fields ...string) (body, contentType string) {
 	t.Helper()
 	var b bytes.Buffer

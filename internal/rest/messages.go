@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"tim/gen/api"
+	accounts "tim/internal/account"
 	"tim/internal/chat"
 	"tim/internal/fault"
 	"tim/internal/wire"
@@ -20,7 +21,7 @@ func (h *handlers) SendMessage(ctx context.Context, r api.SendMessageRequestObje
 	if err != nil {
 		return nil, err
 	}
-	return api.SendMessage200JSONResponse{Code: fault.CodeSuccess, Message: say(ctx, messageSent), Data: wire.Sent(target, message)}, nil
+	return api.SendMessage200JSONResponse{Code: fault.CodeSuccess, Message: say(ctx, fault.MessageSent), Data: wire.Sent(target, message)}, nil
 }
 
 // GetHistory returns a page of a conversation's messages.
@@ -75,7 +76,7 @@ func (h *handlers) MarkRead(ctx context.Context, r api.MarkReadRequestObject) (a
 	return api.MarkRead200JSONResponse{Code: fault.CodeSuccess, Message: "ok", Data: api.Marks(marks)}, nil
 }
 
-// MarkReceived moves the caller's mark of what it has received.
+// MarkReceived moves the caller's received mark.
 func (h *handlers) MarkReceived(ctx context.Context, r api.MarkReceivedRequestObject) (api.MarkReceivedResponseObject, error) {
 	account, target, err := side(ctx, r.Params.UserAccount, r.Params.FriendAccount, r.Params.GroupID)
 	if err != nil {
@@ -88,17 +89,17 @@ func (h *handlers) MarkReceived(ctx context.Context, r api.MarkReceivedRequestOb
 	return api.MarkReceived200JSONResponse{Code: fault.CodeSuccess, Message: "ok", Data: api.Marks(marks)}, nil
 }
 
-// side reads a conversation from one account's side, which must be the caller's.
+// side returns the account and the target of a request. The account must be the caller's.
 func side(ctx context.Context, account string, friend *api.Account, group *api.GroupID) (string, chat.Target, error) {
 	caller := requestOf(ctx).session.Account
-	if chat.Normal(account) != caller {
+	if accounts.Normal(account) != caller {
 		return "", chat.Target{}, fault.New(fault.NotYourAccount)
 	}
 	target, err := wire.ParamTarget(friend, group)
 	return caller, target, err
 }
 
-// or is what a parameter says, or its default.
+// or returns a parameter's value, or otherwise if it isn't given.
 func or[T any](parameter *T, otherwise T) T {
 	if parameter == nil {
 		return otherwise

@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// Origins says which pages of other origins a browser may let talk to this server; for CORS and the sockets alike.
+// Origins are the origins whose pages may use this server from a browser, by CORS and by the sockets. Safe for concurrent use.
 type Origins struct {
 	any       bool
 	localhost bool
 	listed    map[string]bool
 }
 
-// ParseOrigins reads a list of origins (scheme://host[:port]); `*` allows all, and `localhost` localhost on any port.
+// ParseOrigins reads a list of origins (scheme://host[:port]). `*` means all, and `localhost` any port of localhost.
 func ParseOrigins(texts []string) (Origins, error) {
 	o := Origins{listed: make(map[string]bool)}
 	for _, text := range texts {
@@ -32,8 +32,8 @@ func ParseOrigins(texts []string) (Origins, error) {
 	return o, nil
 }
 
-// Allow reports whether a request may come from where it says it does. One without an Origin is not a browser's, and
-// pages of this server itself are always allowed.
+// Allow reports whether a request's origin is allowed. A request without an Origin doesn't come from a page, and this server's
+// own origin is always allowed.
 func (o Origins) Allow(r *http.Request) bool {
 	origin := strings.ToLower(r.Header.Get("Origin"))
 	if origin == "" || o.any || o.listed[origin] {

@@ -81,7 +81,7 @@ func TestCORS(t *testing.T) {
 	if h := preflight("https://evil.example"); h.Get("Access-Control-Allow-Origin") != "" {
 		t.Errorf("preflight of another: %v", h)
 	}
-	// Refusals can be read too.
+	// Pages may read refusals, too.
 	h := s.get("/Tim/UserLogout", "Origin", "https://chat.example.org").Header()
 	if h.Get("Access-Control-Allow-Origin") != "https://chat.example.org" {
 		t.Errorf("a refusal: %v", h)

@@ -9,9 +9,9 @@ import (
 	"tim/internal/fault"
 )
 
-// pace limits how fast each session sends messages over REST, as the sockets limit each connection's frames. It is a
-// face's business and not the use case's: a socket may be slowed down where a request must be refused, and one send must
-// not be counted by both. Safe for concurrent use; nil limits nothing.
+// pace limits how fast each session sends messages over REST, as the sockets limit each connection's frames. It isn't part of
+// the use case, because a socket is slowed down where a request is refused, and no message may be counted by both. Safe for
+// concurrent use. A nil pace has no limit.
 type pace struct {
 	rate  rate.Limit
 	burst int
@@ -20,10 +20,10 @@ type pace struct {
 	limiters map[string]*rate.Limiter // by session
 }
 
-// maxPaced bounds the sessions of a pace, at some 200 bytes each.
+// maxPaced bounds the number of sessions. Each takes some 200 bytes.
 const maxPaced = 1 << 14
 
-// newPace returns a pace of so many sends a second on average, and so many at once; nil for none where one of them is 0.
+// newPace returns a pace with an average rate and a burst. It returns nil if one of them is 0, which means no limit.
 func newPace(perSecond float64, burst int) *pace {
 	if perSecond <= 0 || burst <= 0 {
 		return nil
@@ -31,7 +31,7 @@ func newPace(perSecond float64, burst int) *pace {
 	return &pace{rate: rate.Limit(perSecond), burst: burst, limiters: make(map[string]*rate.Limiter)}
 }
 
-// take counts a send of a session, or refuses it and says when to try again.
+// take counts a message of a session. Over the limit it returns RateLimited with the time to wait.
 func (p *pace) take(session string, now time.Time) error {
 	if p == nil {
 		return nil
@@ -55,8 +55,8 @@ func (p *pace) take(session string, now time.Time) error {
 	return fault.Retry(fault.RateLimited, delay)
 }
 
-// makeRoom forgets the sessions that may send as much as a new one, or, if too few may, others: they begin anew, which
-// lets some sends more through and keeps the memory bounded.
+// makeRoom deletes the sessions that may send a full burst, as a new one may. If that isn't enough, it deletes others until an
+// eighth of the table is free. Those may then send some more messages, and the memory stays bounded.
 func (p *pace) makeRoom(now time.Time) {
 	for session, limiter := range p.limiters {
 		if limiter.TokensAt(now) >= float64(p.burst) {

@@ -19,13 +19,13 @@ func TestPace(t *testing.T) {
 	for _, step := range []struct {
 		session string
 		after   time.Duration
-		wait    time.Duration // 0 when it may send
+		wait    time.Duration // 0 if it may send
 	}{
 		{"a", 0, 0},
 		{"a", 0, 0},
 		{"a", 0, 0},
 		{"a", 0, time.Second / 2},
-		{"a", 0, time.Second / 2}, // a refusal costs nothing
+		{"a", 0, time.Second / 2}, // a refusal doesn't count
 		{"b", 0, 0},
 		{"a", 400 * time.Millisecond, 100 * time.Millisecond},
 		{"a", 100 * time.Millisecond, 0},
@@ -58,7 +58,7 @@ func TestNoPace(t *testing.T) {
 	}
 }
 
-// However many sessions send, so many are remembered; the quiet ones are forgotten before the busy ones.
+// However many sessions send, the number of those remembered is bounded. Idle ones are forgotten before busy ones.
 func TestPaceIsBounded(t *testing.T) {
 	t.Parallel()
 	p, now := newPace(1, 2), time.Now()
@@ -76,7 +76,7 @@ func TestPaceIsBounded(t *testing.T) {
 	if err := p.take("busy", now); !fault.Is(err, fault.RateLimited) {
 		t.Errorf("the busy one: %v", err)
 	}
-	for i := range 3 * maxPaced { // all of them busy
+	for i := range 3 * maxPaced { // each of them has just sent
 		must(t, p.take(fmt.Sprint("flood", i), now))
 	}
 	if len(p.limiters) > maxPaced {
@@ -84,7 +84,7 @@ func TestPaceIsBounded(t *testing.T) {
 	}
 }
 
-// Sends that come at once are counted one by one.
+// Messages that come at once are counted one by one.
 func TestPaceAtOnce(t *testing.T) {
 	t.Parallel()
 	p, now := newPace(1, 50), time.Now()
@@ -103,7 +103,7 @@ func TestPaceAtOnce(t *testing.T) {
 	same(t, "sent", 50, sent.Load())
 }
 
-// The limit holds for sending alone, each session for itself, and says when to try again.
+// The limit holds only for sending, for each session by itself, and the refusal says when to try again.
 func TestSendingTooFast(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(o *Options) { o.SendRate, o.SendBurst = 0.001, 2 })

@@ -11,11 +11,11 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// Proxies are the addresses whose word about a client is taken: X-Forwarded-For, -Proto and -Host count from them
-// alone. The zero value trusts nobody.
+// Proxies are the addresses of trusted proxies. X-Forwarded-For, -Proto and -Host count only in requests from them. The zero
+// value trusts nobody. Safe for concurrent use.
 type Proxies struct {
 	Trusted []netip.Prefix
-	// PublicURL is the server's address as browsers reach it, without a slash at its end; "" to go by the request.
+	// PublicURL is the server's address for browsers, without a slash at its end. "" means that of each request.
 	PublicURL string
 }
 
@@ -36,7 +36,7 @@ func ParseProxies(texts []string, publicURL string) (Proxies, error) {
 	return p, nil
 }
 
-// extractor tells echo the client's address.
+// extractor returns the function by which echo finds the client's address.
 func (p Proxies) extractor() echo.IPExtractor {
 	if len(p.Trusted) == 0 {
 		return echo.ExtractIPDirect()
@@ -44,14 +44,14 @@ func (p Proxies) extractor() echo.IPExtractor {
 	options := []echo.TrustOption{echo.TrustLoopback(false), echo.TrustLinkLocal(false), echo.TrustPrivateNet(false)}
 	for _, prefix := range p.Trusted {
 		_, network, err := net.ParseCIDR(prefix.String())
-		if err == nil { // a netip.Prefix is always one
+		if err == nil { // a netip.Prefix can always be converted
 			options = append(options, echo.TrustIPRange(network))
 		}
 	}
 	return echo.ExtractIPFromXFFHeader(options...)
 }
 
-// base is the server's address as the client reaches it.
+// base returns the server's address as the client reaches it.
 func (p Proxies) base(r *http.Request) string {
 	if p.PublicURL != "" {
 		return p.PublicURL
@@ -71,7 +71,7 @@ func (p Proxies) base(r *http.Request) string {
 	return scheme + "://" + host
 }
 
-// hostname is what a Host may be: a name or address, with a port or not.
+// hostname matches a valid Host: a name or an address, with or without a port.
 var hostname = regexp.MustCompile(`^[A-Za-z0-9._-]+(:\d+)?$|^\[[0-9A-Fa-f:.]+\](:\d+)?$`)
 
 func (p Proxies) trusts(remote string) bool {
@@ -87,7 +87,7 @@ func (p Proxies) trusts(remote string) bool {
 	return false
 }
 
-// first is the first entry of a forwarded header, the one closest to the client.
+// first returns the first entry of a forwarded header, which is the client's.
 func first(list string) string {
 	entry, _, _ := strings.Cut(list, ",")
 	return strings.TrimSpace(entry)

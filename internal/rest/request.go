@@ -10,21 +10,22 @@ import (
 	"tim/internal/fault"
 )
 
-// request is what the middleware knows of a request and a handler may need; a strict handler gets only a context.
+// request is what the middleware knows of a request. Handlers need it because a strict handler gets only a context.
 type request struct {
 	id        string
-	operation string // of api/openapi.yaml, "" for a route outside it
-	language  fault.Language
-	session   auth.Session // the zero value where no token is needed
-	address   string       // the client's, as the trusted proxies tell it
-	http      *http.Request
-	writer    http.ResponseWriter
+	operation string // the operationId in api/openapi.yaml, "" for a route outside it
+	// textFailures is the operation's trait.
+	textFailures textFailures
+	language     fault.Language
+	session      auth.Session // the zero value on routes without a token
+	address      string       // the client's, as the trusted proxies report it
+	http         *http.Request
+	writer       http.ResponseWriter
 }
 
 type requestKey struct{}
 
-// requestOf returns what is known of the request that ctx belongs to. The middleware has put it there for every
-// request that reaches a handler.
+// requestOf returns the request that ctx belongs to. The middleware has attached it to every request that reaches a handler.
 func requestOf(ctx context.Context) *request {
 	r, _ := ctx.Value(requestKey{}).(*request)
 	return r

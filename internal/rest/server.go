@@ -1,5 +1,5 @@
-// Package rest serves the REST contract. Routes, binding and answers come from api/openapi.yaml by generation; here are
-// the handlers that join them to the use cases, and what stands before them: log, CORS, authentication, validation.
+// Package rest serves the REST contract. Routes, binding and answers are generated from api/openapi.yaml. This package has the
+// handlers, which call the use cases, and the middleware: log, CORS, authentication, validation.
 package rest
 
 import (
@@ -25,23 +25,23 @@ import (
 	"tim/internal/files"
 )
 
-// Options of New. Every field is needed unless it says otherwise.
+// Options of New. Every field is needed. In a limit, 0 means none.
 type Options struct {
 	Chat  *chat.Service
 	Auth  *auth.Auth
 	Files *files.Files
 	Docs  http.Handler // Swagger UI
-	// Ready asks every dependency: what each says, and whether all is well.
+	// Ready checks every dependency. It returns the state of each and whether all are fine.
 	Ready func(ctx context.Context) (states map[string]string, ready bool)
-	// IsUnavailable tells errors of a database that can't be asked now from others.
+	// IsUnavailable reports whether an error says that the database can't be asked now.
 	IsUnavailable func(error) bool
 	Origins       Origins
 	Proxies       Proxies
-	Language      fault.Language // of texts, unless a request asks for another
-	Always200     bool           // the original's habit: HTTP 200 whatever happens
-	BodyLimit     int64          // of JSON bodies, in bytes; 0 for none
-	SendRate      float64        // messages a second that one session may send on average; 0 for no limit
-	SendBurst     int            // … and at once; 0 for no limit
+	Language      fault.Language // of texts, unless a request asks for another one
+	Always200     bool           // answer HTTP 200 whatever happens, as the original server did
+	BodyLimit     int64          // of JSON bodies, in bytes
+	SendRate      float64        // the average number of messages a second that a session may send
+	SendBurst     int            // the number of messages that a session may send at once
 	Log           *slog.Logger
 	Metrics       prometheus.Registerer
 }
@@ -54,7 +54,7 @@ type server struct {
 	took          *prometheus.HistogramVec
 }
 
-// handlers implement the generated interface, one file per tag of the spec.
+// handlers implements the generated interface, in one file for each tag of the spec.
 type handlers struct {
 	chat        *chat.Service
 	auth        *auth.Auth
@@ -65,12 +65,16 @@ type handlers struct {
 	openapiJSON jsonDocument
 }
 
-// New returns the server's routes; those of the sockets are added by their own package.
+// New returns the server's routes. internal/realtime adds those of the sockets. It returns an error if the spec has a trait
+// that it doesn't know.
 func New(o Options) (*echo.Echo, error) {
-	// Not the generated api.GetSpec, which renames the operations to what they are called in Go.
-	spec, err := openapi3.NewLoader().LoadFromData(apispec.OpenAPI)
+	// The generated api.GetSpec would rename the operations to their names in Go.
+	spec, err := openapi3.NewLoader().LoadFromData([]byte(apispec.OpenAPI()))
 	if err != nil {
 		return nil, fmt.Errorf("load the spec: %w", err)
+	}
+	if err := checkTraits(spec); err != nil {
+		return nil, err
 	}
 	document, err := spec.MarshalJSON()
 	if err != nil {
@@ -96,8 +100,8 @@ func New(o Options) (*echo.Echo, error) {
 	return e, nil
 }
 
-// keepEscapes makes echo route by the path as it was sent, always: it would give path parameters decoded or not,
-// depending on what else stands in the path.
+// keepEscapes makes echo route by the path as it was sent. Otherwise echo would give path parameters decoded or encoded,
+// depending on the rest of the path.
 func keepEscapes(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		u := c.Request().URL
@@ -106,8 +110,8 @@ func keepEscapes(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// observe gives every request an id, its line in the log, and its place in the metrics. The query is never logged: it
-// may hold a token.
+// observe gives every request an id, a line in the log and a place in the metrics. It never logs the query, which may contain a
+// token.
 func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		start := time.Now()
@@ -147,7 +151,7 @@ func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// maxLoggedPath bounds what of a path the log shows, in bytes.
+// maxLoggedPath is the number of bytes of a path that the log shows.
 const maxLoggedPath = 256
 
 func clip(path string) string {
@@ -157,7 +161,7 @@ func clip(path string) string {
 	return path
 }
 
-// recoverPanics turns a panic into an answer and a line in the log; the server lives on.
+// recoverPanics converts a panic into an answer and a line in the log. The server goes on.
 func (s *server) recoverPanics(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) (err error) {
 		defer func() {
@@ -169,7 +173,7 @@ func (s *server) recoverPanics(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// cors lets pages of allowed origins read the answers. It stands before authentication: a preflight carries no token.
+// cors lets pages of allowed origins read the answers. It comes before authentication, since a preflight has no token.
 func cors(origins Origins) echo.MiddlewareFunc {
 	methods := []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete}
 	shared := middleware.CORSConfig{

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"tim/gen/api"
-	"tim/internal/chat"
+	accounts "tim/internal/account"
 	"tim/internal/fault"
 )
 
@@ -21,7 +21,7 @@ func (h *handlers) RenewToken(ctx context.Context, _ api.RenewTokenRequestObject
 // GetSessions lists the caller's sessions.
 func (h *handlers) GetSessions(ctx context.Context, r api.GetSessionsRequestObject) (api.GetSessionsResponseObject, error) {
 	session := requestOf(ctx).session
-	if chat.Normal(r.Params.Account) != session.Account {
+	if accounts.Normal(r.Params.Account) != session.Account {
 		return nil, fault.New(fault.NotYourAccount)
 	}
 	logins, err := h.auth.Sessions(ctx, session.Account)
@@ -40,23 +40,23 @@ func (h *handlers) GetSessions(ctx context.Context, r api.GetSessionsRequestObje
 // EndSession ends one of the caller's sessions.
 func (h *handlers) EndSession(ctx context.Context, r api.EndSessionRequestObject) (api.EndSessionResponseObject, error) {
 	account := requestOf(ctx).session.Account
-	if chat.Normal(r.Params.UserAccount) != account {
+	if accounts.Normal(r.Params.UserAccount) != account {
 		return nil, fault.New(fault.NotYourAccount)
 	}
 	if err := h.auth.End(ctx, account, r.Params.Session); err != nil {
 		return nil, err
 	}
-	return api.EndSession200JSONResponse(done(ctx, loggedOut)), nil
+	return api.EndSession200JSONResponse(done(ctx, fault.LoggedOut)), nil
 }
 
 // EndOtherSessions ends all sessions of the caller but this one.
 func (h *handlers) EndOtherSessions(ctx context.Context, r api.EndOtherSessionsRequestObject) (api.EndOtherSessionsResponseObject, error) {
 	session := requestOf(ctx).session
-	if chat.Normal(r.Params.UserAccount) != session.Account {
+	if accounts.Normal(r.Params.UserAccount) != session.Account {
 		return nil, fault.New(fault.NotYourAccount)
 	}
 	if err := h.auth.EndOthers(ctx, session); err != nil {
 		return nil, err
 	}
-	return api.EndOtherSessions200JSONResponse(done(ctx, loggedOut)), nil
+	return api.EndOtherSessions200JSONResponse(done(ctx, fault.LoggedOut)), nil
 }

@@ -1,9 +1,9 @@
 package rest
 
 import (
-	"bytes"
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"tim/api"
@@ -12,25 +12,25 @@ import (
 	"tim/internal/fault"
 )
 
-// Index leads to the documentation.
+// Index redirects to the documentation.
 func (h *handlers) Index(context.Context, gen.IndexRequestObject) (gen.IndexResponseObject, error) {
 	docs := "/docs"
 	return gen.Index302Response{Headers: gen.Index302ResponseHeaders{Location: &docs}}, nil
 }
 
-// page is an answer that a plain http.Handler gives.
+// page is an answer that an http.Handler writes.
 type page struct {
 	request *http.Request
 	handler http.Handler
 }
 
-// VisitDocsResponse has the handler answer.
+// VisitDocsResponse lets the handler answer.
 func (p page) VisitDocsResponse(w http.ResponseWriter) error {
 	p.handler.ServeHTTP(w, p.request)
 	return nil
 }
 
-// VisitDocsAssetResponse has the handler answer.
+// VisitDocsAssetResponse lets the handler answer.
 func (p page) VisitDocsAssetResponse(w http.ResponseWriter) error { return p.VisitDocsResponse(w) }
 
 // Docs shows Swagger UI.
@@ -47,33 +47,33 @@ func (h *handlers) DocsAsset(ctx context.Context, r gen.DocsAssetRequestObject) 
 	return nil, fault.New(fault.UnknownRoute)
 }
 
-func yamlOf(text []byte) (*bytes.Reader, int64) { return bytes.NewReader(text), int64(len(text)) }
+func yamlOf(text string) (*strings.Reader, int64) { return strings.NewReader(text), int64(len(text)) }
 
 // OpenapiYaml sends the REST spec.
 func (h *handlers) OpenapiYaml(context.Context, gen.OpenapiYamlRequestObject) (gen.OpenapiYamlResponseObject, error) {
-	body, size := yamlOf(apispec.OpenAPI)
+	body, size := yamlOf(apispec.OpenAPI())
 	return gen.OpenapiYaml200ApplicationYamlResponse{Body: body, ContentLength: size}, nil
 }
 
-// APIOpenapiYaml sends the REST spec from where it lies in the tree.
+// APIOpenapiYaml sends the REST spec under its path in the tree.
 func (h *handlers) APIOpenapiYaml(context.Context, gen.APIOpenapiYamlRequestObject) (gen.APIOpenapiYamlResponseObject, error) {
-	body, size := yamlOf(apispec.OpenAPI)
+	body, size := yamlOf(apispec.OpenAPI())
 	return gen.APIOpenapiYaml200ApplicationYamlResponse{Body: body, ContentLength: size}, nil
 }
 
 // APIFramesYaml sends the schemas of the frames.
 func (h *handlers) APIFramesYaml(context.Context, gen.APIFramesYamlRequestObject) (gen.APIFramesYamlResponseObject, error) {
-	body, size := yamlOf(apispec.Frames)
+	body, size := yamlOf(apispec.Frames())
 	return gen.APIFramesYaml200ApplicationYamlResponse{Body: body, ContentLength: size}, nil
 }
 
 // AsyncapiYaml sends the spec of the sockets.
 func (h *handlers) AsyncapiYaml(context.Context, gen.AsyncapiYamlRequestObject) (gen.AsyncapiYamlResponseObject, error) {
-	body, size := yamlOf(specs.AsyncAPI)
+	body, size := yamlOf(specs.AsyncAPI())
 	return gen.AsyncapiYaml200ApplicationYamlResponse{Body: body, ContentLength: size}, nil
 }
 
-// jsonDocument is JSON that was encoded once.
+// jsonDocument is JSON that is encoded once, at the start.
 type jsonDocument []byte
 
 // VisitOpenapiJSONResponse sends it.
@@ -88,15 +88,15 @@ func (h *handlers) OpenapiJSON(context.Context, gen.OpenapiJSONRequestObject) (g
 	return h.openapiJSON, nil
 }
 
-// Healthz says that the process is alive.
+// Healthz answers that the process is alive.
 func (h *handlers) Healthz(context.Context, gen.HealthzRequestObject) (gen.HealthzResponseObject, error) {
 	return gen.Healthz200JSONResponse{Code: fault.CodeSuccess, Message: "ok"}, nil
 }
 
-// readyDeadline is how long a dependency may take to say that it is there.
+// readyDeadline is how long a dependency may take to answer.
 const readyDeadline = 3 * time.Second
 
-// Readyz asks every dependency.
+// Readyz checks every dependency.
 func (h *handlers) Readyz(ctx context.Context, _ gen.ReadyzRequestObject) (gen.ReadyzResponseObject, error) {
 	ctx, cancel := context.WithTimeout(ctx, readyDeadline)
 	defer cancel()
@@ -106,6 +106,6 @@ func (h *handlers) Readyz(ctx context.Context, _ gen.ReadyzRequestObject) (gen.R
 	}
 	reason := gen.Reason(fault.Unavailable)
 	return gen.Readyz503JSONResponse{
-		Code: fault.CodeFailure, Message: say(ctx, fault.New(fault.Unavailable).Text("")), Reason: &reason, Data: states,
+		Code: fault.CodeFailure, Message: fault.New(fault.Unavailable).Text("").In(requestOf(ctx).language), Reason: &reason, Data: states,
 	}, nil
 }

@@ -52,7 +52,7 @@ func newJudge(t testing.TB) *judge {
 	for kind, ref := range spec.Components.Schemas["ClientFrame"].Value.Discriminator.Mapping {
 		j.frames[kind] = spec.Components.Schemas[ref.Ref[strings.LastIndexByte(ref.Ref, '/')+1:]].Value
 	}
-	rest, err := openapi3.NewLoader().LoadFromData(apispec.OpenAPI)
+	rest, err := openapi3.NewLoader().LoadFromData([]byte(apispec.OpenAPI()))
 	must(t, err)
 	for _, item := range rest.Paths.Map() {
 		for _, o := range item.Operations() {

@@ -10,22 +10,27 @@ import (
 	"tim/gen/db"
 )
 
-// What the message path does for many rows at once. The generated code can't repeat rows, so these texts are put together
-// here; like the others they find every row by an index. A statement for many rows costs a tenth of many statements.
+// The statements of the message path that write many rows at once. sqlc can't generate an INSERT with a variable number of
+// rows, so this file builds their texts. A statement for many rows costs a tenth of one statement for each row. Like the
+// generated statements, they find every row by an index.
 
 const (
-	// One statement stays far below the 32,766 placeholders of SQLite, and below 1 MiB, which every MySQL takes,
-	// when every byte of the bodies must be escaped.
-	mostRows  = 500
-	mostBytes = 256 << 10
+	// SQLite allows 32,766 placeholders in a statement; 500 rows need 3,000 at most. Every MySQL server takes a statement of
+	// 1 MiB; 256 KiB of bodies stay below it even if every byte must be escaped.
+	maxRows  = 500
+	maxBytes = 256 << 10
 )
 
-// bulk is what these statements say differently on the two engines.
+// bulk holds the parts of these statements that differ between the two engines.
+//
+// An upsert can compare a stored value only with a value of the row that it would have inserted. ClaimSeqs must compare the
+// stored last_seq with the expected one and set it to the new one, and the row has one last_seq. It therefore passes the
+// expected one in created_at. That value is never stored: the conversations exist, and no update touches created_at.
 type bulk struct {
 	forUpdate, orFail, newSeq, claimedSeq, newMarks string
-	keepConversation, keepSide                      string // for rows that may be there
+	keepConversation, keepSide                      string // what ends an INSERT that leaves existing rows as they are
 
-	perUpdate int64 // how often such a statement counts a row that it changes
+	rowsPerUpdate int64 // the number by which an upsert counts a row that it updates
 }
 
 func mysqlBulk() bulk {
@@ -33,7 +38,8 @@ func mysqlBulk() bulk {
 		forUpdate: " FOR UPDATE",
 		newSeq: " ON DUPLICATE KEY UPDATE last_seq = VALUES(last_seq)," +
 			" first_sent = VALUES(first_sent), second_sent = VALUES(second_sent)",
-		// From left to right, and each sees the ones before: last_seq comes last.
+		// MySQL assigns from left to right, and each expression sees the assignments before it. last_seq, which all compare,
+		// comes last.
 		claimedSeq: " ON DUPLICATE KEY UPDATE" +
 			" first_sent = IF(last_seq = VALUES(created_at) AND rights = VALUES(rights), VALUES(first_sent), first_sent)," +
 			" second_sent = IF(last_seq = VALUES(created_at) AND rights = VALUES(rights), VALUES(second_sent), second_sent)," +
@@ -42,13 +48,15 @@ func mysqlBulk() bulk {
 			" read_seq = GREATEST(read_seq, VALUES(read_seq))",
 		keepConversation: " ON DUPLICATE KEY UPDATE id = id",
 		keepSide:         " ON DUPLICATE KEY UPDATE account = account",
-		perUpdate:        2, // and one that it finds as it shall be once
+		rowsPerUpdate:    2, // MySQL counts a row that already has the new values once
 	}
 }
 
-func sqliteBulk() bulk { // whose one writer connection is the lock
+// sqliteBulk has no FOR UPDATE: SQLite has one writer connection, which is the lock.
+func sqliteBulk() bulk {
 	return bulk{
-		// A statement that fails may leave some of its rows: else SQLite would copy every page before it touches it.
+		// OR FAIL lets a failed statement leave some of its rows; the transaction then rolls them back. Otherwise SQLite would
+		// copy every page before it changes it.
 		orFail: " OR FAIL",
 		newSeq: " ON CONFLICT (id) DO UPDATE SET last_seq = excluded.last_seq," +
 			" first_sent = excluded.first_sent, second_sent = excluded.second_sent",
@@ -59,11 +67,12 @@ func sqliteBulk() bulk { // whose one writer connection is the lock
 			" read_seq = MAX(read_seq, excluded.read_seq)",
 		keepConversation: " ON CONFLICT DO NOTHING",
 		keepSide:         " ON CONFLICT DO NOTHING",
-		perUpdate:        1,
+		rowsPerUpdate:    1,
 	}
 }
 
-// The texts, for n rows.
+// The following methods return the texts for n rows.
+
 func (b bulk) lockConversations(n int) string {
 	return nameComment + "LockConversations :many\nSELECT id, last_seq, rights, first_sent, second_sent FROM conversation WHERE id IN (" +
 		repeated("?", n) + ") ORDER BY id" + b.forUpdate
@@ -103,16 +112,16 @@ func (b bulk) moveOwnMarks(n int) string {
 
 func repeated(row string, n int) string { return strings.Repeat(row+", ", n-1) + row }
 
-// LockedConversation is how a conversation stands whose lock is held.
+// LockedConversation is the state of a conversation whose row the transaction has locked.
 type LockedConversation struct {
-	Last   int64 // its newest seq
-	Rights int64 // grows when somebody loses the right to write to it
-	// One to one, the newest messages of the account that sorts first, and of the other.
+	Last   int64 // the seq of the newest message; 0 before the first
+	Rights int64 // grows when somebody loses the right to write to the conversation
+	// In a one-to-one conversation: the seq of the newest message of the account that sorts first, and of the other account.
 	FirstSent, SecondSent int64
 }
 
-// LockConversations takes the locks of those of the conversations that there are, in the order of their ids, until the
-// transaction ends.
+// LockConversations locks the rows of conversations, in the order of their ids, until the transaction ends, and returns
+// their states. A conversation without a row is missing from the result.
 func (tx *Tx) LockConversations(ctx context.Context, ids []string) (map[string]LockedConversation, error) {
 	args := make([]any, len(ids))
 	for i, id := range ids {
@@ -122,7 +131,7 @@ func (tx *Tx) LockConversations(ctx context.Context, ids []string) (map[string]L
 	if err != nil {
 		return nil, fmt.Errorf("lock %d conversations: %w", len(ids), err)
 	}
-	defer rows.Close() //nolint:errcheck // a query that is read needs no more than its Err
+	defer rows.Close() //nolint:errcheck // rows.Err has the error
 	locked := make(map[string]LockedConversation, len(ids))
 	for rows.Next() {
 		var id string
@@ -136,9 +145,9 @@ func (tx *Tx) LockConversations(ctx context.Context, ids []string) (map[string]L
 	return locked, rows.Err()
 }
 
-// EnsureConversations makes those of at most 500 conversations that aren't there.
+// EnsureConversations creates the rows of those conversations, 500 at most, that have none. createdAt is in ms since 1970.
 func (tx *Tx) EnsureConversations(ctx context.Context, ids []string, createdAt int64) error {
-	args := make([]any, 0, 2*len(ids)) //nolint:mnd // as many as a row has placeholders
+	args := make([]any, 0, 2*len(ids)) //nolint:mnd // the number of placeholders in a row
 	for _, id := range ids {
 		args = append(args, id, createdAt)
 	}
@@ -149,10 +158,10 @@ func (tx *Tx) EnsureConversations(ctx context.Context, ids []string, createdAt i
 // DirectSide is one account's side of a one-to-one conversation.
 type DirectSide struct{ Account, Conversation, Peer string }
 
-// AddDirectSides makes those of the sides that aren't there.
+// AddDirectSides creates the participants' rows of those sides that have none.
 func (tx *Tx) AddDirectSides(ctx context.Context, sides []DirectSide) error {
-	for page := range slices.Chunk(sides, mostRows) {
-		args := make([]any, 0, 3*len(page)) //nolint:mnd // as many as a row has placeholders
+	for page := range slices.Chunk(sides, maxRows) {
+		args := make([]any, 0, 3*len(page)) //nolint:mnd // the number of placeholders in a row
 		for _, s := range page {
 			args = append(args, s.Account, s.Conversation, s.Peer)
 		}
@@ -163,16 +172,15 @@ func (tx *Tx) AddDirectSides(ctx context.Context, sides []DirectSide) error {
 	return nil
 }
 
-// StoreMessages stores messages and moves the marks, which only ever grow, of at most 500 participants, who must exist. It is
-// the last that a transaction does: where that saves a round trip, the database commits at once. A duplicate
-// (IsDuplicate) makes it fail; the transaction must then be given up, as some of the rows may be in it.
-func (tx *Tx) StoreMessages(ctx context.Context, rows []db.InsertMessageParams, marks []OwnMark) error {
-	if err := tx.moveOwnMarks(ctx, marks); err != nil {
+// storeAndCommit moves marks, which only ever grow, and inserts messages. It marks the last INSERT as the one to commit with;
+// no statement may follow it. The caller must commit nonetheless: a batch may be empty, or the database may not allow it.
+func (tx *Tx) storeAndCommit(ctx context.Context, b MessageBatch) error {
+	if err := tx.moveOwnMarks(ctx, b.Marks); err != nil {
 		return err
 	}
-	for len(rows) > 0 {
-		n := batch(rows)
-		args := make([]any, 0, n*6) //nolint:mnd // as many as a row has columns
+	for rows := b.Rows; len(rows) > 0; {
+		n := fitting(rows)
+		args := make([]any, 0, n*6) //nolint:mnd // the number of placeholders in a row
 		for _, r := range rows[:n] {
 			args = append(args, r.Conversation, r.Seq, r.Sender, r.ClientID, r.Body, r.SentAt)
 		}
@@ -188,27 +196,27 @@ func (tx *Tx) StoreMessages(ctx context.Context, rows []db.InsertMessageParams, 
 	return nil
 }
 
-// batch tells how many of the rows, at least one, fit into one statement.
-func batch(rows []db.InsertMessageParams) int {
+// fitting returns how many of the rows, at least one, fit into one statement.
+func fitting(rows []db.InsertMessageParams) int {
 	size := 0
 	for i, r := range rows {
 		size += len(r.Body) + len(r.Conversation) + len(r.Sender) + len(r.ClientID.String)
-		if i > 0 && (size > mostBytes || i == mostRows) {
+		if i > 0 && (size > maxBytes || i == maxRows) {
 			return i
 		}
 	}
 	return len(rows)
 }
 
-// NumberedConversation is a conversation to which messages are added: how it stood, and how it will.
+// NumberedConversation is a conversation to which a transaction adds messages: its state before and after.
 type NumberedConversation struct {
 	ID          string
 	Before, Now LockedConversation
 }
 
-// SetLastSeqs notes the newest messages of at most 500 conversations, whose locks the transaction holds.
+// SetLastSeqs writes the new states of at most 500 conversations. The transaction must hold their locks.
 func (tx *Tx) SetLastSeqs(ctx context.Context, numbered []NumberedConversation) error {
-	args := make([]any, 0, 4*len(numbered)) //nolint:mnd // as many as a row has placeholders
+	args := make([]any, 0, 4*len(numbered)) //nolint:mnd // the number of placeholders in a row
 	for _, c := range numbered {
 		args = append(args, c.ID, c.Now.Last, c.Now.FirstSent, c.Now.SecondSent)
 	}
@@ -216,25 +224,27 @@ func (tx *Tx) SetLastSeqs(ctx context.Context, numbered []NumberedConversation) 
 	return err
 }
 
-// ClaimSeqs takes the locks of at most 500 conversations and notes their newest messages, in one statement, if each stands
-// as it is believed to. Else it returns false, and the transaction must be given up.
+// ClaimSeqs locks at most 500 conversations and writes their new states, in one statement, provided that each has the state
+// Before. Otherwise it returns false, and the caller must roll the transaction back: some of the rows may be changed. The
+// conversations must exist.
 func (tx *Tx) ClaimSeqs(ctx context.Context, numbered []NumberedConversation) (bool, error) {
-	args := make([]any, 0, 6*len(numbered)) //nolint:mnd // as many as a row has placeholders
+	args := make([]any, 0, 6*len(numbered)) //nolint:mnd // the number of placeholders in a row
 	for _, c := range numbered {
-		args = append(args, c.ID, c.Now.Last, c.Before.Last, c.Before.Rights, c.Now.FirstSent, c.Now.SecondSent)
+		expected := c.Before.Last // in the column created_at, see bulk
+		args = append(args, c.ID, c.Now.Last, expected, c.Before.Rights, c.Now.FirstSent, c.Now.SecondSent)
 	}
 	rows, err := tx.upsert(ctx, tx.bulk.claimSeqs, len(numbered), args)
-	return rows == tx.bulk.perUpdate*int64(len(numbered)), err
+	return rows == tx.bulk.rowsPerUpdate*int64(len(numbered)), err
 }
 
-// OwnMark is an account that has read a conversation up to a seq: its own message.
+// OwnMark says that an account has sent the message Seq, and so has received and read everything up to it.
 type OwnMark struct {
 	Account, Conversation string
 	Seq                   int64
 }
 
 func (tx *Tx) moveOwnMarks(ctx context.Context, marks []OwnMark) error {
-	args := make([]any, 0, 4*len(marks)) //nolint:mnd // as many as a row has placeholders
+	args := make([]any, 0, 4*len(marks)) //nolint:mnd // the number of placeholders in a row
 	for _, m := range marks {
 		args = append(args, m.Account, m.Conversation, m.Seq, m.Seq)
 	}
@@ -242,12 +252,13 @@ func (tx *Tx) moveOwnMarks(ctx context.Context, marks []OwnMark) error {
 	return err
 }
 
-// upsert runs an INSERT whose rows may exist; where they must, it is an UPDATE that takes a value for each.
+// upsert runs an INSERT whose rows may exist, and returns the number of rows as the database counts them. Where the rows are
+// known to exist it serves as an UPDATE with different values for each row.
 func (tx *Tx) upsert(ctx context.Context, text func(n int) string, n int, args []any) (int64, error) {
 	switch {
 	case n == 0:
 		return 0, nil
-	case n > mostRows:
+	case n > maxRows:
 		return 0, errors.New("too many rows for one statement")
 	}
 	result, err := tx.conn.ExecContext(ctx, text(n), args...)

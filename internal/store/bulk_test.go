@@ -8,7 +8,7 @@ import (
 
 var errGiveUp = errors.New("given up")
 
-// A claim goes through when every conversation stands as it is believed to, and then notes all of it.
+// A claim succeeds if every conversation has the expected state, and then writes all new states.
 func TestClaimSeqs(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, d *DB) {

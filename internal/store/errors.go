@@ -12,7 +12,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// Numbers of MySQL's and MariaDB's errors, as far as something is decided by them.
+// The numbers of MySQL's and MariaDB's errors that this package acts on.
 const (
 	tableExists      = 1050
 	columnExists     = 1060
@@ -23,7 +23,7 @@ const (
 	duplicateKeyName = 1586
 )
 
-// IsDuplicate reports whether a statement failed because a row with the same unique key is there.
+// IsDuplicate reports whether a statement failed because another row has the same unique key.
 func IsDuplicate(err error) bool {
 	if number := mysqlNumber(err); number != 0 {
 		return number == duplicateKey || number == duplicateKeyName
@@ -35,10 +35,10 @@ func IsDuplicate(err error) bool {
 	return false
 }
 
-// IsUnavailable reports whether the database couldn't be asked now, or couldn't do what it was asked, for a reason
-// that lies neither in the statement nor in the data: it is away or going, out of space or memory, read-only, locked
-// by others for too long, or the deadline has passed. Asking again later may help. What a write has done then is not
-// known. A context that was cancelled is none of this.
+// IsUnavailable reports whether the database could not be asked, or could not do what it was asked, for a reason that lies
+// neither in the statement nor in the data: it is away or shutting down, out of space or memory, read-only, locked by others
+// for too long, or the deadline has passed. A later attempt may succeed. Nobody knows whether a write with such an error was
+// carried out. A cancelled context is not such an error.
 func IsUnavailable(err error) bool {
 	for _, known := range []error{
 		context.DeadlineExceeded, driver.ErrBadConn, sql.ErrConnDone, mysql.ErrInvalidConn, mysql.ErrMalformPkt,
@@ -47,14 +47,14 @@ func IsUnavailable(err error) bool {
 			return true
 		}
 	}
-	// The driver hands on the network's own errors from dialing alone. Others come from elsewhere.
+	// The driver passes on the network's errors only from dialing. A network error of another operation comes from elsewhere.
 	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
 		return true
 	}
 	return isConflict(err) || unavailableMySQL(mysqlNumber(err)) || unavailableSQLite(sqliteCode(err))
 }
 
-// isConflict reports whether the database ended a transaction because of another one, so that it may be tried again.
+// isConflict reports whether the database ended a transaction because of another one. The transaction may then be tried again.
 func isConflict(err error) bool {
 	if number := mysqlNumber(err); number != 0 {
 		return number == deadlock || number == lockWaitTimeout
@@ -66,8 +66,8 @@ func unavailableMySQL(number uint16) bool {
 	switch number {
 	case 1040, 1203, 1226, 1129, // too many connections, in all or of this user; host blocked
 		1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1184, 1927, // shutting down, connection lost or killed
-		2006, 2013, // the same, told by a proxy
-		1047,                         // Galera: this node is not in the cluster now
+		2006, 2013, // the same, said by a proxy
+		1047,                         // Galera: this member is not in the cluster now
 		1290, 1792, 1836, 1874, 3100, // read-only; refused by a replication plugin
 		3, 1020, 1021, 1030, 1114, 1180, // disk full, storage engine failing
 		1037, 1038, 1041, // out of memory
@@ -87,7 +87,7 @@ func unavailableSQLite(code int) bool {
 	return false
 }
 
-// mysqlNumber is 0 when the error comes from elsewhere.
+// mysqlNumber returns the number of a MySQL server's error, 0 for any other error.
 func mysqlNumber(err error) uint16 {
 	if e, ok := errors.AsType[*mysql.MySQLError](err); ok {
 		return e.Number
@@ -95,7 +95,7 @@ func mysqlNumber(err error) uint16 {
 	return 0
 }
 
-// sqliteCode is the extended result code, 0 when the error comes from elsewhere.
+// sqliteCode returns SQLite's extended result code, 0 for any other error.
 func sqliteCode(err error) int {
 	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		return e.Code()

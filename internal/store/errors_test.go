@@ -20,11 +20,11 @@ import (
 
 func TestDuplicates(t *testing.T) {
 	t.Parallel()
-	client := message("g1", 1)
-	client.ClientID = sql.NullString{String: "x", Valid: true}
-	again := client
-	again.Seq = 2
 	onBoth(t, func(t *testing.T, d *DB) {
+		client := message("g1", 1)
+		client.ClientID = sql.NullString{String: "x", Valid: true}
+		again := client
+		again.Seq = 2
 		ctx, w := t.Context(), d.Write()
 		first := func(err error) { t.Helper(); must(t, err) }
 		for name, write := range map[string]func() error{
@@ -40,12 +40,12 @@ func TestDuplicates(t *testing.T) {
 			}
 		}
 		client.Seq = 1
-		// Messages without a client id are never the same, and those of two senders aren't either.
+		// Messages without a client id never repeat each other, nor do those of two senders.
 		must(t, w.InsertMessage(ctx, message("g2", 2)))
 		other := client
 		other.Seq, other.Sender = 9, "b"
 		must(t, w.InsertMessage(ctx, other))
-		// What may be repeated changes nothing.
+		// Statements that may be repeated change nothing the second time.
 		for range 2 {
 			must(t, w.AddFriend(ctx, "a", "b"))
 			must(t, w.AddMember(ctx, 1, "a", 5))
@@ -100,10 +100,10 @@ func moveDelivered(ctx context.Context, q *db.Queries, seq int64) (int64, error)
 	return q.MoveDelivered(ctx, db.MoveDeliveredParams{Seq: seq, Account: "a", Conversation: "g1", Below: seq})
 }
 
-// TestNamesAreComparedByTheirBytes, also where the server's = would overlook spaces at the end.
+// TestNamesAreComparedByTheirBytes, also where MySQL's = would ignore spaces at the end.
 func TestNamesAreComparedByTheirBytes(t *testing.T) {
 	t.Parallel()
-	accounts := []string{"A", "a", "a\u0301", "b", "\u00e1", "ａ", "😀"} // in the order of their bytes
+	accounts := []string{"A", "a", "a\u0301", "b", "\u00e1", "ａ", "😀"} // sorted by their bytes
 	onBoth(t, func(t *testing.T, d *DB) {
 		ctx, r, w := t.Context(), d.Read(), d.Write()
 		for i, account := range accounts {
@@ -195,7 +195,7 @@ func TestKilledServerIsUnavailable(t *testing.T) {
 			}
 		}
 		down()
-		for range 2 { // with connections that were open, and with none
+		for range 2 { // once with open connections, once without any
 			for name, err := range every(t, d) {
 				if !IsUnavailable(err) {
 					t.Errorf("%s while the server is %s: %v", name, way, err)
@@ -209,7 +209,7 @@ func TestKilledServerIsUnavailable(t *testing.T) {
 	}
 }
 
-// TestBrokenTransactionIsNotRepeated: what became of a commit that wasn't answered, nobody knows.
+// TestBrokenTransactionIsNotRepeated: nobody knows what became of a commit without an answer.
 func TestBrokenTransactionIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	server := testserver.MariaDBServer(t)
@@ -250,7 +250,7 @@ func TestSQLiteThatCannotWriteIsUnavailable(t *testing.T) {
 	if err := d.Read().AddFriend(t.Context(), "a", "b"); !IsUnavailable(err) {
 		t.Errorf("write where only reading is allowed: %v", err)
 	}
-	exec(t, d.write, "PRAGMA max_page_count = 1") // no more than there are
+	exec(t, d.write, "PRAGMA max_page_count = 1") // no page more than the database has
 	var err error
 	for seq := int64(1); err == nil && seq < 100; seq++ {
 		m := message("g1", seq)

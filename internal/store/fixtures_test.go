@@ -12,7 +12,7 @@ func filesOf(content string) fs.FS {
 	return fstest.MapFS{"q/a.sql": {Data: []byte(content)}}
 }
 
-// fill gives every table so many rows that no engine would rather read it all.
+// fill gives every table so many rows that no engine prefers to scan it.
 func fill(t *testing.T, d *DB) {
 	t.Helper()
 	const rows = 2000

@@ -11,30 +11,30 @@ import (
 	"time"
 )
 
-// errLocked: somebody else holds the lock.
+// errLocked is the error of a lock that another process holds.
 var errLocked = errors.New("locked")
 
-// lockSpec describes a lock that only one process at a time can hold on a database.
+// lockSpec describes a lock of a database that one process at a time can hold.
 type lockSpec struct {
 	name string        // a word
-	wait time.Duration // for somebody else to release it; then errLocked
-	idle time.Duration // a server releases it when its holder has been silent that long; 0: after hours
+	wait time.Duration // how long to wait for another holder before errLocked is returned
+	idle time.Duration // a server releases the lock when its holder has been silent for so long; 0 leaves the server's default, 8 hours
 }
 
-// heldLock is a lock that this process holds. Its methods are called one at a time.
+// heldLock is a lock that this process holds. One goroutine at a time calls its methods.
 type heldLock interface {
-	// check fails when the lock is lost; it then can't be had back.
+	// check returns an error when the lock is lost. A lost lock can't be regained, only taken anew.
 	check(ctx context.Context) error
 	release() error
 }
 
-// fileLock is an advisory lock on a file. The system drops it with the process.
+// fileLock is an advisory lock on a file (flock). The system releases it when the process ends.
 type fileLock struct{ file *os.File }
 
 const lockPoll = 20 * time.Millisecond
 
-// lockFile makes the file where it isn't there, and leaves it: who removed it could remove the one that another
-// process has just locked.
+// lockFile creates the file if need be. The file stays after the lock is released: a process that removed it might remove one
+// that another process has just locked.
 func lockFile(ctx context.Context, path string, wait time.Duration) (*fileLock, error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -69,17 +69,18 @@ func (l *fileLock) release() error {
 	return nil
 }
 
-// serverLock is a named lock of MySQL on a connection of its own. The server drops it with the connection.
+// serverLock is a named lock of a MySQL server, held by a connection of its own. The server releases it when the connection
+// ends.
 type serverLock struct {
 	pool *sql.DB
 	conn *sql.Conn
 	name string
 }
 
-// lockCall bounds a question about a lock, on top of the time that it may wait.
+// lockCall is the time limit of a question about a lock, in addition to the time that the lock may wait.
 const lockCall = 10 * time.Second
 
-// lockServer takes over the pool: release closes it, and so does a failure.
+// lockServer owns the pool from now on: release closes it, and so does an error.
 func lockServer(ctx context.Context, pool *sql.DB, database string, spec lockSpec) (*serverLock, error) {
 	ctx, cancel := context.WithTimeout(ctx, spec.wait+lockCall)
 	defer cancel()
@@ -90,8 +91,8 @@ func lockServer(ctx context.Context, pool *sql.DB, database string, spec lockSpe
 	return l, nil
 }
 
-// serverLockName keeps to the 64 characters that MySQL allows. Lock names belong to the whole server, and case doesn't
-// count in them: hence the checksum.
+// serverLockName returns a name of at most 64 characters, which is MySQL's limit. Lock names belong to the whole server and
+// ignore case, hence the checksum of the database's name.
 func serverLockName(name, database string) string {
 	return fmt.Sprintf("tim.%s.%.32s.%08x", name, database, crc32.ChecksumIEEE([]byte(database)))
 }
@@ -135,8 +136,8 @@ func (l *serverLock) check(ctx context.Context) error {
 func (l *serverLock) release() error {
 	ctx, cancel := context.WithTimeout(context.Background(), lockCall)
 	defer cancel()
-	// Told to the server, so that it is free when release returns. A connection that is gone has released it, so
-	// nothing that fails here leaves it taken.
+	// RELEASE_LOCK makes the lock free before release returns. If it fails, the end of the connection releases the lock, so
+	// errors don't matter here.
 	var released sql.NullInt64
 	_ = l.conn.QueryRowContext(ctx, "SELECT RELEASE_LOCK(?)", l.name).Scan(&released)
 	_ = l.conn.Close()

@@ -36,7 +36,7 @@ func TestLockNode(t *testing.T) {
 			}
 			other, err := elsewhere.LockNode(t.Context())
 			must(t, err)
-			migrated(t, second) // needs another lock
+			migrated(t, second) // takes another lock
 			select {
 			case <-lock.Lost():
 				t.Error("lost")
@@ -74,7 +74,7 @@ func TestLostNodeLockIsTold(t *testing.T) {
 	must(t, again.Release())
 }
 
-// TestSilentNodeLosesItsLock: the server doesn't keep the lock of a machine that is gone.
+// TestSilentNodeLosesItsLock: the server releases the lock of a machine that is gone.
 func TestSilentNodeLosesItsLock(t *testing.T) {
 	t.Parallel()
 	d := mysqlAt(t, testserver.MariaDB(t))

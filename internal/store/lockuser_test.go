@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Whoever holds an account's lock changes it alone; other accounts are free.
+// A transaction that holds an account's lock excludes changes of that account, and of no other.
 func TestLockUser(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, d *DB) {
@@ -24,7 +24,7 @@ func TestLockUser(t *testing.T) {
 			if !errors.Is(err, context.DeadlineExceeded) && !IsUnavailable(err) {
 				t.Errorf("a second lock: %v", err)
 			}
-			if isMySQL(d) { // the embedded engine has one writer
+			if isMySQL(d) { // SQLite has one writer
 				must(t, d.Tx(t.Context(), func(other *Tx) error { return other.LockUser(t.Context(), "bob") }))
 			}
 			return nil

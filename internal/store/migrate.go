@@ -16,20 +16,20 @@ import (
 	sqlfiles "tim/sql"
 )
 
-// migrateWait is how long a node waits for another one that migrates.
+// migrateWait is how long a node waits for another node that migrates.
 const migrateWait = 60 * time.Second
 
-// migrations is what an engine gives to Migrate.
+// migrations is what Migrate needs of an engine.
 type migrations struct {
 	dialect goose.Dialect
-	folder  string // of sql/
+	folder  string // the folder in sql/
 	pool    *sql.DB
 	close   func()
 }
 
-// Migrate brings the schema up to date, from nothing or from the tables of the original, and returns the names of the
-// migrations that it applied. Several nodes may call it at once: one works, the others wait for it, a minute at most.
-// A statement may take long on large tables; only ctx bounds it. What is interrupted is finished by the next call.
+// Migrate brings the schema up to date, from an empty database or from the tables of the original server, and returns the names
+// of the migrations that it applied. Several nodes may call it at once: one migrates, and the others wait for it, one minute at
+// most. A statement on a large table may take long; only ctx bounds it. The next call finishes what was interrupted.
 func (d *DB) Migrate(ctx context.Context) (applied []string, err error) {
 	held, err := d.engine.lock(ctx, lockSpec{name: "migrate", wait: migrateWait})
 	if errors.Is(err, errLocked) {
@@ -50,9 +50,9 @@ func (d *DB) Migrate(ctx context.Context) (applied []string, err error) {
 	return applied, nil
 }
 
-// run applies what is missing. On MySQL the statement of a migration and the note that it was made are two commits. A
-// process that dies between them leaves a migration that can't be made again, as what it makes is there already. Every
-// migration is one statement, and the server makes it whole or not at all: then only the note is missing.
+// run applies the missing migrations. On MySQL a migration's statement and the note that it was applied are two commits. A
+// process that dies between them leaves a migration that can't be applied again, since its table, column or index exists. Every
+// migration is a single statement, which the server carries out entirely or not at all, so run then only adds the note.
 func (m migrations) run(ctx context.Context) (applied []string, err error) {
 	files, err := fs.Sub(sqlfiles.Schema, m.folder)
 	if err != nil {
@@ -85,8 +85,8 @@ func (m migrations) run(ctx context.Context) (applied []string, err error) {
 	}
 }
 
-// wasMade tells whether a migration failed because its one statement has been executed before. A table of the right
-// name that lacks one of its columns is somebody else's; one that has more may be from a later migration.
+// wasMade reports whether a migration failed because its statement was carried out before. A table of the right name that lacks
+// one of the migration's columns is another application's. A table with more columns may come from a later migration.
 func (m migrations) wasMade(ctx context.Context, files fs.FS, source *goose.Source, failure error) (bool, error) {
 	if m.dialect != goose.DialectMySQL {
 		return false, nil
@@ -120,7 +120,7 @@ func (m migrations) note(ctx context.Context, version int64) error {
 	return versions.Insert(ctx, m.pool, database.InsertRequest{Version: version}) //nolint:wrapcheck // the caller wraps
 }
 
-// createdTable reads the table and the columns of a migration that creates a table.
+// createdTable returns the table and the columns of a migration that creates a table.
 func createdTable(text string) (table string, names map[string]bool) {
 	if found := regexp.MustCompile("CREATE TABLE `(\\w+)`").FindStringSubmatch(text); found != nil {
 		table = found[1]
@@ -132,14 +132,14 @@ func createdTable(text string) (table string, names map[string]bool) {
 	return table, names
 }
 
-// columns asks a MySQL server for the columns of a table.
+// columns returns the columns of a table on a MySQL server.
 func columns(ctx context.Context, pool *sql.DB, table string) (map[string]bool, error) {
 	rows, err := pool.QueryContext(ctx,
 		"SELECT column_name FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ?", table)
 	if err != nil {
 		return nil, fmt.Errorf("columns of %s: %w", table, err)
 	}
-	defer rows.Close() //nolint:errcheck // Err tells
+	defer rows.Close() //nolint:errcheck // rows.Err has the error
 	names := map[string]bool{}
 	for rows.Next() {
 		var name string

@@ -18,7 +18,7 @@ import (
 	sqlfiles "tim/sql"
 )
 
-// takenOver is a database with the tables and rows of the original: testdata/seed.sql, its published dump, restored
+// takenOver returns a database with the tables and rows of the original server: testdata/seed.sql, its published dump, restored
 // into a server and dumped from there.
 func takenOver(t *testing.T, collation string) *DB {
 	t.Helper()
@@ -45,7 +45,7 @@ func TestMigrateTakesOver(t *testing.T) {
 	for name, collation := range map[string]string{
 		"as dumped": "utf8mb4_general_ci",
 		"unicode":   "utf8mb4_unicode_ci",
-		// What MySQL 8 restores the dump with, utf8mb4_0900_ai_ci, MariaDB doesn't know; this is its next of kin.
+		// MariaDB doesn't know the dump's collation, utf8mb4_0900_ai_ci; this is the nearest one.
 		"as MySQL 8 restores it": "utf8mb4_unicode_520_nopad_ci",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -146,7 +146,7 @@ func checkRows(t *testing.T, d *DB) {
 	}
 }
 
-// checkUse goes on with the database where the original stopped.
+// checkUse continues to use the database where the original server stopped.
 func checkUse(t *testing.T, d *DB) {
 	t.Helper()
 	ctx := t.Context()
@@ -168,7 +168,7 @@ func checkUse(t *testing.T, d *DB) {
 	}
 }
 
-// TestMigrateErasesOnlyWhatIsNoHash looks at passwords that resemble one.
+// TestMigrateErasesOnlyWhatIsNoHash has passwords that resemble a hash.
 func TestMigrateErasesOnlyWhatIsNoHash(t *testing.T) {
 	t.Parallel()
 	d := takenOver(t, "utf8mb4_general_ci")
@@ -214,7 +214,7 @@ func TestMigratesAtOnce(t *testing.T) {
 	}
 }
 
-// TestMigrateGoesOnAfterACrash between any statement and the note that it was made.
+// TestMigrateGoesOnAfterACrash between any migration's statement and the note that it was applied.
 func TestMigrateGoesOnAfterACrash(t *testing.T) {
 	t.Parallel()
 	d := migrated(t, takenOver(t, "utf8mb4_general_ci"))
@@ -234,8 +234,8 @@ func TestMigrateGoesOnAfterACrash(t *testing.T) {
 	}
 }
 
-// TestMigrateKeepsWhatConversationsThereAre: a node of the version before may have begun them, and so may the same
-// migration before a crash.
+// TestMigrateKeepsWhatConversationsThereAre: a node of the version before may have created them, or the same migration before a
+// crash.
 func TestMigrateKeepsWhatConversationsThereAre(t *testing.T) {
 	t.Parallel()
 	d := migrated(t, takenOver(t, "utf8mb4_general_ci"))
@@ -255,7 +255,7 @@ func TestMigrateKeepsWhatConversationsThereAre(t *testing.T) {
 	}
 }
 
-// TestMigrateRefusesForeignTables and goes on when they are out of the way.
+// TestMigrateRefusesForeignTables, and continues when they are gone.
 func TestMigrateRefusesForeignTables(t *testing.T) {
 	t.Parallel()
 	d := mysqlAt(t, testserver.MariaDB(t))

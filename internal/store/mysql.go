@@ -16,20 +16,20 @@ import (
 )
 
 const (
-	unlimitedIdle = 32 // connections kept, where there is no limit on those in use
+	unlimitedIdle = 32 // connections kept open when the number of those in use has no limit
 	dialTimeout   = 5 * time.Second
 	ioTimeout     = 30 * time.Second
-	connLifetime  = 10 * time.Minute // so that load moves to a server that came back
+	connLifetime  = 10 * time.Minute // so that load returns to a server that was away
 	connIdleTime  = 5 * time.Minute
-	// Far below ioTimeout: the server tells of a wait in vain before the driver gives up the connection.
+	// Far below ioTimeout: the server reports that a lock wasn't granted before the driver gives up the connection.
 	rowLockSeconds = "5"
 	ddlLockSeconds = "60"
 )
 
-// OpenMySQL opens a database on a server, MySQL 8.0 or MariaDB 10.6 at the oldest, which must answer now. The DSN is
-// go-sql-driver's, user:password@tcp(host:port)/database or user:password@unix(path)/database; what it leaves open is
-// completed here, timeouts and TLS can be set in it. maxOpen is the most connections at once, 0 for no limit. No error shows
-// the password.
+// OpenMySQL opens a database on a server, at least MySQL 8.0 or MariaDB 10.6, and returns an error if the server doesn't
+// answer. The DSN is go-sql-driver's: user:password@tcp(host:port)/database or user:password@unix(path)/database. It may set
+// timeouts and TLS; the rest is set here. maxOpen is the largest number of connections, 0 for no limit. No error contains the
+// password.
 func OpenMySQL(ctx context.Context, dsn string, maxOpen int) (*DB, error) {
 	config, err := parseDSN(dsn)
 	if err != nil {
@@ -51,26 +51,27 @@ func OpenMySQL(ctx context.Context, dsn string, maxOpen int) (*DB, error) {
 	return newDB(pool, pool, nil, mysqlBulk(), e), nil
 }
 
-// parseDSN reads a DSN and completes it. The driver's own error is not passed on: it quotes parts of the DSN, and in a
-// DSN with a slip the password may be in any part.
+// parseDSN reads a DSN and completes it. It doesn't pass on the driver's error, which quotes parts of the DSN: after a typing
+// error any part may contain the password.
 func parseDSN(dsn string) (*mysql.Config, error) {
 	config, err := mysql.ParseDSN(dsn)
 	if err != nil || config.DBName == "" || config.Net != "tcp" && config.Net != "unix" {
 		return nil, errors.New("the address of the database is not of the form user:password@tcp(host:port)/database," +
 			" followed by ?name=value&… at most")
 	}
-	// The strings in a statement are escaped here, which saves a round trip. That is safe in UTF-8, where no character
-	// ends in a byte that means something else, and with this mode, where a backslash is an escape and " quotes text.
+	// The driver inserts the arguments into the statement's text, which saves a round trip. That is safe with UTF-8, in which
+	// no character ends in a byte with another meaning, and with this sql_mode, in which a backslash is an escape and double
+	// quotes enclose a text.
 	if err := config.Apply(mysql.Charset("utf8mb4", "utf8mb4_bin")); err != nil {
 		return nil, fmt.Errorf("character set of the connection: %w", err)
 	}
 	config.InterpolateParams = true
-	config.MultiStatements = true // for tripConn; what clients send is always a parameter, never part of a text
+	config.MultiStatements = true // for roundtripConn; clients' input is always an argument, never part of a text
 	config.AllowAllFiles = false
-	config.ClientFoundRows = true // an UPDATE reports the rows it met, as SQLite does
+	config.ClientFoundRows = true // an UPDATE reports the rows that it matched, as SQLite does
 	config.ParseTime = true
 	config.Loc = time.UTC
-	config.Logger = &mysql.NopLogger{} // it repeats what the errors say
+	config.Logger = &mysql.NopLogger{} // it would repeat the errors
 	for _, timeout := range []struct {
 		field *time.Duration
 		value time.Duration
@@ -90,10 +91,14 @@ func parseDSN(dsn string) (*mysql.Config, error) {
 	return config, nil
 }
 
-// sessions makes connections on which a statement sees what was committed before it began. (The default of MySQL
-// shows a transaction what was committed before its first look, also after it has waited for a lock.) The variable
-// has two names on the supported servers, the statement one.
-type sessions struct{ driver.Connector }
+// sessions makes connections with isolation level READ COMMITTED, on which a statement sees what was committed before it began.
+// With MySQL's default, REPEATABLE READ, a transaction sees what was committed before its first read, even after it has waited
+// for a lock. The level is set by a statement, because the variable has different names on the supported servers.
+type sessions struct {
+	driver.Connector
+
+	commitAlone bool // as in roundtripConn
+}
 
 func (s sessions) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := s.Connector.Connect(ctx)
@@ -107,10 +112,10 @@ func (s sessions) Connect(ctx context.Context) (driver.Conn, error) {
 	if _, err := full.ExecContext(ctx, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", nil); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	return &tripConn{serverConn: full}, nil
+	return &roundtripConn{serverConn: full, commitAlone: s.commitAlone}, nil
 }
 
-// checkServer asks for a sign of life and for the version.
+// checkServer asks the server for its version and checks it.
 func checkServer(ctx context.Context, pool *sql.DB) error {
 	var version string
 	if err := pool.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil {
@@ -119,7 +124,7 @@ func checkServer(ctx context.Context, pool *sql.DB) error {
 	return checkVersion(version)
 }
 
-// checkVersion refuses servers that are too old. (Before MariaDB's own version there may stand 5.5.5, for old clients.)
+// checkVersion refuses servers that are too old. MariaDB may put 5.5.5- before its version, for old clients.
 func checkVersion(version string) error {
 	name, oldest := "MySQL", [2]int{8, 0}
 	if strings.Contains(version, "MariaDB") {
@@ -135,19 +140,24 @@ func checkVersion(version string) error {
 	return nil
 }
 
-// mysqlEngine is the engine of a database on a server.
-type mysqlEngine struct{ config *mysql.Config }
+// mysqlEngine is the engine of a database on a MySQL or MariaDB server.
+type mysqlEngine struct {
+	config *mysql.Config
+	// commitAlone sends every COMMIT in a text of its own. A member of a Galera cluster can roll back a transaction between the
+	// INSERT and the COMMIT of one text and answer OK. Nothing sets it yet: one server of MySQL or MariaDB doesn't need it.
+	commitAlone bool
+}
 
 func (e mysqlEngine) pool(config *mysql.Config) (*sql.DB, error) {
 	connector, err := mysql.NewConnector(config)
 	if err != nil {
-		// As in parseDSN. It is about TLS and keys by then.
+		// The driver's error is not passed on, as in parseDSN. At this point it concerns TLS and keys.
 		return nil, errors.New("the address of the database names TLS settings or keys that aren't there")
 	}
-	return sql.OpenDB(sessions{connector}), nil
+	return sql.OpenDB(sessions{connector, e.commitAlone}), nil
 }
 
-// patient is a pool of one connection whose statements may take as long as their context.
+// patient returns a pool of one connection on which only the context bounds a statement's time.
 func (e mysqlEngine) patient() (*sql.DB, error) {
 	config := e.config.Clone()
 	config.ReadTimeout = 0
@@ -173,6 +183,6 @@ func (e mysqlEngine) migrations(*sql.DB) (migrations, error) {
 	if err != nil {
 		return migrations{}, err
 	}
-	closing := func() { _ = pool.Close() } // as in DB.Close
+	closing := func() { _ = pool.Close() } // errors are ignored as in DB.Close
 	return migrations{dialect: goose.DialectMySQL, folder: "schema/mysql", pool: pool, close: closing}, nil
 }

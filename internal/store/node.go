@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// ErrNodeRunning is the error of LockNode when another node runs on the database.
+// ErrNodeRunning is LockNode's error when another node runs on the database.
 var ErrNodeRunning = errors.New("another node is running on this database")
 
 const (
 	nodeName = "node"
-	// A second node is refused at once; the moment is for the end of one that was killed to be noticed.
+	// LockNode waits for one second, so that the end of a node that was just killed is noticed.
 	nodeWait = time.Second
-	// A server gives the lock of a machine that fell silent to the next node after nodeIdle.
+	// After nodeIdle a server gives the lock of a machine that has fallen silent to the next node.
 	nodeIdle = 30 * time.Second
 	nodePoll = 5 * time.Second
 )
 
-// NodeLock says that this node is the only one on its database. Release ends it.
+// NodeLock proves that this node is the only one on its database. Release ends it.
 type NodeLock struct {
 	held heldLock
 	lost chan struct{}
@@ -27,8 +27,8 @@ type NodeLock struct {
 	done chan struct{}
 }
 
-// LockNode makes this node the only one on its database, for where nodes can't hear of each other: no Redis. A second
-// one is refused at once with ErrNodeRunning. On MySQL the lock lives on one server; it doesn't reach over a Galera
+// LockNode makes this node the only one on its database. It is for nodes that can't hear of each other, without Redis. For a
+// second node it returns ErrNodeRunning within a second. On MySQL the lock belongs to one server; it doesn't cover a Galera
 // cluster.
 func (d *DB) LockNode(ctx context.Context) (*NodeLock, error) {
 	return d.lockNode(ctx, nodePoll)
@@ -48,11 +48,11 @@ func (d *DB) lockNode(ctx context.Context, poll time.Duration) (*NodeLock, error
 	return l, nil
 }
 
-// Lost is closed when the lock is lost, which is noticed some seconds after the connection to the server broke. This
-// node must then stop, or release what is left of the lock and take it again, before it goes on: another may have it.
+// Lost returns a channel that is closed when the lock is lost, some seconds after the connection to the server broke. The node
+// must then stop, or call Release and take the lock anew before it goes on, since another node may hold it.
 func (l *NodeLock) Lost() <-chan struct{} { return l.lost }
 
-// Release gives the lock back, also one that was lost. It is called once.
+// Release gives the lock back, also one that was lost. It must be called exactly once.
 func (l *NodeLock) Release() error {
 	l.stop()
 	<-l.done

@@ -65,7 +65,7 @@ func TestSQLiteKeepsWhatWasWritten(t *testing.T) {
 	}
 }
 
-// TestMySQLSettings holds whatever the DSN says.
+// TestMySQLSettings: these settings hold whatever the DSN says.
 func TestMySQLSettings(t *testing.T) {
 	t.Parallel()
 	dsn := testserver.MariaDB(t)
@@ -100,18 +100,18 @@ func TestMySQLErrorsKeepThePassword(t *testing.T) {
 	address, _, _ := strings.Cut(strings.TrimPrefix(server, "root@"), "/tim")
 	for _, dsn := range []string{
 		"tim:Secret@" + address + "/tim",            // refused by the server
-		"tim:Secret@tcp(127.0.0.1:1)/tim",           // nobody there
+		"tim:Secret@tcp(127.0.0.1:1)/tim",           // no server
 		"tim:Secret@tcp(127.0.0.1:1)",               // no database
 		"tim:Secret@tcp(127.0.0.1:1)/",              // no database
 		"tim:Secret@127.0.0.1:1/tim",                // no tcp()
 		"tim:Sec/Secret@tcp(127.0.0.1:1)",           // the slash of the password is the last one
 		"mysql://tim:Secret@127.0.0.1:1/tim",        // a URL
-		"tim:Secret",                                // nothing of all this
+		"tim:Secret",                                // only a user and a password
 		"tim:Secret@tcp(127.0.0.1:1/tim",            // not closed
 		"tim:x@tcp(127.0.0.1:1)/tim?tls=Secret",     // unknown settings
 		"tim:x@tcp(127.0.0.1:1)/tim?timeout=Secret", // no duration
 		"tim:x@tcp(127.0.0.1:1)/tim?loc=%zzSecret",  // badly escaped
-		"tim:Secret@unix(/nowhere/tim.sock)/tim",    // nobody there
+		"tim:Secret@unix(/nowhere/tim.sock)/tim",    // no server
 	} {
 		d, err := OpenMySQL(t.Context(), dsn, 0)
 		if err == nil {

@@ -9,13 +9,13 @@ import (
 	"tim/gen/db"
 )
 
-// Questions about many rows at once, each named by two columns. The generated code can't list pairs, so these texts are
-// put together here; like the others they find every row by an index.
+// Questions about many rows at once, each row named by two columns. sqlc can't generate a list of pairs, so this file builds
+// the texts. Like the generated statements, they find every row by an index.
 
-// mostPairs is how many pairs one statement names.
+// mostPairs is the largest number of pairs in one statement.
 const mostPairs = 200
 
-// pairsText is a statement about pairs: each is repeated for every pair, with glue between.
+// pairsText is a statement about pairs: head, then each repeated for every pair, separated by glue.
 type pairsText struct{ head, each, glue string }
 
 const (
@@ -48,22 +48,23 @@ func (t pairsText) of(pairs int) string {
 	return t.head + strings.Repeat(t.each+t.glue, pairs-1) + t.each
 }
 
-// Lookups answers questions about many rows at once: of a DB, what was committed before; of a Tx, what it sees itself.
+// Lookups answers questions about many rows at once. Those of a DB see what was committed, those of a Tx also its own changes.
 type Lookups struct{ conn db.DBTX }
 
-// SessionKey names a session.
+// SessionKey is the key of a session.
 type SessionKey struct{ Account, ID string }
 
-// AccountPair is two accounts, in this order.
+// AccountPair is an ordered pair of accounts.
 type AccountPair struct{ Account, Other string }
 
-// Seat is an account in a group.
-type Seat struct {
+// Membership is a group and an account that may be its member.
+type Membership struct {
 	Group   int32
 	Account string
 }
 
-// SessionsUntil tells when those of the sessions that are there expire, in ms since 1970. It asks once for every 200.
+// SessionsUntil returns when sessions expire, in ms since 1970. A session that doesn't exist is missing from the result. It
+// sends one statement for every 200 sessions.
 func (l Lookups) SessionsUntil(ctx context.Context, keys []SessionKey) (map[SessionKey]int64, error) {
 	until := make(map[SessionKey]int64, len(keys))
 	err := l.askPairs(ctx, sessionsText(), len(keys), func(args []any, i int) []any {
@@ -78,7 +79,7 @@ func (l Lookups) SessionsUntil(ctx context.Context, keys []SessionKey) (map[Sess
 	return until, err
 }
 
-// FriendsAmong tells which of the pairs are friendships. It asks once for every 200.
+// FriendsAmong returns which of the pairs are friends. It sends one statement for every 200.
 func (l Lookups) FriendsAmong(ctx context.Context, pairs []AccountPair) (map[AccountPair]bool, error) {
 	found := make(map[AccountPair]bool, len(pairs))
 	err := l.askPairs(ctx, friendsText(), len(pairs), func(args []any, i int) []any {
@@ -92,13 +93,13 @@ func (l Lookups) FriendsAmong(ctx context.Context, pairs []AccountPair) (map[Acc
 	return found, err
 }
 
-// MembersAmong tells which of the seats are taken. It asks once for every 200.
-func (l Lookups) MembersAmong(ctx context.Context, seats []Seat) (map[Seat]bool, error) {
-	found := make(map[Seat]bool, len(seats))
-	err := l.askPairs(ctx, membersText(), len(seats), func(args []any, i int) []any {
-		return append(args, seats[i].Group, seats[i].Account)
+// MembersAmong returns which of the memberships exist. It sends one statement for every 200.
+func (l Lookups) MembersAmong(ctx context.Context, memberships []Membership) (map[Membership]bool, error) {
+	found := make(map[Membership]bool, len(memberships))
+	err := l.askPairs(ctx, membersText(), len(memberships), func(args []any, i int) []any {
+		return append(args, memberships[i].Group, memberships[i].Account)
 	}, func(rows *sql.Rows) error {
-		var s Seat
+		var s Membership
 		err := rows.Scan(&s.Group, &s.Account)
 		found[s] = true
 		return err
@@ -106,7 +107,7 @@ func (l Lookups) MembersAmong(ctx context.Context, seats []Seat) (map[Seat]bool,
 	return found, err
 }
 
-// MatesAmong tells which of the pairs share a group. It asks once for every 200.
+// MatesAmong returns which of the pairs are members of the same group. It sends one statement for every 200.
 func (l Lookups) MatesAmong(ctx context.Context, pairs []AccountPair) (map[AccountPair]bool, error) {
 	found := make(map[AccountPair]bool, len(pairs))
 	err := l.askPairs(ctx, matesText(), len(pairs), func(args []any, i int) []any {
@@ -122,8 +123,8 @@ func (l Lookups) MatesAmong(ctx context.Context, pairs []AccountPair) (map[Accou
 	return found, err
 }
 
-// askPairs asks about n pairs, page by page. add appends the arguments of pair i, take takes in a row. What is found is
-// spelled as it is stored: MySQL's = overlooks spaces at the end of a text, a look-up by it doesn't.
+// askPairs asks about n pairs, page by page. add appends the arguments of pair i, and take reads a row. Results are keyed by
+// the stored spelling: MySQL's = ignores spaces at the end of a text, a look-up in the result doesn't.
 func (l Lookups) askPairs(ctx context.Context, text pairsText, n int, add func(args []any, i int) []any, take func(*sql.Rows) error) error {
 	for from := 0; from < n; from += mostPairs {
 		beyond := min(n, from+mostPairs)
@@ -143,7 +144,7 @@ func (l Lookups) askPage(ctx context.Context, text string, args []any, take func
 	if err != nil {
 		return err
 	}
-	defer rows.Close() //nolint:errcheck // a query that is read needs no more than its Err
+	defer rows.Close() //nolint:errcheck // rows.Err has the error
 	for rows.Next() {
 		if err := take(rows); err != nil {
 			return err

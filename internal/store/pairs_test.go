@@ -7,27 +7,27 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// More pairs than one statement names, each of them there, nearly there, or not at all.
+// More pairs than one statement takes: some exist, some nearly, some don't.
 func TestPairs(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, d *DB) {
 		fill(t, d)
 		sessions, friends, mates := map[SessionKey]int64{}, map[AccountPair]bool{}, map[AccountPair]bool{}
-		members := map[Seat]bool{}
+		members := map[Membership]bool{}
 		var keys []SessionKey
 		var pairs, groupPairs []AccountPair
-		var seats []Seat
+		var memberships []Membership
 		for i := range 3*mostPairs + 7 {
 			account := fmt.Sprint(i)
-			for _, other := range []string{"3", "3 ", "7"} { // MySQL overlooks the space
+			for _, other := range []string{"3", "3 ", "7"} { // MySQL ignores the space
 				keys = append(keys, SessionKey{account, other})
 				pairs = append(pairs, AccountPair{account, other})
 			}
 			groupPairs = append(groupPairs, AccountPair{account, fmt.Sprint(i + 400)}, AccountPair{account, fmt.Sprint(i + 1)})
-			seats = append(seats, Seat{int32(i), account}, Seat{int32(i), fmt.Sprint(i + 400)}, Seat{int32(i), fmt.Sprint(i, " ")}, Seat{int32(i), "x"})
-			if i < 400 { // so many rows fill makes
+			memberships = append(memberships, Membership{int32(i), account}, Membership{int32(i), fmt.Sprint(i + 400)}, Membership{int32(i), fmt.Sprint(i, " ")}, Membership{int32(i), "x"})
+			if i < 400 { // fill creates so many rows
 				sessions[SessionKey{account, "3"}], friends[AccountPair{account, "3"}] = 1, true
-				members[Seat{int32(i), account}], members[Seat{int32(i), fmt.Sprint(i + 400)}] = true, true
+				members[Membership{int32(i), account}], members[Membership{int32(i), fmt.Sprint(i + 400)}] = true, true
 			}
 			if i < 4*400 {
 				mates[AccountPair{account, fmt.Sprint(i + 400)}] = true
@@ -43,7 +43,7 @@ func TestPairs(t *testing.T) {
 		if diff := cmp.Diff(friends, found); diff != "" {
 			t.Errorf("friends: %s", diff)
 		}
-		taken, err := d.MembersAmong(t.Context(), seats)
+		taken, err := d.MembersAmong(t.Context(), memberships)
 		must(t, err)
 		if diff := cmp.Diff(members, taken); diff != "" {
 			t.Errorf("members: %s", diff)

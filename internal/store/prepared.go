@@ -6,11 +6,11 @@ import (
 	"errors"
 )
 
-// mostPrepared bounds the statements that a connection keeps prepared. Those that name many rows have a text for each
-// number of rows.
+// mostPrepared bounds the prepared statements of a connection. A statement that names many rows has a text for each number of
+// rows.
 const mostPrepared = 256
 
-// preparing makes connections to SQLite that prepare a statement once: to parse it costs as much as to run it.
+// preparing makes connections to SQLite that prepare each statement once: parsing a statement costs as much as running it.
 type preparing struct{ driver.Connector }
 
 func (p preparing) Connect(ctx context.Context) (driver.Conn, error) {
@@ -25,7 +25,7 @@ func (p preparing) Connect(ctx context.Context) (driver.Conn, error) {
 	return &preparedConn{sqliteConn: full, prepared: make(map[string]preparedStmt)}, nil
 }
 
-// sqliteConn is what the driver's connection can do and database/sql makes use of.
+// sqliteConn lists the interfaces of the driver's connection that database/sql uses.
 type sqliteConn interface {
 	driver.Conn
 	driver.ConnBeginTx
@@ -35,22 +35,22 @@ type sqliteConn interface {
 	driver.Validator
 }
 
-// preparedStmt is what the driver's statement can do.
+// preparedStmt lists the interfaces of the driver's statement that this file uses.
 type preparedStmt interface {
 	driver.Stmt
 	driver.StmtExecContext
 	driver.StmtQueryContext
 }
 
-// preparedConn is a connection with its statements. One goroutine uses it at a time, as database/sql promises; and a
-// result is read to its end before the same statement is run again, as the generated code does.
+// preparedConn is a connection with its prepared statements. One goroutine uses it at a time, as database/sql promises. A
+// result must be read to its end before the same statement runs again, as the generated code does.
 type preparedConn struct {
 	sqliteConn
 	prepared map[string]preparedStmt
 }
 
-// ExecContext implements [driver.ExecerContext]. A statement that has begun is not stopped when ctx ends: the driver
-// would start a goroutine for each to watch it, and none of them takes long.
+// ExecContext implements [driver.ExecerContext]. The end of ctx doesn't stop a statement that runs: for that, the driver would
+// start a goroutine for each statement, and statements are short.
 func (c *preparedConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	stmt, err := c.prepare(ctx, query)
 	if err != nil {
@@ -59,7 +59,7 @@ func (c *preparedConn) ExecContext(ctx context.Context, query string, args []dri
 	return stmt.ExecContext(context.WithoutCancel(ctx), args) //nolint:wrapcheck // database/sql compares it
 }
 
-// QueryContext implements [driver.QueryerContext], likewise.
+// QueryContext implements [driver.QueryerContext]. The end of ctx doesn't stop a statement that runs, as in ExecContext.
 func (c *preparedConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	stmt, err := c.prepare(ctx, query)
 	if err != nil {

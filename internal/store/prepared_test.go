@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// More statements than a connection keeps, again and again, also across a change of the schema.
+// A connection keeps its bound of prepared statements, and they survive a change of the schema.
 func TestPrepared(t *testing.T) {
 	t.Parallel()
 	d := migrated(t, sqliteAt(t, filepath.Join(t.TempDir(), "tim.db")))

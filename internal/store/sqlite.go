@@ -19,14 +19,14 @@ import (
 
 const (
 	sqliteReaders = 4
-	// Short, because what fails with "busy" is tried again, with others in between.
+	// Short, since a statement that fails with "busy" is tried again, and others may use the writer in between.
 	sqliteWriterWait = time.Second
 	sqliteReaderWait = 5 * time.Second
 )
 
-// OpenSQLite opens the embedded database in a file; what isn't there yet is made, readable for its owner alone. The
-// folder must exist. Next to the file lie its log (-wal, -shm) and the files of locks (.node.lock, .migrate.lock). The
-// file may be open in several processes; only one of them can hold LockNode.
+// OpenSQLite opens the embedded database in a file and creates the file, readable for its owner alone, if need be. The folder
+// must exist. Beside the file lie its log (-wal, -shm) and the files of the locks (.node.lock, .migrate.lock). Several
+// processes may open the file; only one of them can hold LockNode.
 func OpenSQLite(ctx context.Context, path string) (*DB, error) {
 	texts, err := readTexts(sqlfiles.SQLite, "query/sqlite")
 	if err != nil {
@@ -49,8 +49,8 @@ func OpenSQLite(ctx context.Context, path string) (*DB, error) {
 	return newDB(read, write, texts, sqliteBulk(), sqliteEngine{path: path}), nil
 }
 
-// createPrivate makes the file, as SQLite would make it readable for others. One that exists is not touched: closing
-// it would drop the locks that this process has on it.
+// createPrivate creates the file, since SQLite would make it readable for others. It doesn't open a file that exists: closing
+// it would release the locks that this process has on it.
 func createPrivate(path string) error {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if errors.Is(err, fs.ErrExist) {
@@ -62,12 +62,12 @@ func createPrivate(path string) error {
 	return file.Close() //nolint:wrapcheck // the caller wraps
 }
 
-// openWriter opens the one connection that writes. Its transactions take the lock when they begin: one that took it
-// later would fail when another has written in between.
+// openWriter opens the one connection that writes. Its transactions take SQLite's lock when they begin. A transaction that took
+// it later would fail if another process has written in between.
 func openWriter(ctx context.Context, path string) (*sql.DB, error) {
 	pool, err := openPool(path, url.Values{
 		"_journal_mode": {"WAL"},
-		"_synchronous":  {"FULL"}, // a commit outlives a power cut
+		"_synchronous":  {"FULL"}, // a commit survives a power cut
 		"_txlock":       {"immediate"},
 		"_pragma":       {"cache_size(-8000)", "journal_size_limit(16777216)", "temp_store(memory)"},
 	}, sqliteWriterWait)
@@ -97,7 +97,7 @@ func openReaders(ctx context.Context, path string) (*sql.DB, error) {
 	}
 	pool.SetMaxOpenConns(sqliteReaders)
 	pool.SetMaxIdleConns(sqliteReaders)
-	pool.SetConnMaxIdleTime(time.Minute) // gives their caches back
+	pool.SetConnMaxIdleTime(time.Minute) // frees their caches
 	if err := pool.PingContext(ctx); err != nil {
 		return nil, errors.Join(err, pool.Close())
 	}
@@ -106,8 +106,8 @@ func openReaders(ctx context.Context, path string) (*sql.DB, error) {
 
 func openPool(path string, parameters url.Values, wait time.Duration) (*sql.DB, error) {
 	parameters.Set("_busy_timeout", fmt.Sprint(wait.Milliseconds()))
-	parameters.Set("_dqs", "false")     // "x" is a name, never a text
-	parameters.Set("_error_rc", "true") // errors don't name another operation's cause
+	parameters.Set("_dqs", "false")     // text in double quotes is a name, never a string
+	parameters.Set("_error_rc", "true") // an error is that of the statement itself, not of an earlier one
 	address := url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: parameters.Encode()}
 	connector, err := sqlite.NewConnector(address.String())
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 	sqlfiles "tim/sql"
 )
 
-// statements are the texts in gen/db by their names.
+// statements returns the texts in gen/db by their names.
 func statements(t *testing.T) map[string]string {
 	t.Helper()
 	files, err := filepath.Glob("../../gen/db/*.sql.go")
@@ -45,7 +45,7 @@ func statements(t *testing.T) map[string]string {
 	return all
 }
 
-// pairsTexts are the texts of pairs.go by their names, each about several pairs.
+// pairsTexts returns the texts of pairs.go by their names, each for several pairs.
 func pairsTexts() map[string]string {
 	all := map[string]string{}
 	for _, text := range []pairsText{sessionsText(), friendsText(), membersText(), matesText()} {
@@ -54,7 +54,7 @@ func pairsTexts() map[string]string {
 	return all
 }
 
-// texts are those of bulk.go by their names, each about several rows.
+// texts returns those of bulk.go by their names, each for several rows.
 func (b bulk) texts() map[string]string {
 	texts := make(map[string]string)
 	for _, text := range []string{b.lockConversations(3), b.insertMessages(3), b.setLastSeqs(3), b.claimSeqs(3), b.moveOwnMarks(3)} {
@@ -63,7 +63,7 @@ func (b bulk) texts() map[string]string {
 	return texts
 }
 
-// withOthers has a statement about several pairs name different ones; the first keeps its placeholders.
+// withOthers makes a statement about several pairs name different ones. The first keeps its placeholders.
 func withOthers(text string) string {
 	args := strings.Count(text, "?")
 	parts := strings.Split(text, "?")
@@ -77,7 +77,7 @@ func withOthers(text string) string {
 	return strings.Join(parts, "")
 }
 
-// withLists has the lists of statements name several values.
+// withLists makes the lists in statements hold several values.
 func withLists(text string) string {
 	return regexp.MustCompile(`/\*SLICE:\w+\*/\?`).ReplaceAllString(text, "?, '2', '3'")
 }
@@ -101,7 +101,7 @@ func TestStatementsPrepare(t *testing.T) {
 	all := statements(t)
 	maps.Copy(all, pairsTexts())
 	onBoth(t, func(t *testing.T, d *DB) {
-		s := &seam{on: d.write, texts: d.texts}
+		s := &dialect{on: d.write, texts: d.texts}
 		all := maps.Clone(all)
 		maps.Copy(all, d.bulk.texts())
 		for name, text := range all {
@@ -203,7 +203,7 @@ func TestStatementsAreServedByIndexes(t *testing.T) {
 				if !step.indexed {
 					t.Errorf("%s is not served by an index: %s", name, step.plan)
 				}
-				// In the order of an index, or the page that is asked for costs the whole conversation.
+				// The plan must read in the order of an index. Otherwise a page would cost as much as the whole conversation.
 				if strings.Contains(text, "LIMIT") && step.sorted && name != "OldestMember" {
 					t.Errorf("%s sorts before it limits: %s", name, step.plan)
 				}
@@ -223,7 +223,7 @@ type step struct {
 
 func explain(t *testing.T, d *DB, text string) []step {
 	t.Helper()
-	text = (&seam{texts: d.texts}).text(text)
+	text = (&dialect{texts: d.texts}).text(text)
 	prefix := "EXPLAIN QUERY PLAN "
 	if isMySQL(d) {
 		prefix = "EXPLAIN "
@@ -267,7 +267,7 @@ func readStep(mysql bool, line map[string]string) step {
 	return s
 }
 
-// heading is a line of SQLite's plans that only tells what the lines below it are for.
+// heading matches a line of SQLite's plans that only explains the lines below it.
 var heading = regexp.MustCompile(`^(MULTI-INDEX OR|INDEX \d+|COMPOUND QUERY|LEFT-MOST SUBQUERY|UNION ALL)$`)
 
 func withoutHead(text string) string {
@@ -279,14 +279,14 @@ func withoutHead(text string) string {
 
 var placeholder = regexp.MustCompile(`(LIMIT |< )?\?`)
 
-// arguments are values that fit: fill has a row of everything under 1.
+// arguments are values that fit the placeholders: fill makes a row of every table with the key 1.
 func arguments(text string) []any {
 	var args []any
 	for _, p := range placeholder.FindAllString(text, -1) {
 		switch {
 		case strings.HasPrefix(p, "LIMIT"):
 			args = append(args, int64(10))
-		case strings.HasPrefix(p, "<"): // beyond what is asked for, or a range would be empty
+		case strings.HasPrefix(p, "<"): // above all others, since a range would be empty otherwise
 			args = append(args, "9")
 		default:
 			args = append(args, "1")
@@ -295,8 +295,8 @@ func arguments(text string) []any {
 	return args
 }
 
-// TestStatementsNameTheirKey: whoever spreads the tables over several servers by conversation, account and group finds
-// the key in every statement.
+// TestStatementsNameTheirKey: if the tables are spread over several servers by conversation, account and group, every statement
+// names the key.
 func TestStatementsNameTheirKey(t *testing.T) {
 	t.Parallel()
 	keys := map[string]string{

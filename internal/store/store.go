@@ -1,8 +1,8 @@
-// Package store opens the database and runs the statements of gen/db on it: on SQLite, embedded in this process, or
-// on a MySQL or MariaDB server. Which of the two it is, nobody outside has to know.
+// Package store opens the database and runs the statements of gen/db on it: on SQLite, embedded in this process, or on a MySQL
+// or MariaDB server. Its callers needn't know which.
 //
-// Statements are written once, for MySQL. Where the embedded engine needs another text, sql/query/sqlite has it under
-// the same name, and the seam between gen/db and the driver swaps it in.
+// Statements are written once, for MySQL. Where SQLite needs another text, sql/query/sqlite has one under the same name, and
+// the dialect, which stands between gen/db and the driver, uses that.
 package store
 
 import (
@@ -14,42 +14,42 @@ import (
 	"tim/gen/db"
 )
 
-// DB is an open database. All its methods may be called concurrently. Close ends it.
+// DB is an open database. All its methods are safe for concurrent use. Close ends it.
 type DB struct {
 	Lookups
 
-	read, write   *sql.DB // one and the same pool on MySQL
+	read, write   *sql.DB // the same pool on MySQL
 	reads, writes *db.Queries
 	texts         map[string]string
 	bulk          bulk
 	engine        engine
 }
 
-// engine is what differs between the two databases beside the text of statements.
+// engine has what differs between the two databases, besides the texts of statements.
 type engine interface {
-	// lock takes a named lock that every other process with this database sees.
+	// lock takes a named lock that excludes every other process with this database.
 	lock(ctx context.Context, spec lockSpec) (heldLock, error)
-	// migrations opens what Migrate needs; its close ends that.
+	// migrations opens what Migrate needs. Its close must be called.
 	migrations(write *sql.DB) (migrations, error)
 }
 
 func newDB(read, write *sql.DB, texts map[string]string, b bulk, e engine) *DB {
 	return &DB{
 		Lookups: Lookups{conn: read}, read: read, write: write, texts: texts, bulk: b, engine: e,
-		reads:  db.New(&seam{on: read, texts: texts}),
-		writes: db.New(&seam{on: write, texts: texts, retries: true}),
+		reads:  db.New(&dialect{on: read, texts: texts}),
+		writes: db.New(&dialect{on: write, texts: texts, retries: true}),
 	}
 }
 
-// Read gives the statements for reading outside a transaction; each sees all that was committed before it began. On
-// the embedded engine a statement that writes fails here.
+// Read returns the statements for reading outside a transaction. Each sees what was committed before it began. On SQLite a
+// statement that writes fails.
 func (d *DB) Read() *db.Queries { return d.reads }
 
-// Write gives the statements for a single write, which is its own transaction and is retried like one. Inside Tx use
-// the transaction instead: on the embedded engine it holds the only connection that writes.
+// Write returns the statements for single writes. Each is a transaction of its own, and is retried after a conflict. Inside Tx
+// they must not be used: on SQLite the transaction holds the only connection that writes.
 func (d *DB) Write() *db.Queries { return d.writes }
 
-// Ping asks the database for a sign of life.
+// Ping returns nil if the database answers.
 func (d *DB) Ping(ctx context.Context) error {
 	if err := d.read.PingContext(ctx); err != nil {
 		return fmt.Errorf("ping database: %w", err)
@@ -57,15 +57,15 @@ func (d *DB) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Close ends all connections; it waits for the statements that run. Transactions must have ended, and a NodeLock must
+// Close waits for running statements and closes all connections. Before it, transactions must have ended and a NodeLock must
 // have been released.
 func (d *DB) Close() error {
 	err := d.read.Close()
 	if d.write == d.read {
-		// A server that can't be told goodbye is no failure.
+		// Saying goodbye to a server may fail; that is no failure of Close.
 		return nil
 	}
-	// The writer last: SQLite then moves the log into the database and removes it.
+	// The writer is closed last: SQLite then moves the log into the database and deletes it.
 	if err = errors.Join(err, d.write.Close()); err != nil {
 		return fmt.Errorf("close database: %w", err)
 	}

@@ -79,7 +79,7 @@ func isMySQL(d *DB) bool {
 	return ok
 }
 
-// texts asks for rows of one text each.
+// texts returns the rows of a query with one column.
 func texts(t testing.TB, pool *sql.DB, query string, args ...any) []string {
 	t.Helper()
 	rows, err := pool.QueryContext(t.Context(), query, args...)

@@ -12,50 +12,72 @@ import (
 )
 
 const (
-	// Where three servers write (Galera), half of the attempts on one hot row end in a conflict; 12 leave one in 4,000.
-	mostAttempts = 12
-	firstPause   = 2 * time.Millisecond
-	longestPause = 200 * time.Millisecond
+	// On a Galera cluster with three writers, half of the attempts on one contended row end in a conflict. Twelve attempts
+	// then all fail once in 4,000 transactions.
+	maxAttempts = 12
+	firstPause  = 2 * time.Millisecond
+	maxPause    = 200 * time.Millisecond
 )
 
-// Tx is a transaction, for one goroutine and until its function returns. A statement sees what was committed before
-// the statement (not the transaction) began, so what is read after taking a lock is up to date.
+// Tx is a transaction. One goroutine uses it, and only until the function that received it returns. Each statement sees
+// what was committed before that statement began (READ COMMITTED), so what is read after taking a lock is up to date.
 type Tx struct {
 	*db.Queries
 	Lookups
 
-	conn *seam
+	conn *dialect
 	bulk bulk
 }
 
-// Tx runs fn in one transaction and commits. When fn returns an error or panics, all is rolled back and the error
-// returned or the panic passed on. When the database ended the transaction because of a conflict with another one, fn
-// runs again, a dozen times at most and as long as ctx lives: what it does besides statements must bear repetition.
+// MessageBatch is what a transaction of StoreMessages stores last.
+type MessageBatch struct {
+	Rows []db.InsertMessageParams
+	// Marks are the own marks to move, of at most 500 participants, whose rows must exist.
+	Marks []OwnMark
+}
+
+// Tx runs fn in one transaction and commits it. When fn returns an error or panics, the transaction is rolled back, and
+// the error is returned or the panic passed on. When the database ends the transaction because of a conflict with another
+// one, fn runs again, at most 12 times and only while ctx lives: whatever fn does besides statements must bear repetition.
 //
-// A connection lost on the way is not retried: when it broke in the commit, nobody knows what became of it. The error
-// then is one of IsUnavailable, and the caller decides whether doing it again could do harm.
+// When Tx returns an error, nothing is stored, with one exception: a connection that broke during the commit. Nobody then
+// knows what became of the transaction, and Tx doesn't retry it. IsUnavailable holds for that error, and the caller decides
+// whether a repetition could do harm.
 func (d *DB) Tx(ctx context.Context, fn func(tx *Tx) error) error {
+	return d.StoreMessages(ctx, func(tx *Tx) (MessageBatch, error) { return MessageBatch{}, fn(tx) })
+}
+
+// StoreMessages is Tx for a function that returns messages to store. They are inserted after fn has returned, and the last
+// INSERT carries the COMMIT where the database allows that, which saves one round trip. No statement can follow the
+// messages, because only this method can insert a batch. A message that is stored already (same conversation and seq, or
+// same client id) fails the transaction, and IsDuplicate holds for the error.
+func (d *DB) StoreMessages(ctx context.Context, fn func(tx *Tx) (MessageBatch, error)) error {
 	return retry(ctx, func() error { return d.once(ctx, fn) })
 }
 
-func (d *DB) once(ctx context.Context, fn func(tx *Tx) error) error {
+func (d *DB) once(ctx context.Context, fn func(tx *Tx) (MessageBatch, error)) error {
 	begun, err := d.write.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin transaction: %w", err)
 	}
-	// After a commit it does nothing. It also runs when fn panics; the database undoes what can't be rolled back here.
+	// After a commit, Rollback does nothing. It also runs when fn panics. If it fails, the database itself undoes the
+	// transaction when the connection closes.
 	defer begun.Rollback() //nolint:errcheck // see above
 
-	conn := &seam{on: begun, texts: d.texts}
-	err = fn(&Tx{Queries: db.New(conn), Lookups: Lookups{conn: conn}, conn: conn, bulk: d.bulk})
+	conn := &dialect{on: begun, texts: d.texts}
+	tx := &Tx{Queries: db.New(conn), Lookups: Lookups{conn: conn}, conn: conn, bulk: d.bulk}
+	batch, err := fn(tx)
+	// After a conflict the server has rolled the transaction back. The batch must then not be sent: it would be stored alone.
+	if err == nil && conn.conflict == nil {
+		err = tx.storeAndCommit(ctx, batch)
+	}
 	switch {
 	case err != nil && conn.conflict != nil && !isConflict(err):
 		return fmt.Errorf("%w: %w", conn.conflict, err)
 	case err != nil:
 		return withCause(ctx, err)
 	case conn.conflict != nil:
-		// fn overlooked it. Nothing of the transaction is left to commit.
-		return conn.conflict
+		return conn.conflict // fn has overlooked it
 	}
 	if err := begun.Commit(); err != nil {
 		return withCause(ctx, fmt.Errorf("commit transaction: %w", err))
@@ -63,7 +85,7 @@ func (d *DB) once(ctx context.Context, fn func(tx *Tx) error) error {
 	return nil
 }
 
-// withCause tells why a transaction ended under its user's hands: database/sql only says that it did.
+// withCause adds the reason why a transaction has ended before its function returned: database/sql says only that it did.
 func withCause(ctx context.Context, err error) error {
 	if cause := ctx.Err(); cause != nil && errors.Is(err, sql.ErrTxDone) {
 		return fmt.Errorf("%w: %w", cause, err)
@@ -71,15 +93,15 @@ func withCause(ctx context.Context, err error) error {
 	return err
 }
 
-// retry runs do again while it ends in a conflict.
+// retry calls do again while it ends in a conflict.
 func retry(ctx context.Context, do func() error) error {
 	pause := firstPause
 	for attempt := 1; ; attempt++ {
 		err := do()
-		if err == nil || attempt == mostAttempts || !isConflict(err) {
+		if err == nil || attempt == maxAttempts || !isConflict(err) {
 			return err
 		}
-		// Random, so that those who met don't meet again.
+		// The pause is random, so that two transactions in conflict don't meet again.
 		timer := time.NewTimer(pause/2 + rand.N(pause/2)) //nolint:gosec // no secret
 		select {
 		case <-timer.C:
@@ -87,15 +109,15 @@ func retry(ctx context.Context, do func() error) error {
 			timer.Stop()
 			return fmt.Errorf("%w: %w", ctx.Err(), err)
 		}
-		pause = min(2*pause, longestPause)
+		pause = min(2*pause, maxPause)
 	}
 }
 
-// An update that changes nothing: the one lock of a row that both engines know by the same text.
+// lockUser is an UPDATE that changes nothing. It is the one way to lock a row that both engines accept in the same text.
 const lockUser = nameComment + "LockUser :exec\nUPDATE `user` SET account = account WHERE account = ?"
 
-// LockUser makes whoever changes the same account wait until this transaction ends. What is read of it afterwards is up
-// to date.
+// LockUser locks an account's row until this transaction ends. Whoever else changes the account waits, and what this
+// transaction reads of it afterwards is up to date.
 func (tx *Tx) LockUser(ctx context.Context, account string) error {
 	if _, err := tx.conn.ExecContext(ctx, lockUser, account); err != nil {
 		return fmt.Errorf("lock user: %w", err)

@@ -91,8 +91,8 @@ func TestTxSeesItselfAndOthersDoNot(t *testing.T) {
 	})
 }
 
-// TestLockShowsWhatItsHolderDid: what a transaction reads after it has waited for a lock is up to date, even when it
-// had read before.
+// TestLockShowsWhatItsHolderDid: what a transaction reads after it has waited for a lock is up to date, even if it had read the
+// row before.
 func TestLockShowsWhatItsHolderDid(t *testing.T) {
 	t.Parallel()
 	d := migrated(t, mysqlAt(t, testserver.MariaDB(t))) // SQLite has no second writer
@@ -130,7 +130,7 @@ func TestLockShowsWhatItsHolderDid(t *testing.T) {
 	}
 }
 
-// TestNumberingIsDense: writers that number one new conversation at once give every number once.
+// TestNumberingIsDense: writers that write to one new conversation at once give out every seq once.
 func TestNumberingIsDense(t *testing.T) {
 	t.Parallel()
 	const writers, each = 8, 12
@@ -182,7 +182,7 @@ func send(ctx context.Context, d *DB, conversation, body string) error {
 	})
 }
 
-// TestNewConversationsMeet: many at once make and lock conversations that nobody has made yet.
+// TestNewConversationsMeet: many transactions at once create and lock conversations without a row.
 func TestNewConversationsMeet(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, d *DB) {
@@ -202,7 +202,7 @@ func TestNewConversationsMeet(t *testing.T) {
 	})
 }
 
-// TestDeadlockIsRetried lets two transactions take two locks crosswise.
+// TestDeadlockIsRetried: two transactions take two locks in opposite orders.
 func TestDeadlockIsRetried(t *testing.T) {
 	t.Parallel()
 	d := migrated(t, mysqlAt(t, testserver.MariaDB(t)))
@@ -225,6 +225,38 @@ func TestDeadlockIsRetried(t *testing.T) {
 		if last, err := d.Read().LastSeq(t.Context(), c); err != nil || last != 2*3 {
 			t.Errorf("%s was written %d times, %v", c, last, err)
 		}
+	}
+}
+
+// A batch isn't sent when the function has overlooked a conflict: it would be committed without what came before it.
+func TestNoBatchAfterAConflict(t *testing.T) {
+	t.Parallel()
+	d := migrated(t, mysqlAt(t, testserver.MariaDB(t)))
+	must(t, d.Write().EnsureConversation(t.Context(), "g1", 1))
+	hold, err := d.write.BeginTx(t.Context(), nil)
+	must(t, err)
+	defer hold.Rollback()
+	_, err = hold.ExecContext(t.Context(), "UPDATE conversation SET last_seq = 1 WHERE id = 'g1'")
+	must(t, err)
+	attempts := 0
+	err = d.StoreMessages(t.Context(), func(tx *Tx) (MessageBatch, error) {
+		if attempts++; attempts == 1 {
+			_, err := tx.conn.on.ExecContext(t.Context(), "SET innodb_lock_wait_timeout = 0")
+			must(t, err)
+			if err := tx.SetLastSeq(t.Context(), 2, "g1"); !isConflict(err) {
+				t.Errorf("no conflict: %v", err)
+			}
+			must(t, hold.Rollback())
+			return MessageBatch{Rows: []db.InsertMessageParams{message("g1", 1)}}, nil
+		}
+		stored, err := tx.MessagesAfter(t.Context(), "g1", 0, 10)
+		if len(stored) != 0 {
+			t.Errorf("stored without the statement that failed: %v", stored)
+		}
+		return MessageBatch{}, err
+	})
+	if err != nil || attempts != 2 {
+		t.Errorf("%d attempts, %v", attempts, err)
 	}
 }
 
@@ -268,7 +300,7 @@ func TestRetryIsBounded(t *testing.T) {
 		conflict := makeConflict(t, d)
 		attempts := 0
 		err := d.Tx(t.Context(), func(*Tx) error { attempts++; return conflict })
-		if attempts != mostAttempts || !IsUnavailable(err) {
+		if attempts != maxAttempts || !IsUnavailable(err) {
 			t.Errorf("%d attempts, %v", attempts, err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -285,7 +317,7 @@ func TestRetryIsBounded(t *testing.T) {
 	})
 }
 
-// makeConflict gets a real one: of a row locked elsewhere, or of a database being written by another process.
+// makeConflict returns a real conflict: a row locked by another transaction, or a database that another process writes.
 func makeConflict(t *testing.T, d *DB) error {
 	t.Helper()
 	hold, err := d.write.BeginTx(t.Context(), nil)
@@ -332,7 +364,7 @@ func TestBusyIsWaitedFor(t *testing.T) {
 			must(t, err)
 			var g errgroup.Group
 			g.Go(write)
-			// Reading goes on meanwhile.
+			// Reading is possible meanwhile.
 			if _, err := d.Read().FriendAccounts(t.Context(), "a"); err != nil {
 				t.Error(err)
 			}
@@ -362,17 +394,17 @@ func TestStoreMessages(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, d *DB) {
 		var rows []db.InsertMessageParams
-		for i := range mostRows*2 + 1 {
+		for i := range maxRows*2 + 1 {
 			m := message("g1", int64(i+1))
 			if i%2 == 0 {
 				m.ClientID = sql.NullString{String: fmt.Sprint("client-", i), Valid: true}
 			}
 			rows = append(rows, m)
 		}
-		rows[3].Body = `{"text":"` + strings.Repeat(`\\'"%_?;-- ☃😀`, mostBytes/12) + `"}` // more than a statement should hold
+		rows[3].Body = `{"text":"` + strings.Repeat(`\\'"%_?;-- ☃😀`, maxBytes/12) + `"}` // more than a statement may hold
 		rows[4].Body = "\x00\r\n\x1a\t'\\"
 		insert := func(rows ...db.InsertMessageParams) error {
-			return d.Tx(t.Context(), func(tx *Tx) error { return tx.StoreMessages(t.Context(), rows, nil) })
+			return d.StoreMessages(t.Context(), func(*Tx) (MessageBatch, error) { return MessageBatch{Rows: rows}, nil })
 		}
 		must(t, insert(rows...))
 		must(t, insert())
@@ -390,7 +422,7 @@ func TestStoreMessages(t *testing.T) {
 		if got, err := d.Read().MessageByClientID(t.Context(), "g1", "a", rows[2].ClientID); err != nil || got.Seq != 3 {
 			t.Errorf("by client id: %+v, %v", got, err)
 		}
-		// The end of a batch may not leave its beginning behind.
+		// If the end of a batch fails, its beginning isn't stored.
 		again := message("g1", 5000)
 		again.ClientID = rows[2].ClientID
 		if err := insert(message("g1", 4999), again); !IsDuplicate(err) {
@@ -405,7 +437,7 @@ func TestStoreMessages(t *testing.T) {
 func TestBatch(t *testing.T) {
 	t.Parallel()
 	small, large := message("g1", 1), message("g1", 2)
-	large.Body = strings.Repeat("x", mostBytes+1)
+	large.Body = strings.Repeat("x", maxBytes+1)
 	for name, test := range map[string]struct {
 		rows []db.InsertMessageParams
 		want int
@@ -414,10 +446,10 @@ func TestBatch(t *testing.T) {
 		"one":              {[]db.InsertMessageParams{small}, 1},
 		"too large":        {[]db.InsertMessageParams{large, small}, 1},
 		"too large behind": {[]db.InsertMessageParams{small, small, large}, 2},
-		"full":             {slices.Repeat([]db.InsertMessageParams{small}, mostRows), mostRows},
-		"too many":         {slices.Repeat([]db.InsertMessageParams{small}, mostRows+1), mostRows},
+		"full":             {slices.Repeat([]db.InsertMessageParams{small}, maxRows), maxRows},
+		"too many":         {slices.Repeat([]db.InsertMessageParams{small}, maxRows+1), maxRows},
 	} {
-		if got := batch(test.rows); got != test.want {
+		if got := fitting(test.rows); got != test.want {
 			t.Errorf("%s: %d, want %d", name, got, test.want)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"tim/gen/api"
 	"tim/gen/frames"
+	"tim/internal/account"
 	"tim/internal/chat"
 	"tim/internal/feed"
 )
@@ -24,14 +25,14 @@ const accountsPerToken = 10
 func (s *Session) answerSubscribe(ctx context.Context, r frames.Subscribe) (any, error) {
 	defer s.conn.Pause(len(r.Accounts) / accountsPerToken)
 	wanted := make(map[string]bool, len(r.Accounts))
-	for _, account := range r.Accounts {
-		account = chat.Normal(account)
-		visible, err := s.service.Chat.MaySee(ctx, s.account(), account)
+	for _, name := range r.Accounts {
+		name = account.Normal(name)
+		visible, err := s.service.Chat.MaySee(ctx, s.account(), name)
 		if err != nil {
 			return nil, err
 		}
 		if visible {
-			wanted[account] = true
+			wanted[name] = true
 		}
 	}
 	if err := s.syncTopics(ctx, s.refollow(wanted)...); err != nil {

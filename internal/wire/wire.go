@@ -1,4 +1,4 @@
-// Package wire turns what package chat speaks of into the types of api/openapi.yaml and back, for every face alike.
+// Package wire converts between the types of package chat and those of api/openapi.yaml, for REST and the sockets alike.
 package wire
 
 import (
@@ -12,7 +12,7 @@ import (
 	"tim/internal/schema"
 )
 
-// Target reads whom a client means. The schema has seen to it that exactly one is named.
+// Target converts a client's target. The schema has checked that it names exactly one of user and group.
 func Target(t api.Target) chat.Target {
 	if t.Group != nil {
 		return chat.ToGroup(*t.Group)
@@ -23,7 +23,7 @@ func Target(t api.Target) chat.Target {
 	return chat.Target{}
 }
 
-// ParamTarget reads whom a request's parameters mean, of which exactly one must be there.
+// ParamTarget converts the target in a request's parameters. It refuses both and neither.
 func ParamTarget(friend *api.Account, group *api.GroupID) (chat.Target, error) {
 	if (friend == nil) == (group == nil) {
 		return chat.Target{}, fault.Invalid(fault.InvalidParameter, "FriendAccount", "must be given, or GroupID, and not both")
@@ -48,7 +48,7 @@ func Page(after, before *int64, limit int) (chat.Page, error) {
 	}
 }
 
-// FromTarget names a conversation as its reader does.
+// FromTarget names a conversation from its reader's side.
 func FromTarget(t chat.Target) api.Target {
 	if t.Group != 0 {
 		return api.Target{Group: &t.Group}
@@ -56,7 +56,7 @@ func FromTarget(t chat.Target) api.Target {
 	return api.Target{User: &t.User}
 }
 
-// Content reads what a client wants to say.
+// Content converts a client's message.
 func Content(body api.SendBody, replyTo *api.Seq, mentions *api.Mentions) (chat.Content, error) {
 	text, err := canonical(body)
 	if err != nil {
@@ -72,14 +72,14 @@ func Content(body api.SendBody, replyTo *api.Seq, mentions *api.Mentions) (chat.
 	return c, nil
 }
 
-// canonical is a body in the one spelling that all faces store it in, so that a retry is recognised on any of them.
+// canonical encodes a body in the one form that REST and the sockets store, so that either recognises a retry of the other.
 func canonical(body api.SendBody) ([]byte, error) {
 	text, err := body.MarshalJSON()
 	if err != nil {
 		return nil, fmt.Errorf("encode body: %w", err)
 	}
 	if _, plain := chat.VerbatimText(string(text)); plain {
-		return text, nil // as it would come out below
+		return text, nil // the code below would return the same
 	}
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
@@ -93,14 +93,14 @@ func canonical(body api.SendBody) ([]byte, error) {
 	return json.Marshal(value)
 }
 
-// maxDepth is how deep what a client sends may be nested. A message is stored and sent within other JSON, whose parsers
-// have limits, too.
+// maxDepth is the deepest nesting of what a client sends. A message is stored and sent within other JSON, and parsers have
+// limits.
 const maxDepth = 100
 
-// TooDeep tells whether a decoded JSON value is nested too deeply to be stored and sent on.
+// TooDeep reports whether a decoded JSON value is nested too deeply to be stored and sent.
 func TooDeep(value any) bool { return depth(value, maxDepth) > maxDepth }
 
-// depth is how deep a value is nested; beyond limit it doesn't look further.
+// depth returns how deep a value is nested. It looks no deeper than limit.
 func depth(value any, limit int) int {
 	deepest := 0
 	if limit < 0 {
@@ -119,7 +119,7 @@ func depth(value any, limit int) int {
 	return deepest
 }
 
-// Message is a message as the reader of a conversation gets it.
+// Message converts a message for a reader of its conversation.
 func Message(t chat.Target, m chat.Message) (api.Message, error) {
 	content := m.Content()
 	out := api.Message{Conversation: FromTarget(t), Seq: m.Seq, Sender: m.Sender, Time: m.SentAt}
@@ -135,7 +135,7 @@ func Message(t chat.Target, m chat.Message) (api.Message, error) {
 	return out, nil
 }
 
-// Messages are messages as the reader of their conversation gets them.
+// Messages converts messages of one conversation for one of its readers.
 func Messages(t chat.Target, messages []chat.Message) ([]api.Message, error) {
 	out := make([]api.Message, len(messages))
 	for i, m := range messages {
@@ -147,7 +147,7 @@ func Messages(t chat.Target, messages []chat.Message) ([]api.Message, error) {
 	return out, nil
 }
 
-// Conversation is one of an account's conversations as it gets it.
+// Conversation converts one of an account's conversations.
 func Conversation(c chat.Conversation) (api.Conversation, error) {
 	out := api.Conversation{
 		Conversation: FromTarget(c.Target), Last: c.LastSeq, Received: c.ReceivedSeq, Read: c.ReadSeq, Unread: c.Unread(),
@@ -165,7 +165,7 @@ func Conversation(c chat.Conversation) (api.Conversation, error) {
 	return out, nil
 }
 
-// Sent is the answer to a send.
+// Sent converts a stored message into the answer to its sender.
 func Sent(t chat.Target, m chat.Message) api.Sent {
 	return api.Sent{Conversation: FromTarget(t), Seq: m.Seq, Time: m.SentAt}
 }

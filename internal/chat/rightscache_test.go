@@ -8,7 +8,7 @@ import (
 	"tim/internal/fault"
 )
 
-// What another node takes away, this one doesn't remember: neither a friendship nor a membership, however it ended.
+// A right that another node takes away isn't used from the cache: neither a friendship nor a membership, however it ended.
 func TestRightsThatEndElsewhere(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, here *house) {
@@ -19,7 +19,7 @@ func TestRightsThatEndElsewhere(t *testing.T) {
 		group := here.group(t, "g", "a", "b", "c", "d")
 		write := func(from string, to Target, reason fault.Reason) {
 			t.Helper()
-			for range 2 { // the second time from memory
+			for range 2 { // the second time from the cache
 				_, err := here.Send(ctx, from, to, TextContent("x"), "")
 				if reason == "" {
 					must(t, err)
@@ -53,7 +53,7 @@ func TestRightsThatEndElsewhere(t *testing.T) {
 	})
 }
 
-// A friendship that ends while friends write for the first time isn't remembered as lasting.
+// A friendship that ends during the friends' first messages doesn't stay in the cache.
 func TestRightsThatEndAtTheBeginning(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, here *house) {
@@ -82,16 +82,16 @@ func TestRightsThatEndAtTheBeginning(t *testing.T) {
 	})
 }
 
-func TestWritersForget(t *testing.T) {
+func TestRightsCacheIsBounded(t *testing.T) {
 	t.Parallel()
-	var w writers
-	for i := range mostWriters + 1 {
-		w.add(participantKey{"c", strconv.Itoa(i)}, 1)
+	var r rightsCache
+	for i := range maxRights + 1 {
+		r.add(participantKey{"c", strconv.Itoa(i)}, 1)
 	}
-	if len(w.known) > mostWriters || !w.has(participantKey{"c", strconv.Itoa(mostWriters)}, 1) {
-		t.Errorf("%d are remembered, and perhaps not the last", len(w.known))
+	if len(r.known) > maxRights || !r.has(participantKey{"c", strconv.Itoa(maxRights)}, 1) {
+		t.Errorf("%d are remembered, or the last one is not", len(r.known))
 	}
-	if w.has(participantKey{"c", strconv.Itoa(mostWriters)}, 2) {
-		t.Error("what was found at another number counts")
+	if r.has(participantKey{"c", strconv.Itoa(maxRights)}, 2) {
+		t.Error("an entry counts for another value of the counter")
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"tim/internal/store"
 )
 
-// Two nodes write to the same conversations, in turn and at once: whatever either believes of how they stand, the numbers
-// are 1, 2, 3 …, and what is refused is refused for what is so now.
+// Two nodes write to the same conversation, in turn and at once. Whatever state either expects, the seqs are 1, 2, 3 …, and a
+// refusal is decided on the present state.
 func TestTwoNodesWrite(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, here *house) {
@@ -29,12 +29,12 @@ func TestTwoNodesWrite(t *testing.T) {
 			same(t, "seq", next, m.Seq)
 			next++
 		}
-		for range 4 { // until each believes that it is alone
+		for range 4 { // until the node expects the state that it has left
 			send(here, "a", "b", 0)
 		}
 		for range 2 {
 			send(there, "b", "a", next-1)
-			send(here, "a", "b", next-1) // to a message that this node doesn't know of
+			send(here, "a", "b", next-1) // a reply to a message of the other node
 			send(here, "a", "b", next-1)
 			send(here, "a", "b", next-1)
 		}
@@ -58,31 +58,31 @@ func TestTwoNodesWrite(t *testing.T) {
 	})
 }
 
-func TestHeads(t *testing.T) {
+func TestLastKnown(t *testing.T) {
 	t.Parallel()
-	var h heads
+	var l lastKnown
 	at := func(last, rights int64) map[string]store.LockedConversation {
 		return map[string]store.LockedConversation{"c": {Last: last, Rights: rights}}
 	}
-	believes := func(want bool) {
+	expects := func(want bool) {
 		t.Helper()
-		if got := h.believed([]string{"c"}); (len(got) > 0) != want {
-			t.Errorf("believed: %v, want %v", got, want)
+		if got := l.expected([]string{"c"}); (len(got) > 0) != want {
+			t.Errorf("expected: %v, want %v", got, want)
 		}
 	}
-	believes(false)
-	h.left(at(0, 0), at(1, 0))
-	believes(false) // who else writes, isn't known yet
-	h.left(at(1, 0), at(2, 0))
-	believes(true)
-	same(t, "believed, and of d nothing is known", at(2, 0), h.believed([]string{"c", "d"}))
-	h.left(at(3, 0), at(4, 0)) // somebody else wrote 3
-	believes(false)
-	h.left(at(4, 0), at(5, 0))
-	believes(true)
-	h.left(at(5, 1), at(6, 1)) // a right has ended
-	believes(false)
-	h.left(at(6, 1), at(7, 1))
-	h.forget([]string{"c"})
-	believes(false)
+	expects(false)
+	l.committed(at(0, 0), at(1, 0))
+	expects(false) // one batch doesn't show whether others write
+	l.committed(at(1, 0), at(2, 0))
+	expects(true)
+	same(t, "expected, and d isn't known", at(2, 0), l.expected([]string{"c", "d"}))
+	l.committed(at(3, 0), at(4, 0)) // another node wrote 3
+	expects(false)
+	l.committed(at(4, 0), at(5, 0))
+	expects(true)
+	l.committed(at(5, 1), at(6, 1)) // a right has ended
+	expects(false)
+	l.committed(at(6, 1), at(7, 1))
+	l.forget([]string{"c"})
+	expects(false)
 }

@@ -1,0 +1,103 @@
+package rest
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/getkin/kin-openapi/openapi3"
+
+	"tim/internal/fault"
+)
+
+// traits are what an operation of api/openapi.yaml says by extensions of this project (x-tim-…).
+type traits struct {
+	rateLimited  bool
+	textFailures textFailures
+}
+
+const (
+	// traitPrefix begins the names of the project's extensions.
+	traitPrefix = "x-tim-"
+	// rateLimitedTrait, a boolean, makes the server count each request against the session's rate of sending.
+	rateLimitedTrait = traitPrefix + "rate-limited"
+	// textFailuresTrait, a textFailures, makes some failures plain text instead of the envelope, as Tim.md has them.
+	textFailuresTrait = traitPrefix + "text-failures"
+)
+
+// textFailures says in which words of Tim.md a file route tells its own failures.
+type textFailures string
+
+const (
+	envelopeFailures textFailures = ""         // none: each failure is an envelope
+	avatarFailures   textFailures = "avatar"   // an empty text where there is no avatar
+	uploadFailures   textFailures = "upload"   // 上传失败, or the types of file that are accepted
+	downloadFailures textFailures = "download" // 下载失败
+)
+
+// traitsOf reads an operation's traits, which checkTraits has checked.
+func traitsOf(o *openapi3.Operation) (t traits) {
+	t.rateLimited, _ = o.Extensions[rateLimitedTrait].(bool)
+	kind, _ := o.Extensions[textFailuresTrait].(string)
+	t.textFailures = textFailures(kind)
+	return t
+}
+
+// checkTraits returns an error for a trait that this server doesn't know: a slip in its name must not switch it off.
+func checkTraits(spec *openapi3.T) error {
+	for path, item := range spec.Paths.Map() {
+		for method, o := range item.Operations() {
+			for _, name := range slices.Sorted(maps.Keys(o.Extensions)) {
+				if value := o.Extensions[name]; strings.HasPrefix(name, traitPrefix) && !knownTrait(name, value) {
+					return fmt.Errorf("%s %s in the spec: unknown trait %s: %v", method, path, name, value)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func knownTrait(name string, value any) bool {
+	switch name {
+	case rateLimitedTrait:
+		_, ok := value.(bool)
+		return ok
+	case textFailuresTrait:
+		kind, ok := value.(string)
+		return ok && slices.Contains([]textFailures{avatarFailures, uploadFailures, downloadFailures}, textFailures(kind))
+	default:
+		return false
+	}
+}
+
+// has reports whether a failure with this reason is plain text. Failures that concern tokens, rights and parameters are
+// envelopes on every route.
+func (f textFailures) has(reason fault.Reason) bool {
+	switch reason {
+	case fault.UnknownAccount, fault.NoAvatar:
+		return f == avatarFailures
+	case fault.MalformedUpload, fault.FileTooLarge, fault.UnsupportedFileType, fault.UnsupportedMediaType:
+		return f == uploadFailures
+	case fault.UnknownFile:
+		return true
+	case fault.Unavailable, fault.Internal:
+		return f == uploadFailures || f == downloadFailures
+	default:
+		return false
+	}
+}
+
+// text is the plain text of a failure on an operation.
+func (f textFailures) text(of *fault.Fault, operation string) fault.Text {
+	switch {
+	case f == avatarFailures:
+		return fault.Text{} // Tim.md answers an empty body
+	case of.Reason == fault.UnsupportedFileType, of.Reason == fault.UnknownFile:
+		return of.Text(operation)
+	case f == uploadFailures:
+		return fault.UploadFailed.Text()
+	default:
+		return fault.DownloadFailed.Text()
+	}
+}
