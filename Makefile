@@ -44,6 +44,7 @@ test: deps-servers ## Run all tests, with the race detector, against real server
 	[ "$$missing" -lt 50 ] || echo "compiling $$missing packages with the race detector, which takes some minutes the first time ..."
 	@echo 'running all tests, which takes some minutes ...'
 	CGO_ENABLED=1 go test -race -timeout 15m ./...
+	go test -C internal/tools ./...
 
 left_out := bin/left-out.txt
 
@@ -97,6 +98,12 @@ generate: ## Generate gen/ from the specs and the SQL
 	@rm gen/db/.stamp
 	cp asyncapi.yaml gen/specs/asyncapi.yaml
 	gofmt -w gen
+	@$(MAKE) --no-print-directory generate-sockets
+
+# asyncgen is a package of the tools' module, which `go tool` with its go.mod doesn't find from here.
+.PHONY: generate-sockets
+generate-sockets:
+	@CGO_ENABLED=0 go run -C internal/tools ./asyncgen -root ../..
 
 .PHONY: verify
 verify: verify-generated verify-specs verify-typescript verify-go lint ## Check what is generated, the specs, the style

@@ -29,7 +29,11 @@ func rooms() map[string]room {
 
 		"internal/account": {nil, "every package may import it, so it imports none"},
 		"internal/fault":   {nil, "every package returns faults, so it imports none"},
-		"internal/store":   {[]string{"gen/db", "sql"}, "knows the engines, and nothing of the meaning of what is stored"},
+		"internal/schema": {
+			[]string{"internal/fault"},
+			"it reads what clients send for REST and the sockets alike, so it knows neither; gen/bodies and gen/sockets read with it",
+		},
+		"internal/store": {[]string{"gen/db", "sql"}, "knows the engines, and nothing of the meaning of what is stored"},
 		"internal/auth": {
 			[]string{"gen/db", "internal/account", "internal/fault", "internal/store"},
 			"it announces ended sessions by a function that it is given, so that it can be tested without a cluster",
@@ -42,7 +46,10 @@ func rooms() map[string]room {
 		"internal/blob":    {nil, "it stores bytes by key; internal/files decides which bytes are accepted"},
 		"internal/files":   {[]string{"internal/blob", "internal/fault"}, "its callers have checked whose file it is"},
 		"internal/rest": {
-			[]string{"api", "gen/api", "gen/specs", "internal/account", "internal/auth", "internal/blob", "internal/chat", "internal/fault", "internal/files", "internal/wire"},
+			[]string{
+				"api", "gen/api", "gen/bodies", "gen/specs", "internal/account", "internal/auth", "internal/blob", "internal/chat", "internal/fault",
+				"internal/files", "internal/schema", "internal/wire",
+			},
 			"a handler calls one use case, so it needs no statements, no bus and no sockets",
 		},
 		"internal/socket": {nil, "RFC 6455 and nothing else: it knows no chat, no account and no other room"},
@@ -65,7 +72,7 @@ func rooms() map[string]room {
 			"it admits sockets and ends them; what a socket does, its face says",
 		},
 		"internal/wire": {
-			[]string{"gen/api", "internal/chat", "internal/fault"},
+			[]string{"gen/api", "internal/chat", "internal/fault", "internal/schema"},
 			"it converts types for REST and the sockets alike, so it knows neither",
 		},
 		"internal/web": {nil, "its pages use the server by its routes, as a browser does"},

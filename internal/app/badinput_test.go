@@ -68,8 +68,8 @@ func TestBadBodies(t *testing.T) {
 		"overlong UTF-8":      {strings.Replace(good, "bb", "b\xc0\xafb", 1), malformedJSON()},
 		"a bad escape":        {strings.Replace(good, "bb", `b\xb`, 1), malformedJSON()},
 		"UTF-16":              {"\xff\xfe{\x00}\x00", malformedJSON()},
-		"too deep":            {strings.Replace(good, `"x"`, `"x","more":`+deep, 1), malformedJSON()},
-		"unbalanced and deep": {strings.Repeat("[", 60000), malformedJSON()},
+		"too deep":            {strings.Replace(good, `"x"`, `"x","more":`+deep, 1), invalidBody()},
+		"unbalanced and deep": {strings.Repeat("[", 60000), invalidBody()}, // nobody reads on to see whether it is JSON
 		"NaN":                 {strings.Replace(good, `"x"`, `"x","age":NaN`, 1), malformedJSON()},
 		"null":                {"null", invalidBody()},
 		"an array":            {"[" + good + "]", invalidBody()},

@@ -188,7 +188,7 @@ func channelOf(path string) string {
 	parts := strings.Split(strings.Trim(path, "/"), "/")
 	switch {
 	case len(parts) == 1:
-		return "modern"
+		return "timV1"
 	case len(parts) == 2:
 		return "chat"
 	case len(parts) == 3:

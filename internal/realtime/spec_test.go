@@ -18,7 +18,7 @@ import (
 
 // spec is asyncapi.yaml: which frames each channel carries, in each direction.
 type spec struct {
-	// messages by operation, such as chatToClient.
+	// messages by channel and direction, such as chatToClient.
 	messages map[string][]message
 }
 
@@ -30,7 +30,12 @@ type message struct {
 
 type asyncAPI struct {
 	Operations map[string]struct {
+		Action   string      `yaml:"action"` // the server's: receive or send
+		Channel  reference   `yaml:"channel"`
 		Messages []reference `yaml:"messages"`
+		Reply    struct {
+			Messages []reference `yaml:"messages"`
+		} `yaml:"reply"`
 	} `yaml:"operations"`
 	Components struct {
 		Messages map[string]struct {
@@ -60,14 +65,25 @@ var loadSpec = sync.OnceValues(func() (*spec, error) { //nolint:gochecknoglobals
 		return nil, err
 	}
 	s := &spec{messages: map[string][]message{}}
-	for operation, o := range document.Operations {
-		for _, ref := range o.Messages {
+	add := func(direction string, refs []reference) {
+		for _, ref := range refs {
+			if slices.ContainsFunc(s.messages[direction], func(m message) bool { return m.name == ref.last() }) {
+				continue // Error, which answers every request
+			}
 			m := document.Components.Messages[ref.last()]
-			s.messages[operation] = append(s.messages[operation], message{
+			s.messages[direction] = append(s.messages[direction], message{
 				name: ref.last(), json: m.ContentType == "application/json",
 				schema: schemas.Components.Schemas[m.Payload.Schema.last()].Value,
 			})
 		}
+	}
+	for _, o := range document.Operations {
+		if o.Action == "receive" {
+			add(o.Channel.last()+"FromClient", o.Messages)
+		} else {
+			add(o.Channel.last()+"ToClient", o.Messages)
+		}
+		add(o.Channel.last()+"ToClient", o.Reply.Messages)
 	}
 	return s, nil
 })
@@ -87,7 +103,7 @@ func (s *spec) matches(operation, frame string) (names []string) {
 	var typed struct {
 		Type string `json:"type"`
 	}
-	if strings.HasPrefix(operation, "modern") {
+	if strings.HasPrefix(operation, "timV1") {
 		_ = json.Unmarshal([]byte(frame), &typed) // no type is as good as a wrong one
 	}
 	for _, m := range s.messages[operation] {

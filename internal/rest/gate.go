@@ -3,11 +3,10 @@ package rest
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
+	"math"
 	"mime"
 	"net/http"
 	"net/url"
@@ -20,9 +19,11 @@ import (
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/labstack/echo/v4"
 
+	"tim/gen/bodies"
 	"tim/internal/auth"
 	"tim/internal/fault"
 	"tim/internal/files"
+	"tim/internal/schema"
 )
 
 // gate admits the requests that the spec allows. It finds the operation by the route, authenticates, and checks parameters and
@@ -42,8 +43,8 @@ type operation struct {
 	open       bool // needs no token
 	streams    bool // the transfer of a file, which may take long
 	parameters openapi3.Parameters
-	body       *openapi3.Schema // of a JSON body, nil for none
-	upload     bool             // the body is a multipart form with a file
+	body       bodies.Check // of a JSON body, nil for none
+	upload     bool         // the body is a multipart form with a file
 	traits     traits
 }
 
@@ -54,6 +55,7 @@ const answerWithin = 15 * time.Second
 const bodyDeadline = 30 * time.Second
 
 func newGate(spec *openapi3.T, authenticate func(context.Context, string) (auth.Session, error), bodyLimit int64, sending *pace) *gate {
+	checks := bodies.Checks()
 	g := &gate{operations: make(map[route]operation), authenticate: authenticate, bodyLimit: bodyLimit, sending: sending}
 	for path, item := range spec.Paths.Map() {
 		for method, o := range item.Operations() {
@@ -62,9 +64,7 @@ func newGate(spec *openapi3.T, authenticate func(context.Context, string) (auth.
 			op.traits = traitsOf(o)
 			if o.RequestBody != nil {
 				op.streams = op.streams || o.RequestBody.Value.Content.Get("multipart/form-data") != nil
-				if media := o.RequestBody.Value.Content.Get("application/json"); media != nil {
-					op.body = media.Schema.Value
-				}
+				op.body = checks[op.id]
 				op.upload = o.RequestBody.Value.Content.Get("multipart/form-data") != nil
 			}
 			g.operations[route{method, echoRoute(path)}] = op
@@ -167,79 +167,88 @@ func checkParameters(c echo.Context, parameters openapi3.Parameters) error {
 // parameterProblem says what would be right. The library's own texts hold the whole schema, and its parse errors say
 // little.
 func parameterProblem(p *openapi3.Parameter, err error) string {
-	var schema *openapi3.SchemaError
+	var refused *openapi3.SchemaError
 	switch {
 	case errors.Is(err, openapi3filter.ErrInvalidRequired):
-		return "is missing"
+		return schema.Missing
 	case errors.Is(err, openapi3filter.ErrInvalidEmptyValue):
-		return "must not be empty"
-	case errors.As(err, &schema):
-		return schemaProblem(schema)
+		return schema.NotEmpty
+	case errors.As(err, &refused):
+		return schemaProblem(refused)
 	default:
-		return "must be " + kindOf(p.Schema.Value)
+		return mustBe(p.Schema.Value)
 	}
 }
 
-// schemaProblem says what the refused part of a schema asks for. Patterns nobody can read: control characters are what
-// ours refuse, or the description says it.
+// schemaProblem says what the refused part of a parameter's schema asks for, in the words of bodies.
 func schemaProblem(err *openapi3.SchemaError) string {
-	schema := err.Schema
+	s := err.Schema
 	switch err.SchemaField {
-	case "required":
-		return "is missing"
 	case "nullable":
-		return "must not be null"
+		return schema.NotNull
 	case "minLength":
-		if schema.MinLength == 1 {
-			return "must not be empty"
-		}
-		return fmt.Sprintf("must have at least %d characters", schema.MinLength)
+		return schema.TooShort(s.MinLength)
 	case "maxLength":
-		return fmt.Sprintf("must have at most %d characters", *schema.MaxLength)
+		return schema.TooLong(*s.MaxLength)
 	case "enum":
-		return "must be one of " + alternatives(schema.Enum)
-	case "minProperties", "maxProperties":
-		return "must have exactly one of the fields " + strings.Join(slices.Sorted(maps.Keys(schema.Properties)), ", ")
+		return schema.OneOf(alternatives(s.Enum)...)
 	case "pattern", "not":
-		if strings.HasPrefix(schema.Pattern, `^[^\x00-\x1F\x7F`) {
-			return "must not be empty or hold control characters"
+		if strings.HasPrefix(s.Pattern, `^[^\x00-\x1F\x7F`) {
+			return schema.Control
 		}
-		return "must be " + strings.TrimSuffix(schema.Description, ".")
+		return schema.Described(s.Description)
 	default:
-		return "must be " + kindOf(schema)
+		return mustBe(s)
 	}
 }
 
-// kindOf describes what a schema takes, by its type and bounds.
-func kindOf(schema *openapi3.Schema) string {
-	kinds := schema.Type.Slice()
-	if len(kinds) == 0 {
-		return "as the schema has it"
+// mustBe says what a parameter's schema takes, by its type and bounds.
+func mustBe(s *openapi3.Schema) string {
+	switch {
+	case s.Type.Is("integer") && (s.Min != nil || s.Max != nil):
+		return schema.Integer(bounds(s))
+	case s.Type.Is("integer"):
+		return schema.AnyInteger()
+	case s.Type.Is("number"):
+		return schema.AnyReal()
+	case s.Type.Is("boolean"):
+		return schema.Must("a boolean")
+	default:
+		return schema.Must("a string")
 	}
-	article := "a "
-	if strings.HasPrefix(kinds[0], "i") || strings.HasPrefix(kinds[0], "o") || strings.HasPrefix(kinds[0], "a") {
-		article = "an "
-	}
-	if schema.Min != nil && schema.Max != nil {
-		return fmt.Sprintf("%s%s from %.0f to %.0f", article, kinds[0], *schema.Min, *schema.Max)
-	}
-	return article + kinds[0]
 }
 
-// alternatives lists values as they stand in JSON, separated by commas.
-func alternatives(values []any) string {
+// bounds of an integer, by its schema and its format.
+func bounds(s *openapi3.Schema) (low, high int64) {
+	low, high = math.MinInt64, math.MaxInt64
+	if s.Format == "int32" {
+		low, high = math.MinInt32, math.MaxInt32
+	}
+	if s.Min != nil && *s.Min > float64(low) {
+		low = int64(*s.Min)
+	}
+	if s.Max != nil && *s.Max < float64(high) {
+		high = int64(*s.Max)
+	}
+	return low, high
+}
+
+// alternatives are values as they stand in JSON.
+func alternatives(values []any) []string {
 	texts := make([]string, len(values))
 	for i, value := range values {
-		if value == nil {
-			value = "null"
-		}
 		texts[i] = fmt.Sprint(value)
 	}
-	return strings.Join(texts, ", ")
+	return texts
 }
 
-// checkBody reads a JSON body within its limit, validates it, and puts it back for the handler.
-func (g *gate) checkBody(c echo.Context, schema *openapi3.Schema) error {
+// escapes is how many times longer a text may be when all of its characters are escaped. The limit is of the text.
+const escapes = 6
+
+// checkBody reads a JSON body within its limit, checks it, and puts it back for the handler in the spelling of the check: so
+// what is stored is what was checked, whatever the handler's decoder makes of fields that are there twice, or in other
+// letters.
+func (g *gate) checkBody(c echo.Context, check bodies.Check) error {
 	r := c.Request()
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
 		return fault.Invalid(fault.UnsupportedMediaType, "Content-Type", "must be application/json")
@@ -248,84 +257,32 @@ func (g *gate) checkBody(c echo.Context, schema *openapi3.Schema) error {
 	_ = http.NewResponseController(c.Response()).SetReadDeadline(time.Now().Add(bodyDeadline))
 	body := r.Body
 	if g.bodyLimit > 0 {
-		body = http.MaxBytesReader(c.Response(), body, g.bodyLimit)
+		body = http.MaxBytesReader(c.Response(), body, escapes*g.bodyLimit)
 	}
 	text, err := io.ReadAll(body)
-	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return fault.Invalid(fault.BodyTooLarge, "body", fmt.Sprintf("must have at most %d bytes", tooLarge.Limit))
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		return g.tooLarge()
 	}
 	if err != nil {
 		return fault.Wrap(fault.MalformedJSON, err)
 	}
-	value, err := decode(text)
+	if !utf8.Valid(text) {
+		return fault.Invalid(fault.MalformedJSON, "body", schema.NotUTF8)
+	}
+	reader := schema.NewReader(string(text))
+	checked := check(&reader)
+	err = reader.End("body")
+	if g.bodyLimit > 0 && int64(reader.Size()) > g.bodyLimit {
+		return g.tooLarge()
+	}
 	if err != nil {
 		return err
 	}
-	if err := schema.VisitJSON(value, openapi3.VisitAsRequest()); err != nil {
-		return bodyFault(err)
-	}
-	if text, err = json.Marshal(tidy(value, schema)); err != nil {
-		return fmt.Errorf("put the body back: %w", err)
-	}
-	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(checked)), int64(len(checked))
 	r.Header.Set("Content-Type", "application/json") // echo compares it letter by letter
 	return nil
 }
 
-// decode parses one JSON value and nothing after it.
-func decode(text []byte) (any, error) {
-	if !utf8.Valid(text) {
-		return nil, fault.Invalid(fault.MalformedJSON, "body", "must be UTF-8")
-	}
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.UseNumber()
-	var value any
-	err := decoder.Decode(&value)
-	var syntax *json.SyntaxError
-	switch {
-	case errors.As(err, &syntax):
-		return nil, fault.Invalid(fault.MalformedJSON, "body", fmt.Sprintf("is no JSON at byte %d", syntax.Offset))
-	case err != nil:
-		return nil, fault.Invalid(fault.MalformedJSON, "body", "is no JSON, or ends too early")
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, fault.Invalid(fault.MalformedJSON, "body", "must end after one JSON value")
-	}
-	return value, nil
-}
-
-func bodyFault(err error) error {
-	var schema *openapi3.SchemaError
-	if !errors.As(err, &schema) {
-		return fault.Invalid(fault.InvalidBody, "body", "is not as the schema has it")
-	}
-	field := strings.Join(schema.JSONPointer(), ".")
-	if field == "" {
-		field = "body"
-	}
-	return fault.Invalid(fault.InvalidBody, field, schemaProblem(schema))
-}
-
-// tidy makes of an object that the schema accepts one that Go's decoder takes for the same. It drops the fields that
-// the schema doesn't know: the decoder overlooks case (and takes "ſ" for "s"), so they could slip by unseen into one that
-// it does know. And it rewrites integers that are not written as such: the schema takes 20.0 and 2e1 for 20.
-func tidy(value any, schema *openapi3.Schema) any {
-	object, ok := value.(map[string]any)
-	if !ok {
-		return value
-	}
-	for name, field := range object {
-		if _, known := schema.Properties[name]; !known {
-			delete(object, name)
-			continue
-		}
-		number, ok := field.(json.Number)
-		if !ok || !strings.ContainsAny(number.String(), ".eE") {
-			continue
-		}
-		if f, err := number.Float64(); err == nil && f == float64(int64(f)) {
-			object[name] = int64(f)
-		}
-	}
-	return object
+func (g *gate) tooLarge() error {
+	return fault.Invalid(fault.BodyTooLarge, "body", fmt.Sprintf("must have at most %d bytes", g.bodyLimit))
 }

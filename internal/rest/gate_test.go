@@ -162,7 +162,7 @@ func TestBodies(t *testing.T) {
 		{"account with a mark first", with("account", `"_bob"`), fault.InvalidBody, "account", account},
 		{"account with a space", with("account", `"b ob"`), fault.InvalidBody, "account", account},
 		{"account with a NUL", with("account", `"bob\u0000"`), fault.InvalidBody, "account", account},
-		{"account with half a character", with("account", `"bob\ud800"`), fault.InvalidBody, "account", account},
+		{"account with half a character", with("account", `"bob\ud800"`), fault.InvalidBody, "account", "must not hold half of a surrogate pair"},
 		{"password short", with("password", `"12345"`), fault.InvalidBody, "password", "must have at least 6 characters"},
 		{"password of 5 wide ones", with("password", `"密码密码密"`), fault.InvalidBody, "password", "must have at least 6 characters"},
 		{"password long", with("password", `"`+strings.Repeat("x", 73)+`"`), fault.InvalidBody, "password", "must have at most 72 characters"},
@@ -267,6 +267,22 @@ func TestBodyLimit(t *testing.T) {
 	unlimited.login(t, "alice")
 	if w := unlimited.post("/Tim/UserLogin", body(1<<20)); w.Code != http.StatusOK {
 		t.Errorf("without a limit: %d %s", w.Code, w.Body)
+	}
+}
+
+// Every operation with a JSON body has a check: a body that passed the gate unchecked would be stored as it came.
+func TestEveryJSONBodyIsChecked(t *testing.T) {
+	t.Parallel()
+	spec, err := openapi3.NewLoader().LoadFromData([]byte(apispec.OpenAPI()))
+	must(t, err)
+	operations := newGate(spec, anybody, bodyLimit, nil).operations
+	for path, item := range spec.Paths.Map() {
+		for method, o := range item.Operations() {
+			isJSON := o.RequestBody != nil && o.RequestBody.Value.Content.Get("application/json") != nil
+			if checked := operations[route{method, echoRoute(path)}].body != nil; checked != isJSON {
+				t.Errorf("%s: a JSON body: %t, checked: %t", o.OperationID, isJSON, checked)
+			}
+		}
 	}
 }
 

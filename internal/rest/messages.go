@@ -30,9 +30,9 @@ func (h *handlers) GetHistory(ctx context.Context, r api.GetHistoryRequestObject
 	if err != nil {
 		return nil, err
 	}
-	page := chat.Page{Limit: int(or(r.Params.Limit, 50)), From: or(r.Params.Before, 0)}
-	if r.Params.After != nil {
-		page.Forward, page.From = true, *r.Params.After
+	page, err := wire.Page(r.Params.After, r.Params.Before, int(or(r.Params.Limit, 50)))
+	if err != nil {
+		return nil, err
 	}
 	messages, last, err := h.chat.History(ctx, account, target, page)
 	if err != nil {

@@ -98,15 +98,13 @@ func (s *Session) answerSend(
 }
 
 func (s *Session) answerHistory(ctx context.Context, r frames.History) (any, error) {
-	page := chat.Page{Limit: defaultPage}
+	limit := defaultPage
 	if r.Limit != nil {
-		page.Limit = int(*r.Limit)
+		limit = int(*r.Limit)
 	}
-	switch {
-	case r.After != nil:
-		page.Forward, page.From = true, *r.After
-	case r.Before != nil:
-		page.From = *r.Before
+	page, err := wire.Page(r.After, r.Before, limit)
+	if err != nil {
+		return nil, err
 	}
 	target := wire.Target(r.Conversation)
 	messages, last, err := s.service.Chat.History(ctx, s.account(), target, page)

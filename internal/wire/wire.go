@@ -9,6 +9,7 @@ import (
 	"tim/gen/api"
 	"tim/internal/chat"
 	"tim/internal/fault"
+	"tim/internal/schema"
 )
 
 // Target converts a client's target. The schema has checked that it names exactly one of user and group.
@@ -28,6 +29,23 @@ func ParamTarget(friend *api.Account, group *api.GroupID) (chat.Target, error) {
 		return chat.Target{}, fault.Invalid(fault.InvalidParameter, "FriendAccount", "must be given, or GroupID, and not both")
 	}
 	return Target(api.Target{User: friend, Group: group}), nil
+}
+
+// Page reads which messages of a conversation a client wants: those after a seq, those before one, or, with neither, the
+// newest. Before 0 there is none.
+func Page(after, before *int64, limit int) (chat.Page, error) {
+	switch {
+	case after != nil && before != nil:
+		return chat.Page{}, fault.Invalid(fault.InvalidParameter, "before", schema.NotWith("after"))
+	case after != nil:
+		return chat.Page{Forward: true, From: *after, Limit: limit}, nil
+	case before == nil:
+		return chat.Page{Limit: limit}, nil
+	case *before == 0:
+		return chat.Page{Limit: 0}, nil // From 0 would be the newest
+	default:
+		return chat.Page{From: *before, Limit: limit}, nil
+	}
 }
 
 // FromTarget names a conversation from its reader's side.
