@@ -66,7 +66,7 @@ func rooms() map[string]room {
 			"brings messages in order to whatever face; how a message looks as a frame, it is told",
 		},
 		"internal/classic": {face(), faceWhy},
-		"internal/timv1":   {face("api", "gen/api", "internal/wire"), faceWhy},
+		"internal/timv1":   {face("internal/wire"), faceWhy},
 		"internal/realtime": {
 			face("internal/classic", "internal/timv1"),
 			"it admits sockets and ends them; what a socket does, its face says",
@@ -100,7 +100,8 @@ func rooms() map[string]room {
 // face is what a face of the sockets may import, and more.
 func face(more ...string) []string {
 	all := []string{
-		"gen/frames", "internal/account", "internal/auth", "internal/chat", "internal/delivery", "internal/fault", "internal/feed", "internal/presence", "internal/socket",
+		"gen/sockets", "internal/account", "internal/auth", "internal/chat", "internal/delivery", "internal/fault", "internal/feed", "internal/presence",
+		"internal/schema", "internal/socket",
 	}
 	return slices.Sorted(slices.Values(append(all, more...)))
 }
@@ -127,7 +128,7 @@ func guests() []guest {
 			"internal/rest", "internal/socket", "internal/realtime", "internal/app", "internal/web", "internal/blob", "internal/fault",
 			"internal/apptest", "internal/client", "internal/servers", "internal/bench", "internal/check",
 		}, "as echo; blob serves ranges with it, and fault uses its names of statuses"},
-		{"github.com/getkin/kin-openapi", []string{"api", "internal/rest", "internal/classic", "internal/timv1", "internal/apptest", "internal/client"}, "requests are checked against the specs where they arrive, and nowhere else"},
+		{"github.com/getkin/kin-openapi", []string{"api", "internal/rest", "internal/apptest", "internal/client"}, "requests are checked against the specs where they arrive, and nowhere else"},
 		{"github.com/gorilla/websocket", []string{"internal/socket", "internal/realtime", "internal/client"}, "one package owns the sockets; the hub reads a handshake's header with it"},
 		{"github.com/redis/go-redis", []string{"internal/cluster"}, "one package knows whether there is a Redis"},
 		{"github.com/minio/minio-go", []string{"internal/blob"}, "one package knows whether there is an S3"},

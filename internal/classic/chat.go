@@ -2,18 +2,15 @@ package classic
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"strings"
 	"sync"
 
-	"github.com/getkin/kin-openapi/openapi3"
-
-	"tim/gen/frames"
+	"tim/gen/sockets"
 	"tim/internal/account"
 	"tim/internal/auth"
+	"tim/internal/fault"
 	"tim/internal/feed"
 	"tim/internal/presence"
+	"tim/internal/schema"
 	"tim/internal/socket"
 )
 
@@ -109,20 +106,20 @@ func (c *Chat) Text(ctx context.Context, frame []byte) {
 		c.Refuse(err)
 		return
 	}
-	text, problem := decodeText(c.service.DirectText, frame)
+	text, err := sockets.DecodeDirectText(frame)
 	switch {
-	case problem != "":
-		c.conn.Abort(socket.Invalid, problem)
+	case err != nil:
+		c.conn.Abort(socket.Invalid, problemOf(err))
 		return
 	case text.Text == leaveText:
 		c.leave()
 		c.conn.Close(socket.Normal, "")
 		return
-	case text.To == nil:
-		c.conn.Abort(socket.Invalid, "to is missing")
+	case text.To == "":
+		c.conn.Abort(socket.Invalid, "to "+schema.Missing)
 		return
 	}
-	readers, err := c.readers(ctx, *text.To)
+	readers, err := c.readers(ctx, text.To)
 	if err != nil {
 		c.Refuse(err)
 		return
@@ -145,21 +142,8 @@ func (c *Chat) readers(ctx context.Context, to string) ([]string, error) {
 	return []string{account.Normal(to)}, nil
 }
 
-// decodeText checks a frame against its schema and decodes it. The problem says what is wrong, in few words.
-func decodeText(schema *openapi3.Schema, frame []byte) (text frames.DirectText, problem string) {
-	const mismatch = "not as the schema has it"
-	var value any
-	if err := json.Unmarshal(frame, &value); err != nil {
-		return text, "not JSON"
-	}
-	if err := schema.VisitJSON(value); err != nil {
-		if wrong, ok := errors.AsType[*openapi3.SchemaError](err); ok {
-			return text, strings.Join(append(wrong.JSONPointer(), wrong.Reason), " ")
-		}
-		return text, mismatch
-	}
-	if err := json.Unmarshal(frame, &text); err != nil {
-		return text, mismatch
-	}
-	return text, ""
+// problemOf says in few words what is wrong with a frame.
+func problemOf(err error) string {
+	f := fault.From(err)
+	return f.Field + " " + f.Problem
 }

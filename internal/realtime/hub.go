@@ -22,6 +22,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"tim/gen/sockets"
 	"tim/internal/auth"
 	"tim/internal/chat"
 	"tim/internal/classic"
@@ -88,10 +89,6 @@ type face interface {
 // New returns a Hub that takes sockets and listens to other nodes. Close ends it.
 func New(ctx context.Context, o Options) (*Hub, error) {
 	o.Timing = o.Timing.withDefaults()
-	spec, err := timv1.LoadFrames()
-	if err != nil {
-		return nil, fmt.Errorf("load the frames: %w", err)
-	}
 	h := &Hub{
 		Options: o, sessions: newSessions(),
 		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "tim_sockets", Help: "Open sockets."}, []string{"kind"}),
@@ -100,10 +97,11 @@ func New(ctx context.Context, o Options) (*Hub, error) {
 	if err := errors.Join(o.Metrics.Register(h.open), o.Metrics.Register(stored)); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
-	h.unsubscribe, err = o.Feed.OnSessionEnded(ctx, h.endSession)
+	unsubscribe, err := o.Feed.OnSessionEnded(ctx, h.endSession)
 	if err != nil {
 		return nil, err
 	}
+	h.unsubscribe = unsubscribe
 	t := o.Timing
 	h.sockets = socket.New(socket.Options{
 		Timing: t.socket(), FrameLimit: o.FrameLimit, SendRate: o.SendRate, SendBurst: o.SendBurst, Log: o.Log, Ended: h.unregister,
@@ -111,7 +109,7 @@ func New(ctx context.Context, o Options) (*Hub, error) {
 	source := delivery.NewSource(h.sockets, o.Chat, t.StoreTimeout, t.FetchAgain, o.Log)
 	h.classic = classic.New(classic.Options{
 		Sockets: h.sockets, Chat: o.Chat, Auth: o.Auth, Feed: o.Feed, Presence: o.Presence, Source: source,
-		DirectText: spec.Components.Schemas["DirectText"].Value, Zone: o.Zone, RosterLimit: o.RosterLimit, Stored: stored, Log: o.Log,
+		Zone: o.Zone, RosterLimit: o.RosterLimit, Stored: stored, Log: o.Log,
 		Timing: classic.Timing{
 			FrameTimeout: t.FrameTimeout, StoreTimeout: t.StoreTimeout, StoreEvery: t.StoreEvery, RosterTimeout: t.RosterTimeout,
 			SiblingTimeout: t.SiblingTimeout,
@@ -119,19 +117,17 @@ func New(ctx context.Context, o Options) (*Hub, error) {
 	})
 	h.timv1 = timv1.New(timv1.Options{
 		Sockets: h.sockets, Chat: o.Chat, Auth: o.Auth, Feed: o.Feed, Presence: o.Presence, Source: source,
-		Frames: spec, IsUnavailable: o.IsUnavailable, Stored: stored, Log: o.Log,
+		IsUnavailable: o.IsUnavailable, Stored: stored, Log: o.Log,
 		Timing: timv1.Timing{FrameTimeout: t.FrameTimeout, StoreTimeout: t.StoreTimeout, LookAgain: t.LookAgain},
 	})
 	h.watching.Go(func() { h.timv1.Watch(h.sockets.Life()) })
 	return h, nil
 }
 
-// Routes adds the sockets to a router.
+// Routes adds the sockets to a router: those of asyncapi.yaml, and no others.
 func (h *Hub) Routes(e *echo.Echo) {
-	e.GET("/websocket", h.openModern)
-	e.GET("/websocket/:useraccount", h.openChat)
-	e.GET("/websocket/OneToOne/:useraccount/:friendaccount", h.openDirect)
-	e.GET("/websocket/:GroupID/:useraccount", h.openGroup)
+	get := func(route string, open func(echo.Context) error) { e.GET(route, open) }
+	sockets.Mount[echo.Context](h, func(c echo.Context, name string) string { return c.Param(name) }, get)
 }
 
 // Close tells every client to come back elsewhere and waits for all sockets to end. When ctx ends first, it cuts them. It

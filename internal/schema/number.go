@@ -161,3 +161,11 @@ func normal(literal string) string {
 	}
 	return literal
 }
+
+// NumberOf is a finite number as [Number] has it.
+func NumberOf(f float64) Number {
+	if f == math.Trunc(f) && math.Abs(f) <= exactly {
+		return Number(strconv.FormatInt(int64(f), 10))
+	}
+	return Number(strconv.FormatFloat(f, 'g', -1, 64))
+}

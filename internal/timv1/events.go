@@ -1,10 +1,9 @@
 package timv1
 
 import (
-	"tim/gen/frames"
+	"tim/gen/sockets"
 	"tim/internal/delivery"
 	"tim/internal/feed"
-	"tim/internal/wire"
 )
 
 // mostMarkReaders is up to how many connections a group's marks go to all. Beyond it they go only to the account's own, since
@@ -22,12 +21,12 @@ func (s *Session) hears(n *feed.News, conversation string) bool {
 	return s.reader.Carries(conversation)
 }
 
-// frame is an event's frame, encoded once for all subscribers of its topic.
-func frame(n *feed.News, frame func() any) []byte {
+// send sends an event's frame, which is encoded once for all subscribers of its topic.
+func (s *Session) send(n *feed.News, push func() sockets.TimV1Push) {
 	if n.Frames[feed.TimV1] == nil {
-		n.Frames[feed.TimV1] = encode(frame())
+		n.Frames[feed.TimV1] = push().JSON()
 	}
-	return n.Frames[feed.TimV1]
+	s.conn.Send(n.Frames[feed.TimV1])
 }
 
 // MessageStored implements feed.Subscriber.
@@ -39,45 +38,39 @@ func (s *Session) MarksMoved(n *feed.News, e *feed.MarksMoved) {
 	if many && s.account() != e.Account || !s.hears(n, e.Conversation) {
 		return
 	}
-	s.conn.Send(frame(n, func() any {
-		return frames.MarksFrame{
-			Type: frames.MarksFrameTypeMarks, Conversation: wire.FromTarget(n.Target), Account: e.Account, Received: e.Received, Read: e.Read,
-		}
-	}))
+	s.send(n, func() sockets.TimV1Push {
+		return &sockets.MarksFrame{Conversation: named(n.Target), Account: e.Account, Received: e.Received, Read: e.Read}
+	})
 }
 
-// Typing implements feed.Subscriber.
-func (s *Session) Typing(n *feed.News, e *feed.Typing) {
+// AccountTyping implements feed.Subscriber.
+func (s *Session) AccountTyping(n *feed.News, e *feed.AccountTyping) {
 	if s.account() == e.Account || !s.hears(n, e.Conversation) {
 		return
 	}
-	s.conn.Send(frame(n, func() any {
-		return frames.TypingFrame{Type: frames.TypingFrameTypeTyping, Conversation: wire.FromTarget(n.Target), Account: e.Account}
-	}))
+	s.send(n, func() sockets.TimV1Push {
+		return &sockets.TypingFrame{Conversation: named(n.Target), Account: e.Account}
+	})
 }
 
 // PresenceMoved implements feed.Subscriber.
 func (s *Session) PresenceMoved(n *feed.News, e *feed.PresenceMoved) {
-	if !s.saw(e.Account, e.Online) {
-		return
+	if s.saw(e.Account, e.Online) {
+		s.send(n, func() sockets.TimV1Push { return &sockets.Presence{Account: e.Account, Online: e.Online} })
 	}
-	if n.Frames[feed.TimV1] == nil {
-		n.Frames[feed.TimV1] = presenceFrame(e.Account, e.Online)
-	}
-	s.conn.Send(n.Frames[feed.TimV1])
 }
 
 // FriendshipBegan implements feed.Subscriber.
 func (s *Session) FriendshipBegan(n *feed.News, e *feed.FriendshipBegan) {
 	if s.concerned() {
-		s.notice(n, "befriended", "", e.Actor)
+		s.notice(n, sockets.NoticeEventBefriended, "", e.Actor)
 	}
 }
 
 // FriendshipEnded implements feed.Subscriber.
 func (s *Session) FriendshipEnded(n *feed.News, e *feed.FriendshipEnded) {
 	if s.concerned() {
-		s.notice(n, "unfriended", "", e.Actor)
+		s.notice(n, sockets.NoticeEventUnfriended, "", e.Actor)
 		s.checkLater(n.Target.User)
 	}
 }
@@ -87,7 +80,7 @@ func (s *Session) MemberJoined(n *feed.News, e *feed.MemberJoined) {
 	if !s.concerned() {
 		return
 	}
-	s.groupNotice(n, &e.GroupChange, "joined")
+	s.groupNotice(n, &e.GroupChange, sockets.NoticeEventJoined)
 	if e.Account == s.account() {
 		s.memberMoved(&e.GroupChange, true)
 	}
@@ -98,7 +91,7 @@ func (s *Session) MemberLeft(n *feed.News, e *feed.MemberLeft) {
 	if !s.concerned() {
 		return
 	}
-	s.groupNotice(n, &e.GroupChange, "left")
+	s.groupNotice(n, &e.GroupChange, sockets.NoticeEventLeft)
 	if e.Account != s.account() {
 		s.checkLater(e.Account)
 		return
@@ -110,7 +103,7 @@ func (s *Session) MemberLeft(n *feed.News, e *feed.MemberLeft) {
 // OwnerChanged implements feed.Subscriber.
 func (s *Session) OwnerChanged(n *feed.News, e *feed.OwnerChanged) {
 	if s.concerned() {
-		s.groupNotice(n, &e.GroupChange, "owner")
+		s.groupNotice(n, &e.GroupChange, sockets.NoticeEventOwner)
 	}
 }
 
@@ -119,15 +112,15 @@ func (s *Session) GroupDissolved(n *feed.News, e *feed.GroupDissolved) {
 	if !s.concerned() {
 		return
 	}
-	s.groupNotice(n, &e.GroupChange, "dissolved")
+	s.groupNotice(n, &e.GroupChange, sockets.NoticeEventDissolved)
 	s.memberMoved(&e.GroupChange, false)
 	s.checkLater(s.allFollowed()...)
 }
 
 // groupNotice tells the client of a change of a group. Who joins or leaves hears of it on its own topic, to which it always
 // subscribes; the others hear of it on the group's.
-func (s *Session) groupNotice(n *feed.News, e *feed.GroupChange, event string) {
-	own := event == "joined" || event == "left"
+func (s *Session) groupNotice(n *feed.News, e *feed.GroupChange, event sockets.NoticeEvent) {
+	own := event == sockets.NoticeEventJoined || event == sockets.NoticeEventLeft
 	if own && e.Account == s.account() {
 		if n.Topic.Name() != feed.AccountTopic(s.account()) {
 			return
@@ -138,17 +131,17 @@ func (s *Session) groupNotice(n *feed.News, e *feed.GroupChange, event string) {
 	s.notice(n, event, e.Account, e.Actor)
 }
 
-func (s *Session) notice(n *feed.News, event string, account, actor string) {
-	s.conn.Send(frame(n, func() any {
-		out := frames.Notice{Type: frames.NoticeTypeNotice, Event: event, Conversation: wire.FromTarget(n.Target)}
+func (s *Session) notice(n *feed.News, event sockets.NoticeEvent, account, actor string) {
+	s.send(n, func() sockets.TimV1Push {
+		out := sockets.Notice{Event: event, Conversation: named(n.Target)}
 		if account != "" {
 			out.Account = &account
 		}
 		if actor != "" {
 			out.Actor = &actor
 		}
-		return out
-	}))
+		return &out
+	})
 }
 
 // TextSent implements feed.Subscriber: it concerns the contract's sockets alone.

@@ -1,15 +1,16 @@
 package timv1
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
 
-	"tim/gen/api"
-	"tim/gen/frames"
+	"tim/gen/sockets"
 	"tim/internal/chat"
 	"tim/internal/fault"
 	"tim/internal/feed"
+	"tim/internal/schema"
 	"tim/internal/socket"
 	"tim/internal/wire"
 )
@@ -22,98 +23,56 @@ const defaultPage = 50
 func (s *Session) Text(ctx context.Context, frame []byte) {
 	defer s.conn.Pause(1)
 	ctx = s.service.deadline.Within(ctx, s.service.Timing.FrameTimeout)
-	request, id, err := s.service.requests.decode(frame)
-	if errors.Is(err, errNoJSON) {
-		s.conn.Abort(socket.Code(codeMalformed), err.Error())
+	request, id, err := sockets.DecodeTimV1(frame)
+	if errors.Is(err, schema.ErrNoObject) {
+		s.conn.Abort(socket.Code(sockets.TimV1CloseMalformed), err.Error())
 		return
 	}
-	var answer []byte
 	if err == nil {
 		err = s.service.Auth.Check(ctx, s.session)
 	}
 	if err == nil {
-		answer, err = s.answer(ctx, request)
+		err = sockets.TimV1Dispatch(ctx, s, request)
 	}
 	switch {
 	case fault.Is(err, fault.SessionEnded):
 		s.Refuse(err)
 	case err != nil:
-		s.conn.Send(encode(s.service.errorFrame(id, err)))
-	case answer != nil:
-		s.conn.Send(answer)
+		s.conn.Send(s.service.errorFrame(id, err))
 	}
 }
 
-// answer does what a request asks and returns its answer, encoded; nil when it has been sent already.
-func (s *Session) answer(ctx context.Context, request any) ([]byte, error) {
-	switch r := request.(type) {
-	case textSend:
-		return s.answerSend(ctx, r.id, r.to, r.content(), r.clientID)
-	case frames.Send:
-		content, err := wire.Content(r.Body, r.ReplyTo, r.Mentions)
-		if err != nil {
-			return nil, err
-		}
-		return s.answerSend(ctx, r.ID, wire.Target(r.To), content, r.ClientID)
-	case frames.Sync:
-		return nil, s.answerSync(ctx, r)
-	}
-	answer, err := s.answerOther(ctx, request)
+// Answer implements sockets.TimV1.
+func (s *Session) Answer(frame []byte) { s.conn.Send(frame) }
+
+// Send implements sockets.TimV1.
+func (s *Session) Send(ctx context.Context, r *sockets.Send) (sockets.Sent, error) {
+	content := chat.Content{Body: r.Body.JSON, ReplyTo: r.ReplyTo, Mentions: r.Mentions}
+	m, err := s.service.Chat.Send(ctx, s.account(), target(r.To), content, r.ClientID)
 	if err != nil {
-		return nil, err
-	}
-	return encode(answer), nil
-}
-
-func (s *Session) answerOther(ctx context.Context, request any) (any, error) {
-	switch r := request.(type) {
-	case frames.History:
-		return s.answerHistory(ctx, r)
-	case frames.Received:
-		return s.answerMark(ctx, r.ID, r.Conversation, chat.Marks{Received: r.Seq})
-	case frames.Read:
-		return s.answerMark(ctx, r.ID, r.Conversation, chat.Marks{Read: r.Seq})
-	case frames.Typing:
-		return s.answerTyping(ctx, r)
-	case frames.Subscribe:
-		return s.answerSubscribe(ctx, r)
-	case frames.Renew:
-		return s.answerRenew(ctx, r)
-	case frames.Ping:
-		return frames.Pong{Type: frames.PongTypePong, ID: r.ID, Time: time.Now().UnixMilli()}, nil
-	default:
-		return nil, fault.New(fault.Internal)
-	}
-}
-
-func (s *Session) answerSend(
-	ctx context.Context, id string, target chat.Target, content chat.Content, clientID string,
-) ([]byte, error) {
-	m, err := s.service.Chat.Send(ctx, s.account(), target, content, clientID)
-	if err != nil {
-		return nil, err
+		return sockets.Sent{}, err
 	}
 	s.service.Stored.Inc()
-	return sentFrame(id, target, m), nil
+	return sockets.Sent{Conversation: r.To, Seq: m.Seq, Time: m.SentAt}, nil
 }
 
-func (s *Session) answerHistory(ctx context.Context, r frames.History) (any, error) {
-	limit := defaultPage
-	if r.Limit != nil {
-		limit = int(*r.Limit)
-	}
-	page, err := wire.Page(r.After, r.Before, limit)
+// History implements sockets.TimV1.
+func (s *Session) History(ctx context.Context, r *sockets.History) (sockets.Page, error) {
+	page, err := wire.Page(r.After, r.Before, cmp.Or(int(r.Limit), defaultPage))
 	if err != nil {
-		return nil, err
+		return sockets.Page{}, err
 	}
-	target := wire.Target(r.Conversation)
-	messages, last, err := s.service.Chat.History(ctx, s.account(), target, page)
+	of := target(r.Conversation)
+	messages, last, err := s.service.Chat.History(ctx, s.account(), of, page)
 	if err != nil {
-		return nil, err
+		return sockets.Page{}, err
 	}
-	out := frames.Page{Type: frames.PageTypePage, ID: r.ID, Last: last}
-	out.Messages, err = wire.Messages(target, firstBytes(messages, page.Forward))
-	return out, err
+	messages = firstBytes(messages, page.Forward)
+	out := sockets.Page{Last: last, Messages: make([]sockets.Message, len(messages))}
+	for i, m := range messages {
+		out.Messages[i] = message(of, m)
+	}
+	return out, nil
 }
 
 // firstBytes are as many of the messages as an answer holds, at least one: of a page forward the first, else the last.
@@ -134,62 +93,42 @@ func firstBytes(messages []chat.Message, forward bool) []chat.Message {
 	return messages
 }
 
-func (s *Session) answerMark(ctx context.Context, id string, conversation api.Target, m chat.Marks) (any, error) {
-	m, err := s.service.Chat.Mark(ctx, s.account(), wire.Target(conversation), m)
-	if err != nil {
-		return nil, err
-	}
-	return frames.Marked{Type: frames.MarkedTypeMarked, ID: id, Received: m.Received, Read: m.Read}, nil
+// Received implements sockets.TimV1.
+func (s *Session) Received(ctx context.Context, r *sockets.Received) (sockets.Marked, error) {
+	return s.mark(ctx, r.Conversation, chat.Marks{Received: r.Seq})
 }
 
-func (s *Session) answerTyping(ctx context.Context, r frames.Typing) (any, error) {
-	target := wire.Target(r.Conversation)
-	if err := s.service.Chat.MayWrite(ctx, s.account(), target); err != nil {
-		return nil, err
-	}
-	s.service.Feed.Publish(&feed.Typing{
-		Sides: feed.Sides{Group: target.Group, Accounts: sides(s.account(), target)}, Conversation: target.Conversation(s.account()), Account: s.account(),
-	})
-	return frames.Done{Type: frames.DoneTypeDone, ID: r.ID}, nil
+// Read implements sockets.TimV1.
+func (s *Session) Read(ctx context.Context, r *sockets.Read) (sockets.Marked, error) {
+	return s.mark(ctx, r.Conversation, chat.Marks{Read: r.Seq})
 }
 
-func (s *Session) answerRenew(ctx context.Context, r frames.Renew) (any, error) {
+func (s *Session) mark(ctx context.Context, of sockets.Target, m chat.Marks) (sockets.Marked, error) {
+	m, err := s.service.Chat.Mark(ctx, s.account(), target(of), m)
+	return sockets.Marked{Received: m.Received, Read: m.Read}, err
+}
+
+// Typing implements sockets.TimV1.
+func (s *Session) Typing(ctx context.Context, r *sockets.Typing) (sockets.Done, error) {
+	to := target(r.Conversation)
+	if err := s.service.Chat.MayWrite(ctx, s.account(), to); err != nil {
+		return sockets.Done{}, err
+	}
+	s.service.Feed.Publish(&feed.AccountTyping{Sides: feed.SidesOf(s.account(), to), Conversation: to.Conversation(s.account()), Account: s.account()})
+	return sockets.Done{}, nil
+}
+
+// Renew implements sockets.TimV1.
+func (s *Session) Renew(ctx context.Context, _ *sockets.Renew) (sockets.Renewed, error) {
 	token, expires, err := s.service.Auth.Renew(ctx, s.session)
 	if err != nil {
-		return nil, err
+		return sockets.Renewed{}, err
 	}
 	s.expireAt(expires)
-	return frames.Renewed{Type: frames.RenewedTypeRenewed, ID: r.ID, Token: token, Expires: expires.UnixMilli()}, nil
+	return sockets.Renewed{Token: token, Expires: expires.UnixMilli()}, nil
 }
 
-// errorFrame is the answer to a request that is refused, with the reasons of the REST envelope.
-func (s *Service) errorFrame(id string, err error) frames.Error {
-	f, known := errors.AsType[*fault.Fault](err)
-	if !known {
-		f = fault.Wrap(fault.Internal, err)
-		if s.IsUnavailable(err) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-			f = fault.Wrap(fault.Unavailable, err)
-		}
-		s.Log.Error("request failed", "err", err)
-	}
-	out := frames.Error{Type: frames.ErrorTypeError, Reason: api.Reason(f.Reason), Message: f.Text("").In(fault.English)}
-	if id != "" {
-		out.ID = &id
-	}
-	if f.Field != "" {
-		out.Field, out.Problem = &f.Field, &f.Problem
-	}
-	if f.RetryAfter > 0 {
-		after := (f.RetryAfter + time.Millisecond - 1).Milliseconds() // rounded up: else whoever waits so long is too early
-		out.RetryAfter = &after
-	}
-	return out
-}
-
-// sides are both accounts of a one-to-one conversation, nobody of a group.
-func sides(account string, t chat.Target) []string {
-	if t.Group != 0 {
-		return nil
-	}
-	return []string{account, t.User}
+// Ping implements sockets.TimV1.
+func (s *Session) Ping(context.Context, *sockets.Ping) (sockets.Pong, error) {
+	return sockets.Pong{Time: time.Now().UnixMilli()}, nil
 }
