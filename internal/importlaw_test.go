@@ -66,7 +66,7 @@ func rooms() map[string]room {
 			"brings messages in order to whatever face; how a message looks as a frame, it is told",
 		},
 		"internal/classic": {face(), faceWhy},
-		"internal/timv1":   {face("gen/api", "internal/wire"), faceWhy},
+		"internal/timv1":   {face("internal/wire"), faceWhy},
 		"internal/realtime": {
 			face("internal/classic", "internal/timv1"),
 			"it admits sockets and ends them; what a socket does, its face says",
@@ -99,7 +99,8 @@ func rooms() map[string]room {
 // face is what a face of the sockets may import, and more.
 func face(more ...string) []string {
 	all := []string{
-		"gen/frames", "internal/account", "internal/auth", "internal/chat", "internal/delivery", "internal/fault", "internal/feed", "internal/presence", "internal/socket",
+		"gen/sockets", "internal/account", "internal/auth", "internal/chat", "internal/delivery", "internal/fault", "internal/feed", "internal/presence",
+		"internal/schema", "internal/socket",
 	}
 	return slices.Sorted(slices.Values(append(all, more...)))
 }

@@ -2,18 +2,16 @@ package classic
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"strings"
 	"sync"
 
-	"github.com/getkin/kin-openapi/openapi3"
-
-	"tim/gen/frames"
+	"tim/gen/sockets"
 	"tim/internal/account"
 	"tim/internal/auth"
+	"tim/internal/fault"
 	"tim/internal/feed"
 	"tim/internal/presence"
+	"tim/internal/schema"
 	"tim/internal/socket"
 )
 
@@ -109,7 +107,7 @@ func (c *Chat) Text(ctx context.Context, frame []byte) {
 		c.Refuse(err)
 		return
 	}
-	text, problem := decodeText(c.service.DirectText, frame)
+	text, problem := decodeText(frame)
 	switch {
 	case problem != "":
 		c.conn.Abort(socket.Invalid, problem)
@@ -118,11 +116,11 @@ func (c *Chat) Text(ctx context.Context, frame []byte) {
 		c.leave()
 		c.conn.Close(socket.Normal, "")
 		return
-	case text.To == nil:
-		c.conn.Abort(socket.Invalid, "to is missing")
+	case text.To == "":
+		c.conn.Abort(socket.Invalid, "to "+schema.Missing)
 		return
 	}
-	readers, err := c.readers(ctx, *text.To)
+	readers, err := c.readers(ctx, text.To)
 	if err != nil {
 		c.Refuse(err)
 		return
@@ -145,21 +143,18 @@ func (c *Chat) readers(ctx context.Context, to string) ([]string, error) {
 	return []string{account.Normal(to)}, nil
 }
 
-// decodeText checks a frame against its schema and decodes it. The problem says what is wrong, in few words.
-func decodeText(schema *openapi3.Schema, frame []byte) (text frames.DirectText, problem string) {
-	const mismatch = "not as the schema has it"
-	var value any
-	if err := json.Unmarshal(frame, &value); err != nil {
+// decodeText checks and decodes a frame. The problem says what is wrong, in few words: it goes into a close frame.
+func decodeText(frame []byte) (text sockets.DirectText, problem string) {
+	text, err := sockets.DecodeDirectText(frame)
+	f, refused := errors.AsType[*fault.Fault](err)
+	switch {
+	case !refused:
+		return text, ""
+	case f.Reason == fault.MalformedJSON:
 		return text, "not JSON"
+	case f.Field == "frame":
+		return text, f.Problem
+	default:
+		return text, f.Field + " " + f.Problem
 	}
-	if err := schema.VisitJSON(value); err != nil {
-		if wrong, ok := errors.AsType[*openapi3.SchemaError](err); ok {
-			return text, strings.Join(append(wrong.JSONPointer(), wrong.Reason), " ")
-		}
-		return text, mismatch
-	}
-	if err := json.Unmarshal(frame, &text); err != nil {
-		return text, mismatch
-	}
-	return text, ""
 }

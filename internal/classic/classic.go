@@ -19,7 +19,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"tim/internal/auth"
@@ -40,7 +39,6 @@ type Options struct {
 	Presence *presence.Presence
 	Source   *delivery.Source
 
-	DirectText  *openapi3.Schema
 	Zone        *time.Location // of the time in messages
 	RosterLimit int            // members online up to which a group's sockets are told their names
 	Timing      Timing

@@ -3,6 +3,7 @@ package classic
 import (
 	"context"
 
+	"tim/gen/sockets"
 	"tim/internal/auth"
 	"tim/internal/chat"
 	"tim/internal/feed"
@@ -27,7 +28,7 @@ func (d *Direct) Kind() string { return "direct" }
 func (d *Direct) Prepare(ctx context.Context) error {
 	err := d.Conversation.Prepare(ctx)
 	if err == nil && !d.online {
-		d.refuseOffline(d.account() + notOnlineText)
+		d.refuseOffline(sockets.PeerNotOnline(d.account()))
 	}
 	return err
 }
@@ -52,7 +53,7 @@ func (d *Direct) FriendshipEnded(_ *feed.News, e *feed.FriendshipEnded) {
 
 // WentOffline implements feed.Subscriber.
 func (d *Direct) WentOffline(_ *feed.News, e *feed.WentOffline) {
-	d.conn.Send([]byte(e.Account + directEndedText))
+	d.conn.Send([]byte(sockets.DirectEnded(e.Account)))
 	d.conn.Close(socket.Normal, "")
 }
 

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"tim/gen/sockets"
 	"tim/internal/auth"
 	"tim/internal/chat"
 	"tim/internal/feed"
@@ -35,7 +36,7 @@ func (g *Group) Kind() string { return "group" }
 func (g *Group) Prepare(ctx context.Context) error {
 	err := g.Conversation.Prepare(ctx)
 	if err == nil && !g.online {
-		g.refuseOffline(notOnlineText)
+		g.refuseOffline(sockets.MemberNotOnline())
 	}
 	return err
 }

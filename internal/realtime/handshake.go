@@ -12,6 +12,7 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/labstack/echo/v4"
 
+	"tim/gen/sockets"
 	"tim/internal/account"
 	"tim/internal/auth"
 	"tim/internal/fault"
@@ -91,23 +92,28 @@ func groupParam(text, name string) (int32, error) {
 	return int32(group), nil
 }
 
-// openModern opens a socket of tim.v1.
-func (h *Hub) openModern(c echo.Context) error {
+// endpoints opens the sockets: one method a channel of asyncapi.yaml. accept has checked the account in the path.
+type endpoints struct{ *Hub }
+
+var _ sockets.Server[echo.Context] = endpoints{}
+
+// OpenTimV1 implements sockets.Server.
+func (h endpoints) OpenTimV1(c echo.Context, _ sockets.TimV1Params) error {
 	if !slices.Contains(websocket.Subprotocols(c.Request()), timv1.Subprotocol) && websocket.IsWebSocketUpgrade(c.Request()) {
 		return fault.Invalid(fault.InvalidParameter, "Sec-WebSocket-Protocol", "must contain "+timv1.Subprotocol)
 	}
 	return h.accept(c, func(session auth.Session) (face, error) { return h.timv1.NewSession(session), nil })
 }
 
-// openChat opens a chat socket.
-func (h *Hub) openChat(c echo.Context) error {
+// OpenChat implements sockets.Server.
+func (h endpoints) OpenChat(c echo.Context, _ sockets.ChatParams) error {
 	return h.accept(c, func(session auth.Session) (face, error) { return h.classic.NewChat(session), nil })
 }
 
-// openDirect opens a one-to-one socket.
-func (h *Hub) openDirect(c echo.Context) error {
+// OpenOneToOne implements sockets.Server.
+func (h endpoints) OpenOneToOne(c echo.Context, p sockets.OneToOneParams) error {
 	return h.accept(c, func(session auth.Session) (face, error) {
-		friend, err := accountParam(c.Param("friendaccount"), "friendaccount")
+		friend, err := accountParam(p.Friendaccount, "friendaccount")
 		if err != nil {
 			return nil, err
 		}
@@ -115,10 +121,10 @@ func (h *Hub) openDirect(c echo.Context) error {
 	})
 }
 
-// openGroup opens a group's socket.
-func (h *Hub) openGroup(c echo.Context) error {
+// OpenGroup implements sockets.Server.
+func (h endpoints) OpenGroup(c echo.Context, p sockets.GroupParams) error {
 	return h.accept(c, func(session auth.Session) (face, error) {
-		group, err := groupParam(c.Param("GroupID"), "GroupID")
+		group, err := groupParam(p.GroupID, "GroupID")
 		if err != nil {
 			return nil, err
 		}

@@ -22,7 +22,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"tim/gen/frames"
+	"tim/gen/sockets"
 	"tim/internal/auth"
 	"tim/internal/chat"
 	"tim/internal/classic"
@@ -89,10 +89,6 @@ type face interface {
 // New returns a Hub that takes sockets and listens to other nodes. Close ends it.
 func New(ctx context.Context, o Options) (*Hub, error) {
 	o.Timing = o.Timing.withDefaults()
-	spec, err := frames.GetSpec()
-	if err != nil {
-		return nil, fmt.Errorf("load the frames: %w", err)
-	}
 	h := &Hub{
 		Options: o, sessions: newSessions(),
 		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "tim_sockets", Help: "Open sockets."}, []string{"kind"}),
@@ -101,6 +97,7 @@ func New(ctx context.Context, o Options) (*Hub, error) {
 	if err := errors.Join(o.Metrics.Register(h.open), o.Metrics.Register(stored)); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
+	var err error
 	h.unsubscribe, err = o.Feed.OnSessionEnded(ctx, h.endSession)
 	if err != nil {
 		return nil, err
@@ -112,7 +109,7 @@ func New(ctx context.Context, o Options) (*Hub, error) {
 	source := delivery.NewSource(h.sockets, o.Chat, t.StoreTimeout, t.FetchAgain, o.Log)
 	h.classic = classic.New(classic.Options{
 		Sockets: h.sockets, Chat: o.Chat, Auth: o.Auth, Feed: o.Feed, Presence: o.Presence, Source: source,
-		DirectText: spec.Components.Schemas["DirectText"].Value, Zone: o.Zone, RosterLimit: o.RosterLimit, Stored: stored, Log: o.Log,
+		Zone: o.Zone, RosterLimit: o.RosterLimit, Stored: stored, Log: o.Log,
 		Timing: classic.Timing{
 			FrameTimeout: t.FrameTimeout, StoreTimeout: t.StoreTimeout, StoreEvery: t.StoreEvery, RosterTimeout: t.RosterTimeout,
 			SiblingTimeout: t.SiblingTimeout,
@@ -120,19 +117,16 @@ func New(ctx context.Context, o Options) (*Hub, error) {
 	})
 	h.timv1 = timv1.New(timv1.Options{
 		Sockets: h.sockets, Chat: o.Chat, Auth: o.Auth, Feed: o.Feed, Presence: o.Presence, Source: source,
-		Frames: spec, IsUnavailable: o.IsUnavailable, Stored: stored, Log: o.Log,
+		IsUnavailable: o.IsUnavailable, Stored: stored, Log: o.Log,
 		Timing: timv1.Timing{FrameTimeout: t.FrameTimeout, StoreTimeout: t.StoreTimeout, LookAgain: t.LookAgain},
 	})
 	h.watching.Go(func() { h.timv1.Watch(h.sockets.Life()) })
 	return h, nil
 }
 
-// Routes adds the sockets to a router.
+// Routes adds the sockets to a router: the channels of asyncapi.yaml.
 func (h *Hub) Routes(e *echo.Echo) {
-	e.GET("/websocket", h.openModern)
-	e.GET("/websocket/:useraccount", h.openChat)
-	e.GET("/websocket/OneToOne/:useraccount/:friendaccount", h.openDirect)
-	e.GET("/websocket/:GroupID/:useraccount", h.openGroup)
+	sockets.Mount(endpoints{h}, echo.Context.Param, func(route string, open func(c echo.Context) error) { e.GET(route, open) })
 }
 
 // Close tells every client to come back elsewhere and waits for all sockets to end. When ctx ends first, it cuts them. It

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"encoding/json"
 	"math"
 	"math/big"
 	"strconv"
@@ -50,6 +51,15 @@ func (r *Reader) Number(field string, low, high float64, bounded bool) Number {
 		r.Refuse(field, AnyReal())
 	}
 	return "0"
+}
+
+// NumberOf is a number, which is neither infinite nor NaN, as JSON.
+func NumberOf(f float64) Number {
+	text, err := json.Marshal(f)
+	if err != nil {
+		panic(err)
+	}
+	return Number(text)
 }
 
 // Float is what a number is to a program.

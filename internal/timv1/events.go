@@ -1,10 +1,9 @@
 package timv1
 
 import (
-	"tim/gen/frames"
+	"tim/gen/sockets"
 	"tim/internal/delivery"
 	"tim/internal/feed"
-	"tim/internal/wire"
 )
 
 // mostMarkReaders is up to how many connections a group's marks go to all. Beyond it they go only to the account's own, since
@@ -23,9 +22,9 @@ func (s *Session) hears(n *feed.News, conversation string) bool {
 }
 
 // frame is an event's frame, encoded once for all subscribers of its topic.
-func frame(n *feed.News, frame func() any) []byte {
+func frame(n *feed.News, frame func() sockets.TimV1Push) []byte {
 	if n.Frames[feed.TimV1] == nil {
-		n.Frames[feed.TimV1] = encode(frame())
+		n.Frames[feed.TimV1] = frame().JSON()
 	}
 	return n.Frames[feed.TimV1]
 }
@@ -39,10 +38,8 @@ func (s *Session) MarksMoved(n *feed.News, e *feed.MarksMoved) {
 	if many && s.account() != e.Account || !s.hears(n, e.Conversation) {
 		return
 	}
-	s.conn.Send(frame(n, func() any {
-		return frames.MarksFrame{
-			Type: frames.MarksFrameTypeMarks, Conversation: wire.FromTarget(n.Target), Account: e.Account, Received: e.Received, Read: e.Read,
-		}
+	s.conn.Send(frame(n, func() sockets.TimV1Push {
+		return &sockets.MarksFrame{Conversation: fromTarget(n.Target), Account: e.Account, Received: e.Received, Read: e.Read}
 	}))
 }
 
@@ -51,8 +48,8 @@ func (s *Session) Typing(n *feed.News, e *feed.Typing) {
 	if s.account() == e.Account || !s.hears(n, e.Conversation) {
 		return
 	}
-	s.conn.Send(frame(n, func() any {
-		return frames.TypingFrame{Type: frames.TypingFrameTypeTyping, Conversation: wire.FromTarget(n.Target), Account: e.Account}
+	s.conn.Send(frame(n, func() sockets.TimV1Push {
+		return &sockets.TypingFrame{Conversation: fromTarget(n.Target), Account: e.Account}
 	}))
 }
 
@@ -70,14 +67,14 @@ func (s *Session) PresenceMoved(n *feed.News, e *feed.PresenceMoved) {
 // FriendshipBegan implements feed.Subscriber.
 func (s *Session) FriendshipBegan(n *feed.News, e *feed.FriendshipBegan) {
 	if s.concerned() {
-		s.notice(n, frames.NoticeEventBefriended, "", e.Actor)
+		s.notice(n, sockets.NoticeEventBefriended, "", e.Actor)
 	}
 }
 
 // FriendshipEnded implements feed.Subscriber.
 func (s *Session) FriendshipEnded(n *feed.News, e *feed.FriendshipEnded) {
 	if s.concerned() {
-		s.notice(n, frames.NoticeEventUnfriended, "", e.Actor)
+		s.notice(n, sockets.NoticeEventUnfriended, "", e.Actor)
 		s.checkLater(n.Target.User)
 	}
 }
@@ -87,7 +84,7 @@ func (s *Session) MemberJoined(n *feed.News, e *feed.MemberJoined) {
 	if !s.concerned() {
 		return
 	}
-	s.groupNotice(n, &e.GroupChange, frames.NoticeEventJoined)
+	s.groupNotice(n, &e.GroupChange, sockets.NoticeEventJoined)
 	if e.Account == s.account() {
 		s.memberMoved(&e.GroupChange, true)
 	}
@@ -98,7 +95,7 @@ func (s *Session) MemberLeft(n *feed.News, e *feed.MemberLeft) {
 	if !s.concerned() {
 		return
 	}
-	s.groupNotice(n, &e.GroupChange, frames.NoticeEventLeft)
+	s.groupNotice(n, &e.GroupChange, sockets.NoticeEventLeft)
 	if e.Account != s.account() {
 		s.checkLater(e.Account)
 		return
@@ -110,7 +107,7 @@ func (s *Session) MemberLeft(n *feed.News, e *feed.MemberLeft) {
 // OwnerChanged implements feed.Subscriber.
 func (s *Session) OwnerChanged(n *feed.News, e *feed.OwnerChanged) {
 	if s.concerned() {
-		s.groupNotice(n, &e.GroupChange, frames.NoticeEventOwner)
+		s.groupNotice(n, &e.GroupChange, sockets.NoticeEventOwner)
 	}
 }
 
@@ -119,15 +116,15 @@ func (s *Session) GroupDissolved(n *feed.News, e *feed.GroupDissolved) {
 	if !s.concerned() {
 		return
 	}
-	s.groupNotice(n, &e.GroupChange, frames.NoticeEventDissolved)
+	s.groupNotice(n, &e.GroupChange, sockets.NoticeEventDissolved)
 	s.memberMoved(&e.GroupChange, false)
 	s.checkLater(s.allFollowed()...)
 }
 
 // groupNotice tells the client of a change of a group. Who joins or leaves hears of it on its own topic, to which it always
 // subscribes; the others hear of it on the group's.
-func (s *Session) groupNotice(n *feed.News, e *feed.GroupChange, event frames.NoticeEvent) {
-	own := event == frames.NoticeEventJoined || event == frames.NoticeEventLeft
+func (s *Session) groupNotice(n *feed.News, e *feed.GroupChange, event sockets.NoticeEvent) {
+	own := event == sockets.NoticeEventJoined || event == sockets.NoticeEventLeft
 	if own && e.Account == s.account() {
 		if n.Topic.Name() != feed.AccountTopic(s.account()) {
 			return
@@ -138,9 +135,9 @@ func (s *Session) groupNotice(n *feed.News, e *feed.GroupChange, event frames.No
 	s.notice(n, event, e.Account, e.Actor)
 }
 
-func (s *Session) notice(n *feed.News, event frames.NoticeEvent, account, actor string) {
-	s.conn.Send(frame(n, func() any {
-		out := frames.Notice{Type: frames.NoticeTypeNotice, Event: event, Conversation: wire.FromTarget(n.Target)}
+func (s *Session) notice(n *feed.News, event sockets.NoticeEvent, account, actor string) {
+	s.conn.Send(frame(n, func() sockets.TimV1Push {
+		out := &sockets.Notice{Event: event, Conversation: fromTarget(n.Target)}
 		if account != "" {
 			out.Account = &account
 		}

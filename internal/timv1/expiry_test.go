@@ -3,12 +3,12 @@ package timv1
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"tim/gen/api"
-	"tim/gen/frames"
+	"tim/gen/sockets"
 	"tim/internal/auth"
 	"tim/internal/chat"
 	"tim/internal/delivery"
@@ -20,17 +20,13 @@ import (
 func bare(t *testing.T) *Service {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	sockets := socket.New(socket.Options{
+	server := socket.New(socket.Options{
 		Timing: socket.Timing{Heartbeat: 15 * time.Second, LastWords: time.Second}, Log: log, Ended: func(*socket.Conn) {},
 	})
-	t.Cleanup(func() { sockets.Close(context.Background()) })
-	spec, err := frames.GetSpec()
-	if err != nil {
-		t.Fatal(err)
-	}
-	source := delivery.NewSource(sockets, &chat.Service{}, time.Second, time.Second, log)
+	t.Cleanup(func() { server.Close(context.Background()) })
+	source := delivery.NewSource(server, &chat.Service{}, time.Second, time.Second, log)
 	return New(Options{
-		Sockets: sockets, Source: source, Frames: spec, IsUnavailable: func(error) bool { return false }, Log: log,
+		Sockets: server, Source: source, IsUnavailable: func(error) bool { return false }, Log: log,
 		Timing: Timing{FrameTimeout: time.Second, StoreTimeout: time.Second, LookAgain: time.Minute},
 	})
 }
@@ -92,9 +88,9 @@ func TestSyncWithoutATurn(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	err := s.answerSync(ctx, frames.Sync{ID: "1"})
-	if got := service.errorFrame("1", err); got.Reason != api.Reason(fault.Unavailable) {
-		t.Errorf("without a turn: %+v", got)
+	err := sockets.TimV1Dispatch(ctx, requests{s}, &sockets.Sync{ID: "1"})
+	if got := string(service.errorFrame("1", err)); !strings.Contains(got, `"reason":"`+string(fault.Unavailable)+`"`) {
+		t.Errorf("without a turn: %s", got)
 	}
 	if !s.reader.BeginSync() {
 		t.Error("the connection can't sync any more")

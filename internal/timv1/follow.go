@@ -5,8 +5,7 @@ import (
 	"maps"
 	"slices"
 
-	"tim/gen/api"
-	"tim/gen/frames"
+	"tim/gen/sockets"
 	"tim/internal/account"
 	"tim/internal/chat"
 	"tim/internal/feed"
@@ -21,25 +20,25 @@ type follow struct {
 // accountsPerToken is how many accounts of a subscribe frame count as one frame more: each is a question to the database.
 const accountsPerToken = 10
 
-// answerSubscribe follows accounts, instead of those before. Whom the caller may not see stays offline for it.
-func (s *Session) answerSubscribe(ctx context.Context, r frames.Subscribe) (any, error) {
+// Subscribe implements sockets.TimV1: it follows accounts, instead of those before. Whom the caller may not see stays offline for it.
+func (s requests) Subscribe(ctx context.Context, r *sockets.Subscribe) (sockets.Subscribed, error) {
 	defer s.conn.Pause(len(r.Accounts) / accountsPerToken)
 	wanted := make(map[string]bool, len(r.Accounts))
 	for _, name := range r.Accounts {
 		name = account.Normal(name)
 		visible, err := s.service.Chat.MaySee(ctx, s.account(), name)
 		if err != nil {
-			return nil, err
+			return sockets.Subscribed{}, err
 		}
 		if visible {
 			wanted[name] = true
 		}
 	}
 	if err := s.syncTopics(ctx, s.refollow(wanted)...); err != nil {
-		return nil, err
+		return sockets.Subscribed{}, err
 	}
 	accounts := slices.Sorted(maps.Keys(wanted))
-	out := frames.Subscribed{Type: frames.SubscribedTypeSubscribed, ID: r.ID, Online: []api.Account{}}
+	var out sockets.Subscribed
 	for i, online := range s.service.Presence.Online(ctx, accounts) {
 		if s.asked(accounts[i], online) {
 			out.Online = append(out.Online, accounts[i])
@@ -166,5 +165,6 @@ func (s *Service) check(checks []followCheck) {
 }
 
 func presenceFrame(account string, online bool) []byte {
-	return encode(frames.Presence{Type: frames.PresenceTypePresence, Account: account, Online: online})
+	frame := sockets.Presence{Account: account, Online: online}
+	return frame.JSON()
 }

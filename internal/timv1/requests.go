@@ -5,11 +5,11 @@ import (
 	"errors"
 	"time"
 
-	"tim/gen/api"
-	"tim/gen/frames"
+	"tim/gen/sockets"
 	"tim/internal/chat"
 	"tim/internal/fault"
 	"tim/internal/feed"
+	"tim/internal/schema"
 	"tim/internal/socket"
 	"tim/internal/wire"
 )
@@ -22,98 +22,65 @@ const defaultPage = 50
 func (s *Session) Text(ctx context.Context, frame []byte) {
 	defer s.conn.Pause(1)
 	ctx = s.service.deadline.Within(ctx, s.service.Timing.FrameTimeout)
-	request, id, err := s.service.requests.decode(frame)
-	if errors.Is(err, errNoJSON) {
-		s.conn.Abort(socket.Code(frames.CloseCodeMalformed), err.Error())
+	request, id, err := sockets.DecodeTimV1(frame)
+	if errors.Is(err, schema.ErrNoObject) {
+		s.conn.Abort(socket.Code(sockets.TimV1CloseMalformed), err.Error())
 		return
 	}
-	var answer []byte
 	if err == nil {
 		err = s.service.Auth.Check(ctx, s.session)
 	}
 	if err == nil {
-		answer, err = s.answer(ctx, request)
+		err = sockets.TimV1Dispatch(ctx, requests{s}, request)
 	}
 	switch {
 	case fault.Is(err, fault.SessionEnded):
 		s.Refuse(err)
 	case err != nil:
-		s.conn.Send(encode(s.service.errorFrame(id, err)))
-	case answer != nil:
-		s.conn.Send(answer)
+		s.conn.Send(s.service.errorFrame(id, err))
 	}
 }
 
-// answer does what a request asks and returns its answer, encoded; nil when it has been sent already.
-func (s *Session) answer(ctx context.Context, request any) ([]byte, error) {
-	switch r := request.(type) {
-	case textSend:
-		return s.answerSend(ctx, r.id, r.to, r.content(), r.clientID)
-	case frames.Send:
-		content, err := wire.Content(r.Body, r.ReplyTo, r.Mentions)
-		if err != nil {
-			return nil, err
-		}
-		return s.answerSend(ctx, r.ID, wire.Target(r.To), content, r.ClientID)
-	case frames.Sync:
-		return nil, s.answerSync(ctx, r)
-	}
-	answer, err := s.answerOther(ctx, request)
+// requests answers what a connection's client asks for.
+type requests struct{ *Session }
+
+var _ sockets.TimV1 = requests{} // one method a request of asyncapi.yaml
+
+// Answer implements sockets.TimV1.
+func (s requests) Answer(frame []byte) { s.conn.Send(frame) }
+
+// Send implements sockets.TimV1.
+func (s requests) Send(ctx context.Context, r *sockets.Send) (sockets.Sent, error) {
+	content := chat.Content{Body: r.Body.JSON, ReplyTo: r.ReplyTo, Mentions: r.Mentions}
+	m, err := s.service.Chat.Send(ctx, s.account(), target(r.To), content, r.ClientID)
 	if err != nil {
-		return nil, err
-	}
-	return encode(answer), nil
-}
-
-func (s *Session) answerOther(ctx context.Context, request any) (any, error) {
-	switch r := request.(type) {
-	case frames.History:
-		return s.answerHistory(ctx, r)
-	case frames.Received:
-		return s.answerMark(ctx, r.ID, r.Conversation, chat.Marks{Received: r.Seq})
-	case frames.Read:
-		return s.answerMark(ctx, r.ID, r.Conversation, chat.Marks{Read: r.Seq})
-	case frames.Typing:
-		return s.answerTyping(ctx, r)
-	case frames.Subscribe:
-		return s.answerSubscribe(ctx, r)
-	case frames.Renew:
-		return s.answerRenew(ctx, r)
-	case frames.Ping:
-		return frames.Pong{Type: frames.PongTypePong, ID: r.ID, Time: time.Now().UnixMilli()}, nil
-	default:
-		return nil, fault.New(fault.Internal)
-	}
-}
-
-func (s *Session) answerSend(
-	ctx context.Context, id string, target chat.Target, content chat.Content, clientID string,
-) ([]byte, error) {
-	m, err := s.service.Chat.Send(ctx, s.account(), target, content, clientID)
-	if err != nil {
-		return nil, err
+		return sockets.Sent{}, err
 	}
 	s.service.Stored.Inc()
-	return sentFrame(id, target, m), nil
+	return sockets.Sent{Conversation: r.To, Seq: m.Seq, Time: m.SentAt}, nil
 }
 
-func (s *Session) answerHistory(ctx context.Context, r frames.History) (any, error) {
+// History implements sockets.TimV1.
+func (s requests) History(ctx context.Context, r *sockets.History) (sockets.Page, error) {
 	limit := defaultPage
-	if r.Limit != nil {
-		limit = int(*r.Limit)
+	if r.Limit != 0 {
+		limit = int(r.Limit)
 	}
 	page, err := wire.Page(r.After, r.Before, limit)
 	if err != nil {
-		return nil, err
+		return sockets.Page{}, err
 	}
-	target := wire.Target(r.Conversation)
-	messages, last, err := s.service.Chat.History(ctx, s.account(), target, page)
+	of := target(r.Conversation)
+	messages, last, err := s.service.Chat.History(ctx, s.account(), of, page)
 	if err != nil {
-		return nil, err
+		return sockets.Page{}, err
 	}
-	out := frames.Page{Type: frames.PageTypePage, ID: r.ID, Last: last}
-	out.Messages, err = wire.Messages(target, firstBytes(messages, page.Forward))
-	return out, err
+	messages = firstBytes(messages, page.Forward)
+	out := sockets.Page{Last: last, Messages: make([]sockets.Message, len(messages))}
+	for i, m := range messages {
+		out.Messages[i] = message(of, m)
+	}
+	return out, nil
 }
 
 // firstBytes are as many of the messages as an answer holds, at least one: of a page forward the first, else the last.
@@ -134,36 +101,50 @@ func firstBytes(messages []chat.Message, forward bool) []chat.Message {
 	return messages
 }
 
-func (s *Session) answerMark(ctx context.Context, id string, conversation api.Target, m chat.Marks) (any, error) {
-	m, err := s.service.Chat.Mark(ctx, s.account(), wire.Target(conversation), m)
-	if err != nil {
-		return nil, err
-	}
-	return frames.Marked{Type: frames.MarkedTypeMarked, ID: id, Received: m.Received, Read: m.Read}, nil
+// Received implements sockets.TimV1.
+func (s requests) Received(ctx context.Context, r *sockets.Received) (sockets.Marked, error) {
+	return s.mark(ctx, r.Conversation, chat.Marks{Received: r.Seq})
 }
 
-func (s *Session) answerTyping(ctx context.Context, r frames.Typing) (any, error) {
-	target := wire.Target(r.Conversation)
-	if err := s.service.Chat.MayWrite(ctx, s.account(), target); err != nil {
-		return nil, err
+// Read implements sockets.TimV1.
+func (s requests) Read(ctx context.Context, r *sockets.Read) (sockets.Marked, error) {
+	return s.mark(ctx, r.Conversation, chat.Marks{Read: r.Seq})
+}
+
+func (s requests) mark(ctx context.Context, conversation sockets.Target, m chat.Marks) (sockets.Marked, error) {
+	m, err := s.service.Chat.Mark(ctx, s.account(), target(conversation), m)
+	return sockets.Marked{Received: m.Received, Read: m.Read}, err
+}
+
+// Typing implements sockets.TimV1.
+func (s requests) Typing(ctx context.Context, r *sockets.Typing) (sockets.Done, error) {
+	in := target(r.Conversation)
+	if err := s.service.Chat.MayWrite(ctx, s.account(), in); err != nil {
+		return sockets.Done{}, err
 	}
 	s.service.Feed.Publish(&feed.Typing{
-		Sides: feed.Sides{Group: target.Group, Accounts: sides(s.account(), target)}, Conversation: target.Conversation(s.account()), Account: s.account(),
+		Sides: feed.Sides{Group: in.Group, Accounts: sides(s.account(), in)}, Conversation: in.Conversation(s.account()), Account: s.account(),
 	})
-	return frames.Done{Type: frames.DoneTypeDone, ID: r.ID}, nil
+	return sockets.Done{}, nil
 }
 
-func (s *Session) answerRenew(ctx context.Context, r frames.Renew) (any, error) {
+// Renew implements sockets.TimV1.
+func (s requests) Renew(ctx context.Context, _ *sockets.Renew) (sockets.Renewed, error) {
 	token, expires, err := s.service.Auth.Renew(ctx, s.session)
 	if err != nil {
-		return nil, err
+		return sockets.Renewed{}, err
 	}
 	s.expireAt(expires)
-	return frames.Renewed{Type: frames.RenewedTypeRenewed, ID: r.ID, Token: token, Expires: expires.UnixMilli()}, nil
+	return sockets.Renewed{Token: token, Expires: expires.UnixMilli()}, nil
+}
+
+// Ping implements sockets.TimV1.
+func (s requests) Ping(context.Context, *sockets.Ping) (sockets.Pong, error) {
+	return sockets.Pong{Time: time.Now().UnixMilli()}, nil
 }
 
 // errorFrame is the answer to a request that is refused, with the reasons of the REST envelope.
-func (s *Service) errorFrame(id string, err error) frames.Error {
+func (s *Service) errorFrame(id string, err error) []byte {
 	f, known := errors.AsType[*fault.Fault](err)
 	if !known {
 		f = fault.Wrap(fault.Internal, err)
@@ -172,10 +153,7 @@ func (s *Service) errorFrame(id string, err error) frames.Error {
 		}
 		s.Log.Error("request failed", "err", err)
 	}
-	out := frames.Error{Type: frames.ErrorTypeError, Reason: api.Reason(f.Reason), Message: f.Text("").In(fault.English)}
-	if id != "" {
-		out.ID = &id
-	}
+	out := sockets.Error{ID: id, Reason: sockets.Reason(f.Reason), Message: f.Text("").In(fault.English)}
 	if f.Field != "" {
 		out.Field, out.Problem = &f.Field, &f.Problem
 	}
@@ -183,7 +161,7 @@ func (s *Service) errorFrame(id string, err error) frames.Error {
 		after := (f.RetryAfter + time.Millisecond - 1).Milliseconds() // rounded up: else whoever waits so long is too early
 		out.RetryAfter = &after
 	}
-	return out
+	return out.JSON()
 }
 
 // sides are both accounts of a one-to-one conversation, nobody of a group.

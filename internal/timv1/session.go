@@ -8,12 +8,13 @@ import (
 	"sync"
 	"time"
 
-	"tim/gen/frames"
+	"tim/gen/sockets"
 	"tim/internal/auth"
 	"tim/internal/delivery"
 	"tim/internal/fault"
 	"tim/internal/feed"
 	"tim/internal/presence"
+	"tim/internal/schema"
 	"tim/internal/socket"
 )
 
@@ -72,11 +73,12 @@ func (s *Session) Begin() func() { return nil }
 
 func (s *Session) hello() []byte {
 	o := s.service.Sockets.Options
-	return encode(frames.Hello{
-		Type: frames.HelloTypeHello, Account: s.account(), Session: s.session.ID, Time: time.Now().UnixMilli(),
+	frame := sockets.Hello{
+		Account: s.account(), Session: s.session.ID, Time: time.Now().UnixMilli(),
 		Expires: s.session.Expires.UnixMilli(), Heartbeat: int32(o.Heartbeat.Milliseconds()), //nolint:gosec // some seconds
-		Limits: frames.SocketLimits{FrameBytes: o.FrameLimit, SendRate: o.SendRate, SendBurst: int32(min(o.SendBurst, math.MaxInt32))}, //nolint:gosec // it fits
-	})
+		Limits: sockets.SocketLimits{FrameBytes: o.FrameLimit, SendRate: schema.NumberOf(o.SendRate), SendBurst: int32(min(o.SendBurst, math.MaxInt32))}, //nolint:gosec // it fits
+	}
+	return frame.JSON()
 }
 
 // Ping implements socket.Handler.
@@ -154,7 +156,7 @@ func (s *Session) expire() {
 	defer s.mu.Unlock()
 	switch left := time.Until(time.UnixMilli(s.expires)); {
 	case left <= 0:
-		s.conn.Abort(socket.Code(frames.CloseCodeTokenExpired), "the token has expired")
+		s.conn.Abort(socket.Code(sockets.TimV1CloseTokenExpired), "the token has expired")
 	case s.expiry != nil && !s.gone:
 		s.expiry.Reset(left)
 	}
@@ -178,21 +180,21 @@ func (s *Session) LastWords(code socket.Code, reason string) (socket.Code, []byt
 }
 
 // closeCode is what a close code of RFC 6455 is on tim.v1.
-func closeCode(code socket.Code, reason string) frames.CloseCode {
+func closeCode(code socket.Code, reason string) sockets.TimV1Close {
 	switch code {
 	case socket.GoingAway:
-		return frames.CloseCodeGoingAway
+		return sockets.TimV1CloseGoingAway
 	case socket.TryLater:
 		if reason == socket.TooSlow {
-			return frames.CloseCodeTooSlow
+			return sockets.TimV1CloseTooSlow
 		}
-		return frames.CloseCodeComeBackLater
+		return sockets.TimV1CloseComeBackLater
 	case socket.Internal:
-		return frames.CloseCodeServerFault
+		return sockets.TimV1CloseServerFault
 	case socket.Policy:
-		return frames.CloseCodeSessionEnded
+		return sockets.TimV1CloseSessionEnded
 	default:
-		return frames.CloseCode(code) //nolint:gosec // four digits
+		return sockets.TimV1Close(code)
 	}
 }
 
@@ -200,12 +202,11 @@ func closeCode(code socket.Code, reason string) frames.CloseCode {
 const mostJitter = 2 * time.Second
 
 // bye is the last frame before a close.
-func bye(code frames.CloseCode, reason string) []byte {
-	comeBack := code >= frames.CloseCodeGoingAway && code < frames.CloseCodeSessionEnded
-	frame := frames.Bye{Type: frames.ByeTypeBye, Code: code, Reason: reason, Reconnect: comeBack}
-	if comeBack {
+func bye(code sockets.TimV1Close, reason string) []byte {
+	frame := sockets.Bye{Code: int32(code), Reason: reason, Reconnect: code.Reconnect()} //nolint:gosec // four digits
+	if frame.Reconnect {
 		after := random.N(mostJitter).Milliseconds() //nolint:gosec // no secret
 		frame.After = &after
 	}
-	return encode(frame)
+	return frame.JSON()
 }

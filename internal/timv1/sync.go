@@ -4,12 +4,10 @@ import (
 	"context"
 	"slices"
 
-	"tim/gen/api"
-	"tim/gen/frames"
+	"tim/gen/sockets"
 	"tim/internal/chat"
 	"tim/internal/delivery"
 	"tim/internal/feed"
-	"tim/internal/wire"
 )
 
 const (
@@ -24,33 +22,33 @@ const (
 	mostSyncing = 64
 )
 
-// answerSync lists a page of the account's conversations. The first one makes the connection live: it subscribes to its groups
+// Sync implements sockets.TimV1: it lists a page of the account's conversations. The first one makes the connection live: it subscribes to its groups
 // before it looks at where the conversations stand, so that nothing falls between. The messages that the client lacks come
 // behind the answer. A sync that fails leaves the connection as it was. It waits for its turn until the frame's time is over.
-func (s *Session) answerSync(ctx context.Context, r frames.Sync) error {
+func (s requests) Sync(ctx context.Context, r *sockets.Sync, answer func(sockets.Synced)) error {
 	done, err := turn(ctx, s.service.syncing)
 	if err != nil {
 		return err
 	}
 	defer done()
 	if !s.reader.BeginSync() {
-		return s.sync(ctx, r, false)
+		return s.sync(ctx, r, false, answer)
 	}
-	if err := s.sync(ctx, r, true); err != nil {
+	if err := s.sync(ctx, r, true, answer); err != nil {
 		s.reader.AbortSync()
 		return err
 	}
 	strange, recheck := s.reader.EndSync()
 	_ = s.syncTopics(ctx, conversationTopics(strange)...) // which only leaves
 	if recheck {
-		if err := s.service.CatchUp(ctx, []*Session{s}); err != nil {
+		if err := s.service.CatchUp(ctx, []*Session{s.Session}); err != nil {
 			s.Refuse(err) // the request has its answer
 		}
 	}
 	return nil
 }
 
-func (s *Session) sync(ctx context.Context, r frames.Sync, first bool) error {
+func (s requests) sync(ctx context.Context, r *sockets.Sync, first bool, answer func(sockets.Synced)) error {
 	after := ""
 	if r.After != nil {
 		after = *r.After
@@ -66,22 +64,15 @@ func (s *Session) sync(ctx context.Context, r frames.Sync, first bool) error {
 	if err != nil {
 		return err
 	}
-	answer, err := synced(r.ID, page)
-	if err == nil {
-		s.conn.Send(encode(answer))
-	}
-	return err
+	answer(synced(page))
+	return nil
 }
 
-func synced(id string, page []chat.Conversation) (frames.Synced, error) {
-	out := frames.Synced{Type: frames.SyncedTypeSynced, ID: id, Conversations: make([]api.Conversation, 0, len(page))}
+func synced(page []chat.Conversation) sockets.Synced {
+	out := sockets.Synced{Conversations: make([]sockets.Conversation, 0, len(page))}
 	size := 0
 	for i, c := range page {
-		conversation, err := wire.Conversation(c)
-		if err != nil {
-			return out, err
-		}
-		out.Conversations = append(out.Conversations, conversation)
+		out.Conversations = append(out.Conversations, conversation(c))
 		if c.Last != nil {
 			size += len(c.Last.Body)
 		}
@@ -90,18 +81,16 @@ func synced(id string, page []chat.Conversation) (frames.Synced, error) {
 			break
 		}
 	}
-	return out, nil
+	return out
 }
 
 // goLive gives the reader each conversation, from what the client has on, or, of a conversation that it doesn't name, from its
 // newest message on, and joins the account's groups. It returns the first page of conversations. Of memberships that begin or
 // end meanwhile the account's own topic brings news, and the reader keeps their order.
-func (s *Session) goLive(ctx context.Context, have *[]frames.Have) (first []chat.Conversation, err error) {
+func (s *Session) goLive(ctx context.Context, have []sockets.Have) (first []chat.Conversation, err error) {
 	has := make(map[string]int64)
-	if have != nil {
-		for _, known := range *have {
-			has[wire.Target(known.Conversation).Conversation(s.account())] = known.Seq
-		}
+	for _, known := range have {
+		has[target(known.Conversation).Conversation(s.account())] = known.Seq
 	}
 	var groups []string
 	err = s.service.conversations(ctx, s.account(), func(c chat.Conversation) {

@@ -9,9 +9,9 @@
 //	watch.go       … and what is asked again after the bus may have lost something
 //	events.go      what it makes of each kind of event
 //	catchup.go     what is asked of the database after the bus may have lost something
-//	decode.go      requests, checked against their schemas and decoded
-//	plainframe.go  … those that come most, in one pass
-//	encode.go      frames that go out most
+//	convert.go     messages and conversations in the types of the frames
+//
+// The frames, and what decodes and checks them, are generated: gen/sockets.
 package timv1
 
 import (
@@ -20,9 +20,9 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"tim/gen/sockets"
 	"tim/internal/auth"
 	"tim/internal/chat"
 	"tim/internal/delivery"
@@ -32,7 +32,7 @@ import (
 )
 
 // Subprotocol is what a client asks for in the handshake.
-const Subprotocol = "tim.v1"
+const Subprotocol = sockets.TimV1Subprotocol
 
 // Options of New. Every field is needed.
 type Options struct {
@@ -43,7 +43,6 @@ type Options struct {
 	Presence *presence.Presence
 	Source   *delivery.Source
 
-	Frames *openapi3.T // the schemas of the frames
 	// IsUnavailable tells errors of a database that can't be asked now from others.
 	IsUnavailable func(error) bool
 	Timing        Timing
@@ -67,7 +66,6 @@ type Service struct {
 	Options
 
 	kind     delivery.Kind
-	requests *requests
 	deadline socket.Deadline // of requests
 
 	lost         chan struct{} // the bus may have lost news of presence
@@ -78,8 +76,8 @@ type Service struct {
 // New returns a Service. Its Watch must run.
 func New(o Options) *Service {
 	s := &Service{
-		Options: o, requests: newRequests(o.Frames),
-		lost: make(chan struct{}, 1), syncing: make(chan struct{}, mostSyncing), groupLookups: make(chan struct{}, mostGroupLookups),
+		Options: o,
+		lost:    make(chan struct{}, 1), syncing: make(chan struct{}, mostSyncing), groupLookups: make(chan struct{}, mostGroupLookups),
 	}
 	s.kind = delivery.Kind{Source: o.Source, Face: feed.TimV1, Frame: messageFrame}
 	return s
