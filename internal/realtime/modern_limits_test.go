@@ -129,7 +129,7 @@ func TestModernHostileFrames(t *testing.T) {
 	}
 	for _, levels := range []int{101, 9_000} {
 		d.send(nested(levels))
-		if f := d.read1(); f.Type != "error" || f.Field != "body" || f.ID != "x" {
+		if f := d.read1(); f.Type != "error" || f.Field != "body.data" || f.ID != "x" {
 			t.Errorf("%d levels: %.300s", levels, f.text)
 		}
 	}
