@@ -124,6 +124,7 @@ verify-specs: $(ts)/node_modules/.package-lock.json
 	@echo '== the specs keep to their standards'
 	@cd $(ts) && node_modules/.bin/redocly lint --config lint.yaml --format stylish
 	@cd $(ts) && node asyncapi.mjs ../../asyncapi.yaml
+	@cd $(ts) && node render.mjs ../../asyncapi.yaml
 
 .PHONY: verify-typescript
 verify-typescript: $(ts)/node_modules/.package-lock.json

@@ -2,6 +2,7 @@ package classic
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"tim/gen/sockets"
@@ -106,10 +107,10 @@ func (c *Chat) Text(ctx context.Context, frame []byte) {
 		c.Refuse(err)
 		return
 	}
-	text, err := sockets.DecodeDirectText(frame)
+	text, problem := decodeText(frame)
 	switch {
-	case err != nil:
-		c.conn.Abort(socket.Invalid, problemOf(err))
+	case problem != "":
+		c.conn.Abort(socket.Invalid, problem)
 		return
 	case text.Text == leaveText:
 		c.leave()
@@ -142,8 +143,18 @@ func (c *Chat) readers(ctx context.Context, to string) ([]string, error) {
 	return []string{account.Normal(to)}, nil
 }
 
-// problemOf says in few words what is wrong with a frame.
-func problemOf(err error) string {
-	f := fault.From(err)
-	return f.Field + " " + f.Problem
+// decodeText checks and decodes a frame. The problem says what is wrong, in few words: it goes into a close frame.
+func decodeText(frame []byte) (text sockets.DirectText, problem string) {
+	text, err := sockets.DecodeDirectText(frame)
+	f, refused := errors.AsType[*fault.Fault](err)
+	switch {
+	case !refused:
+		return text, ""
+	case f.Reason == fault.MalformedJSON:
+		return text, "not JSON"
+	case f.Field == "frame":
+		return text, f.Problem
+	default:
+		return text, f.Field + " " + f.Problem
+	}
 }

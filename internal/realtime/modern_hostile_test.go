@@ -261,7 +261,8 @@ func TestModernSendFlood(t *testing.T) {
 	}
 }
 
-// Of a key that is there twice the last counts, for every part of the server: what is checked is what is done.
+// Of a key that is there twice the last counts, for every part of the server, and both must be good: what is checked is what is
+// done.
 func TestModernDuplicateKeys(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, setup{})
@@ -273,13 +274,14 @@ func TestModernDuplicateKeys(t *testing.T) {
 		d.sync()
 	}
 	for _, one := range []struct{ frame, reason, text string }{
-		{`{"type":"ping","type":"send","id":"x","to":{"user":"bob"},"clientId":"1","body":{"kind":"text","text":"type"}}`, "", "type"},
+		{`{"type":"ping","type":"send","id":"x","to":{"user":"bob"},"clientId":"1","body":{"kind":"text","text":"type"}}`, "invalid_body", ""},
 		{`{"type":"send","id":"x","to":{"user":"bob"},"to":{"user":"carol"},"clientId":"2","body":{"kind":"text","text":"to"}}`, "not_friends", ""},
 		{`{"type":"send","id":"x","to":{"user":"carol","user":"bob"},"clientId":"3","body":{"kind":"text","text":"inner to"}}`, "", "inner to"},
 		{`{"type":"send","id":"x","to":{"user":"bob"},"clientId":"1","clientId":"4","body":{"kind":"text","text":"client id"}}`, "", "client id"},
-		{`{"type":"send","id":"x","to":{"user":"bob"},"clientId":"5","body":7,"body":{"kind":"text","text":"first","text":"last"}}`, "", "last"},
+		{`{"type":"send","id":"x","to":{"user":"bob"},"clientId":"5","body":{"kind":"text","text":"before"},"body":{"kind":"text","text":"first","text":"last"}}`, "", "last"},
+		{`{"type":"send","id":"x","to":{"user":"bob"},"clientId":"5","body":7,"body":{"kind":"text","text":"x"}}`, "invalid_body", ""},
 		{`{"type":"send","id":"x","to":{"user":"bob"},"clientId":"6","body":{"kind":"text","text":"fine"},"body":{"kind":"notice"}}`, "invalid_body", ""},
-		{`{"type":"send","id":"x","to":{"user":"bob"},"clientId":"7","body":{"kind":"notice","kind":"text","text":"kind"}}`, "", "kind"},
+		{`{"type":"send","id":"x","to":{"user":"bob"},"clientId":"7","body":{"kind":"notice","kind":"text","text":"kind"}}`, "invalid_body", ""},
 		{`{"type":"send","id":"a","id":"x","to":{"user":"bob"},"clientId":"8","body":{"kind":"text","text":"\u0000","text":"id"}}`, "", "id"},
 	} {
 		alice.send(one.frame)

@@ -127,9 +127,9 @@ func TestModernHostileFrames(t *testing.T) {
 	if f := d.read1(); f.Type != "sent" {
 		t.Errorf("90 levels: %s", f.text)
 	}
-	for _, levels := range []int{101, 9_000} {
+	for _, levels := range []int{101, 9_000, 10_001} {
 		d.send(nested(levels))
-		if f := d.read1(); f.Type != "error" || f.Field != "body" || f.ID != "x" {
+		if f := d.read1(); f.Type != "error" || f.Field != "body.data" || f.ID != "x" {
 			t.Errorf("%d levels: %.300s", levels, f.text)
 		}
 	}
@@ -143,7 +143,7 @@ func TestModernHostileFrames(t *testing.T) {
 	if f := d.ask("sync", map[string]any{"have": append(have, have[0])}); f.Field != "have" {
 		t.Errorf("1,001: %.300s", f.text)
 	}
-	d.send(nested(10_001))
+	d.send(strings.Repeat("[", 100))
 	d.expectBye(4502)
 }
 

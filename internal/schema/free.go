@@ -49,7 +49,9 @@ func (r *Reader) free(b []byte, field string) []byte {
 			}
 			before := r.refused
 			b = r.free(b, "")
-			r.WithinItem(i, before)
+			if !r.over { // its name would be as long as it is deep
+				r.WithinItem(i, before)
+			}
 		}
 		return append(b, ']')
 	case '"':
@@ -104,7 +106,9 @@ func (r *Reader) freeFields(b []byte, field string) []byte {
 		b = append(b, ':')
 		before := r.refused
 		b = r.free(b, "")
-		r.Within(name, before)
+		if !r.over {
+			r.Within(name, before)
+		}
 		members = append(members, member{name, from, len(b)})
 	}
 	if !sorted && !r.refused {

@@ -23,6 +23,8 @@ const (
 	MaxDepth = 100
 	// MaxKeys is how many fields may be there that no schema names, those within a message's free data included.
 	MaxKeys = 1000
+	// maxAhead is how many fields [Reader.Peek] may pass over. Those of known fields are among them: a sync has up to 3,000.
+	maxAhead = 4000
 	// maxField bounds the name of a refused field, in bytes: a client may have chosen it.
 	maxField = 200
 )
@@ -47,11 +49,12 @@ type Reader struct {
 
 	depth int
 	keys  int // fields that no schema names
+	most  int // of keys
 	saved int // how many bytes the text would be shorter without escapes
 }
 
 // NewReader returns a reader of a text, which must be UTF-8.
-func NewReader(text string) Reader { return Reader{text: text} }
+func NewReader(text string) Reader { return Reader{text: text, most: MaxKeys} }
 
 // Refuse notes what is wrong with a field, unless something else was before.
 func (r *Reader) Refuse(field, problem string) {
@@ -273,7 +276,7 @@ func (r *Reader) Peek(field string) (value string, object, found bool) {
 	}
 	ahead := *r
 	ahead.at++
-	ahead.first = true
+	ahead.first, ahead.keys, ahead.most = true, 0, maxAhead
 	for {
 		name, ok := ahead.Field()
 		if ahead.over {

@@ -18,7 +18,7 @@ func (r *Reader) Surplus(field string) {
 
 // count counts a field that no schema names.
 func (r *Reader) count() {
-	if r.keys++; r.keys > MaxKeys {
+	if r.keys++; r.keys > r.most {
 		r.stop("", TooManyFields)
 	}
 }

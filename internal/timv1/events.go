@@ -21,12 +21,12 @@ func (s *Session) hears(n *feed.News, conversation string) bool {
 	return s.reader.Carries(conversation)
 }
 
-// send sends an event's frame, which is encoded once for all subscribers of its topic.
-func (s *Session) send(n *feed.News, push func() sockets.TimV1Push) {
+// frame is an event's frame, encoded once for all subscribers of its topic.
+func frame(n *feed.News, frame func() sockets.TimV1Push) []byte {
 	if n.Frames[feed.TimV1] == nil {
-		n.Frames[feed.TimV1] = push().JSON()
+		n.Frames[feed.TimV1] = frame().JSON()
 	}
-	s.conn.Send(n.Frames[feed.TimV1])
+	return n.Frames[feed.TimV1]
 }
 
 // MessageStored implements feed.Subscriber.
@@ -38,26 +38,30 @@ func (s *Session) MarksMoved(n *feed.News, e *feed.MarksMoved) {
 	if many && s.account() != e.Account || !s.hears(n, e.Conversation) {
 		return
 	}
-	s.send(n, func() sockets.TimV1Push {
-		return &sockets.MarksFrame{Conversation: named(n.Target), Account: e.Account, Received: e.Received, Read: e.Read}
-	})
+	s.conn.Send(frame(n, func() sockets.TimV1Push {
+		return &sockets.MarksFrame{Conversation: fromTarget(n.Target), Account: e.Account, Received: e.Received, Read: e.Read}
+	}))
 }
 
-// AccountTyping implements feed.Subscriber.
-func (s *Session) AccountTyping(n *feed.News, e *feed.AccountTyping) {
+// Typing implements feed.Subscriber.
+func (s *Session) Typing(n *feed.News, e *feed.Typing) {
 	if s.account() == e.Account || !s.hears(n, e.Conversation) {
 		return
 	}
-	s.send(n, func() sockets.TimV1Push {
-		return &sockets.TypingFrame{Conversation: named(n.Target), Account: e.Account}
-	})
+	s.conn.Send(frame(n, func() sockets.TimV1Push {
+		return &sockets.TypingFrame{Conversation: fromTarget(n.Target), Account: e.Account}
+	}))
 }
 
 // PresenceMoved implements feed.Subscriber.
 func (s *Session) PresenceMoved(n *feed.News, e *feed.PresenceMoved) {
-	if s.saw(e.Account, e.Online) {
-		s.send(n, func() sockets.TimV1Push { return &sockets.Presence{Account: e.Account, Online: e.Online} })
+	if !s.saw(e.Account, e.Online) {
+		return
 	}
+	if n.Frames[feed.TimV1] == nil {
+		n.Frames[feed.TimV1] = presenceFrame(e.Account, e.Online)
+	}
+	s.conn.Send(n.Frames[feed.TimV1])
 }
 
 // FriendshipBegan implements feed.Subscriber.
@@ -132,16 +136,16 @@ func (s *Session) groupNotice(n *feed.News, e *feed.GroupChange, event sockets.N
 }
 
 func (s *Session) notice(n *feed.News, event sockets.NoticeEvent, account, actor string) {
-	s.send(n, func() sockets.TimV1Push {
-		out := sockets.Notice{Event: event, Conversation: named(n.Target)}
+	s.conn.Send(frame(n, func() sockets.TimV1Push {
+		out := &sockets.Notice{Event: event, Conversation: fromTarget(n.Target)}
 		if account != "" {
 			out.Account = &account
 		}
 		if actor != "" {
 			out.Actor = &actor
 		}
-		return &out
-	})
+		return out
+	}))
 }
 
 // TextSent implements feed.Subscriber: it concerns the contract's sockets alone.

@@ -9,9 +9,9 @@
 //	watch.go       … and what is asked again after the bus may have lost something
 //	events.go      what it makes of each kind of event
 //	catchup.go     what is asked of the database after the bus may have lost something
-//	frames.go      what package chat speaks of as frames have it
+//	convert.go     messages and conversations in the types of the frames
 //
-// Frames, the interface of requests and the close codes come from asyncapi.yaml: package sockets.
+// The frames, and what decodes and checks them, are generated: gen/sockets.
 package timv1
 
 import (
@@ -22,6 +22,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"tim/gen/sockets"
 	"tim/internal/auth"
 	"tim/internal/chat"
 	"tim/internal/delivery"
@@ -29,6 +30,9 @@ import (
 	"tim/internal/presence"
 	"tim/internal/socket"
 )
+
+// Subprotocol is what a client asks for in the handshake.
+const Subprotocol = sockets.TimV1Subprotocol
 
 // Options of New. Every field is needed.
 type Options struct {
