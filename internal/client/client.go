@@ -26,9 +26,11 @@ import (
 )
 
 const (
-	// Protocol is the subprotocol of the modern socket, and Path where it is opened.
+	// Protocol is the subprotocol of the modern socket.
 	Protocol = "tim.v1"
-	Path     = "/websocket"
+
+	// Path is where the modern socket is opened.
+	Path = "/websocket"
 
 	closeTimeout = 5 * time.Second // for the answer to a close frame
 )
