@@ -14,7 +14,7 @@ import (
 	"tim/internal/testserver"
 )
 
-// What needs a server shares the building of its binary.
+// The tests that need a server share one build of it.
 func TestServers(t *testing.T) {
 	t.Parallel()
 	binary := build(t)
@@ -25,7 +25,7 @@ func TestServers(t *testing.T) {
 	t.Run("server that fails", func(t *testing.T) { t.Parallel(); testServerThatFails(t, binary) })
 }
 
-// Each scenario really runs, shortly, and its figures agree with one another.
+// Each scenario runs for a short time, and its figures agree with one another.
 func testScenarios(t *testing.T, binary string) {
 	t.Helper()
 	short := []string{"--warmup=200ms", "--duration=800ms"}
@@ -179,7 +179,7 @@ func checkUpload(t *testing.T, r *Report) {
 	}
 }
 
-// A server that somebody else runs: its accounts serve twice, its limits are counted, and its end is noticed.
+// On a server that runs already, accounts are used again, refusals by its limits are counted, and its end is noticed.
 func testRunningServer(t *testing.T, binary string) {
 	t.Helper()
 	own := Options{On: onEmbedded, Binary: binary, Env: []string{"TIM_LIMIT_SEND_RATE=5", "TIM_LIMIT_SEND_BURST=5"}}
@@ -219,7 +219,7 @@ func testRunningServer(t *testing.T, binary string) {
 	}
 }
 
-// A sweep is drawn, and its JSON says the same.
+// The plot of a sweep is well-formed, and its JSON has the same figures.
 func testSweep(t *testing.T, binary string) {
 	t.Helper()
 	folder := t.TempDir()
@@ -266,7 +266,7 @@ func wellFormed(t *testing.T, picture string) {
 	}
 }
 
-// What makes no sense is said before anything is started.
+// Options that make no sense are refused before anything is started.
 func testRefusedOptions(t *testing.T, binary string) {
 	t.Helper()
 	for want, args := range map[string][]string{

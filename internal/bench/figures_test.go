@@ -14,7 +14,7 @@ import (
 	rest "tim/gen/client"
 )
 
-// What was due before the window opens, or done after it closes, counts for neither more nor less than it should.
+// Something counts when it is done in the window, and its latency when it was due in the window.
 func TestRecorderWindow(t *testing.T) {
 	t.Parallel()
 	r := newRecorder()
@@ -42,7 +42,7 @@ func TestRecorderWindow(t *testing.T) {
 	}
 }
 
-// When something stalls, what was due meanwhile is late, too: that is what open loop is for.
+// When something stalls, messages that are due meanwhile are late, too, as open loop demands.
 func TestPaceOmitsNothing(t *testing.T) {
 	t.Parallel()
 	const rate, stall, messages = 1000, 100 * time.Millisecond, 300
@@ -70,9 +70,9 @@ func TestPaceOmitsNothing(t *testing.T) {
 	if l.Count != messages || l.Max < stall.Microseconds() {
 		t.Fatalf("%+v", l)
 	}
-	// A third of all were due while it stalled, half of them more than half of the stall before its end.
+	// A third of all were due during the stall, and half of these more than half of the stall before its end.
 	if l.P99 < stall.Microseconds()/2 {
-		t.Errorf("one message alone paid for the stall: %+v", l)
+		t.Errorf("only one message is late after the stall: %+v", l)
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -162,7 +162,7 @@ func TestSource(t *testing.T) {
 	}
 }
 
-// A file is the same however it is read, and another one is another.
+// A file is the same however it is read, and another seed gives another file.
 func TestVideo(t *testing.T) {
 	t.Parallel()
 	const size = 200_000
@@ -240,7 +240,7 @@ func TestPlot(t *testing.T) {
 	wellFormed(t, (&Report{Runs: []Result{{Samples: []Sample{{0, 0}}}}}).plot().svg())
 }
 
-// The report says what one must know to believe its figures.
+// The report has the figures, and warns where they may mislead.
 func TestReport(t *testing.T) {
 	t.Parallel()
 	r := &Report{Scenario: "direct", On: "embedded", Runs: []Result{{

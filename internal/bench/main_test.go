@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// options are those of a command line, as cmd/tim has them.
+// options parses a command line as cmd/tim does.
 func options(t *testing.T, args ...string) Options {
 	t.Helper()
 	var o Options
@@ -55,7 +55,7 @@ func build(t *testing.T) string {
 	return binary
 }
 
-// measured runs a scenario and looks at what every report has.
+// measured runs a scenario and checks what every report must have.
 func measured(t *testing.T, o Options) *Report {
 	t.Helper()
 	report, err := Run(t.Context(), o)
@@ -86,7 +86,7 @@ func measured(t *testing.T, o Options) *Report {
 	return report
 }
 
-// latency finds a histogram by what it is of.
+// latency returns the histogram of a kind.
 func latency(t *testing.T, run Result, k kind) Latency {
 	t.Helper()
 	for _, l := range run.Latencies {
@@ -98,7 +98,7 @@ func latency(t *testing.T, run Result, k kind) Latency {
 	return Latency{}
 }
 
-// names are the processes of a run.
+// names returns the names of the processes of a run.
 func names(run Result) string {
 	var all []string
 	for _, p := range run.Processes {

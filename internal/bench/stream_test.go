@@ -9,7 +9,7 @@ import (
 	"tim/internal/client"
 )
 
-// Whatever reaches a reader is compared with what was acknowledged.
+// What a reader received is compared with what was acknowledged.
 func TestJudge(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -61,7 +61,7 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// A socket that claims to have missed the last message gets it again, which is neither lost nor doubled.
+// A socket that says that it lacks the last message receives it again, which is neither lost nor doubled.
 func TestRewind(t *testing.T) {
 	t.Parallel()
 	of := &conversation{}
@@ -83,7 +83,7 @@ func TestRewind(t *testing.T) {
 	}
 }
 
-// What goes wrong on a socket reaches the verdict.
+// Every broken promise on a socket fails the report.
 func TestBrokenPromisesAreReported(t *testing.T) {
 	t.Parallel()
 	message := func(seq int) string {

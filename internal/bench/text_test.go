@@ -8,7 +8,7 @@ import (
 	"tim/internal/client"
 )
 
-// What the tool sends is what the spec asks for, and it recognises its own texts.
+// What the tool sends is valid by the spec, and it recognises its own texts.
 func TestSend(t *testing.T) {
 	t.Parallel()
 	all, err := frames.GetSpec()

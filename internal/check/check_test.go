@@ -12,8 +12,8 @@ import (
 	"tim/internal/testserver"
 )
 
-// The promises hold on everything that nodes stand on, whatever breaks. The nodes run with the race detector, which needs
-// a C compiler, wherever there are servers.
+// The promises hold on everything that nodes can use, whatever breaks. Where there are servers, the nodes run with the race
+// detector, which needs a C compiler.
 func TestPromises(t *testing.T) {
 	t.Parallel()
 	on, race, duration := []string{"embedded"}, "-race=false", 20*time.Second

@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// A judge who finds nothing is no judge: each kind of wrong is found, and what is allowed isn't.
+// judge finds each kind of broken promise, and doesn't report what is allowed.
 func TestJudge(t *testing.T) {
 	t.Parallel()
 	for _, tc := range judgeCases() {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			c := newCourt()
+			c := newExample()
 			if tc.do != nil {
 				tc.do(c)
 			}
@@ -26,7 +26,7 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// counts are the findings by name.
+// counts returns the findings by name.
 func (v *verdict) counts() map[string]int {
 	return map[string]int{
 		"missing": v.missing, "doubled": v.doubled, "misordered": v.misordered, "gaps": v.gaps, "unrightful": v.unrightful,
@@ -34,9 +34,9 @@ func (v *verdict) counts() map[string]int {
 	}
 }
 
-// court is a group g:1 whose members are a, on tim.v1, and k, on the contract's sockets; b was removed. Its messages: 1 to
-// 3 say that they joined, 4 to 7 are a's, 8 says that b left, 9 and 10 are a's. Everybody was told what they should be.
-type court struct {
+// example is a group g:1 with the members a, on tim.v1, and k, on the contract's sockets; b was removed. Messages 1 to 3 say that they
+// joined, 4 to 7 are a's, 8 says that b left, 9 and 10 are a's. Every client has received what it should.
+type example struct {
 	trial    *trial
 	contents *contents
 	group    *stored
@@ -45,12 +45,12 @@ type court struct {
 	sends    []*send
 }
 
-const courtGroup = "g:1"
+const exampleGroup = "g:1"
 
-func newCourt() *court {
-	c := &court{trial: &trial{results: newResults()}, began: time.Now(), group: &stored{last: 10, seqs: map[uint64]int64{}}}
-	c.contents = &contents{conversations: map[string]*stored{courtGroup: c.group}, read: map[side]int64{{"a", courtGroup}: 9}}
-	conversations := []conversation{{key: courtGroup}}
+func newExample() *example {
+	c := &example{trial: &trial{results: newResults()}, began: time.Now(), group: &stored{last: 10, seqs: map[uint64]int64{}}}
+	c.contents = &contents{conversations: map[string]*stored{exampleGroup: c.group}, read: map[side]int64{{"a", exampleGroup}: 9}}
+	conversations := []conversation{{key: exampleGroup}}
 	a, b := &account{name: "a", conversations: conversations}, &account{name: "b", conversations: conversations}
 	results := c.trial.results
 	c.a, c.b = results.open(a, "a#1", false), results.open(b, "b#1", false)
@@ -62,13 +62,13 @@ func newCourt() *court {
 	for seq := int64(1); seq <= 10; seq++ {
 		c.store(seq)
 	}
-	results.removed("b", courtGroup)
-	results.marked("a", courtGroup, 9)
+	results.removed("b", exampleGroup)
+	results.marked("a", exampleGroup, 9)
 	return c
 }
 
-// store stores a message, acknowledges it, and tells it to whom it concerns.
-func (c *court) store(seq int64) {
+// store stores a message, acknowledges it, and delivers it to the clients that may read it.
+func (c *example) store(seq int64) {
 	m := storedMessage{seq: seq, sender: "a"}
 	switch seq {
 	case 1, 2, 3:
@@ -78,7 +78,7 @@ func (c *court) store(seq int64) {
 	default:
 		m.text = "text " + strconv.FormatInt(seq, 10)
 		m.clientID = m.text
-		s := &send{account: c.a.account, conversation: conversation{key: courtGroup}, text: m.text, clientID: m.text}
+		s := &send{account: c.a.account, conversation: conversation{key: exampleGroup}, text: m.text, clientID: m.text}
 		c.trial.results.note(s)
 		c.trial.results.acknowledge(s, seq)
 		c.sends = append(c.sends, s)
@@ -88,78 +88,78 @@ func (c *court) store(seq int64) {
 	if m.event == "" {
 		c.group.seqs[m.hash] = seq
 		if seq > 3 {
-			c.reportProgress(c.k, seq)
+			c.deliver(c.k, seq)
 		}
 	}
 	if seq > 1 {
-		c.reportProgress(c.a, seq)
+		c.deliver(c.a, seq)
 	}
 	if seq > 2 && seq < 8 {
-		c.reportProgress(c.b, seq)
+		c.deliver(c.b, seq)
 	}
 }
 
-// reportProgress delivers a stored message to a client, in its newest visit.
-func (c *court) reportProgress(l *clientLog, seq int64) {
+// deliver delivers a stored message to a client, in its newest visit.
+func (c *example) deliver(l *clientLog, seq int64) {
 	h := heard{seq: seq, hash: c.group.messages[seq-1].hash, at: c.began, visit: len(l.visits) - 1}
 	if l.contract {
 		h.seq = 0
 	}
-	l.receive(courtGroup, h)
+	l.receive(exampleGroup, h)
 }
 
 // forget undoes one delivery.
 func (l *clientLog) forget(index int) {
-	all := l.heard[courtGroup]
-	l.heard[courtGroup] = append(all[:index:index], all[index+1:]...)
+	all := l.heard[exampleGroup]
+	l.heard[exampleGroup] = append(all[:index:index], all[index+1:]...)
 }
 
 type judgeCase struct {
 	name  string
-	do    func(*court)
+	do    func(*example)
 	found string
 }
 
 func judgeCases() []judgeCase {
 	return []judgeCase{
 		{name: "as it should be"},
-		{name: "acknowledged and not there", found: "missing", do: func(c *court) { c.sends[0].seq = 11 }},
-		{name: "acknowledged as another", found: "missing", do: func(c *court) { c.sends[0].seq = 5 }},
-		{name: "acknowledged twice, differently", found: "wrong", do: func(c *court) { c.trial.results.acknowledge(c.sends[0], 5) }},
-		{name: "a hole in the numbers", found: "misnumbered", do: func(c *court) { c.group.messages[8].seq = 12 }},
-		{name: "the last number is too high", found: "misnumbered", do: func(c *court) { c.group.last = 9 }},
-		{name: "heard twice", found: "doubled", do: func(c *court) { c.reportProgress(c.a, 10) }},
-		{name: "heard twice in another visit", found: "doubled", do: func(c *court) { c.a.arrive(); c.reportProgress(c.a, 10) }},
-		{name: "heard late", found: "misordered", do: func(c *court) { c.a.forget(3); c.reportProgress(c.a, 5) }},
-		{name: "never heard", found: "gaps", do: func(c *court) { c.a.forget(3) }},
-		{name: "the end was never heard", found: "gaps", do: func(c *court) { c.a.forget(8) }},
-		{name: "a hole in a membership that is over", found: "gaps", do: func(c *court) { c.b.forget(2) }},
-		{name: "away when the membership ended", do: func(c *court) { c.b.forget(4) }},
-		{name: "installed later", do: func(c *court) { c.a.begin(courtGroup, 3); c.a.forget(0); c.a.forget(0) }},
-		{name: "heard and not stored", found: "unstored", do: func(c *court) { c.a.receive(courtGroup, heard{seq: 11, at: c.began}) }},
-		{name: "heard with another text", found: "unstored", do: func(c *court) { c.a.receive(courtGroup, heard{seq: 6, hash: 1, at: c.began}) }},
-		{name: "before it joined", found: "unrightful", do: func(c *court) {
-			c.b.heard[courtGroup] = nil
+		{name: "acknowledged and not there", found: "missing", do: func(c *example) { c.sends[0].seq = 11 }},
+		{name: "acknowledged as another", found: "missing", do: func(c *example) { c.sends[0].seq = 5 }},
+		{name: "acknowledged twice, differently", found: "wrong", do: func(c *example) { c.trial.results.acknowledge(c.sends[0], 5) }},
+		{name: "a hole in the numbers", found: "misnumbered", do: func(c *example) { c.group.messages[8].seq = 12 }},
+		{name: "the last number is too high", found: "misnumbered", do: func(c *example) { c.group.last = 9 }},
+		{name: "heard twice", found: "doubled", do: func(c *example) { c.deliver(c.a, 10) }},
+		{name: "heard twice in another visit", found: "doubled", do: func(c *example) { c.a.arrive(); c.deliver(c.a, 10) }},
+		{name: "heard late", found: "misordered", do: func(c *example) { c.a.forget(3); c.deliver(c.a, 5) }},
+		{name: "never heard", found: "gaps", do: func(c *example) { c.a.forget(3) }},
+		{name: "the end was never heard", found: "gaps", do: func(c *example) { c.a.forget(8) }},
+		{name: "a hole in a membership that is over", found: "gaps", do: func(c *example) { c.b.forget(2) }},
+		{name: "away when the membership ended", do: func(c *example) { c.b.forget(4) }},
+		{name: "installed later", do: func(c *example) { c.a.begin(exampleGroup, 3); c.a.forget(0); c.a.forget(0) }},
+		{name: "heard and not stored", found: "unstored", do: func(c *example) { c.a.receive(exampleGroup, heard{seq: 11, at: c.began}) }},
+		{name: "heard with another text", found: "unstored", do: func(c *example) { c.a.receive(exampleGroup, heard{seq: 6, hash: 1, at: c.began}) }},
+		{name: "before it joined", found: "unrightful", do: func(c *example) {
+			c.b.heard[exampleGroup] = nil
 			for seq := int64(1); seq < 8; seq++ {
-				c.reportProgress(c.b, seq)
+				c.deliver(c.b, seq)
 			}
 		}},
-		{name: "long after the removal", found: "unrightful", do: func(c *court) {
+		{name: "long after the removal", found: "unrightful", do: func(c *example) {
 			c.began = c.began.Add(time.Minute)
-			c.reportProgress(c.b, 9)
+			c.deliver(c.b, 9)
 		}},
-		{name: "a moment after the removal", do: func(c *court) { c.reportProgress(c.b, 9) }},
-		{name: "long after the session's end", found: "unrightful", do: func(c *court) {
+		{name: "a moment after the removal", do: func(c *example) { c.deliver(c.b, 9) }},
+		{name: "long after the session's end", found: "unrightful", do: func(c *example) {
 			c.a.forget(8)
 			c.a.sessionEnded(0)
 			c.began = c.began.Add(time.Minute)
-			c.reportProgress(c.a, 10)
+			c.deliver(c.a, 10)
 		}},
-		{name: "a mark went back", found: "lostMarks", do: func(c *court) { c.trial.results.marked("a", courtGroup, 10) }},
-		{name: "contract: never heard", found: "gaps", do: func(c *court) { c.k.forget(1) }},
-		{name: "contract: again after a break", found: "repeated", do: func(c *court) { c.k.arrive(); c.reportProgress(c.k, 9); c.reportProgress(c.k, 10) }},
-		{name: "contract: again after a clean end", found: "doubled", do: func(c *court) { c.k.leftCleanly(0); c.k.arrive(); c.reportProgress(c.k, 10) }},
-		{name: "contract: twice on one connection", found: "doubled", do: func(c *court) { c.reportProgress(c.k, 10) }},
-		{name: "contract: not stored", found: "unstored", do: func(c *court) { c.k.receive(courtGroup, heard{hash: 1, at: c.began}) }},
+		{name: "a mark went back", found: "lostMarks", do: func(c *example) { c.trial.results.marked("a", exampleGroup, 10) }},
+		{name: "contract: never heard", found: "gaps", do: func(c *example) { c.k.forget(1) }},
+		{name: "contract: again after a break", found: "repeated", do: func(c *example) { c.k.arrive(); c.deliver(c.k, 9); c.deliver(c.k, 10) }},
+		{name: "contract: again after a clean end", found: "doubled", do: func(c *example) { c.k.leftCleanly(0); c.k.arrive(); c.deliver(c.k, 10) }},
+		{name: "contract: twice on one connection", found: "doubled", do: func(c *example) { c.deliver(c.k, 10) }},
+		{name: "contract: not stored", found: "unstored", do: func(c *example) { c.k.receive(exampleGroup, heard{hash: 1, at: c.began}) }},
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// keptBuffer is how large a buffer stays with its connection; of a load tool's there are ten thousand.
+// keptBuffer is the largest buffer that stays with an idle connection: the load tool has ten thousand connections.
 const keptBuffer = 4096
 
 // buffered is a TCP connection whose writes wait for flush, or until its reader has nothing left to read: all that a client

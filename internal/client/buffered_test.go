@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// What is written leaves when it is flushed, or when the reader has nothing left to read, all at once.
+// Everything that was written leaves in one write: at a flush, or when the reader reads again.
 func TestBuffered(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

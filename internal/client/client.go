@@ -26,9 +26,11 @@ import (
 )
 
 const (
-	// Protocol is the subprotocol of the modern socket, and Path where it is opened.
+	// Protocol is the subprotocol of the modern socket.
 	Protocol = "tim.v1"
-	Path     = "/websocket"
+
+	// Path is where the modern socket is opened.
+	Path = "/websocket"
 
 	closeTimeout = 5 * time.Second // for the answer to a close frame
 )
@@ -105,7 +107,7 @@ func (d *Dialer) Dial(ctx context.Context, e Endpoint) (*Conn, error) {
 		c.extend()
 		err := ws.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(d.Write))
 		if errors.Is(err, websocket.ErrCloseSent) {
-			return nil // the client has said goodbye, and still reads what the server wrote before its answer
+			return nil // after the close frame the client still reads what the server wrote before its answer
 		}
 		return err
 	})
@@ -216,7 +218,7 @@ func (c *Conn) NextPage(page frames.Synced) (more bool, err error) {
 	return true, c.SendJSON(frames.Sync{Type: frames.SyncTypeSync, ID: SyncID, After: page.Next})
 }
 
-// CloseCleanly says goodbye as the protocol asks. Read goes on until the server has answered, or for some seconds.
+// CloseCleanly sends a close frame with code 1000. The caller reads on, until the server has answered or for some seconds.
 func (c *Conn) CloseCleanly() {
 	goodbye := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
 	_ = c.ws.WriteControl(websocket.CloseMessage, goodbye, time.Now().Add(closeTimeout)) // Read ends also without an answer
@@ -235,7 +237,7 @@ func (c *Conn) Reset() {
 	c.Close()
 }
 
-// Close ends the connection without a goodbye.
+// Close ends the connection without a close frame.
 func (c *Conn) Close() { _ = c.below.Close() }
 
 // CloseCode returns the code with which the server has closed a connection, by the error of Read; 0 for a connection that

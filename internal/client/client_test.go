@@ -10,7 +10,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// serve runs a server whose every socket f serves, and returns a connection to it.
+// serve runs a server whose sockets f handles, and returns a connection to it.
 func serve(t *testing.T, d Dialer, f func(ws *websocket.Conn)) *Conn {
 	t.Helper()
 	upgrader := websocket.Upgrader{Subprotocols: []string{Protocol}}
@@ -38,7 +38,8 @@ func serve(t *testing.T, d Dialer, f func(ws *websocket.Conn)) *Conn {
 	return c
 }
 
-// Between the client's goodbye and the server's answer everything is read, pings or not: the server counts it as read.
+// After its close frame the client reads everything until the server's answer, whether or not there are pings: the server counts it
+// as read.
 func TestCleanCloseReadsOn(t *testing.T) {
 	t.Parallel()
 	c := serve(t, Dialer{}, func(ws *websocket.Conn) {

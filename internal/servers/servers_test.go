@@ -18,7 +18,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// See TestMain, which is in main_test.go: a copy of this test process with these in its environment holds servers.
+// A copy of this test process with these in its environment holds servers; see TestMain in main_test.go.
 const (
 	childMode  = "SERVERS_CHILD"
 	childHold  = "hold"
@@ -129,7 +129,7 @@ func TestPID(t *testing.T) {
 		t.Errorf("process %d: %v", second, err)
 	}
 
-	// It can also end without being told to by this package; then it is started as after a Kill.
+	// A server that ends by itself can be started again after a Kill.
 	must(t, syscall.Kill(second, syscall.SIGKILL))
 	must(t, until(patience, func() error {
 		if pid := server.PID(); pid != 0 {
@@ -229,7 +229,7 @@ func TestServerThatCannotStart(t *testing.T) {
 	}
 }
 
-// Whoever takes a port between the look and the start costs another attempt, which only errDied gives.
+// When another process takes the port before the start, the start is repeated; only errDied leads to that.
 func TestTakenPortEndsTheStart(t *testing.T) {
 	t.Parallel()
 	mariadbd, err := LookPath("mariadbd")

@@ -79,7 +79,7 @@ func scan[T any](t *testing.T, db *sql.DB, query string, args ...any) (value T) 
 	return value
 }
 
-// dial tells whether somebody listens at a Redis URL.
+// dial tells whether a server listens at a Redis URL.
 func dial(t *testing.T, url string) error {
 	t.Helper()
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(url, "redis://"))
@@ -198,7 +198,7 @@ func TestMinIOIsShared(t *testing.T) {
 	}
 }
 
-// recorder is a test that can fail without failing this one.
+// recorder is a testing.TB that notes a failure and doesn't fail the test.
 type recorder struct {
 	testing.TB
 
