@@ -13,7 +13,7 @@ ARGS      ?=       # more arguments for `make run`
 # Node from internal/tools/deps.sh, where the machine's own is too old.
 export PATH := $(CURDIR)/bin/node/node_modules/.bin:$(PATH)
 
-# The generators and the linter are modules of their own: their needs stay out of the server's go.mod.
+# The generators and the linter are modules of their own, so that the server's go.mod doesn't require what they require.
 tool   := CGO_ENABLED=0 go tool -modfile=internal/tools/go.mod
 linter := CGO_ENABLED=0 go tool -modfile=internal/tools/lint/go.mod golangci-lint
 ts     := api/typescript
@@ -21,20 +21,42 @@ gosrc  := $(wildcard api cmd gen internal sql)
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##@ Run
 
 .PHONY: run
-run: build ## Build and start the server
+run: build ## Build and start the server; ARGS are passed on to `tim serve`
 	@exec ./bin/tim serve $(ARGS)
 
+# `go build -n` prints a compile command for each package that isn't in Go's cache; few compile in some seconds.
 .PHONY: build
 build: ## Build bin/tim
+	@missing=$$(CGO_ENABLED=0 go build -n -trimpath -o bin/tim ./cmd/tim 2>&1 | grep -c '/compile ' || true); \
+	[ "$$missing" -lt 50 ] || echo "compiling $$missing packages, which takes a minute or two the first time ..."
 	@CGO_ENABLED=0 go build -trimpath -o bin/tim ./cmd/tim
 
+##@ Test
+
 .PHONY: test
-test: deps-servers ## Run all tests, against real servers
+test: deps-servers ## Run all tests, with the race detector, against real servers
+	@missing=$$(CGO_ENABLED=1 go build -n -race ./... 2>&1 | grep -c '/compile ' || true); \
+	[ "$$missing" -lt 50 ] || echo "compiling $$missing packages with the race detector, which takes some minutes the first time ..."
+	@echo 'running all tests, which takes some minutes ...'
 	CGO_ENABLED=1 go test -race -timeout 15m ./...
 	go test -C internal/tools ./...
+
+left_out := bin/left-out.txt
+
+.PHONY: test-embedded
+test-embedded: ## Run the tests that need no server, no root and no network
+	@mkdir -p bin && rm -f $(left_out)
+	@missing=$$(CGO_ENABLED=0 go build -n ./... 2>&1 | grep -c '/compile ' || true); \
+	[ "$$missing" -lt 50 ] || echo "compiling $$missing packages, which takes a minute or two the first time ..."
+	@passed=0; \
+	TIM_TEST_MODE=embedded TIM_TEST_LEFT_OUT=$(CURDIR)/$(left_out) CGO_ENABLED=0 go test -count=1 -timeout 5m ./... || passed=$$?; \
+	echo "NOT RUN: tests of $$(wc -l <$(left_out)) packages that need MariaDB, Redis, MinIO or a proxy ($(left_out) lists them), and the race detector. 'make test' runs all."; \
+	exit $$passed
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME
@@ -44,7 +66,9 @@ fuzz: ## Run each fuzz target for FUZZTIME
 		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")" </dev/null; \
 	done
 
-# The steps of a message and of a request. benchstat wants six runs to tell a difference from noise.
+##@ Measure
+
+# The steps of a message and of a request. benchstat needs six runs to tell a difference from noise.
 hot := ^Benchmark(Authenticate|Check|Send|DecodeSend|DecodeAny|EncodeMessage|EncodeSent|EventStored|Queue|Parameters|Body|SendBody)$$
 hot := $(hot)|^BenchmarkFanOut$$/^100members$$/^(1|16)atonce$$
 release := internal/bench/testdata/release.txt
@@ -58,6 +82,8 @@ bench: deps-servers ## Benchmark the hot steps, compare with the last release
 .PHONY: bench-release
 bench-release: bench ## Make these figures the last release's
 	@cp bin/bench.txt $(release)
+
+##@ Generate and check
 
 # Each file that sqlc still writes is newer than the stamp; the others belong to queries that are gone.
 .PHONY: generate
@@ -117,6 +143,8 @@ lint: ## Run golangci-lint
 	@echo '== golangci-lint'
 	@$(linter) run
 
+##@ Set up
+
 .PHONY: deps
 deps: deps-servers deps-node ## Install the servers and tools that tests and checks need
 
@@ -129,6 +157,7 @@ deps-node:
 	@internal/tools/deps.sh node
 
 $(ts)/node_modules/.package-lock.json: $(ts)/package.json $(ts)/package-lock.json | deps-node
+	@echo 'installing the linters of the specs with npm, which takes up to a minute ...'
 	@cd $(ts) && npm ci --silent && touch node_modules/.package-lock.json
 
 .PHONY: clean

@@ -83,16 +83,17 @@ func rooms() map[string]room {
 			},
 			"it puts everything together, so it knows every package but those for tests; it needs no generated code",
 		},
-		"cmd/tim": {[]string{"internal/app", "internal/bench", "internal/check"}, "the command line and nothing else, so that tests can start what it starts"},
+		"cmd/tim": {[]string{"internal/app", "internal/bench", "internal/check"}, "reads the command line and calls these; tests can call the same functions"},
 
-		"internal/servers":    {nil, "starts MariaDB, Redis and MinIO for tests and commands alike, so it knows none of them"},
-		"internal/testserver": {[]string{"internal/servers"}, "serves the tests of every package, so it knows none of them"},
+		"internal/servers":    {nil, "starts MariaDB, Redis, MinIO and nodes for tests, bench and check, and depends on none of these"},
+		"internal/testserver": {[]string{"internal/servers"}, "the tests of every package use it, so it depends on none of those packages"},
 		"internal/apptest": {
 			[]string{"api", "gen/api", "gen/client", "gen/frames", "internal/app", "internal/testserver"},
-			"tests a server from without: what it knows from within, it could not find wrong",
+			"tests a whole server through its specs; code that it shared with the server could hide the same mistake in both",
 		},
-		"internal/bench": {clients(), clientsWhy},
-		"internal/check": {clients(), clientsWhy},
+		"internal/client": {[]string{"gen/api", "gen/client", "gen/frames"}, clientsWhy},
+		"internal/bench":  {clients(), clientsWhy},
+		"internal/check":  {clients(), clientsWhy},
 	}
 }
 
@@ -108,10 +109,10 @@ func face(more ...string) []string {
 const faceWhy = "a socket makes one call for each frame: statements, files and the bus are behind it; what it shares with rest lies below both"
 
 func clients() []string {
-	return []string{"gen/api", "gen/client", "gen/frames", "internal/check", "internal/servers"}
+	return []string{"gen/api", "gen/client", "gen/frames", "internal/client", "internal/servers"}
 }
 
-const clientsWhy = "clients like any other: what they share with the server, they could not find wrong in it"
+const clientsWhy = "a client is written from the specs alone; code that it shared with the server could hide the same mistake in both"
 
 // guest is a package from outside, and the rooms that may know it.
 type guest struct {
@@ -125,10 +126,10 @@ func guests() []guest {
 		{"github.com/labstack/echo", []string{"internal/rest", "internal/realtime", "internal/app"}, "only REST and the sockets have routes; the rules don't know HTTP"},
 		{"net/http", []string{
 			"internal/rest", "internal/socket", "internal/realtime", "internal/app", "internal/web", "internal/blob", "internal/fault",
-			"internal/apptest", "internal/servers", "internal/bench", "internal/check",
+			"internal/apptest", "internal/client", "internal/servers", "internal/bench", "internal/check",
 		}, "as echo; blob serves ranges with it, and fault uses its names of statuses"},
-		{"github.com/getkin/kin-openapi", []string{"internal/rest", "internal/classic", "internal/timv1", "internal/apptest", "internal/bench", "internal/check"}, "requests are checked against the specs where they arrive, and nowhere else"},
-		{"github.com/gorilla/websocket", []string{"internal/socket", "internal/realtime", "internal/bench", "internal/check"}, "one package owns the sockets; the hub reads a handshake's header with it"},
+		{"github.com/getkin/kin-openapi", []string{"api", "internal/rest", "internal/apptest", "internal/client"}, "requests are checked against the specs where they arrive, and nowhere else"},
+		{"github.com/gorilla/websocket", []string{"internal/socket", "internal/realtime", "internal/client"}, "one package owns the sockets; the hub reads a handshake's header with it"},
 		{"github.com/redis/go-redis", []string{"internal/cluster"}, "one package knows whether there is a Redis"},
 		{"github.com/minio/minio-go", []string{"internal/blob"}, "one package knows whether there is an S3"},
 		{"modernc.org/sqlite", []string{"internal/store", "internal/check"}, "only store knows the engine; check reads the database directly, to compare it with what the server says"},
@@ -139,9 +140,9 @@ func guests() []guest {
 		{"golang.org/x/text", []string{"internal/account"}, "accounts and names are normalised in one place"},
 		{"golang.org/x/crypto", []string{"internal/auth"}, "passwords are hashed in one place"},
 		{"github.com/gabriel-vasile/mimetype", []string{"internal/files"}, "a file's type is decided in one place"},
-		{"github.com/alecthomas/kong", []string{"cmd/tim", "internal/apptest", "internal/bench", "internal/check"}, "settings are a struct; how they are given is the command's business"},
-		{"os/exec", []string{"internal/servers", "internal/check", "internal/bench"}, "the server starts no programs"},
-		{"testing", []string{"internal/testserver", "internal/apptest"}, "what serves knows nothing of being tested"},
+		{"github.com/alecthomas/kong", []string{"cmd/tim", "internal/apptest"}, "settings are structs; only the command line, and tests that play one, fill them from flags"},
+		{"os/exec", []string{"internal/servers"}, "the server starts no programs; tools and tests start them in one package, which also ends them"},
+		{"testing", []string{"internal/testserver", "internal/apptest"}, "the server's code contains no test code"},
 		{"github.com/google/go-cmp", nil, "compares for tests; it panics on what it doesn't like"},
 		{"go.uber.org/goleak", nil, "for tests"},
 		{"math/rand", []string{"internal/store", "internal/timv1", "internal/cluster", "internal/servers", "internal/bench", "internal/check"}, "spreads what is tried again, and makes nothing that must not be guessed"},

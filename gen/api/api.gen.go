@@ -9,7 +9,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -35,39 +34,6 @@ const (
 func (e CardBodyKind) Valid() bool {
 	switch e {
 	case CardBodyKindCard:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for CustomBodyKind.
-const (
-	CustomBodyKindCustom CustomBodyKind = "custom"
-)
-
-// Valid indicates whether the value is a known member of the CustomBodyKind enum.
-func (e CustomBodyKind) Valid() bool {
-	switch e {
-	case CustomBodyKindCustom:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for FailureCode.
-const (
-	FailureCodeN401 FailureCode = 401
-	FailureCodeN500 FailureCode = 500
-)
-
-// Valid indicates whether the value is a known member of the FailureCode enum.
-func (e FailureCode) Valid() bool {
-	switch e {
-	case FailureCodeN401:
-		return true
-	case FailureCodeN500:
 		return true
 	default:
 		return false
@@ -113,45 +79,6 @@ func (e LocationBodyKind) Valid() bool {
 	}
 }
 
-// Defines values for NoticeBodyEvent.
-const (
-	NoticeBodyEventDissolved NoticeBodyEvent = "dissolved"
-	NoticeBodyEventJoined    NoticeBodyEvent = "joined"
-	NoticeBodyEventLeft      NoticeBodyEvent = "left"
-	NoticeBodyEventOwner     NoticeBodyEvent = "owner"
-)
-
-// Valid indicates whether the value is a known member of the NoticeBodyEvent enum.
-func (e NoticeBodyEvent) Valid() bool {
-	switch e {
-	case NoticeBodyEventDissolved:
-		return true
-	case NoticeBodyEventJoined:
-		return true
-	case NoticeBodyEventLeft:
-		return true
-	case NoticeBodyEventOwner:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for NoticeBodyKind.
-const (
-	NoticeBodyKindNotice NoticeBodyKind = "notice"
-)
-
-// Valid indicates whether the value is a known member of the NoticeBodyKind enum.
-func (e NoticeBodyKind) Valid() bool {
-	switch e {
-	case NoticeBodyKindNotice:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for ProfileChangesSex.
 const (
 	ProfileChangesSexFemale ProfileChangesSex = "female"
@@ -164,147 +91,6 @@ func (e ProfileChangesSex) Valid() bool {
 	case ProfileChangesSexFemale:
 		return true
 	case ProfileChangesSexMale:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for ReadinessCode.
-const (
-	ReadinessCodeN200 ReadinessCode = 200
-	ReadinessCodeN500 ReadinessCode = 500
-)
-
-// Valid indicates whether the value is a known member of the ReadinessCode enum.
-func (e ReadinessCode) Valid() bool {
-	switch e {
-	case ReadinessCodeN200:
-		return true
-	case ReadinessCodeN500:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for Reason.
-const (
-	ReasonAccountTaken         Reason = "account_taken"
-	ReasonBodyTooLarge         Reason = "body_too_large"
-	ReasonClientIDReused       Reason = "client_id_reused"
-	ReasonExpiredLink          Reason = "expired_link"
-	ReasonExpiredToken         Reason = "expired_token"
-	ReasonFileTooLarge         Reason = "file_too_large"
-	ReasonFriendIsSelf         Reason = "friend_is_self"
-	ReasonGroupNameTaken       Reason = "group_name_taken"
-	ReasonInternal             Reason = "internal"
-	ReasonInvalidBody          Reason = "invalid_body"
-	ReasonInvalidLink          Reason = "invalid_link"
-	ReasonInvalidParameter     Reason = "invalid_parameter"
-	ReasonInvalidToken         Reason = "invalid_token"
-	ReasonMalformedJSON        Reason = "malformed_json"
-	ReasonMalformedUpload      Reason = "malformed_upload"
-	ReasonMethodNotAllowed     Reason = "method_not_allowed"
-	ReasonMissingToken         Reason = "missing_token"
-	ReasonNoAvatar             Reason = "no_avatar"
-	ReasonNotAMember           Reason = "not_a_member"
-	ReasonNotFriends           Reason = "not_friends"
-	ReasonNotInGroup           Reason = "not_in_group"
-	ReasonNotTheOwner          Reason = "not_the_owner"
-	ReasonNotYourAccount       Reason = "not_your_account"
-	ReasonOriginNotAllowed     Reason = "origin_not_allowed"
-	ReasonRangeNotSatisfiable  Reason = "range_not_satisfiable"
-	ReasonRateLimited          Reason = "rate_limited"
-	ReasonSessionEnded         Reason = "session_ended"
-	ReasonTooManyAttempts      Reason = "too_many_attempts"
-	ReasonUnavailable          Reason = "unavailable"
-	ReasonUnknownAccount       Reason = "unknown_account"
-	ReasonUnknownFile          Reason = "unknown_file"
-	ReasonUnknownGroup         Reason = "unknown_group"
-	ReasonUnknownRoute         Reason = "unknown_route"
-	ReasonUnsupportedFileType  Reason = "unsupported_file_type"
-	ReasonUnsupportedMediaType Reason = "unsupported_media_type"
-	ReasonUpgradeRequired      Reason = "upgrade_required"
-	ReasonWrongCredentials     Reason = "wrong_credentials"
-)
-
-// Valid indicates whether the value is a known member of the Reason enum.
-func (e Reason) Valid() bool {
-	switch e {
-	case ReasonAccountTaken:
-		return true
-	case ReasonBodyTooLarge:
-		return true
-	case ReasonClientIDReused:
-		return true
-	case ReasonExpiredLink:
-		return true
-	case ReasonExpiredToken:
-		return true
-	case ReasonFileTooLarge:
-		return true
-	case ReasonFriendIsSelf:
-		return true
-	case ReasonGroupNameTaken:
-		return true
-	case ReasonInternal:
-		return true
-	case ReasonInvalidBody:
-		return true
-	case ReasonInvalidLink:
-		return true
-	case ReasonInvalidParameter:
-		return true
-	case ReasonInvalidToken:
-		return true
-	case ReasonMalformedJSON:
-		return true
-	case ReasonMalformedUpload:
-		return true
-	case ReasonMethodNotAllowed:
-		return true
-	case ReasonMissingToken:
-		return true
-	case ReasonNoAvatar:
-		return true
-	case ReasonNotAMember:
-		return true
-	case ReasonNotFriends:
-		return true
-	case ReasonNotInGroup:
-		return true
-	case ReasonNotTheOwner:
-		return true
-	case ReasonNotYourAccount:
-		return true
-	case ReasonOriginNotAllowed:
-		return true
-	case ReasonRangeNotSatisfiable:
-		return true
-	case ReasonRateLimited:
-		return true
-	case ReasonSessionEnded:
-		return true
-	case ReasonTooManyAttempts:
-		return true
-	case ReasonUnavailable:
-		return true
-	case ReasonUnknownAccount:
-		return true
-	case ReasonUnknownFile:
-		return true
-	case ReasonUnknownGroup:
-		return true
-	case ReasonUnknownRoute:
-		return true
-	case ReasonUnsupportedFileType:
-		return true
-	case ReasonUnsupportedMediaType:
-		return true
-	case ReasonUpgradeRequired:
-		return true
-	case ReasonWrongCredentials:
 		return true
 	default:
 		return false
@@ -332,21 +118,6 @@ func (e RegistrationSex) Valid() bool {
 	}
 }
 
-// Defines values for SuccessCode.
-const (
-	SuccessCodeN200 SuccessCode = 200
-)
-
-// Valid indicates whether the value is a known member of the SuccessCode enum.
-func (e SuccessCode) Valid() bool {
-	switch e {
-	case SuccessCodeN200:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for TextBodyKind.
 const (
 	TextBodyKindText TextBodyKind = "text"
@@ -356,24 +127,6 @@ const (
 func (e TextBodyKind) Valid() bool {
 	switch e {
 	case TextBodyKindText:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for UserOnlineStatus.
-const (
-	UserOnlineStatusN0 UserOnlineStatus = 0
-	UserOnlineStatusN1 UserOnlineStatus = 1
-)
-
-// Valid indicates whether the value is a known member of the UserOnlineStatus enum.
-func (e UserOnlineStatus) Valid() bool {
-	switch e {
-	case UserOnlineStatusN0:
-		return true
-	case UserOnlineStatusN1:
 		return true
 	default:
 		return false
@@ -397,12 +150,8 @@ type AvatarUpload struct {
 //
 // Example: {"kind":"card","target":{"user":"bob"}}
 type CardBody struct {
-	Kind CardBodyKind `json:"kind"`
-
-	// Target A conversation, named from the reader's side; either the account opposite or the group.
-	//
-	// Example: {"user":"bob"}
-	Target Target `json:"target"`
+	Kind   CardBodyKind `json:"kind"`
+	Target Target       `json:"target"`
 }
 
 // CardBodyKind defines model for CardBody.Kind.
@@ -450,6 +199,7 @@ type Conversations struct {
 
 // ConversationsDone defines model for ConversationsDone.
 type ConversationsDone struct {
+	// Code Always 200.
 	Code    SuccessCode   `json:"code"`
 	Data    Conversations `json:"data"`
 	Message string        `json:"message"`
@@ -471,11 +221,10 @@ type Credentials struct {
 // Example: {"data":{"sticker":"wave"},"kind":"custom"}
 type CustomBody struct {
 	Data map[string]interface{} `json:"data"`
-	Kind CustomBodyKind         `json:"kind"`
-}
 
-// CustomBodyKind defines model for CustomBody.Kind.
-type CustomBodyKind string
+	// Kind custom
+	Kind string `json:"kind"`
+}
 
 // DisplayName The name others see; NFC-normalised, need not be unique.
 //
@@ -484,12 +233,14 @@ type DisplayName = string
 
 // Done defines model for Done.
 type Done struct {
+	// Code Always 200.
 	Code    SuccessCode `json:"code"`
 	Message string      `json:"message"`
 }
 
 // Failure defines model for Failure.
 type Failure struct {
+	// Code 401 (not authenticated) or 500.
 	Code FailureCode `json:"code"`
 
 	// Data Which part of the request is refused, and why.
@@ -498,12 +249,12 @@ type Failure struct {
 	// Message For people; Chinese, or English with `Tim-Language`.
 	Message string `json:"message"`
 
-	// Reason Why a request was refused; stable, made for programs.
+	// Reason Why a request was refused; stable, made for programs. May get further values; the HTTP status says what to do with an unknown one.
 	Reason Reason `json:"reason"`
 }
 
-// FailureCode defines model for FailureCode.
-type FailureCode int
+// FailureCode 401 (not authenticated) or 500.
+type FailureCode = int32
 
 // FileBody A file that was uploaded before; `file` is the stored name.
 //
@@ -535,16 +286,8 @@ type FileUpload struct {
 	File openapi_types.File `json:"file"`
 }
 
-// FreshToken defines model for FreshToken.
-type FreshToken struct {
-	// Expires ms since 1970.
-	Expires int64  `json:"expires"`
-	Token   string `json:"token"`
-}
-
 // Group defines model for Group.
 type Group struct {
-	// GroupID Example: 1
 	GroupID   GroupID `json:"GroupID"`
 	GroupName string  `json:"GroupName"`
 
@@ -554,22 +297,31 @@ type Group struct {
 
 // GroupDone defines model for GroupDone.
 type GroupDone struct {
+	// Code Always 200.
 	Code SuccessCode `json:"code"`
 	Data struct {
-		// GroupID Example: 1
 		GroupID GroupID `json:"GroupID"`
 	} `json:"data"`
 	Message string `json:"message"`
 }
 
-// GroupID Example: 1
+// GroupID defines model for GroupID.
 type GroupID = int32
 
 // GroupName Example: climbers
 type GroupName = string
 
+// GroupTarget A group.
+//
+// Example: {"group":1}
+type GroupTarget struct {
+	// Group A GroupID.
+	Group int32 `json:"group"`
+}
+
 // GroupsDone defines model for GroupsDone.
 type GroupsDone struct {
+	// Code Always 200.
 	Code    SuccessCode `json:"code"`
 	Data    []Group     `json:"data"`
 	Message string      `json:"message"`
@@ -584,6 +336,7 @@ type History struct {
 
 // HistoryDone defines model for HistoryDone.
 type HistoryDone struct {
+	// Code Always 200.
 	Code    SuccessCode `json:"code"`
 	Data    History     `json:"data"`
 	Message string      `json:"message"`
@@ -602,16 +355,39 @@ type LocationBodyKind string
 
 // LoginDone defines model for LoginDone.
 type LoginDone struct {
+	// Code Always 200.
 	Code SuccessCode `json:"code"`
 
 	// Data The user, then the token.
-	Data    []LoginDone_Data_Item `json:"data"`
-	Message string                `json:"message"`
+	Data    []LoginPart `json:"data"`
+	Message string      `json:"message"`
 }
 
-// LoginDone_Data_Item defines model for LoginDone.data.Item.
-type LoginDone_Data_Item struct {
-	union json.RawMessage
+// LoginPart The user (first element) or the token (second), each with all its fields.
+type LoginPart struct {
+	// Account Of the user.
+	Account *string `json:"account,omitempty"`
+
+	// Age Of the user.
+	Age *int32 `json:"age,omitempty"`
+
+	// Expires When the token expires, ms since 1970.
+	Expires *int64 `json:"expires,omitempty"`
+
+	// ID Of the user.
+	ID *int64 `json:"id,omitempty"`
+
+	// OnlineStatus Of the user.
+	OnlineStatus *int32 `json:"onlineStatus,omitempty"`
+
+	// Sex Of the user.
+	Sex nullable.Nullable[string] `json:"sex,omitempty"`
+
+	// Token A JWT, HS256; to be sent in the header `token`.
+	Token *string `json:"token,omitempty"`
+
+	// Username Of the user.
+	Username *string `json:"username,omitempty"`
 }
 
 // LoginSession defines model for LoginSession.
@@ -638,6 +414,7 @@ type Marks struct {
 
 // MarksDone defines model for MarksDone.
 type MarksDone struct {
+	// Code Always 200.
 	Code    SuccessCode `json:"code"`
 	Data    Marks       `json:"data"`
 	Message string      `json:"message"`
@@ -648,7 +425,9 @@ type Mentions = []Account
 
 // Message defines model for Message.
 type Message struct {
-	// Body What a message says, by kind.
+	// Body What a message says. `kind` says which of the other fields are there; see the kinds of SendBody. A notice is written by the server, into the history of a group.
+	//
+	// Example: {"kind":"text","text":"hello"}
 	Body MessageBody `json:"body"`
 
 	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
@@ -672,34 +451,15 @@ type Message struct {
 	Time int64 `json:"time"`
 }
 
-// MessageBody What a message says, by kind.
-type MessageBody struct {
-	union json.RawMessage
-}
+// MessageBody What a message says. `kind` says which of the other fields are there; see the kinds of SendBody. A notice is written by the server, into the history of a group.
+//
+// Example: {"kind":"text","text":"hello"}
+type MessageBody = json.RawMessage
 
 // NewAccount 1 to 64 letters and digits of any script and `_ . - @`, the first a letter or digit; not `all`, which addresses everyone.
 //
 // Example: alice
 type NewAccount = string
-
-// NoticeBody What happened to a group, written into its history by the server.
-//
-// Example: {"account":"bob","actor":"alice","event":"joined","kind":"notice"}
-type NoticeBody struct {
-	// Account Whom it was done to.
-	Account *string `json:"account,omitempty"`
-
-	// Actor The account who did it; empty for an operator of the server.
-	Actor string          `json:"actor"`
-	Event NoticeBodyEvent `json:"event"`
-	Kind  NoticeBodyKind  `json:"kind"`
-}
-
-// NoticeBodyEvent defines model for NoticeBody.Event.
-type NoticeBodyEvent string
-
-// NoticeBodyKind defines model for NoticeBody.Kind.
-type NoticeBodyKind string
 
 // Password 6 characters to 72 bytes of UTF-8.
 //
@@ -738,21 +498,19 @@ type ProfileChangesSex string
 
 // Readiness defines model for Readiness.
 type Readiness struct {
-	Code ReadinessCode `json:"code"`
+	// Code 200 or 500.
+	Code int32 `json:"code"`
 
 	// Data Each dependency, `ok` or what is amiss.
 	Data    map[string]string `json:"data"`
 	Message string            `json:"message"`
 
-	// Reason Why a request was refused; stable, made for programs.
+	// Reason Why a request was refused; stable, made for programs. May get further values; the HTTP status says what to do with an unknown one.
 	Reason *Reason `json:"reason,omitempty"`
 }
 
-// ReadinessCode defines model for Readiness.Code.
-type ReadinessCode int
-
-// Reason Why a request was refused; stable, made for programs.
-type Reason string
+// Reason Why a request was refused; stable, made for programs. May get further values; the HTTP status says what to do with an unknown one.
+type Reason = string
 
 // Registration defines model for Registration.
 type Registration struct {
@@ -782,6 +540,8 @@ type Registration struct {
 type RegistrationSex string
 
 // SendBody What a client may send, by kind.
+//
+// Example: {"kind":"text","text":"hello"}
 type SendBody struct {
 	union json.RawMessage
 }
@@ -789,6 +549,8 @@ type SendBody struct {
 // SendRequest defines model for SendRequest.
 type SendRequest struct {
 	// Body What a client may send, by kind.
+	//
+	// Example: {"kind":"text","text":"hello"}
 	Body SendBody `json:"body"`
 
 	// ClientID The sender's own id of a message, unique among those it sends to the conversation.
@@ -824,6 +586,7 @@ type Sent struct {
 
 // SentDone defines model for SentDone.
 type SentDone struct {
+	// Code Always 200.
 	Code    SuccessCode `json:"code"`
 	Data    Sent        `json:"data"`
 	Message string      `json:"message"`
@@ -834,19 +597,19 @@ type Seq = int64
 
 // SessionsDone defines model for SessionsDone.
 type SessionsDone struct {
+	// Code Always 200.
 	Code    SuccessCode    `json:"code"`
 	Data    []LoginSession `json:"data"`
 	Message string         `json:"message"`
 }
 
-// SuccessCode defines model for SuccessCode.
-type SuccessCode int
+// SuccessCode Always 200.
+type SuccessCode = int32
 
 // Target A conversation, named from the reader's side; either the account opposite or the group.
 //
 // Example: {"user":"bob"}
 type Target struct {
-	// Group Example: 1
 	Group *GroupID `json:"group,omitempty"`
 
 	// User An account's name; NFC-normalised, compared by its bytes.
@@ -866,14 +629,18 @@ type TextBodyKind string
 
 // Token defines model for Token.
 type Token struct {
+	// Expires When the token expires, ms since 1970.
+	Expires int64 `json:"expires"`
+
 	// Token A JWT, HS256; to be sent in the header `token`.
 	Token string `json:"token"`
 }
 
 // TokenDone defines model for TokenDone.
 type TokenDone struct {
+	// Code Always 200.
 	Code    SuccessCode `json:"code"`
-	Data    FreshToken  `json:"data"`
+	Data    Token       `json:"data"`
 	Message string      `json:"message"`
 }
 
@@ -884,18 +651,16 @@ type User struct {
 	ID      int64  `json:"id"`
 
 	// OnlineStatus 1 while the account has a live chat socket.
-	OnlineStatus UserOnlineStatus `json:"onlineStatus"`
+	OnlineStatus int32 `json:"onlineStatus"`
 
 	// Sex male or female for accounts made here; rows of an old database are served whatever they hold.
 	Sex      nullable.Nullable[string] `json:"sex"`
 	Username string                    `json:"username"`
 }
 
-// UserOnlineStatus 1 while the account has a live chat socket.
-type UserOnlineStatus int32
-
 // UserDone defines model for UserDone.
 type UserDone struct {
+	// Code Always 200.
 	Code SuccessCode `json:"code"`
 
 	// Data A user as others see it; never with a password.
@@ -903,8 +668,17 @@ type UserDone struct {
 	Message string `json:"message"`
 }
 
+// UserTarget One to one, with the account opposite.
+//
+// Example: {"user":"bob"}
+type UserTarget struct {
+	// User An account.
+	User string `json:"user"`
+}
+
 // UsersDone defines model for UsersDone.
 type UsersDone struct {
+	// Code Always 200.
 	Code    SuccessCode `json:"code"`
 	Data    []User      `json:"data"`
 	Message string      `json:"message"`
@@ -1209,7 +983,7 @@ type HeadPicURLParams struct {
 
 // UploadHeadPicParams defines parameters for UploadHeadPic.
 type UploadHeadPicParams struct {
-	// Username The caller's account or display name; may stand in the form instead, before or after the file.
+	// Username The caller's account or display name, and nobody else's; the token's account when it is left out. May stand in the form instead, before or after the file.
 	Username *string `form:"username,omitempty" json:"username,omitempty"`
 }
 
@@ -1239,271 +1013,6 @@ type UploadMp3MultipartRequestBody = FileUpload
 
 // UploadMp4MultipartRequestBody defines body for UploadMp4 for multipart/form-data ContentType.
 type UploadMp4MultipartRequestBody = FileUpload
-
-// AsUser returns the union data inside the LoginDone_Data_Item as a User
-func (t LoginDone_Data_Item) AsUser() (User, error) {
-	var body User
-	err := json.Unmarshal(t.union, &body)
-	return body, err
-}
-
-// FromUser overwrites any union data inside the LoginDone_Data_Item as the provided User
-func (t *LoginDone_Data_Item) FromUser(v User) error {
-	b, err := json.Marshal(v)
-	t.union = b
-	return err
-}
-
-// MergeUser performs a merge with any union data inside the LoginDone_Data_Item, using the provided User
-func (t *LoginDone_Data_Item) MergeUser(v User) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-
-	merged, err := runtime.JSONMerge(t.union, b)
-	t.union = merged
-	return err
-}
-
-// AsToken returns the union data inside the LoginDone_Data_Item as a Token
-func (t LoginDone_Data_Item) AsToken() (Token, error) {
-	var body Token
-	err := json.Unmarshal(t.union, &body)
-	return body, err
-}
-
-// FromToken overwrites any union data inside the LoginDone_Data_Item as the provided Token
-func (t *LoginDone_Data_Item) FromToken(v Token) error {
-	b, err := json.Marshal(v)
-	t.union = b
-	return err
-}
-
-// MergeToken performs a merge with any union data inside the LoginDone_Data_Item, using the provided Token
-func (t *LoginDone_Data_Item) MergeToken(v Token) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-
-	merged, err := runtime.JSONMerge(t.union, b)
-	t.union = merged
-	return err
-}
-
-func (t LoginDone_Data_Item) MarshalJSON() ([]byte, error) {
-	b, err := t.union.MarshalJSON()
-	return b, err
-}
-
-func (t *LoginDone_Data_Item) UnmarshalJSON(b []byte) error {
-	err := t.union.UnmarshalJSON(b)
-	return err
-}
-
-// AsTextBody returns the union data inside the MessageBody as a TextBody
-func (t MessageBody) AsTextBody() (TextBody, error) {
-	var body TextBody
-	err := json.Unmarshal(t.union, &body)
-	return body, err
-}
-
-// FromTextBody overwrites any union data inside the MessageBody as the provided TextBody
-func (t *MessageBody) FromTextBody(v TextBody) error {
-	b, err := json.Marshal(v)
-	t.union = b
-	return err
-}
-
-// MergeTextBody performs a merge with any union data inside the MessageBody, using the provided TextBody
-func (t *MessageBody) MergeTextBody(v TextBody) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-
-	merged, err := runtime.JSONMerge(t.union, b)
-	t.union = merged
-	return err
-}
-
-// AsFileBody returns the union data inside the MessageBody as a FileBody
-func (t MessageBody) AsFileBody() (FileBody, error) {
-	var body FileBody
-	err := json.Unmarshal(t.union, &body)
-	return body, err
-}
-
-// FromFileBody overwrites any union data inside the MessageBody as the provided FileBody
-func (t *MessageBody) FromFileBody(v FileBody) error {
-	b, err := json.Marshal(v)
-	t.union = b
-	return err
-}
-
-// MergeFileBody performs a merge with any union data inside the MessageBody, using the provided FileBody
-func (t *MessageBody) MergeFileBody(v FileBody) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-
-	merged, err := runtime.JSONMerge(t.union, b)
-	t.union = merged
-	return err
-}
-
-// AsLocationBody returns the union data inside the MessageBody as a LocationBody
-func (t MessageBody) AsLocationBody() (LocationBody, error) {
-	var body LocationBody
-	err := json.Unmarshal(t.union, &body)
-	return body, err
-}
-
-// FromLocationBody overwrites any union data inside the MessageBody as the provided LocationBody
-func (t *MessageBody) FromLocationBody(v LocationBody) error {
-	b, err := json.Marshal(v)
-	t.union = b
-	return err
-}
-
-// MergeLocationBody performs a merge with any union data inside the MessageBody, using the provided LocationBody
-func (t *MessageBody) MergeLocationBody(v LocationBody) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-
-	merged, err := runtime.JSONMerge(t.union, b)
-	t.union = merged
-	return err
-}
-
-// AsCardBody returns the union data inside the MessageBody as a CardBody
-func (t MessageBody) AsCardBody() (CardBody, error) {
-	var body CardBody
-	err := json.Unmarshal(t.union, &body)
-	return body, err
-}
-
-// FromCardBody overwrites any union data inside the MessageBody as the provided CardBody
-func (t *MessageBody) FromCardBody(v CardBody) error {
-	b, err := json.Marshal(v)
-	t.union = b
-	return err
-}
-
-// MergeCardBody performs a merge with any union data inside the MessageBody, using the provided CardBody
-func (t *MessageBody) MergeCardBody(v CardBody) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-
-	merged, err := runtime.JSONMerge(t.union, b)
-	t.union = merged
-	return err
-}
-
-// AsCustomBody returns the union data inside the MessageBody as a CustomBody
-func (t MessageBody) AsCustomBody() (CustomBody, error) {
-	var body CustomBody
-	err := json.Unmarshal(t.union, &body)
-	return body, err
-}
-
-// FromCustomBody overwrites any union data inside the MessageBody as the provided CustomBody
-func (t *MessageBody) FromCustomBody(v CustomBody) error {
-	b, err := json.Marshal(v)
-	t.union = b
-	return err
-}
-
-// MergeCustomBody performs a merge with any union data inside the MessageBody, using the provided CustomBody
-func (t *MessageBody) MergeCustomBody(v CustomBody) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-
-	merged, err := runtime.JSONMerge(t.union, b)
-	t.union = merged
-	return err
-}
-
-// AsNoticeBody returns the union data inside the MessageBody as a NoticeBody
-func (t MessageBody) AsNoticeBody() (NoticeBody, error) {
-	var body NoticeBody
-	err := json.Unmarshal(t.union, &body)
-	return body, err
-}
-
-// FromNoticeBody overwrites any union data inside the MessageBody as the provided NoticeBody
-func (t *MessageBody) FromNoticeBody(v NoticeBody) error {
-	b, err := json.Marshal(v)
-	t.union = b
-	return err
-}
-
-// MergeNoticeBody performs a merge with any union data inside the MessageBody, using the provided NoticeBody
-func (t *MessageBody) MergeNoticeBody(v NoticeBody) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-
-	merged, err := runtime.JSONMerge(t.union, b)
-	t.union = merged
-	return err
-}
-
-func (t MessageBody) Discriminator() (string, error) {
-	var discriminator struct {
-		Discriminator string `json:"kind"`
-	}
-	err := json.Unmarshal(t.union, &discriminator)
-	return discriminator.Discriminator, err
-}
-
-func (t MessageBody) ValueByDiscriminator() (interface{}, error) {
-	discriminator, err := t.Discriminator()
-	if err != nil {
-		return nil, err
-	}
-	switch discriminator {
-	case "audio":
-		return t.AsFileBody()
-	case "card":
-		return t.AsCardBody()
-	case "custom":
-		return t.AsCustomBody()
-	case "file":
-		return t.AsFileBody()
-	case "image":
-		return t.AsFileBody()
-	case "location":
-		return t.AsLocationBody()
-	case "notice":
-		return t.AsNoticeBody()
-	case "text":
-		return t.AsTextBody()
-	case "video":
-		return t.AsFileBody()
-	default:
-		return nil, errors.New("unknown discriminator value: " + discriminator)
-	}
-}
-
-func (t MessageBody) MarshalJSON() ([]byte, error) {
-	b, err := t.union.MarshalJSON()
-	return b, err
-}
-
-func (t *MessageBody) UnmarshalJSON(b []byte) error {
-	err := t.union.UnmarshalJSON(b)
-	return err
-}
 
 // AsTextBody returns the union data inside the SendBody as a TextBody
 func (t SendBody) AsTextBody() (TextBody, error) {
@@ -1633,41 +1142,6 @@ func (t *SendBody) MergeCustomBody(v CustomBody) error {
 	merged, err := runtime.JSONMerge(t.union, b)
 	t.union = merged
 	return err
-}
-
-func (t SendBody) Discriminator() (string, error) {
-	var discriminator struct {
-		Discriminator string `json:"kind"`
-	}
-	err := json.Unmarshal(t.union, &discriminator)
-	return discriminator.Discriminator, err
-}
-
-func (t SendBody) ValueByDiscriminator() (interface{}, error) {
-	discriminator, err := t.Discriminator()
-	if err != nil {
-		return nil, err
-	}
-	switch discriminator {
-	case "audio":
-		return t.AsFileBody()
-	case "card":
-		return t.AsCardBody()
-	case "custom":
-		return t.AsCustomBody()
-	case "file":
-		return t.AsFileBody()
-	case "image":
-		return t.AsFileBody()
-	case "location":
-		return t.AsLocationBody()
-	case "text":
-		return t.AsTextBody()
-	case "video":
-		return t.AsFileBody()
-	default:
-		return nil, errors.New("unknown discriminator value: " + discriminator)
-	}
 }
 
 func (t SendBody) MarshalJSON() ([]byte, error) {
@@ -2788,53 +2262,53 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 		Handler: si,
 	}
 
-	router.POST(options.BaseURL+"/Tim/UserRegister", wrapper.UserRegister, options.OperationMiddlewares["userRegister"]...)
+	router.GET(options.BaseURL+"/", wrapper.Index, options.OperationMiddlewares["index"]...)
 	router.POST(options.BaseURL+"/Tim/UserLogin", wrapper.UserLogin, options.OperationMiddlewares["userLogin"]...)
 	router.GET(options.BaseURL+"/Tim/UserLogout", wrapper.UserLogout, options.OperationMiddlewares["userLogout"]...)
-	router.GET(options.BaseURL+"/Tim/getProfile", wrapper.GetProfile, options.OperationMiddlewares["getProfile"]...)
-	router.GET(options.BaseURL+"/Tim/findUsers", wrapper.FindUsers, options.OperationMiddlewares["findUsers"]...)
-	router.POST(options.BaseURL+"/Tim/updateProfile", wrapper.UpdateProfile, options.OperationMiddlewares["updateProfile"]...)
-	router.POST(options.BaseURL+"/Tim/changePassword", wrapper.ChangePassword, options.OperationMiddlewares["changePassword"]...)
-	router.POST(options.BaseURL+"/Tim/renewToken", wrapper.RenewToken, options.OperationMiddlewares["renewToken"]...)
-	router.GET(options.BaseURL+"/Tim/getSessions", wrapper.GetSessions, options.OperationMiddlewares["getSessions"]...)
-	router.POST(options.BaseURL+"/Tim/endSession", wrapper.EndSession, options.OperationMiddlewares["endSession"]...)
-	router.POST(options.BaseURL+"/Tim/endOtherSessions", wrapper.EndOtherSessions, options.OperationMiddlewares["endOtherSessions"]...)
+	router.POST(options.BaseURL+"/Tim/UserRegister", wrapper.UserRegister, options.OperationMiddlewares["userRegister"]...)
 	router.GET(options.BaseURL+"/Tim/addFriend", wrapper.AddFriend, options.OperationMiddlewares["addFriend"]...)
-	router.GET(options.BaseURL+"/Tim/deleteFriend", wrapper.DeleteFriend, options.OperationMiddlewares["deleteFriend"]...)
-	router.GET(options.BaseURL+"/Tim/getFriends", wrapper.GetFriends, options.OperationMiddlewares["getFriends"]...)
+	router.POST(options.BaseURL+"/Tim/addMember", wrapper.AddMember, options.OperationMiddlewares["addMember"]...)
+	router.POST(options.BaseURL+"/Tim/changePassword", wrapper.ChangePassword, options.OperationMiddlewares["changePassword"]...)
 	router.POST(options.BaseURL+"/Tim/createGroup", wrapper.CreateGroup, options.OperationMiddlewares["createGroup"]...)
+	router.GET(options.BaseURL+"/Tim/deleteFriend", wrapper.DeleteFriend, options.OperationMiddlewares["deleteFriend"]...)
+	router.POST(options.BaseURL+"/Tim/dissolveGroup", wrapper.DissolveGroup, options.OperationMiddlewares["dissolveGroup"]...)
+	router.POST(options.BaseURL+"/Tim/endOtherSessions", wrapper.EndOtherSessions, options.OperationMiddlewares["endOtherSessions"]...)
+	router.POST(options.BaseURL+"/Tim/endSession", wrapper.EndSession, options.OperationMiddlewares["endSession"]...)
+	router.GET(options.BaseURL+"/Tim/findUsers", wrapper.FindUsers, options.OperationMiddlewares["findUsers"]...)
+	router.GET(options.BaseURL+"/Tim/getConversations", wrapper.GetConversations, options.OperationMiddlewares["getConversations"]...)
+	router.GET(options.BaseURL+"/Tim/getFriends", wrapper.GetFriends, options.OperationMiddlewares["getFriends"]...)
+	router.GET(options.BaseURL+"/Tim/getGroupMembers", wrapper.GetGroupMembers, options.OperationMiddlewares["getGroupMembers"]...)
+	router.GET(options.BaseURL+"/Tim/getGroups", wrapper.GetGroups, options.OperationMiddlewares["getGroups"]...)
+	router.GET(options.BaseURL+"/Tim/getHistory", wrapper.GetHistory, options.OperationMiddlewares["getHistory"]...)
+	router.GET(options.BaseURL+"/Tim/getProfile", wrapper.GetProfile, options.OperationMiddlewares["getProfile"]...)
+	router.GET(options.BaseURL+"/Tim/getSessions", wrapper.GetSessions, options.OperationMiddlewares["getSessions"]...)
 	router.POST(options.BaseURL+"/Tim/joinGroup", wrapper.JoinGroup, options.OperationMiddlewares["joinGroup"]...)
 	router.POST(options.BaseURL+"/Tim/leaveGroup", wrapper.LeaveGroup, options.OperationMiddlewares["leaveGroup"]...)
-	router.GET(options.BaseURL+"/Tim/getGroups", wrapper.GetGroups, options.OperationMiddlewares["getGroups"]...)
-	router.GET(options.BaseURL+"/Tim/getGroupMembers", wrapper.GetGroupMembers, options.OperationMiddlewares["getGroupMembers"]...)
-	router.POST(options.BaseURL+"/Tim/addMember", wrapper.AddMember, options.OperationMiddlewares["addMember"]...)
-	router.POST(options.BaseURL+"/Tim/removeMember", wrapper.RemoveMember, options.OperationMiddlewares["removeMember"]...)
-	router.POST(options.BaseURL+"/Tim/transferGroup", wrapper.TransferGroup, options.OperationMiddlewares["transferGroup"]...)
-	router.POST(options.BaseURL+"/Tim/dissolveGroup", wrapper.DissolveGroup, options.OperationMiddlewares["dissolveGroup"]...)
-	router.POST(options.BaseURL+"/Tim/sendMessage", wrapper.SendMessage, options.OperationMiddlewares["sendMessage"]...)
-	router.GET(options.BaseURL+"/Tim/getHistory", wrapper.GetHistory, options.OperationMiddlewares["getHistory"]...)
-	router.GET(options.BaseURL+"/Tim/getConversations", wrapper.GetConversations, options.OperationMiddlewares["getConversations"]...)
 	router.POST(options.BaseURL+"/Tim/markRead", wrapper.MarkRead, options.OperationMiddlewares["markRead"]...)
 	router.POST(options.BaseURL+"/Tim/markReceived", wrapper.MarkReceived, options.OperationMiddlewares["markReceived"]...)
-	router.POST(options.BaseURL+"/uploadheadpic", wrapper.UploadHeadPic, options.OperationMiddlewares["uploadHeadPic"]...)
-	router.GET(options.BaseURL+"/headpicurl", wrapper.HeadPicURL, options.OperationMiddlewares["headPicUrl"]...)
+	router.POST(options.BaseURL+"/Tim/removeMember", wrapper.RemoveMember, options.OperationMiddlewares["removeMember"]...)
+	router.POST(options.BaseURL+"/Tim/renewToken", wrapper.RenewToken, options.OperationMiddlewares["renewToken"]...)
+	router.POST(options.BaseURL+"/Tim/sendMessage", wrapper.SendMessage, options.OperationMiddlewares["sendMessage"]...)
+	router.POST(options.BaseURL+"/Tim/transferGroup", wrapper.TransferGroup, options.OperationMiddlewares["transferGroup"]...)
+	router.POST(options.BaseURL+"/Tim/updateProfile", wrapper.UpdateProfile, options.OperationMiddlewares["updateProfile"]...)
+	router.GET(options.BaseURL+"/api/frames.yaml", wrapper.APIFramesYaml, options.OperationMiddlewares["apiFramesYaml"]...)
+	router.GET(options.BaseURL+"/api/openapi.yaml", wrapper.APIOpenapiYaml, options.OperationMiddlewares["apiOpenapiYaml"]...)
+	router.GET(options.BaseURL+"/asyncapi.yaml", wrapper.AsyncapiYaml, options.OperationMiddlewares["asyncapiYaml"]...)
 	router.GET(options.BaseURL+"/avatar/:account", wrapper.Avatar, options.OperationMiddlewares["avatar"]...)
-	router.POST(options.BaseURL+"/uploadchatpic", wrapper.UploadChatPic, options.OperationMiddlewares["uploadChatPic"]...)
-	router.GET(options.BaseURL+"/downloadchatpic", wrapper.DownloadChatPic, options.OperationMiddlewares["downloadChatPic"]...)
-	router.POST(options.BaseURL+"/uploadmp3", wrapper.UploadMp3, options.OperationMiddlewares["uploadMp3"]...)
-	router.GET(options.BaseURL+"/downloadmp3", wrapper.DownloadMp3, options.OperationMiddlewares["downloadMp3"]...)
-	router.POST(options.BaseURL+"/uploadmp4", wrapper.UploadMp4, options.OperationMiddlewares["uploadMp4"]...)
-	router.GET(options.BaseURL+"/downloadmp4", wrapper.DownloadMp4, options.OperationMiddlewares["downloadMp4"]...)
-	router.GET(options.BaseURL+"/", wrapper.Index, options.OperationMiddlewares["index"]...)
 	router.GET(options.BaseURL+"/docs", wrapper.Docs, options.OperationMiddlewares["docs"]...)
 	router.GET(options.BaseURL+"/docs/:asset", wrapper.DocsAsset, options.OperationMiddlewares["docsAsset"]...)
-	router.GET(options.BaseURL+"/openapi.yaml", wrapper.OpenapiYaml, options.OperationMiddlewares["openapiYaml"]...)
-	router.GET(options.BaseURL+"/openapi.json", wrapper.OpenapiJSON, options.OperationMiddlewares["openapiJson"]...)
-	router.GET(options.BaseURL+"/api/openapi.yaml", wrapper.APIOpenapiYaml, options.OperationMiddlewares["apiOpenapiYaml"]...)
-	router.GET(options.BaseURL+"/api/frames.yaml", wrapper.APIFramesYaml, options.OperationMiddlewares["apiFramesYaml"]...)
-	router.GET(options.BaseURL+"/asyncapi.yaml", wrapper.AsyncapiYaml, options.OperationMiddlewares["asyncapiYaml"]...)
+	router.GET(options.BaseURL+"/downloadchatpic", wrapper.DownloadChatPic, options.OperationMiddlewares["downloadChatPic"]...)
+	router.GET(options.BaseURL+"/downloadmp3", wrapper.DownloadMp3, options.OperationMiddlewares["downloadMp3"]...)
+	router.GET(options.BaseURL+"/downloadmp4", wrapper.DownloadMp4, options.OperationMiddlewares["downloadMp4"]...)
+	router.GET(options.BaseURL+"/headpicurl", wrapper.HeadPicURL, options.OperationMiddlewares["headPicUrl"]...)
 	router.GET(options.BaseURL+"/healthz", wrapper.Healthz, options.OperationMiddlewares["healthz"]...)
+	router.GET(options.BaseURL+"/openapi.json", wrapper.OpenapiJSON, options.OperationMiddlewares["openapiJson"]...)
+	router.GET(options.BaseURL+"/openapi.yaml", wrapper.OpenapiYaml, options.OperationMiddlewares["openapiYaml"]...)
 	router.GET(options.BaseURL+"/readyz", wrapper.Readyz, options.OperationMiddlewares["readyz"]...)
+	router.POST(options.BaseURL+"/uploadchatpic", wrapper.UploadChatPic, options.OperationMiddlewares["uploadChatPic"]...)
+	router.POST(options.BaseURL+"/uploadheadpic", wrapper.UploadHeadPic, options.OperationMiddlewares["uploadHeadPic"]...)
+	router.POST(options.BaseURL+"/uploadmp3", wrapper.UploadMp3, options.OperationMiddlewares["uploadMp3"]...)
+	router.POST(options.BaseURL+"/uploadmp4", wrapper.UploadMp4, options.OperationMiddlewares["uploadMp4"]...)
 
 }
 
@@ -2881,7 +2355,7 @@ type PreconditionFailedResponse struct {
 type RangeNotSatisfiableJSONResponse Failure
 
 type RateLimitedResponseHeaders struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 type RateLimitedJSONResponse struct {
 	Body Failure
@@ -2892,7 +2366,7 @@ type RateLimitedJSONResponse struct {
 type TooLargeJSONResponse Failure
 
 type TooManyRequestsResponseHeaders struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 type TooManyRequestsJSONResponse struct {
 	Body Failure
@@ -2903,7 +2377,7 @@ type TooManyRequestsJSONResponse struct {
 type UnauthorizedJSONResponse Failure
 
 type UnavailableResponseHeaders struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 type UnavailableJSONResponse struct {
 	Body Failure
@@ -9256,177 +8730,191 @@ func (sh *strictHandler) UploadMp4(ctx echo.Context) error {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L15cxzHlSD+VTLqNxE6fgWgGwcpAjGxA5GCRJmkOAQY3DWJAbKrXnenUJ1ZrMxGo81AhGWvJY1sWXas",
-	"5LVlzVheS7Z21xatWYelsaTxd9kgQOovf4WNfJl1dVf1hQYJStAfIrq7Ko+X777yjuOJVig4cCWd5TtO",
-	"E6gPEf55DVTUnVmtK4j0Rx+kF7FQMcGdZWcdPMF9SZQgHcrUrOM60mtCi+pHW4yzVrvlLFddR3VDcJYd",
-	"xhU0IHL2911ng7VmrgGVeqDecTeaQCL8jYg6oaROWdCOgKgmVYRJQrnsQAQ+oZIo2OuZ+O8iqDvLzv83",
-	"l25qzvwq5+yM+3oFEchQcAm4z2epfw1ut0Eq/ckTXAHHP2kYBsyjemVzL9vVwh5thQGYJ31wlpcqFdfx",
-	"qcL56wwC31l2no9EO7x4wXGdMBK1AFrOstNqS0VqQCgnFhikHokWqWoYzlcXzy4+s3Bm8ayz7zotkJI2",
-	"NNgO3vre4Tt/PHzvnx/cvfu3L96145JRx9I7NXB2GN+lAfO3QhrRFugz3R8VcmvmDAzo8sd1mQZ1EbXA",
-	"Jy+uv3TFJSIilLSYlIw39IdW8nsy76ye+Lzg9YB5k0M8BdHhn18/fOXu4fuvPbj76sGn/3b/7Y/u/eXH",
-	"Bz/4873Pf3bw6g8OPv73LBS8gAFXW8zfiqAtwZ8KEDTOmoEJ80mHSqKHJnUNDC5UEyJil4t7vyA6PBDU",
-	"1yOC3wMBjdNzYUBZfu/Ovc9++ODLLw8++OTBnz7MobylL6kixhtFq7siVFOfhhLEtzNroskQep4ei4Bg",
-	"H57LPIkzrYmoxnwf+DTO8b+/f/gv3z/8b2/e+/I9c3wP/vTbg7c+zR4fF2qrK9rRFvU80eZqasdnx9Mc",
-	"RooW1ITfJRBIkBalA8Z39I9cKCJZg4NPal2imvp5iHYtVl/kCiJOg2lA4703D9749cEvPjp49Qdfff+j",
-	"r97+xYO7d/P0bOeaBghWSZ22A6VZrmqC3dIK/h0Z1qgxm3GybTAAv5q56G+TOtNSgCn9o348EA0ExRWh",
-	"1kSb+9MAxY8/PHjrN/c+e/PgDz8/eO+jLBDafIeLDt+KRFvBtJAhAnPSRLa9JkHiibd0WfiszgzRlvGA",
-	"JyTxRNjVY3jtKAKu8O2rNFKMBjHxD4BLXUQezPiZB9NdaWZKlbPs1BinUddx++jfdVrtQLGQRmqu1lUQ",
-	"Ud4wcm6cUQowRI8YI0idBdDDRM6bzcxc0/Plp+sbXIMjQgWC6eFTRtg7Z/JIPHGMjb4AQ4xNEfgIX5z3",
-	"ilDrVDFZZ7QWY9SRcO/B3U8PP/negx99/+CXf9IM6p3Xs+iHsN3STElmZp0WT8LRScBAEtFWkvmQgT3u",
-	"WMEl1mIKpkFlB2/99KvvvvLgr68d/PV//+2LHz24++n9j948+MmPD15988Hdd/K7VrAV2Imnsdl1LTmV",
-	"EKROpVohEoBkdM8ePOvRSgdJq+yjOO2GEJdo1JgeYhgFQwPtg99lQaTlx5YSYivA6aaFESiWmCRiFyLC",
-	"lCR4CogMG0JcprxrWbOcBkL88V8e3H3n8Pe/Pnznj7jDdwejhd5ui/LuFlUKWqGS09m2EESPioaAVvvt",
-	"4MeJJtc5baumiNh3JqOsxUo1C8j7b390+PqnDz7+4MHdV4wCp5HnVx8+uPs/7v/i84Mv3ylS05XYAT4V",
-	"CF4RBAdDTUbw1JRKdHNXq6oN/S/shUwbVyIiEeyKHTC89Tqnu5QFU+KpRrU5fPd7WqS/dff+2x8NRqx2",
-	"ZvbpKDs+hMB94B5SE+3QLgInVX2QyDiSWId2NftdISrqEtqgjE8V08JIeBoyRwFtr/WpwTyK5VnRNkF1",
-	"qdJjciJPu/fZm/d//9uDn7z+4LevHH7yvb998S5tABk6UgEma6Y1lXO7AUEwk7E2DSLjoeHLJIJ6W4K0",
-	"KCvbYSgiBf5l8BndQB3kyLh777M3D9++e/ijV+6/+18NoO5/8vnBv/4wj6/J1FstPfcWKkDTFgJa+0Ew",
-	"1LqIqLECpndqQBBOYGW+ce+L9yexMvXK2jih5dQreoFoeGqDWCoRwfTsTrO1a3jeo7DocQHvHhOENPbm",
-	"WC95Uk/0lLUyEx+JfuZJ4LsQiBCeOkZQJkiJo6xaq7pfE+exhfyEJJy2YIVcWTs/w7UdETCpRYeeikbG",
-	"LtboqG0PqVeZwo4GzNOcqUX3LgFvqKazXEXyYjz57DqhFvGRnvWfbv7TrVt7lcrMrVt71bVbt/bOruk/",
-	"z61t/v9/12+zuM7qLlU0Mrih9xBGIoRIMWP+aL15JOPHddpSm9YtKDHzaBBA9IRMnAYiIj6TYUC7FjYt",
-	"2iVSUe7HVvHtNkRdwrhUYLwvvSDot+K0paNlsbN80yx9M3lK1F4GD30f52nkP6v5a4HtpDdh0KoRiXbo",
-	"Em1xtVpa8Pm5c7nj7DBtqDsejXwNDq2zIhLoIVCbreGS8vA0L91xgLdbepH49mYBNNPxBhHfhnmqd+s4",
-	"SzJGIQzQ6r54ofiwpN6vPizR4YT5xqls+blL2pzdbgOhLcEbRDWFBMIUvoOebX10nuC7EEnkJ3l0XqrP",
-	"e+do/jDPLA5C51u39uarGoXPPleCwuczs/WjsNfz6yjwdJ2ASlUGnNuxYc2ho+3qxE/ppnTCuDqz6Lip",
-	"V7/S79XPyMjBy7psH9PoBBBdA1pg+L+ktVShlVUXF4c+1Cc024x2JliamcgDtgvHP1lUtiOLgxMPO2D9",
-	"Rxu6zYvX/ILoGNPLHq0kNAJUO/TzK0gmWijpT5J0tDLm0RaQGtRFND4K9RB+DtctEmfAYAGdrL6QM2SG",
-	"kIOpCb9gClpyGALnKHQ/mZVGEUU1l8NeAbVtU630b2NMwJDbniIhbcAKCaCutIWhDQ70oFKJUa3BIiG/",
-	"+KG7vyA4FEHAH0qw621PGyjn9aP7qa0xKohkD28YtisfFQT7vJ2ucHcR+MAVo0HBydJUjxm0ztU0iBBS",
-	"KTsi8vPKXnV+YXHpTJ7DL01PY+nZfLzqzGoKd96WSrSKpf6NJlWg7Veq7TKuCHCftOgOSM3nTZg2I/fj",
-	"w5SKeTso6jt0F4851ghwLqdP9scvUt+4Z2lwNfO7itpQsPA+hcEMvjkMLlYFKEWFC0b3ulKqsGmlzLB1",
-	"SSQU6K4cwEfGVgOrEuQl/eoxK65To85JCa0IrLE1NNG67MvjcI2r1l+R30b+NNdEREIQYQAr5HyTcZCA",
-	"ptNzvBEw2SQdppomRnWJ8kabNmB7tgjg0UBTqS9jYAiTsqMNAOJ5CzKL+ouVqrtUqWwWSeM1FkCZSq/t",
-	"AOP1wCAzGjra4kKBu0K29e/b2nZEpwjaiYj8PWRvLCFnvjJ/ZqZSnVmoLlcXliuLy5WlmW/vLez+47nW",
-	"t+bDS9EzG/zZRe+Gf1bv0TIE1oqVtzw/aEeJUppfdEtOoJHEplqG3uaXlnrpre9Um8AazQLhe5XtQdC3",
-	"joX5oevo5Vhm965D2z4TjuvsMh/0vz32WbqiYiPyBvqtBBqS2t7oNIFjCFUSSXeh10DErfcNLdl3CoZ+",
-	"Nra6x4R4h/l6qilBrpiBl1qxGuWPbLWPajKvRSCbG+hd75vMuL9lERYTybgHpHrubKUQvP0gVfEcgxdq",
-	"HnOTuYvWjGk//cuNs4yGsLH4sXigWFD2oZTo8KJUr9T5s0KgFaquyWwxbgVkuUZ7heFaa5oXla4knrd0",
-	"41PXXY8GxZItFS3/GPTezGoTjl4tIk+6Z8gzzQZzB+bl9SBHqvx4AWvVIJK9avD01B+cePomykjmnCGt",
-	"AjvuGM7uBaZlcrd/kyN5aLIW3xNyag6b0S3fjOsmD6wegFhTPRl/ACgeqlkag/94DveSMDGHWHfrd68G",
-	"9gn0Ziim2nqXC9XZ+YXKousEgjfsd9X56uzi2YWzrqOYQhpcb1LeaFLmDPXCJpMUqSPptBmB6ot2LYAs",
-	"yzhXyeDOzLkUe3hbcwIcKV3twKGqz+TGwo99g9ld3hmm9BSrFcmmsqsqPqEG41PHuIIwmIQIXYnGn4MC",
-	"XtNnQmSUd1+qO8s3B893XSJ0hnh5TZrA5j7C/KKZYR5Bnn54CKwNYbsOUhb7rSOgqsh3OYleZZPqimDP",
-	"ZJwgZjyiGYWkJkQAFD12Puxqc77w7DTQZ1YbwBWxseVA76zQiGR+oRYVhyQH7NSNgwtN0Y5G2nbPwTB0",
-	"iJh9uAl47dwpiIpO6jKNdgpcZrEL+Ahu6aN4e3v9uqUrf6gSw8DqeCjmMvDE8VyajyzTHAc7JKG+H4GU",
-	"xsobSW5n3Jwpj8hGHRPGcDndZh6+NSvURlAPnrXpHpPFqloZqAyejCfe5QjCoLshhp4/3Ea7GQOCo1s5",
-	"XCjmgVbCMMJBOdGAoUpE+Wxp4jO/kE1IuD3i0hQr9hYY70Aa+3fJ+HxzcHRFrzEBjV2Ia069GHfToy72",
-	"biQxViJpV7qk1iVaXOul+kw/3WJcw9BI/TDUsNKSER0rZT7F2DPmmlhzWfQhjom7sYe57MHUkR67nIZO",
-	"bDxAw59L1LCSR3PaousYJCt7+Ar+ah9VGF8qoSPYU/Yx45oattBUnbTuc6NU7buO4DCCjpJMOExPycw4",
-	"+MEcYIY9nBz10AfTox72aAbYqFZdgU5pWgyWW51ZJAFo01cSyn3iswZTGG6hvEvM0/jD9haZJTPkH7Zd",
-	"m8YdSU0n5l2TQ9JgCnN9yDYNgm2XdJrMa6Ycn8AuRF3raBmYVtOfhsCFypoJNAiczf3e7ITwzqV9/f8r",
-	"+5uZT5ftd1uz/zCz+XShBZ8BWjE/aNIwBA6+BliSkNKJmFKAqYQCc4aaxkIzpTWQVNbknNdJbA/TUlyH",
-	"eshGEijALiqHzsuCcdQnrPVlSazPgKJlh3ujKVox3/Uxb1YU8ne7gAFSnHSaQosHwvKypUyUFE5j95Ue",
-	"YbLBAOoq8aIhf5Ui0LpUkQnYay9asIwahDOriDddJBuuZiKpeYicIV6TRtRDUlGCnJ03SWJ689c31mae",
-	"yaN1UfD17HwOr88cxesUL/R8M65YySMGh052LwNDV/FzmnEGfva1I0SOR4kZZ2dzc0suPJs4Jbgf1zWj",
-	"yVb4JGVf0qbV+i5ysU6zO+u4fU56TDy+U1QzZBIak/zqkKqmScLS2sUTkuC7hRgfpqsd5uvX06cvlGxd",
-	"i3hz2EUpAw3otWHyftTqUmWYMSRhL0taLYq+kDrgH5tD8gwH4Vc2wr2/X7C7a0B9xkHKctPIrmq+UikN",
-	"PQ6O6heYuvnjfo56zUxqvUu2xc62PvdOXLvdYlJmjnoUR/m0Y7Wl9lhZQfqNZpfQhBy0MLD0sEKkorUA",
-	"XNKiPqb2kjASjYiakGciaY0M2FLUxHl6SoPc/pLkOBbkbwWM72Q+xqEijci5IeoRA+5vMbklIag7roMC",
-	"dkujVjJvUi/q5jPz0492tv5CcbenKkVThc1f3sIM6+wXJiqNMFdN4WN1HA0C0cGd2dLwZCAutihm7Rol",
-	"eItutQDdguaj2Zi0nxjfwo3Zj6oJW7HQ6ysMdh0RsQbjPfMXV+y5+Zo2TcnoydrCZFmNsH21TW6uLMVN",
-	"KlHT+eNv0LJIP8Y7yJeuurmqAXPAGkPdsmoC12mHjYj6sJWgu+t0IsEbW14mNaqI61yDBpMqKskxHTF3",
-	"KqMWax2okQ8azVfccVgpbwe2uCiXOpRN4ZxAEg9kx66eczOrb8Q/lK3m6Gx7SLJXZuAiBrUO3B9ocdsW",
-	"BJh8Dtw/NbqHGN2nlvQRLelNi5WZ7injuw0TtN6PReHFoVSepPw/FI+hEhPWLijhZPY0wJ+2bk27aWT7",
-	"Pz7uRpy/DBwP1c+P8D8eN/+6OY5ew8i++YQkJgxKmKk2zQJqhVRdMu+SBfJ/v/vbJM+mQcMhCV6FyR02",
-	"NveIsixy4cGHk2yRXW7O/Ck0fTaSGqVi46dOAwluUX+K5LhcTLX0TUGsMaGpKT2SzIcVAgw7AamMX0iE",
-	"oZBMQWwco27Y4+/K1mChDpVdVhWPveeb/NE24tyxEVPEzHwjRpSKbNFEkhUmQaDQTWRvE4JADE9qwKcL",
-	"S8tsscVIvqueUTIrLs4GTBL4ek/9xRsbLnlhfX7pzApRgtSwyizpgGMKLck2vr49PCfOTFO6rofKCDPJ",
-	"kcdDlddlYezNFCtSmcnSR2cpx2IGzOqmJFaU+/1PGZul3z1b4tjp5wGsOIrd/6DgAeOwrqhqy6KgQKdp",
-	"8rRTQm9SiU2kdoF4WlmXwtsBlXETVNzqpjvKIq1R05NcQAPkIcaEMc7lOICMzokmRLBCItGxgQkiAp/o",
-	"Q6pRCVjWhZ5nH101CHPVhK5trjOmRTQYVVjOznEzdpDemWt7F+QgXIZHD5UybDbOcdHEI5LL8a6OXR4j",
-	"5nrtiKnuup57IIfdaILmsSb3YfvqS+sbZG6DtXC1qEls2zaQJgeCoyChJnRtsDDJqo43FrJvQddU5TNe",
-	"F4XhfxECN+RZo94OAe4vJ2TkEuuKco2Q1l+wAKRxiuNL2JTnBtTWDW3f4rf400/rrcR1/LNPP20aNtjF",
-	"I91t39EgdNOSZA1A17bA3N+eJdv6dyzqmK9UyJPSnPZTLlnSH217zKc09S9Wqrf4k1woQtuqqc0djyrw",
-	"nzJ93F7Y2LhKJFIUURAEpkgkjMBjEohoK0+0wGxn28yOkxofJ37d7+a8xbftuvFZW5GzkvWX9hXkLBPg",
-	"26QBSsZVOxZUq+mimeAaWJdEQwvVMiRw0c2R5tiVCOBbfNX+rvmv1NyvKdrRCurb1tFHsOLbLPb55/Iz",
-	"ibbatks0Ryv12vTBJoetXw8F0+xWn6nBrBpg+f9NKrvcoyGb7dJWsPnkXO7zUxgMZhGpR7QFkjB+i9+k",
-	"IZszn5N38t88NXsLs0iZB1wilVq0v3xxQ7PXKNAkoVQol+fmNFpL0Y48mBVRY86+NNdiKpN76WywluM6",
-	"Wpm1Umy2MouNYfTrNGTOsrMwW5ldQIeVaiL5zqF+adRmE8lkgmvr3bnIfeTmuT6rC5X5Ylr3hdfWZjy+",
-	"j4ECReZ84cmeJheXEv/O4O5yGWbjLN/cdB3ZbrVo1MV2UogiuRmxvUBDanZm4q/Oph4ij23Im4Us7o1h",
-	"fbmJuNfUQgl6YxOtBTEj7V4bsB1wEWNhz7yg/2YtmCVr+U5X+KJ1TZMQotws+NnkB2hg5U8hXbxh2iAT",
-	"xXy0NjhGuQpstuQuDdo9Ifg46J66Z+OwrYagtlmK3zOh+6K3Ru6Sky0A3s+LJa2k9Db5na9UJmn/M5/2",
-	"V7pZtHEUkvMVozxWe1XDitXXUt9yqijZotJ9NxGDDnRfbNae99hL7MWL179zsXqFvXhuFhYqs958wGut",
-	"tYr/n18MnP3NXHMx7CB2+PpPDt741egthtJU6IJGNRcww2TfdRYNzIoGSmA7l+mejK9Up9Yx7eAnbx6+",
-	"/rODu6/ef/+V/v6n/bGOaTRYut5DySLqIWMDmOrCcMAkzQbxhaXhLxS2rNIvz8+P8nK2kxi+dW6kNea6",
-	"Bu67ztIoh34x03x2qbIwyvIyPdwG8Gcj8jMcOVbA+nmyaKuM/OmXKlYn6MlfQKFvxDgyVi8Q+JuW/VrX",
-	"IBL7khKtE+xC1CVc+FDKWvUapshoUgr46rvfPXjtL+OS9QgUXR3prNL2hw8PIxIceA6VOpYoZ8OxwUQ0",
-	"jWehWEhns7GwHQCTPV0AjCJf1sSq//STOY9btiYipl9cjiBeRhDDZoLqoAn6h38We0Ltj958PxNzfiji",
-	"+pikdbaP5f/56ODVH41Lo4nnYuqS99w0enP+4QPTdf3g03/rb7edz2WZdu912GNSycdGwD5aQXkea360",
-	"MZt60AZwSer7a+jAKBWZzwrVJD6LwMMwqbbBBPdghUQQAlWMNwhTxDP5c3FDwn7WuJpMpPmJzSCSqD0P",
-	"6KSXUbmKc5vRyYNd9FIfj6ak1WTzeX4yKmpmIhmDRAZ6+Y0HKL8+w0GLVmegML31bR6LnnH46ecHb7x/",
-	"8OGXB2/98Bi0jUnth/EUlMVRCCu9qgLfWJwGs0TgWWMFO4L+7YsfHf7qw/vv/dD2fEZWevjzuwc/+e3h",
-	"H35z/9cfF11eMM27LK7YWwsSYkrZ29E73z74/pdmyw9e+18Hn35y77O/GMTJbqonFXE6e4pb3hpXmWYW",
-	"MS0+AvX0Mt0BojoiDbGkWYoxB46/yTHgyyazsdyRZAeKU7Axt9GNiyHw0yy5Ni43vhznUz7+3Lg/PF4t",
-	"XkvaZmSydWR6fRStw6SojioIzAE8HoJAi4Cf/vybJwgGv5HcZfMIuM2q72MxpSXimMGYIFSGvxhWkK08",
-	"KWYyz2Fr27jNaWxiy5jnZMg+z0nO58ef0Ojtq6txziwtLsxXnZ66mcQfPCoK9hTzHLOFmZGKf/348O1/",
-	"f3wJ5tSROTVKNahHBLbjzSR1D7DKTOOGtLtXqesKHxTYFh6LS7UugA4rU0WaCqQeos2Mf+wKgJnsmNWA",
-	"VeO9w8wALiwTM43ImrSn3XymcVWpkmA7kB1BTbDZ/ZvH4MBKen1V8xd0vP7Lg8/H9g2nrdQeV0k9Df+W",
-	"gV1yfUNitvQVTE3LuRU7m3HUR2KvxJ4iElceleoQPgSgYFI/EQ0kGp8eALYDN+2PuqQD2DU8tpJmyYax",
-	"4jjMKDEjOBTEY/pZ2YXs2r4OxowBR3qLxNfLr3Tw+vtf/eKDU7/ShExKA+/E+5UeRVyQxmykycKB/pa4",
-	"C8IQ5erZnHPlYklwWOtcMSOvRwDpPWA9TCo36anLZSKXy/EwpAe/+83hO7+5/x8fPHjljVP/xsnxb8Qk",
-	"M4p+Atx/SSv8cS3TAC/HLkTdDl7lW2srTH/vp9bneod7zAh28/HKPDmpJPJIxFgQ9DjgBjsKgPvZ5pqF",
-	"OK+FV2/O04CUp3Eznp5Ll/C4CzbsduOaQr0GqJj+8+u7diOsB88+c1vMzDTXz79Y81R1bX61ZMFpplL5",
-	"YjOdgBbmBzUCWp35Np35TmXm3NZMcQugU8J/fAl/tKS2OuM+lgWVmuH4K+nglXUl9xCSGjQYt2UNWsvd",
-	"gW5cP5en7bVkuiGk/YLo5AtYTd1qway95mwJ4dglTUzlPS02CqN1QsZdrVqzJcvA9PrcdZ4+1Gk7UENb",
-	"mVQqgyuvj8ExeHNACh/zseNzPrGtOiSNL5dQLnbGy2WTJ4YDPGx61lSDhatDhHcDVN9NdIU0vYo3wsW4",
-	"6hKgnr3SCA3QXMN/F2/7My0nzRV4pCRy93zv9Mcuvunxie5tDntqO45WIrjS6wYL11I3OboFlO3kewtq",
-	"oVwmhp8u7MR3DNwG+cmAyzweAbvpuyjxZn9rknyTAnOdRTVXRhq3ghncBmDwuHHr5gT5sNdJNe5kUj17",
-	"5uz8/NKZiv4vd79opfcO0Ep8T2c128K8mt6FWTEt9Sfiiv0XL57qR6Pw00tMKhs+9XoYVsxd0ztFstx1",
-	"zXr/yvlqDYvvooh2XUJN/gP2w6tTLy0GxCp9VsxB15IUr8eGdx6RExyHlpFu4QjV6SU3q8fl2bVuPvnx",
-	"lLyy5DVKqmIDFHpjTeLa6OpKBvJkTUQ2K0EW0lNugsdZITlJeYla7qam2TGoSKidDO5ZfFI0paVHbZiN",
-	"VnNUHaHm6Gtinn0NgxfIUm3g4gkZM7xBIYyYt47FVU2LuHI++vhzUORclrtNh3NVxr6y9BvDo9K0styd",
-	"j9l8OXsTqEWJyTlQ5mbHUxtoTBuoEZP2IGaSuVKypBAeHcSaTtD3fDtpxI8kJzhIS2P6b/Kkwn5Fvmvy",
-	"t7jtWcgkabBd4E+tEMaJiHyIZsmq5XdEAkjT492jrXgypoi5oKKQbcXLfpz51kt4JYgGm1vY1HGWPBd3",
-	"fGRSQ93S3aSJXlNUVXtXlptq1hmmvE6piMaY8hZfbMH/7dFZ/ZjXzZWKnWQhlg6GrcQ8Nu2lHFHSLJ1A",
-	"t2GvG9BQ+EN3BE7uyMteUnuqQR9PMWVMfHglTE+b6MFeP3ujy8AeMKF5Jr6Nq7S66fl0uCEi6QYKVDvu",
-	"qKycnsicn/4+GdNw8x3FWD1BlHbSywIx8Dg07pjNlCskEq3EhBCZW26NHqP1QMwdQumIBUaFBPPw0uZO",
-	"MvnczNxunJM7mYuKzVrja4f198HcM7NLsxXH0Fh5rpG5S7hHnk1KYbkW8Kfm2Jjm2GiJetrmGZJyPl4F",
-	"/4vJgKfp5CconfzgjfcPfvDhNzWd/Kj1LRng9Td2zF+UNc3iFYt9j4CPaCoeJcM9ADq0ZOWGrayzVcD4",
-	"irSiO/AhKQcmjDchYspU3MXs4Ik0FxitTWYdTQOL7y6lyzrlQieIC5mU3VMuNBEXygKvnwvl7hucOhNC",
-	"Lyx2ak9q9x+FdqPJehS21KLRjsmkKmNK10Nzs7OE27PkMmYmCh50saJAj9/pZyqX40Efd5Zy6gie2BGs",
-	"z5+0EXdwCZY6c5BZKCu5uD3wMMfzyR6HX8VkEi5kMwwXJnaPIE2deiKPs61btJMJSki8vmuwE9Kwxfhs",
-	"p84a7cCn7PEbzB4NDnzNWWT1lEU+riwy4VED2GQELbELw7pf5jsxpG0Wew1W6LNXx61kvZZdz6k9e9oX",
-	"c5CJff93n3/1iw9O+2KeNF5kiHik1pgRcOikd3wWc5849wOdaBgDg72QRSDN7WnxPWHmCjHBZ0kcTSHA",
-	"fbJQIT7tprkswCITPmvLQgaULOgYZKpddxw2Ojdvw1Fj3jI0qRROLy197C8ieR4UNhwC2STJhYLlsR8J",
-	"3L+cVryV3RZmbwDr2Hu2WXzNthF6krYgvsmf+XHzZ/zWZL3Et9yZBzMJE7ZBtvkhqRKtiwiF4TJeyqei",
-	"rrl6z9x9d9s2MiKrCYK3aNdcq4c2ihSkToviv+uZvR6hF+yIyUDJtfDOUn3eO0ed+FL2bFrQGHHQ9Mr6",
-	"h3QVybB0pkFljJm4yVs//eq7r4wrhZLb1L8hksg2ihz8wnnB6wEz969+bZrgXqMKLpmLAh8Fu9R0hQI5",
-	"Zgv9NoHr7M0o1pqJqIIZe6ehpbqYi6qIclmHaIzGba5xsJR1wd3IjXiq8J8q/AMbxX35+wcf/8/TRnEn",
-	"TeF/wVyqaoz/XHpon8LfDn2qIJMfWhZIp6h+BVBXRLQVkQp1eGnUsoJr33LjHkHtSTIse4v9yKXZMXre",
-	"m4WYvuPyUd+qVp24wtFu+qhN9U9WAunpBWZDGuQnVFRiUfVceV161fTq1Ytr+Nh/0U+NhfDxuH13SSe3",
-	"1he2Goj7RcwOvKANjTmDmrHj0vgx7VXfZbdO633bO7eHbvwl89yJ2zmTyaMuqYFkvnGt2EvOsXt/BHWI",
-	"tOLGVCkosjell8PBPnUSz984rkv3t0sVjebuWMzfL83SvsT4jundiHfw17pke64J1A+Z146C7YJ7n3Dk",
-	"fl23RIMNqWqOl27d2xQg381waP3/OjrqJZGMe0Cq585W8tpsYgIXa5Kxi2us4NbwOqwXLq+en1l/YXV+",
-	"6QwRuz03reOcXZfUqIQzi+0o6LlsIus8KwnHsQanqh3BqJA9szgMsMNVYNaiDZirtcI8oifQqTFOcZF9",
-	"Z2ZffTmExqTvhnzsVwspLmSehhtK8PnKmcd8i67TageKhTRSc7Wugsjob0cF1CrRIybV8xmQLYyo218W",
-	"Pquz2IKYQFE6ft9OdQRF52qE3IVpuKxRFsQa2ZlRPCi8AVeEWqeKyTo7GVe9rnJiJIVm/JqJgE8Cxney",
-	"TXxYkIRcfeHJUmF5Qf84lGko2FNzTVUiHYfQKiYnDNrPeoc2GhCR6xfLBKPewtwdKiXkhGL/Vlb1I4PE",
-	"nDRzzbTZrCdlibyzg0xL2o3pl6C71MBwMLBLGU7/g3h8erujPDfq/MVdt7AIclJ2MRbxDyIQEhd5joJa",
-	"HR4I6ntNqkLmlbdh4YQqRb2mUWKlioC2wJ8lyCLIk9fWzpNz1WqFSHMRDqkuPmWvkLeshwbEOgiM6tYU",
-	"XLSjwrtt7JrON6m6yrxRXJQmZIQNd5OOdu1QD0JoHGFiPU7L+cr8mZlKdWahulxdWK4sLleWZr69t7D7",
-	"j+da35oPL0XPbPBnF70b/tkyz6aGMh92YdbRqKEuIg9m4kOaivIQF+pqhdm2M1v1PAjVzLUCwdtPJefN",
-	"SmcuMIkJazaEk58oiytJv+XMISFqbM++HDZQWx9AZqmKM0TK0UgxGsS481Dl/HFV1MabyUrtkyvw+1c7",
-	"ktjvfS1/HYb9kdBYg+uX8nEQRbPvmbqpOJDOspNQTY7RtcKFE8XkLocLpwzua8vgWuHCKYM7ZXAjMLhW",
-	"W6Kqc0TmtnjCmNviKXP7GjO3xVPmdsrcRtLedpkPYlL2lvr2B3Y3ChjfwfxB4xNKvNQgVwhTpCOiHUkY",
-	"J5ST7VvtSmXBY60G/gHbiOeirQglhrT6mdoLQP2rzLt+7dIwnraapMlgYSvNXwiD4R7Yo54KunF3maj/",
-	"uuZBOTVJyPhhemnQPRIGlOWj4k5TqXB5bi4QHg2aQqrlZyrPVONgDu7iP9lj+Ps0kKHBPn8mCQH8fU+8",
-	"YAy/iwZ2TYqgrYBcv3bpUfRFKgVS4WFURmD1cXW0PmiXSNiFiAbGl02VFZRYMm1doSYruyb8riYAaIWq",
-	"2yMlNlhr5pqt5i7epn14LvMkruzhN5nhO5jBFvt5R2cb9vmYaQSq+Z1Sf+kL9vdjyZoaJ0N8SJLGAEff",
-	"RaMq2TwGQgO2C2WOvjiGHu+gECY2gP7i+ktXJoPL8QfQtX5o1zdwnwNj5I9FooC5r1MJEUgSCLGDuevl",
-	"2QERUL9bju7XzM/HkAFVa0uD8earGpUQfzbkGpPDZOShF844SFkEXNyVZhYIitkM95moG0Z+S3j5jddE",
-	"FjX63g7fe/PgjV8fvvu9e5+9efDW3ftvf5Tv5pNhe1MBwSrxIQTuA/e6xBemeZa1m5LuxgZTtGwQHIsd",
-	"OrRLRHsIQl7Qo5nSwcwcZugyNDR2WyacUJxsqKmi1lUgiQ9enA+jacnF5etPqCzZ9VudjKxbq3WFUFKL",
-	"8HZPayiavj9x4zBSgybjflHOYj6yUJ6zmAaltak2E6PGiI1PWABmqsnyEMt0rbGs3jGDVxkDb3Qlymzy",
-	"mrle9XjTA81UWZNoaUSo3fvsjXtfvH/wy/+4/8+v3f/k84N//eHLYWMu5A3MknAnifIhKdUJ5ebaWoO5",
-	"FlktTulHuCAFePRwVbNeuI2mnoWlVt31cFKPfDtMbTrzt7XsTiqfsCbfWEUSJbePrphSMoU3EJuSNY0P",
-	"hHGpgPpu0nY+SqsmE2/PEBuw3OYrtPKOheOZFLvj4HmGem3681jEum4KCR82Mxs/7+eU/T0+7G8d4hao",
-	"41qn/ezPBiNPIuszcclT9egbox4d/uy1e5//2fCHFh7+KV+YQC0aM45XxBMWTy5PWDzlCd9cnrB4yhMm",
-	"NZXGDH+1M3SQcc7ciZuW3NzE62PR71JkkNg7e9At4zoYN3Pm8N4yu4D+zmoNJpUheDe+/SAQDXQR9VbC",
-	"SKe/VsReCNxkIWkIkKQmVJN0sH5Uq0seZIaJr1jtHwXrq+N7A/VY2lrCmnb9KTOErXEtLsPOdvzA+lXB",
-	"M/Vm0jQBMU00ZBL3Q2d7Mn5Sot8/gzF0pBubv9I1PB/Xiuc8S9bbngdS6t/0t2jK2dM1EZySG5f17Pqd",
-	"CG7x7ZQ0t7XFiF47EfkyE5M3bsXYnjSoT7ZT1N9eMe47w9whkBB3RQG+C4EIYfYWz6dEFG35gl2fRQ8Z",
-	"gmdu2jcxlhVNu4iZhAP4JiEk6bmHSLi/uf//AgAA//8=",
+	"7H39cxvHleC/0oXbKlm+IQiApGSRtXVHSaYtryRrRap8t6KWbMw0gDYH3ePpBkFExao4udheJ46TOjuX",
+	"ON6Nc7ET310SxXup2Bvbm//lSqTon/IvXPXr7vnAzOCLgETa1C8igJn+eP3e6/f97pdc3g44I0yK0vL9",
+	"Uotgj4Tw520iw97cakOSUH30iHBDGkjKWWm5tE5czjyBJEddTGW55JSE2yJtrB5t8LCNZWm5RJlcqJWc",
+	"Upsy2u60S8tVpyR7AdE/kSYJS/v7TmmDtuduEyzUyP0TbbQICuE3xBsIowamfickSLawRFQgzESXhMRD",
+	"WCBJ9vpW8jchaZSWS/9hPt7lvP5VzJsZ99UKQiICzgSBjV/G3m3ySocIqT65nEnC4E8cBD51sVrZ/Mtm",
+	"tWQPtwOf6Cc9UlpeqlSckoelhgQlvldaLj0X8k5w7WrJKQUhr/ukXVoutTtCojpBmCEDDNQIeRtVFVBr",
+	"1cWLi88sXFi8WNp3Sm0iBG4qsB28/Z3Dd/9w+P4/HT148Ncv3jPjolHHUjvVcC5Rtot96m0FOMRtog55",
+	"f1TIrekz0KBLH9cN7KvTJx56Yf3Fmw7iIcKoTYWgrKk+tKPfo3nLauIrnDV86k4O8RhEh3964/DVB4cf",
+	"vH704LWDT//10TsfP/zzDw++96eHn//k4LXvHfz+35JQcH1KmNyi3lZIOoJ4UwGCwlk9MKIe6mKB1NCo",
+	"oYDBuGyREJnlwt6v8i7zOfbUiMTrg4DC6fnAxzS999LDz75/9OWXBx9+cvTHj1Iob+hLyJCyZt7qbnLZ",
+	"UqchOfLMzIpoEpSfpsc8IJiH5xNPwkxrPKxTzyNsGuf4Pz44/OfvHv73tx5++b4+vqM//vrg7U+Tx8e4",
+	"3OrxTriFXZd3mJza8ZnxFIcRvE3q3Osh4gtyThic9inbUb8yLpGgTUY8VO8h2VIvkHDXoPU1JknIsD8N",
+	"cLz/1sGbvzz42ccHr33vq+9+/NU7Pzt68CBN0GauacBgFTVwx5eK58oWMVtagb9DzRsValOGtjUKwFdz",
+	"17xt1KDqXqBS/age93kTQHGTyzXeYd40QPHDjw7e/tXDz946+N1PD97/OAmEDtthvMu2Qt6RZFrYEBJ9",
+	"0kh03BYC6rFbusE92qCaaouYwDmBXB701BhuJwwJk/D2LRxKin1L/QPg0uChS+a8xIM5d22dMhz2Sk6G",
+	"ATildseXNMChnK/3JAkxa+qLbpxRcjBEjWgRpEF90sdFrujNzN1W86WnywyuwBGCSEHV8DEn7J8zesRO",
+	"bLHR40QTY4v7HsAX5r3J5TqWVDQorluMOhbuHT349PCT7xz94LsHP/+j4lDvvpFEP4DtluJKIjHrtJgS",
+	"jI58SgTiHSmoRxKwhx1Lcp22qSTToLKDt3/81bdfPfrL6wd/+T9//eIHRw8+ffTxWwc/+uHBa28dPXg3",
+	"vWtJtnwz8TQ2u66uTsk5amAhV5AgBCWk0T4865NTB11XyUdh2g3Or+OwOT3E0BKGAtqHv0mCSF0gW5Lz",
+	"LR+mmxZGwL1EBeK7JERUCgSnAMiwwfkNzHqGNYtpIMQf/vnowbuHv/3l4bt/gB2+Nxgt1HbbmPW2sJSk",
+	"HUgxnW1zjtSooAkoud8MPks0ucNwR7Z4SL81GWUtVqpJQD565+PDNz49+v2HRw9e1RKcQp5ffHT04H8+",
+	"+tnnB1++myenS75D2FQgeJMjGAwkGc5iXSoSzh0lqzbV/2QvoEq74iEKyS7fIZq33mF4F1N/SjxVizaH",
+	"731HXelvP3j0zseDEauTmH06wo5HAsI8wlygJtzFPQBOLPoAkTEgsS7uKfa7gmTYQ7iJKZsqpgUhdxVk",
+	"jgPafvVTgXkU1bOilILqUqVP5wSe9vCztx799tcHP3rj6NevHn7ynb9+8R5uEjR0pBxMVkxrKuf2EvH9",
+	"uYS6qREZDg1eRiFpdAQRBmVFJwh4KIl3g3gUb4AMcmzcffjZW4fvPDj8wauP3vtvGlCPPvn84F++n8bX",
+	"aOqttpp7CwSgaV8CSvoBMNR7gKhWAFM71SAIJlAz33z4xQeTqJlqZR2Y0HDqFbVA0DyVRiwkD8n0FE+9",
+	"tdtw3qOw6HEB78wIQgp7U6wXPaUmOm+0zMhIop55irBd4vOAnJ8hKCOkhFFWjVqdlcSZVZHPCcRwm6yg",
+	"m2tX5pjSI3wq1NWhpsKh1osVOirdQ6hVxrDDPnUVZ2rjveuENWWrtFwF8qIs+uyUAnXFh2rWf7z7j5ub",
+	"e5XK3ObmXnVtc3Pv4pr689Lavf/4N1mdxSmt7mKJQ40bag9ByAMSSqrVHyU3j6T8OKWOUKp1mxSoedj3",
+	"SXhORFYDHiKPisDHPQObNu4hITHzrFb8SoeEPUSZkESbX/pBkNXilKaj7uLS8l299HvRU7z+MnHB+HEF",
+	"h95lxV9zdCe1CY1WzZB3AgcpjavdVheflzqX+6UdqhT1kotDT4FDyayABGoIkGbrsKQ0PPVL90uEddpq",
+	"kfD2vRxoxuNh33+xUVq+O5gMN/Tz+/ec0t4c6/hG7pBhh/QDBtYQzZALIdDJr13NP0qhoKGOkncZop62",
+	"ORtu76AOo690CMJtzppItrggiEp4Byzh6mBdznZJKIDbpJF9qVFzL+H0UV9YHITsm5t7tapC8IvPFiD4",
+	"lcRsWQR3+34dBcZOycdCFgHnFat2M9JVWndkxnRSRv8Li0mjfyVr9E/coIOXdcM8ppCNkPA2wTlmgReV",
+	"DMuVKOvA4sDEek4x1XBngqXpiVxCd8nsJwuLdmRwcOJhB6z/eEN3WP6an+ddrZiZoxUIhwSEEvX8CpCJ",
+	"urLUJ4G6SlRzcZugOmnwcHwU6iP8FK4bJE6AwQA6Wn0uZ0gMIQZTE3xBJWmLYQicotD9aFYchhiEYEb2",
+	"cqhtGyuVYBtcBprc9iQKcJOsIJ80pNI/lDoC9lUswOk1+MJIL37o7q9yRvIg4A0l2PWOq9SXK+rR/VgT",
+	"GRVEoo83DNuVB+KDed5Ml7u7kHiESYr9nJPFsZQzaJ2rsY8hwEJ0eeilRcFqbWFx6UKawy9NT57p27xd",
+	"dWI1uTvvCMnb+TLBSy0sidJusdLamESEeaiNd4hQfF67dRNSgT1MIam7A4JAF+/CMVt5AeYqZSQD+yL2",
+	"tPEW+7cSv6t7vH/hOTe9EwkY6U2YSVNw1d8Nh6ERFwrR5qqW4m4Win5KvNNXgECC5EjBjBAPmGCdGPEh",
+	"LRWszlgEnholT0qUeWC1etVE6zIvj8NhbhnLR3ob6dNc4yEKCA98soKutCgjgoAS9ixr+lS0UJfKlvZ2",
+	"Xces2cFNsl3OA3g4UOnKBB8MYWhmtAFAvGJAlt7NYqWKnlJohzuypRifiyXxzqsNLVUq/ZetDtLAe/qy",
+	"tSxLfwLbZVYKWKM+KVI0lHaibTHg+wb1S+mBcNGvoG31+7bSaMFUA9orEFIfu9H6WalWqV2Yq1TnFqrL",
+	"1YXlyuJyZWnuH/YWdv/+UvvvasH18JkNdnnRfcm7qOBlGBFtW6ExzYc6YSQMpxfdFhNIQlaBTNBubWmp",
+	"n3bTGJLL2FqENls5YsAtukd8kX9aA1fWr4ppeDgl3PEoLzmlXeoR9X+fHhljcb6y+xLY1zgovErz6bYI",
+	"A1evQALvkn5FFoCRGVrQb+UMfdlaB8Y8gy711FRTglz+9VCobSsiOLZ1YVTVHmJ9svPY0KIhDMc+Zgey",
+	"V1rmeHiX5QV8xQafFUTagezpcBZtSgDmqGVSMlwWjYOh4pXYeQs3PnWJ9HhQLNhS3vJnIM0mVlvMxuOw",
+	"r8EBeH0IEYsmrk/bdRKKfoF2esIJTLwRW4NyxcMG9gXJumwA8fpujKYmkWqG8Tct7fSPYiA5+EIcEZLD",
+	"rVN6GYUnOn21ayQVVTOWHN10Bpj7PFX3fS+7yZGsTkkt9pyYmhFqdG0+YY5KA6sPIMb8EI0/ABSPVdW2",
+	"4J/N4V7n2sti5cKsQdk3T4CFRlLZUbtcqJZrC5VFp+Rz1jTfVWvV8uLFhYtOSVIJ3Gi9hVmzhWlpqN05",
+	"miRPsImnTfBOj3cUzSZI/lJSBJ67FGMP6yiemC/GJdY/cPDqM6nR4eMIwxtI3B8mYuULMdHGk+vMP8Um",
+	"ZVPHyhznoCAhmFC1HQtCEhQNj0SIsMhbONQ3LN67pl+qAVzjD4+Bo8UrKdwleqpBQyER8UmbMHnehhbA",
+	"ltFTAgLfzjuIYNfomVq+Fggc+CDGtilLXoo1p9iG1Wfv1axTrSNXX81VhvteylyNWVaqA0VEns6QPGAT",
+	"UCIc1BZIUOYSVL10sTIB76beWMuGEbOjcOZTRtYllh0xPhhiih62WkH2hg6fJvg8vxmEAOVIMS+8tOGg",
+	"59drSxdWlHpWBz9WFIGrHb1oG17PN1oU+zcHo89+EUGsEyHyfVIhwTLPL3FcfDChtXlUSIUNE9Wej8RG",
+	"6pz7BINl3iO71C0w890RJJxbbSqgmggTX+0yF5YaMfNAPGzXjnUitngnPK5DhIJhU+/JicBu1hGDK4+l",
+	"3cDhTo6Z3Lp9juGKOs6G+n05hSt/rBKVhtVsrpYbhEXOpsIUBRFHPZkhEfa8kAih7SkjXacJ10Z8mSbj",
+	"EKIb9Ea8zTR860boG0F8vmwCwCbzT7cTUBk8GYs8SiEJ/N4GH3r+5BXNrJk3jg2EcUldopQU8GpihhRg",
+	"sORhOn8CedTLZRmCvDLi0iTNt8tpO1wcDXTc+3Wwd1WtNwKTWZSjMSAfj+Njz7cpRjEWSOCeKKNtJbRu",
+	"wwfUbVG3ZQGps6e0WAT+ZfWZ6Nhf9fsOZJ/wBlonDAJhymjVng8VqBtSKQnTqTr2WBxEmWW8Wj/SYR95",
+	"Fgajx0iyp/Q7+G+51CK+z7N6ySCRzCLNMuq2eNuenQfRuDxfTnMlD4eMJROZS90WV/iGaBpZi3Azd85R",
+	"/HY5y9HeN3uky4Yqil2MGYQpttOr8RkCM7aSosGOvYwmst6TXTLC4WCJWjgICCOevZ01XqAbuIeaRKJG",
+	"JwSk3MV+R7PcrMWf7EnCBK37ZM5qqS9zyuAy80lDRvZPp+RRIbiv7rl7CRdDHhTAqO9oYDgaFAom6pXl",
+	"PNdK5niL3A6J4RNADo7rjOjPFM0D3woSLd5N8AMOazFpXUDeSDG5jtsaGdKGWAf6QJykacKEvUWOZY0N",
+	"cB5J80EO3thBUlAa37rQb0uYfKbhpoZCZ88ISNYdwR80ov9nhNnqE7qI4nDD0QQMmRuSA1C3GeZZ1cza",
+	"ZoYcVebFAv/VVEkwzyB0Ly/iosnnzJcvC87Kt3E3YfC8SbqF4cCQZ35hEflEShIKhJmHPNqkUmgC7iH9",
+	"NPywvYXKaA79523HpK+FQl0P+l0dO9tUtxbjEm1j3992jAwQybWI7JKwZ5xNA8OJswGWjMuksRD7PhB2",
+	"vhOjtra5ubewqv5crGxu7i1dVn9eUH9evGxcG8nHr6TfWViL3ll6NvPi07k+kVuJ0KI0kC8gt4VD7AKE",
+	"JUcXa5okFIjvbKzNPZOGRl400sVaChwXjuO8sQu90rIJnmnxh5Fuci8D4zPsc/tOifte8rVjhFKNEkSV",
+	"nM1JLTlPkLVxJDlCrMLPZEJslCUtTBaK5wDyd1u9csnJ+IohT+d+Xoqtjv+P0pECLFtaPFXi9jljIsxl",
+	"LUG82mEuZzV9/ELB1hUX1oedF0PXJIPdkdWlyohGMkuabQx3WYPAH/eGmK0G4VcyjCvXZnWbYI8yIkSx",
+	"3SB9NLVKZYJYmlold9+DxewcW1J6Lc9it5XIYHPQNt/ZVqvr2hopbSpErqBdbLSYdiBToZGjqPDLS60e",
+	"whEZKe3I0NEKEhLXfeKgNvYggwYFIW+GuC2KhHJduOD5jY1b6l3ZEVaz1OKLx43VPRY0cwMZCuRLo3Ft",
+	"SbxDmNGDE7m+TrbIiDWXe1s+ZTuJj9rCq2XS1BCNkBLmbVGxJYjfKDnalbylkD+aNyoA4aRT7eKPZrZs",
+	"6RenL81UYbBJSNqClKnkFzqgC05XtrgH6e7Y93kXdmaKvUQDMb6FIQ1HC9JbeKtNjI9LfdQbE+YTZVva",
+	"R64/yhbZsnpRptSHU+IhbVLWN39+Cr6TTlJXvAYM1FuQ/aJOOpOs7KTyTJ2otEQ8v/3GaBD2o91BuhaF",
+	"k0oD1AessMspSg90Sp2gGWKPbEWE5ZS6IWfNLTcRzXwPaKhJhQwL0kBGDG9OyHexWygSJ2oVZxzmXuDL",
+	"SGZZTCAbDLwgHDXnvaQEZH8Y7lmZ9CIZEo+dGDiP9VkbVaFRzBQRguwxwjwH1XugAo9llOKMjJJjRfak",
+	"scsOCb+1gZ/DHkxFAwx7OMpbG/pgHM6+n6vDSNqe86gCZpsybGxmbRwE6qgVNYD6P2xzxggwbLWRkWD4",
+	"aq0tZ+jE2k4x/LnIYDEK/CO0GHz41ioy/OwtjzGx8RoH9w1SJ8qnje8kiKhi396c14YyiSip77H4ByQf",
+	"1ZjQxyIkLyX2NMBivm5Mk9PI5zudzgVYSxFoHquHD85iNg6+dX00/VqfefOcQNpGh6iuPJEE1AqqOqjm",
+	"oAX0/7796yj+tomDIRay3ABQ461/QvGHqYCBxxOGmFxu9gD8rtIOasN0u9oout2E0a3Jo3bAgu/pwhra",
+	"toB1krKgHllBhIKqk3T+8CDggkpirQZ5rqxkLjfsKrmsaibiqFoYUzti2Lmeb0Q/dJ6SHt1SuaGFI7nk",
+	"+kMF4encFHVjAx6avFGQf54eN7EHG8KTXtdjj56aVShR5sLTSqDdXyFIHitH37CllGbAWe6I3MgBHQeI",
+	"RSJXEDyzDNIvtfUBWb0hayBMqHBFAXwjxOjR/BiccaPiqqjb0hleMcNpYQFFMXcJcpXuIri7Q+QsguaU",
+	"Sgc+IVDutFPbRsKAQUgHBIS8a3wPiPseUudVx4JAzAB4vD0w/wD4ZYv0TN3AMXXFwVhDUxqgk9AQ1c4c",
+	"U5YpBewilHqs9AE4PDvymOhKTJZdAHLJu+4G3nBp0HXE4Aif8qxycoffIbC0IuA9IRnNosTMZTMge7cT",
+	"UtlbV3MbC3j+dbXRIurC0hFw27deXN9A8xu0DasFqXLb1AfXkXAMBAOsg5Y0CUc3lN1YQP+O9HS1Jsoa",
+	"PBdFeECYZnN17O4gwrzliAc5yFg0HS10qS+or65szDz9EhRrfInU1zWP3GSb7Omn1VZsfafy00/rQl5m",
+	"8cC0tu8rEDpxMRoFQMfURt/fLqNt9Tuk1dYqFfSU0Kd93kFL6qOpmw6x54uV6ibLyQ7Omskl8X2dphuE",
+	"xKWCIN6RLm8TvZ1tPTtMqo3y8HXWLr/Jts264VmTX72SNPBn0quXEWHbqEmksDnYBlSr8aIpZwpY13lT",
+	"SShFSOCA9SwhRuVLM5ts1fyu7jGhro4W74QO6jBJfbRthJjtleQsIWGkCwLFNmrq11AjJKIFLgR0Taq7",
+	"HlQbBGWC9D6feza9SN6R22Z3z4W8K1tqV6vae2FeybgeAJIYaXpTx2qURSCGdq4fBICEfCzVNyQUoFyo",
+	"E8Nsk2lky7ypY+2WY2ukhOAt7VvSdXfZOYl2GO/CmdsfqEH5JicCcWZ2p3FeqO0pjI+oQAEn4FRd4grZ",
+	"NcnVCdTLuotFj7k4oOUebvv3nppPfT4PUQQ0RI0Qt2GLm+wuDui8/hy9k/7mfHkTkpCoS5gA9mX4wY1r",
+	"G+rSDn3FK6QMxPL8vKJ3wTuhS8o8bM6bl+bbVCZCP0obtF1ySgasSkwqV8pQSVG9jgNaWi4tlCvlBV2p",
+	"ogV8bR4UKX0Z6rg8ytk1pc5cYx7ICKnOBAuVWj4T9LjbaRMm4X3AC4nmPe6Kvqpw1yOb4eByzAkuXFq+",
+	"e88piU67jcMe1F8F2knNCBW3mkLxeR1NWLqnhkiTIVxaXOQXk7N+N3ujA1Ii8HZEYjFgRtzvwac7xAFS",
+	"Jnv6BfU3bZMyWkuXhoUXjesHBSRMzQKfdWCJAlb6FOLF69uMiEgDHa1upJbefZNYAFSYkuejmJXYHWID",
+	"NxQEleiS/576Jf+tkctKJmvi7Kfva5NxlkK+WqUySb3MWlyQ9G7exkF6qFW0dlLt1z0qRguIfTmx+G1q",
+	"p+w7Cf25evHCxVrtUq2i/kVqbon0XmjVn3Ppi/SFa3e+da16k75wqUwWKmW35rN6e63i/ZcXfHAoJKr0",
+	"Qinewzd+dPDmL0av1Rlnz+VUfLwKbuV9p7SoYZk3UATz+UQfEnilOrXSwwc/euvwjZ8cPHjt0QevZhsJ",
+	"ZH2M06hUeqePwtVVkSJvDZjqwnDARFW74YWl4S/k1n5VL9dqo7ycLMkLb10aaY2p8tv7TmlplEO/luji",
+	"sFRZGGV5iWLIA/i2lpESnNpKrFlezTsycS9lbxsjRPVFNlEl6ujrHRiu63P4TYkvIHfoPEekJKFdEvYQ",
+	"4x4pZLlqDVNkQDEFfPXtbx+8/udxyXoEiq6OdFZxHfHHhxERDjwLUjCNRNLUva1dAH3YoCMLtKqcf3kn",
+	"u6VANSwq+opgac0ntxosCIH2qoS0gKRen0htArPZJotQRZyLX4P4dhDnspgUrX/W93d0jWWv5BGusBGu",
+	"ej1BddAE2eEvm0KtLg65XzC8/i1/3MRQV+CxMcSLVFDKY5EvZiReJCvV/9+PD177wbjMIzLgTV0kuDSN",
+	"6vu/+1A3Vjr49F+zDXXSwW3Tbq9E9qiQ4tTc/E/2Br8CObyQ/xQZkgdc5tjz1sAUVXiXX+ayhTwaEhdY",
+	"qlIaOXPJCgpJQLCkrKkUeVeH/NqS49kbezWaSDERE1IoQNwfUCs7IQvmR/GDuQ7qZMfWOkVJq9Hm0/xk",
+	"VNRM+BgH3WXg/NK2vPT6NDvOW52GwvTWd28mAtDhp58fvPnBwUdfHrz9/RmIQZMqNuNJToujEFbcjQ7e",
+	"WJwGswTgGS0Kav7/9YsfHP7io0fvf990dQFWevjTBwc/+vXh73716Je/z2tPNs12dTdNX7KImGL2dvze",
+	"Fkff/VJv+ej1/33w6ScPP/uzRpzkpvpik6ezJ9vUQtv2FLOwtPgE5OYbIJh2eSyYxmHLlgPbb1IM+IYO",
+	"dS62fJmBovTmLiOhY9OT4VMZ3R6XG9+wAdannxtnA1eq+WuJiwpOto5EZb+8deiY9VEvAn0Ap+MiUFfA",
+	"j3/6zbsIBr8Rdat8Atxm1fMgAdoQsWUw2p2Y4C+aFSST5fKZzLPQniIqnmA1fctzLNmjpxLKOBJEGsef",
+	"tb5HBX2h5IKDBO9Tz2ONvMkRZ6jLwx3Fos5neNSV9Mon1M0zSYax3ppKIoxM46Mid19m44x118R9+5ff",
+	"H77zb6eXFM9st1PjARr1EIdmHYl8kgH6ni7xFFcJLrTWwYMcWkpBgraSMsBGpzOx46uuj2gT489ctNCT",
+	"zVjAWNUGS+BijBsmpgsat3CyVZUOsbHlcGMzWvzdvlPqYn+n72f7lY4mKRBaTP3jY4gtJh3p3gwMalGl",
+	"4Wq6JeAbPz/4fGwjelzI+bRKDtOwt2nYRQ3jIjUqk9E5LWObtcrDqE9Ef7KWK2RTIwtlGo/4RJJJ7VbY",
+	"F6AMu4RAiyEdO91DXQKdiKzWBm4HCr1P5ySf44zkOK6yDPBqcm1fB+VKgyPuW5denPULnF5L18EbH3z1",
+	"sw/PLF0TsikFvBNv6XoSLlRsGUmLBgMtQLaW1xCh7HLK3HOtwI+uZDXLyhshIXHv4T42lZr0zAg0kRFo",
+	"Ngzp6De/Onz3V4/+/cOjV988s7icHIuLJZlRJBTCvBeVomBzJgfYXXZJ2Ou2lOxR70jIS8lS67P9w50y",
+	"gr13uoJ0TiqJPJFrzPf7TIKD44EI85JlvXNxXl1e/eFhA6LDxg0OezZewmm/2KBkmKOTeptEWvpPr+/2",
+	"S0HDv/zMK3xurrV+5YW6K6trtdWCBcdBXcWLTaQ0LdQGZTStzv0DnvtWZe7S1lx+HbUzwj+9hD9a/F+D",
+	"Mg9SzgoVcfgVdaERdkHvc1QnTcpEnLO3Q3o2xzVN22vRdENI+3neTWf/6Rz3nFn7/XUFhGOWNDGV91UF",
+	"yvUfcmFLA7bLBcuADIVSclKPNHDHl0OrL6UKEeRUeJiBafDugAhF6kGDknSoXXVIlGIq9p7vjBddJ04M",
+	"B3jc9KyoBpLLxWDvQJPITH/rXJpehT7TFleTTWlAAU213HKgh7gu96oba6Pokk0T93P908/8+sazu7q3",
+	"GdmT29Z/CuCKm5jnrqWhQ5BzKLuUzjNWl3LRNfx0bjnTGXAb4Cej1j15POwm0379brYcUjrdWzeUq6ZS",
+	"lG35qcElQwaPa5tDRMgH9ZWqtnqSTkBaugAJSPtOKSAkvA2NUyr2g22HUrHd/6vJJinVuMN+Zf/e/qRc",
+	"MdvO/Uw+GoWfXqdCGrer28ewLHeNu/olueuasf4V89U65C+GIe45SIdRICjZ2cBunE8JlTRoPgddi4LO",
+	"Tg3vPCYnmIWUEW/hGJUP8j1tUep/vZcOxzwjryR5jRI82SQSrLE6lG50cSUBebTGQxPNIHLpKTXBaRZI",
+	"TlKkpLp3Y9VsBiISSCeDC7+fFElp6UkrZqNlQVVHyIL6mqhnX0PnBbBU47g4JyzDG+TCsLx1LK6qq4sU",
+	"89HTz0GBcxnuNh3OVRm7Ucs3hkfFgWWp/vPJpvO68rtFick5UKK3+pkONKYO1LSkPYiZJJq6F9QMAAOx",
+	"ohOwPb8SdTMBkuOMCENj6m/0lIRaWJ6jI7iYqW9KBRRYYudXEGWIhx4Jy2jV8DskiC1K5OK2nYxKpNus",
+	"5bItu+zTzLeSZfFyK+KhZ211WCoU1A3dTZrSOEVRtX9lqamK+FwsvE4prUer8gZfTG2EV0Zn9WPWvS68",
+	"dqKFGDoYthL92LSXcsybZukEmg37zYCawh+7IXByQ57hUmcS9AzTOy3xQV+tvnL0g61+pi3WwHI5gX7G",
+	"dsJLXB+ZK8kON+RKegkuVDPuqKwcn8iYn2zljmmY+Y6jrJ4gSjvpiYrgeBzqd0xGyuUSiRJiAhLqnvpa",
+	"jlFyIMQOwe0IiUm5BPP4wuZOMvncvR81+E/fO3Gf/6hb8y7UMlLf+/PPlJfKlZKmseJYI2hZ1n+fTUph",
+	"qVYTZ+rYmOrYaIF6SucZEnI+Xk2BF6IBz8LJT1A4+cGbHxx876Nvajj5cfNbEsDL1sBM9/KbZvKKwb4n",
+	"wEcUFY8S4e4TPDRlJepLorOH4RVhrm7fI1EaMaKsRUIqTak/ww7OxbHAoG1SY2gamH53PV7W15ML1U4n",
+	"F9Ihu2dcaCIulARelgulWqJOnQmBFRa6AEQ5/09CulFkPQpbauNwR0dSFTGlOwGSXFuYy+gGRCZy5vcg",
+	"o0CN380ylRt20NPOUs4MwRMbgtX5ow7gDizBUOcoEqLuVVh8mOPZZGdhV8mLMJzYPAI0dWaJnGWhuXAn",
+	"4ZQQ0OpvsBFSs0V7tlNnjWbgM/b4DWaPGge+5iyycsYiTyuLjHjUADYZkjbfJcPqcaYrMcSFH/sVVpLR",
+	"V8fNZL2dXM+ZVe2sUucgFfvRbz7/6mcfnlXqPGm8SBPxSMU64z5xA7iPjf0AIxr4wExjI92ZzzaS0+3p",
+	"OCsj601BhHlooYI83ItjWQgNtfusI3IZULSgGdypU2rINOktHPcUPvU9W54jMmopGDWrLPb9CMK8G3HG",
+	"W1HDNdNErWt6+1Pb2l9fegK3iW33Rz1bjhq+1VEvtoOifjARMGFKdusfoizRBg/hMlyGho8y7Om2jlAT",
+	"grxiChmh1QjB27inWzaCjiI4auA8/+96Yq/H6e8S+Livv0tffJBv2+Y5JR9LKjsK3xeq5dpCZdEp+Zw1",
+	"zXfVWrW8eHHhYtwVcL2FWbOFKcQTAURh6UuNmntJXUqS90cW7SfajxctqChgqW8CXDDBGN5aFvP9x9PC",
+	"ZVjQ1aBky4R35+0ff/XtV8e9K9cJk9+k+9IUtBz8whXOGj7VHYi/NiV+b2NJruuOkE+CqSu6ArHBMq+s",
+	"5uKU9uYkbc+FWJI507wy7hcNvF6GmIkGCccoL+doM5ARktFN3KasmXDkUSmI3xgeEbCRmvpMf5mt/jII",
+	"NKdDgzn68rdHv/9fZ5XvTpoG87xutKutGal414wG0wk8LEki4LUoMgCDPOmThkS8I5GQoJQILWfmNHxM",
+	"jXuMXgBRyGh/9iK6Xh6j+L9eiC7ALp5047rqxCmbZtPH7S5wsiJiz3rEDekUEFFRQUhuXxv0wvbjq7eu",
+	"rcFj/1U9NRbC23Ez/cV5/WXiyqLaCbYARnlgDzzQTjVqWkusNsya9u9FncjVvk0f9qEbf1E/d+J2TkX0",
+	"qIPqRFBP24pM43toYxCSBgmVjEdlISiS3fOL4WCeOonnry3xhfvbxRKH8/cN5u8Xhp1fp2xHF6NsY4+g",
+	"eg9tz7cI9gLqdkJ/O6e1FoyclXYLBLUAy9Z48eP9VQ7S5RmHFjRYB8+DQIIyl6DqpYuVtDwbacv5kqS1",
+	"2Y3lrRueWPb8jdUrc+vPr9aWLiC+29d9H+bsOaiOBbmw2An9vhr0SWtggX+RNhmWnZCMCtkLi8MAO1wE",
+	"pm3cJPP1dpBG9Ag6dcowLDJzZubVlwPSnPTdgI39ai7FBdRVcIMbvFa5cMq36JTaHV/SAIdyvt6TJNTy",
+	"23EBtYrUiFE5gATIFkaU7W9wjzao1SAmEJRmbwaqjiDo3AqBu1AFlzVMfSuRXRjF2MKa5CaX61hS0aAn",
+	"o5vuKkP6plCMXzER4iGfsp1kVSLqRz5kj7ui8LK8qn4cyjQk2ZPzLVlwOw6hVYi2GLSf9S5uNkmI7lwr",
+	"uhjVFubvYyFI6lLMbmVVPTLomhN6rrkOLbtCFNx3ZpBp3XZj2iXwLtYwHAzsQoaTfRCOT213lOdGnT+/",
+	"jBhkdU7KLsYi/kEEgmzW6iio1WU+x57bwjKgbnFdGYawlNhtaSFWyJDgNvHKCFgEeur22hV0qVqtIKF7",
+	"+6Dq4nmQEyLWg31kDARadGtxxjthbrses6YrLSxvUXcUI6X2gUEF4ahEXydQgyBsXWa0z2xZq9QuzFWq",
+	"cwvV5erCcmVxubI09w97C7t/f6n9d7XgevjMBru86L7kXSwy4Ckos2E9wI5HDQ0eumTOHtJUhAebeawE",
+	"ZlOfbdV1SSDnbudcvFkquaJXOneVCojAM96e9ERJXIkKSCcOCVBju/xy0ARpfQCZxSLOkFsOh5Ji3+LO",
+	"Y73nZ5UibDeTvLVP7oWfXe1I137/a+n+HuZHhK0El73lrb9Fse+5hk6hEKXlUkQ1KUbXDhZOFJO7ESyc",
+	"MbivLYNrBwtnDO6MwY3A4NodAaLOMZnb4gljbotnzO1rzNwWz5jbGXMbSXrbpR7hk7K32LY/sFyTT9kO",
+	"BERqm1BkpSZiBVEJXe0FogxhhrY3O5XKgkvbTfiDbAOe845EGGnSyjK15wn2blH3zu3rw3jaahQoA5m6",
+	"ON3hBtw9ZA+70u/ZcjlhX9/qIaEjkcv4cVppwDwS+JimveKllpTB8vy8z13st7iQy89UnqlaZw7s4j+Z",
+	"Y/jb2JGhwF67ELkA/rbPXzCG3UUBuy6435EE3bl9/UkUeioEUu5hVEZg9TbdWx20gwTZJSH2tS0bS3NR",
+	"Qg64MYXqMPM693qKAEg7kL2+W2KDtudum/T0/G2ah+cTT8LKHn/VHLYDwW7Wzjs62zDPW6bhy9a3Cu2l",
+	"z5vfZxI1NU7I+5AgjQGGvmtaVDJxDAj7dJcUGfqsD93uIBcmxoH+wvqLNyeDy+wd6Eo+NOsbuM+BPvJT",
+	"ESigG5BKzn2BfM53IBi/ODogJNjrFaP7bf3zDCKg6h2hMV5/VceC2M+aXC05TEYeauGUESHygAu7UswC",
+	"QFFOcJ+JynuktwTdfNwWsKjR93b4/lsHb/7y8L3vPPzsrYO3Hzx65+N0eaIE25sKCFaRRwLCPMLcHvK4",
+	"jv01elNUrlljirobOIPsjS7uId4ZgpBX1Wg6FzIxhx66CA213pZwJ+QHGyqqqPckEcgjro2HUbTkwPLV",
+	"JxCWzPqNTIbWjda6gjCqh9Cu1CiKupCRjXtGddKizMuLWUx7FopjFmOntFLV5ixqjFjJhfpETzVZHGKR",
+	"rDWW1jum8yqh4Cm4KWkaVmejRrNv2KbmUL0bOjlGAr/YEYpfZQ/AG+jcuR+r5csKwBpIZUii0erkSKKd",
+	"Bv1t3cV2tkGLeqqkorY04lk+/OzNh198cPDzf3/0T68/+uTzg3/5/stBcz5gTYjdcCbxPQKBNxBmujuw",
+	"pidDQgbT1SOMoxzsfrwCYz/cRhMag0Jd804wqZ+gE8Sapv7b6JsnlXsZRXSs5I2CJq8OaMmMg+ZAfEHO",
+	"mYxVSFhMvJfIN7Tx4WV0A/eQkNAkWmcVKlxClAlJsOdEnQHCOLE1sl8N0WqLtdhcvXUmPFwHDc6Ci2vK",
+	"NwHdYxH6us71LD1mRjh+JNMZ6zw9rHOd2Cq14+rbWdZp3KsnkW1qT+uZwPeEBL6so/ubJ+wd/uT1h5//",
+	"SXOsNsDjjFNNIOSN6SvN41KLJ5dLLZ5xqSfJpRbPuFSKSy2ecalJVdExnZ6dBGUmTHL3be2du/egCzJY",
+	"2/IUPtN6CoxxTgm8paV5aL9nFpAtENikQmoqcGwTD5OJCN7IdAaUKGVzhExn6xYNUJMTgepctlAX8oaV",
+	"UOmSxDC2V3B2FMistw0w1VhKp4S6BupTYgiT25yfgJ8sXQN5y5wl8gyFrmajK62IyN8LTpZo/KiKQ3YG",
+	"rQ4KxxoYhKPvIVgrnHQZrXdclwihflPfgsJrzld77gpah6vZ1Tsh2WTbMXFuK70arLU89EQiFkObk63W",
+	"rZEfbcfIv72izbb6wlF6vS3vQ9gu8XlAypssHQqTt+UXWVy6KmrzUkbXebOpxlXgUweaKnFl8m0MiZuy",
+	"EYDA5WRpSVP+KDvnVQMTg5QiIK4AYGp/3oriGDAcYoR4OvgoGhVQf//e/v8PAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -116,8 +116,8 @@ type cardBody struct {
 
 // target: A conversation, named from the reader's side; either the account opposite or the group.
 type target struct {
-	Group int32  // The zero value is left out.
-	User  string // An account's name; NFC-normalised, compared by its bytes. The zero value is left out.
+	Group int32  // A GroupID. The zero value is left out.
+	User  string // An account. The zero value is left out.
 }
 
 // customBody: Whatever a front end makes of it.
@@ -449,7 +449,7 @@ func (v *target) decode(r *schema.Reader) {
 			v.Group = int32(r.Integer("group", 1, 2147483647, true))
 		case "user":
 			has |= 1 << 1
-			v.User = readAccount(r, "user")
+			v.User = readTargetUser(r, "user")
 		default:
 			r.Surplus(name)
 		}
@@ -459,8 +459,8 @@ func (v *target) decode(r *schema.Reader) {
 	}
 }
 
-// isAccount reports whether a text matches ^[^\x00-\x1F\x7F-\x9F]+$.
-func isAccount(text string) bool {
+// isTargetUser reports whether a text matches ^[^\x00-\x1F\x7F-\x9F]+$.
+func isTargetUser(text string) bool {
 	for _, c := range text {
 		if !(c >= 0x20 && c <= 0x7e || c >= 0xa0) {
 			return false
@@ -469,7 +469,7 @@ func isAccount(text string) bool {
 	return text != ""
 }
 
-func readAccount(r *schema.Reader, field string) string {
+func readTargetUser(r *schema.Reader, field string) string {
 	text := r.String(field)
 	switch n := utf8.RuneCountInString(text); {
 	case n < 1:
@@ -479,7 +479,7 @@ func readAccount(r *schema.Reader, field string) string {
 		r.Refuse(field, schema.TooLong(100))
 		return ""
 	}
-	if !isAccount(text) {
+	if !isTargetUser(text) {
 		r.Refuse(field, schema.Control)
 		return ""
 	}
@@ -634,6 +634,33 @@ func readMentions(r *schema.Reader) []string {
 		r.WithinItem(i, before)
 	}
 	return list
+}
+
+// isAccount reports whether a text matches ^[^\x00-\x1F\x7F-\x9F]+$.
+func isAccount(text string) bool {
+	for _, c := range text {
+		if !(c >= 0x20 && c <= 0x7e || c >= 0xa0) {
+			return false
+		}
+	}
+	return text != ""
+}
+
+func readAccount(r *schema.Reader, field string) string {
+	text := r.String(field)
+	switch n := utf8.RuneCountInString(text); {
+	case n < 1:
+		r.Refuse(field, schema.TooShort(1))
+		return ""
+	case n > 100:
+		r.Refuse(field, schema.TooLong(100))
+		return ""
+	}
+	if !isAccount(text) {
+		r.Refuse(field, schema.Control)
+		return ""
+	}
+	return text
 }
 
 func (v *profileChanges) decode(r *schema.Reader) {
@@ -794,7 +821,7 @@ func (v *registration) decode(r *schema.Reader) {
 }
 
 // isNewAccountPattern is what it must match.
-var isNewAccountPattern = regexp.MustCompile("^[\\p{L}\\p{N}][\\p{L}\\p{M}\\p{N}_.@-]*$")
+var isNewAccountPattern = regexp.MustCompile("^[^\\x00-\\x2F\\x3A-\\x40\\x5B-\\x60\\x7B-\\x9F][^\\x00-\\x2C\\x2F\\x3A-\\x3F\\x5B-\\x5E\\x60\\x7B-\\x9F]*$")
 
 func isNewAccount(text string) bool { return isNewAccountPattern.MatchString(text) }
 

@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -30,39 +29,6 @@ const (
 func (e CardBodyKind) Valid() bool {
 	switch e {
 	case CardBodyKindCard:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for CustomBodyKind.
-const (
-	CustomBodyKindCustom CustomBodyKind = "custom"
-)
-
-// Valid indicates whether the value is a known member of the CustomBodyKind enum.
-func (e CustomBodyKind) Valid() bool {
-	switch e {
-	case CustomBodyKindCustom:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for FailureCode.
-const (
-	FailureCodeN401 FailureCode = 401
-	FailureCodeN500 FailureCode = 500
-)
-
-// Valid indicates whether the value is a known member of the FailureCode enum.
-func (e FailureCode) Valid() bool {
-	switch e {
-	case FailureCodeN401:
-		return true
-	case FailureCodeN500:
 		return true
 	default:
 		return false
@@ -108,45 +74,6 @@ func (e LocationBodyKind) Valid() bool {
 	}
 }
 
-// Defines values for NoticeBodyEvent.
-const (
-	NoticeBodyEventDissolved NoticeBodyEvent = "dissolved"
-	NoticeBodyEventJoined    NoticeBodyEvent = "joined"
-	NoticeBodyEventLeft      NoticeBodyEvent = "left"
-	NoticeBodyEventOwner     NoticeBodyEvent = "owner"
-)
-
-// Valid indicates whether the value is a known member of the NoticeBodyEvent enum.
-func (e NoticeBodyEvent) Valid() bool {
-	switch e {
-	case NoticeBodyEventDissolved:
-		return true
-	case NoticeBodyEventJoined:
-		return true
-	case NoticeBodyEventLeft:
-		return true
-	case NoticeBodyEventOwner:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for NoticeBodyKind.
-const (
-	NoticeBodyKindNotice NoticeBodyKind = "notice"
-)
-
-// Valid indicates whether the value is a known member of the NoticeBodyKind enum.
-func (e NoticeBodyKind) Valid() bool {
-	switch e {
-	case NoticeBodyKindNotice:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for ProfileChangesSex.
 const (
 	ProfileChangesSexFemale ProfileChangesSex = "female"
@@ -159,147 +86,6 @@ func (e ProfileChangesSex) Valid() bool {
 	case ProfileChangesSexFemale:
 		return true
 	case ProfileChangesSexMale:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for ReadinessCode.
-const (
-	ReadinessCodeN200 ReadinessCode = 200
-	ReadinessCodeN500 ReadinessCode = 500
-)
-
-// Valid indicates whether the value is a known member of the ReadinessCode enum.
-func (e ReadinessCode) Valid() bool {
-	switch e {
-	case ReadinessCodeN200:
-		return true
-	case ReadinessCodeN500:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for Reason.
-const (
-	ReasonAccountTaken         Reason = "account_taken"
-	ReasonBodyTooLarge         Reason = "body_too_large"
-	ReasonClientIDReused       Reason = "client_id_reused"
-	ReasonExpiredLink          Reason = "expired_link"
-	ReasonExpiredToken         Reason = "expired_token"
-	ReasonFileTooLarge         Reason = "file_too_large"
-	ReasonFriendIsSelf         Reason = "friend_is_self"
-	ReasonGroupNameTaken       Reason = "group_name_taken"
-	ReasonInternal             Reason = "internal"
-	ReasonInvalidBody          Reason = "invalid_body"
-	ReasonInvalidLink          Reason = "invalid_link"
-	ReasonInvalidParameter     Reason = "invalid_parameter"
-	ReasonInvalidToken         Reason = "invalid_token"
-	ReasonMalformedJSON        Reason = "malformed_json"
-	ReasonMalformedUpload      Reason = "malformed_upload"
-	ReasonMethodNotAllowed     Reason = "method_not_allowed"
-	ReasonMissingToken         Reason = "missing_token"
-	ReasonNoAvatar             Reason = "no_avatar"
-	ReasonNotAMember           Reason = "not_a_member"
-	ReasonNotFriends           Reason = "not_friends"
-	ReasonNotInGroup           Reason = "not_in_group"
-	ReasonNotTheOwner          Reason = "not_the_owner"
-	ReasonNotYourAccount       Reason = "not_your_account"
-	ReasonOriginNotAllowed     Reason = "origin_not_allowed"
-	ReasonRangeNotSatisfiable  Reason = "range_not_satisfiable"
-	ReasonRateLimited          Reason = "rate_limited"
-	ReasonSessionEnded         Reason = "session_ended"
-	ReasonTooManyAttempts      Reason = "too_many_attempts"
-	ReasonUnavailable          Reason = "unavailable"
-	ReasonUnknownAccount       Reason = "unknown_account"
-	ReasonUnknownFile          Reason = "unknown_file"
-	ReasonUnknownGroup         Reason = "unknown_group"
-	ReasonUnknownRoute         Reason = "unknown_route"
-	ReasonUnsupportedFileType  Reason = "unsupported_file_type"
-	ReasonUnsupportedMediaType Reason = "unsupported_media_type"
-	ReasonUpgradeRequired      Reason = "upgrade_required"
-	ReasonWrongCredentials     Reason = "wrong_credentials"
-)
-
-// Valid indicates whether the value is a known member of the Reason enum.
-func (e Reason) Valid() bool {
-	switch e {
-	case ReasonAccountTaken:
-		return true
-	case ReasonBodyTooLarge:
-		return true
-	case ReasonClientIDReused:
-		return true
-	case ReasonExpiredLink:
-		return true
-	case ReasonExpiredToken:
-		return true
-	case ReasonFileTooLarge:
-		return true
-	case ReasonFriendIsSelf:
-		return true
-	case ReasonGroupNameTaken:
-		return true
-	case ReasonInternal:
-		return true
-	case ReasonInvalidBody:
-		return true
-	case ReasonInvalidLink:
-		return true
-	case ReasonInvalidParameter:
-		return true
-	case ReasonInvalidToken:
-		return true
-	case ReasonMalformedJSON:
-		return true
-	case ReasonMalformedUpload:
-		return true
-	case ReasonMethodNotAllowed:
-		return true
-	case ReasonMissingToken:
-		return true
-	case ReasonNoAvatar:
-		return true
-	case ReasonNotAMember:
-		return true
-	case ReasonNotFriends:
-		return true
-	case ReasonNotInGroup:
-		return true
-	case ReasonNotTheOwner:
-		return true
-	case ReasonNotYourAccount:
-		return true
-	case ReasonOriginNotAllowed:
-		return true
-	case ReasonRangeNotSatisfiable:
-		return true
-	case ReasonRateLimited:
-		return true
-	case ReasonSessionEnded:
-		return true
-	case ReasonTooManyAttempts:
-		return true
-	case ReasonUnavailable:
-		return true
-	case ReasonUnknownAccount:
-		return true
-	case ReasonUnknownFile:
-		return true
-	case ReasonUnknownGroup:
-		return true
-	case ReasonUnknownRoute:
-		return true
-	case ReasonUnsupportedFileType:
-		return true
-	case ReasonUnsupportedMediaType:
-		return true
-	case ReasonUpgradeRequired:
-		return true
-	case ReasonWrongCredentials:
 		return true
 	default:
 		return false
@@ -327,21 +113,6 @@ func (e RegistrationSex) Valid() bool {
 	}
 }
 
-// Defines values for SuccessCode.
-const (
-	SuccessCodeN200 SuccessCode = 200
-)
-
-// Valid indicates whether the value is a known member of the SuccessCode enum.
-func (e SuccessCode) Valid() bool {
-	switch e {
-	case SuccessCodeN200:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for TextBodyKind.
 const (
 	TextBodyKindText TextBodyKind = "text"
@@ -351,24 +122,6 @@ const (
 func (e TextBodyKind) Valid() bool {
 	switch e {
 	case TextBodyKindText:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for UserOnlineStatus.
-const (
-	UserOnlineStatusN0 UserOnlineStatus = 0
-	UserOnlineStatusN1 UserOnlineStatus = 1
-)
-
-// Valid indicates whether the value is a known member of the UserOnlineStatus enum.
-func (e UserOnlineStatus) Valid() bool {
-	switch e {
-	case UserOnlineStatusN0:
-		return true
-	case UserOnlineStatusN1:
 		return true
 	default:
 		return false
@@ -392,12 +145,8 @@ type AvatarUpload struct {
 //
 // Example: {"kind":"card","target":{"user":"bob"}}
 type CardBody struct {
-	Kind CardBodyKind `json:"kind"`
-
-	// Target A conversation, named from the reader's side; either the account opposite or the group.
-	//
-	// Example: {"user":"bob"}
-	Target Target `json:"target"`
+	Kind   CardBodyKind `json:"kind"`
+	Target Target       `json:"target"`
 }
 
 // CardBodyKind defines model for CardBody.Kind.
@@ -445,6 +194,7 @@ type Conversations struct {
 
 // ConversationsDone defines model for ConversationsDone.
 type ConversationsDone struct {
+	// Code Always 200.
 	Code    SuccessCode   `json:"code"`
 	Data    Conversations `json:"data"`
 	Message string        `json:"message"`
@@ -466,11 +216,10 @@ type Credentials struct {
 // Example: {"data":{"sticker":"wave"},"kind":"custom"}
 type CustomBody struct {
 	Data map[string]interface{} `json:"data"`
-	Kind CustomBodyKind         `json:"kind"`
-}
 
-// CustomBodyKind defines model for CustomBody.Kind.
-type CustomBodyKind string
+	// Kind custom
+	Kind string `json:"kind"`
+}
 
 // DisplayName The name others see; NFC-normalised, need not be unique.
 //
@@ -479,12 +228,14 @@ type DisplayName = string
 
 // Done defines model for Done.
 type Done struct {
+	// Code Always 200.
 	Code    SuccessCode `json:"code"`
 	Message string      `json:"message"`
 }
 
 // Failure defines model for Failure.
 type Failure struct {
+	// Code 401 (not authenticated) or 500.
 	Code FailureCode `json:"code"`
 
 	// Data Which part of the request is refused, and why.
@@ -493,12 +244,12 @@ type Failure struct {
 	// Message For people; Chinese, or English with `Tim-Language`.
 	Message string `json:"message"`
 
-	// Reason Why a request was refused; stable, made for programs.
+	// Reason Why a request was refused; stable, made for programs. May get further values; the HTTP status says what to do with an unknown one.
 	Reason Reason `json:"reason"`
 }
 
-// FailureCode defines model for FailureCode.
-type FailureCode int
+// FailureCode 401 (not authenticated) or 500.
+type FailureCode = int32
 
 // FileBody A file that was uploaded before; `file` is the stored name.
 //
@@ -530,16 +281,8 @@ type FileUpload struct {
 	File openapi_types.File `json:"file"`
 }
 
-// FreshToken defines model for FreshToken.
-type FreshToken struct {
-	// Expires ms since 1970.
-	Expires int64  `json:"expires"`
-	Token   string `json:"token"`
-}
-
 // Group defines model for Group.
 type Group struct {
-	// GroupID Example: 1
 	GroupID   GroupID `json:"GroupID"`
 	GroupName string  `json:"GroupName"`
 
@@ -549,15 +292,15 @@ type Group struct {
 
 // GroupDone defines model for GroupDone.
 type GroupDone struct {
+	// Code Always 200.
 	Code SuccessCode `json:"code"`
 	Data struct {
-		// GroupID Example: 1
 		GroupID GroupID `json:"GroupID"`
 	} `json:"data"`
 	Message string `json:"message"`
 }
 
-// GroupID Example: 1
+// GroupID defines model for GroupID.
 type GroupID = int32
 
 // GroupName Example: climbers
@@ -565,6 +308,7 @@ type GroupName = string
 
 // GroupsDone defines model for GroupsDone.
 type GroupsDone struct {
+	// Code Always 200.
 	Code    SuccessCode `json:"code"`
 	Data    []Group     `json:"data"`
 	Message string      `json:"message"`
@@ -579,6 +323,7 @@ type History struct {
 
 // HistoryDone defines model for HistoryDone.
 type HistoryDone struct {
+	// Code Always 200.
 	Code    SuccessCode `json:"code"`
 	Data    History     `json:"data"`
 	Message string      `json:"message"`
@@ -597,16 +342,39 @@ type LocationBodyKind string
 
 // LoginDone defines model for LoginDone.
 type LoginDone struct {
+	// Code Always 200.
 	Code SuccessCode `json:"code"`
 
 	// Data The user, then the token.
-	Data    []LoginDone_Data_Item `json:"data"`
-	Message string                `json:"message"`
+	Data    []LoginPart `json:"data"`
+	Message string      `json:"message"`
 }
 
-// LoginDone_Data_Item defines model for LoginDone.data.Item.
-type LoginDone_Data_Item struct {
-	union json.RawMessage
+// LoginPart The user (first element) or the token (second), each with all its fields.
+type LoginPart struct {
+	// Account Of the user.
+	Account *string `json:"account,omitempty"`
+
+	// Age Of the user.
+	Age *int32 `json:"age,omitempty"`
+
+	// Expires When the token expires, ms since 1970.
+	Expires *int64 `json:"expires,omitempty"`
+
+	// ID Of the user.
+	ID *int64 `json:"id,omitempty"`
+
+	// OnlineStatus Of the user.
+	OnlineStatus *int32 `json:"onlineStatus,omitempty"`
+
+	// Sex Of the user.
+	Sex nullable.Nullable[string] `json:"sex,omitempty"`
+
+	// Token A JWT, HS256; to be sent in the header `token`.
+	Token *string `json:"token,omitempty"`
+
+	// Username Of the user.
+	Username *string `json:"username,omitempty"`
 }
 
 // LoginSession defines model for LoginSession.
@@ -633,6 +401,7 @@ type Marks struct {
 
 // MarksDone defines model for MarksDone.
 type MarksDone struct {
+	// Code Always 200.
 	Code    SuccessCode `json:"code"`
 	Data    Marks       `json:"data"`
 	Message string      `json:"message"`
@@ -643,7 +412,9 @@ type Mentions = []Account
 
 // Message defines model for Message.
 type Message struct {
-	// Body What a message says, by kind.
+	// Body What a message says. `kind` says which of the other fields are there; see the kinds of SendBody. A notice is written by the server, into the history of a group.
+	//
+	// Example: {"kind":"text","text":"hello"}
 	Body MessageBody `json:"body"`
 
 	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
@@ -667,34 +438,65 @@ type Message struct {
 	Time int64 `json:"time"`
 }
 
-// MessageBody What a message says, by kind.
+// MessageBody What a message says. `kind` says which of the other fields are there; see the kinds of SendBody. A notice is written by the server, into the history of a group.
+//
+// Example: {"kind":"text","text":"hello"}
 type MessageBody struct {
-	union json.RawMessage
+	// Account Of a notice: whom it was done to.
+	Account *string `json:"account,omitempty"`
+
+	// Actor Of a notice: the account who did it; empty for an operator of the server.
+	Actor *string `json:"actor,omitempty"`
+
+	// Data Of a custom message: what a front end makes of it.
+	Data *map[string]interface{} `json:"data,omitempty"`
+
+	// Duration Of an audio or video: ms.
+	Duration *int64 `json:"duration,omitempty"`
+
+	// Event Of a notice: what happened to the group. May get further values.
+	Event *string `json:"event,omitempty"`
+
+	// File Of an image, audio, video or file: the stored name.
+	File *string `json:"file,omitempty"`
+
+	// Height Of an image or video: pixels.
+	Height *int32 `json:"height,omitempty"`
+
+	// Kind May get further values; show a message of an unknown kind as such.
+	Kind string `json:"kind"`
+
+	// Latitude Of a location.
+	Latitude *float64 `json:"latitude,omitempty"`
+
+	// Longitude Of a location.
+	Longitude *float64 `json:"longitude,omitempty"`
+
+	// Name Of an image, audio, video or file: what to call it when it is saved.
+	Name *string `json:"name,omitempty"`
+
+	// Size Of an image, audio, video or file: bytes.
+	Size *int64 `json:"size,omitempty"`
+
+	// Target A conversation, named from the reader's side; either the account opposite or the group.
+	//
+	// Example: {"user":"bob"}
+	Target *Target `json:"target,omitempty"`
+
+	// Text Of a text.
+	Text *string `json:"text,omitempty"`
+
+	// Title Of a location.
+	Title *string `json:"title,omitempty"`
+
+	// Width Of an image or video: pixels.
+	Width *int32 `json:"width,omitempty"`
 }
 
 // NewAccount 1 to 64 letters and digits of any script and `_ . - @`, the first a letter or digit; not `all`, which addresses everyone.
 //
 // Example: alice
 type NewAccount = string
-
-// NoticeBody What happened to a group, written into its history by the server.
-//
-// Example: {"account":"bob","actor":"alice","event":"joined","kind":"notice"}
-type NoticeBody struct {
-	// Account Whom it was done to.
-	Account *string `json:"account,omitempty"`
-
-	// Actor The account who did it; empty for an operator of the server.
-	Actor string          `json:"actor"`
-	Event NoticeBodyEvent `json:"event"`
-	Kind  NoticeBodyKind  `json:"kind"`
-}
-
-// NoticeBodyEvent defines model for NoticeBody.Event.
-type NoticeBodyEvent string
-
-// NoticeBodyKind defines model for NoticeBody.Kind.
-type NoticeBodyKind string
 
 // Password 6 characters to 72 bytes of UTF-8.
 //
@@ -733,21 +535,19 @@ type ProfileChangesSex string
 
 // Readiness defines model for Readiness.
 type Readiness struct {
-	Code ReadinessCode `json:"code"`
+	// Code 200 or 500.
+	Code int32 `json:"code"`
 
 	// Data Each dependency, `ok` or what is amiss.
 	Data    map[string]string `json:"data"`
 	Message string            `json:"message"`
 
-	// Reason Why a request was refused; stable, made for programs.
+	// Reason Why a request was refused; stable, made for programs. May get further values; the HTTP status says what to do with an unknown one.
 	Reason *Reason `json:"reason,omitempty"`
 }
 
-// ReadinessCode defines model for Readiness.Code.
-type ReadinessCode int
-
-// Reason Why a request was refused; stable, made for programs.
-type Reason string
+// Reason Why a request was refused; stable, made for programs. May get further values; the HTTP status says what to do with an unknown one.
+type Reason = string
 
 // Registration defines model for Registration.
 type Registration struct {
@@ -777,6 +577,8 @@ type Registration struct {
 type RegistrationSex string
 
 // SendBody What a client may send, by kind.
+//
+// Example: {"kind":"text","text":"hello"}
 type SendBody struct {
 	union json.RawMessage
 }
@@ -784,6 +586,8 @@ type SendBody struct {
 // SendRequest defines model for SendRequest.
 type SendRequest struct {
 	// Body What a client may send, by kind.
+	//
+	// Example: {"kind":"text","text":"hello"}
 	Body SendBody `json:"body"`
 
 	// ClientID The sender's own id of a message, unique among those it sends to the conversation.
@@ -819,6 +623,7 @@ type Sent struct {
 
 // SentDone defines model for SentDone.
 type SentDone struct {
+	// Code Always 200.
 	Code    SuccessCode `json:"code"`
 	Data    Sent        `json:"data"`
 	Message string      `json:"message"`
@@ -829,19 +634,19 @@ type Seq = int64
 
 // SessionsDone defines model for SessionsDone.
 type SessionsDone struct {
+	// Code Always 200.
 	Code    SuccessCode    `json:"code"`
 	Data    []LoginSession `json:"data"`
 	Message string         `json:"message"`
 }
 
-// SuccessCode defines model for SuccessCode.
-type SuccessCode int
+// SuccessCode Always 200.
+type SuccessCode = int32
 
 // Target A conversation, named from the reader's side; either the account opposite or the group.
 //
 // Example: {"user":"bob"}
 type Target struct {
-	// Group Example: 1
 	Group *GroupID `json:"group,omitempty"`
 
 	// User An account's name; NFC-normalised, compared by its bytes.
@@ -861,14 +666,18 @@ type TextBodyKind string
 
 // Token defines model for Token.
 type Token struct {
+	// Expires When the token expires, ms since 1970.
+	Expires int64 `json:"expires"`
+
 	// Token A JWT, HS256; to be sent in the header `token`.
 	Token string `json:"token"`
 }
 
 // TokenDone defines model for TokenDone.
 type TokenDone struct {
+	// Code Always 200.
 	Code    SuccessCode `json:"code"`
-	Data    FreshToken  `json:"data"`
+	Data    Token       `json:"data"`
 	Message string      `json:"message"`
 }
 
@@ -879,18 +688,16 @@ type User struct {
 	ID      int64  `json:"id"`
 
 	// OnlineStatus 1 while the account has a live chat socket.
-	OnlineStatus UserOnlineStatus `json:"onlineStatus"`
+	OnlineStatus int32 `json:"onlineStatus"`
 
 	// Sex male or female for accounts made here; rows of an old database are served whatever they hold.
 	Sex      nullable.Nullable[string] `json:"sex"`
 	Username string                    `json:"username"`
 }
 
-// UserOnlineStatus 1 while the account has a live chat socket.
-type UserOnlineStatus int32
-
 // UserDone defines model for UserDone.
 type UserDone struct {
+	// Code Always 200.
 	Code SuccessCode `json:"code"`
 
 	// Data A user as others see it; never with a password.
@@ -900,6 +707,7 @@ type UserDone struct {
 
 // UsersDone defines model for UsersDone.
 type UsersDone struct {
+	// Code Always 200.
 	Code    SuccessCode `json:"code"`
 	Data    []User      `json:"data"`
 	Message string      `json:"message"`
@@ -1204,7 +1012,7 @@ type HeadPicURLParams struct {
 
 // UploadHeadPicParams defines parameters for UploadHeadPic.
 type UploadHeadPicParams struct {
-	// Username The caller's account or display name; may stand in the form instead, before or after the file.
+	// Username The caller's account or display name, and nobody else's; the token's account when it is left out. May stand in the form instead, before or after the file.
 	Username *string `form:"username,omitempty" json:"username,omitempty"`
 }
 
@@ -1234,271 +1042,6 @@ type UploadMp3MultipartRequestBody = FileUpload
 
 // UploadMp4MultipartRequestBody defines body for UploadMp4 for multipart/form-data ContentType.
 type UploadMp4MultipartRequestBody = FileUpload
-
-// AsUser returns the union data inside the LoginDone_Data_Item as a User
-func (t LoginDone_Data_Item) AsUser() (User, error) {
-	var body User
-	err := json.Unmarshal(t.union, &body)
-	return body, err
-}
-
-// FromUser overwrites any union data inside the LoginDone_Data_Item as the provided User
-func (t *LoginDone_Data_Item) FromUser(v User) error {
-	b, err := json.Marshal(v)
-	t.union = b
-	return err
-}
-
-// MergeUser performs a merge with any union data inside the LoginDone_Data_Item, using the provided User
-func (t *LoginDone_Data_Item) MergeUser(v User) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-
-	merged, err := runtime.JSONMerge(t.union, b)
-	t.union = merged
-	return err
-}
-
-// AsToken returns the union data inside the LoginDone_Data_Item as a Token
-func (t LoginDone_Data_Item) AsToken() (Token, error) {
-	var body Token
-	err := json.Unmarshal(t.union, &body)
-	return body, err
-}
-
-// FromToken overwrites any union data inside the LoginDone_Data_Item as the provided Token
-func (t *LoginDone_Data_Item) FromToken(v Token) error {
-	b, err := json.Marshal(v)
-	t.union = b
-	return err
-}
-
-// MergeToken performs a merge with any union data inside the LoginDone_Data_Item, using the provided Token
-func (t *LoginDone_Data_Item) MergeToken(v Token) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-
-	merged, err := runtime.JSONMerge(t.union, b)
-	t.union = merged
-	return err
-}
-
-func (t LoginDone_Data_Item) MarshalJSON() ([]byte, error) {
-	b, err := t.union.MarshalJSON()
-	return b, err
-}
-
-func (t *LoginDone_Data_Item) UnmarshalJSON(b []byte) error {
-	err := t.union.UnmarshalJSON(b)
-	return err
-}
-
-// AsTextBody returns the union data inside the MessageBody as a TextBody
-func (t MessageBody) AsTextBody() (TextBody, error) {
-	var body TextBody
-	err := json.Unmarshal(t.union, &body)
-	return body, err
-}
-
-// FromTextBody overwrites any union data inside the MessageBody as the provided TextBody
-func (t *MessageBody) FromTextBody(v TextBody) error {
-	b, err := json.Marshal(v)
-	t.union = b
-	return err
-}
-
-// MergeTextBody performs a merge with any union data inside the MessageBody, using the provided TextBody
-func (t *MessageBody) MergeTextBody(v TextBody) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-
-	merged, err := runtime.JSONMerge(t.union, b)
-	t.union = merged
-	return err
-}
-
-// AsFileBody returns the union data inside the MessageBody as a FileBody
-func (t MessageBody) AsFileBody() (FileBody, error) {
-	var body FileBody
-	err := json.Unmarshal(t.union, &body)
-	return body, err
-}
-
-// FromFileBody overwrites any union data inside the MessageBody as the provided FileBody
-func (t *MessageBody) FromFileBody(v FileBody) error {
-	b, err := json.Marshal(v)
-	t.union = b
-	return err
-}
-
-// MergeFileBody performs a merge with any union data inside the MessageBody, using the provided FileBody
-func (t *MessageBody) MergeFileBody(v FileBody) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-
-	merged, err := runtime.JSONMerge(t.union, b)
-	t.union = merged
-	return err
-}
-
-// AsLocationBody returns the union data inside the MessageBody as a LocationBody
-func (t MessageBody) AsLocationBody() (LocationBody, error) {
-	var body LocationBody
-	err := json.Unmarshal(t.union, &body)
-	return body, err
-}
-
-// FromLocationBody overwrites any union data inside the MessageBody as the provided LocationBody
-func (t *MessageBody) FromLocationBody(v LocationBody) error {
-	b, err := json.Marshal(v)
-	t.union = b
-	return err
-}
-
-// MergeLocationBody performs a merge with any union data inside the MessageBody, using the provided LocationBody
-func (t *MessageBody) MergeLocationBody(v LocationBody) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-
-	merged, err := runtime.JSONMerge(t.union, b)
-	t.union = merged
-	return err
-}
-
-// AsCardBody returns the union data inside the MessageBody as a CardBody
-func (t MessageBody) AsCardBody() (CardBody, error) {
-	var body CardBody
-	err := json.Unmarshal(t.union, &body)
-	return body, err
-}
-
-// FromCardBody overwrites any union data inside the MessageBody as the provided CardBody
-func (t *MessageBody) FromCardBody(v CardBody) error {
-	b, err := json.Marshal(v)
-	t.union = b
-	return err
-}
-
-// MergeCardBody performs a merge with any union data inside the MessageBody, using the provided CardBody
-func (t *MessageBody) MergeCardBody(v CardBody) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-
-	merged, err := runtime.JSONMerge(t.union, b)
-	t.union = merged
-	return err
-}
-
-// AsCustomBody returns the union data inside the MessageBody as a CustomBody
-func (t MessageBody) AsCustomBody() (CustomBody, error) {
-	var body CustomBody
-	err := json.Unmarshal(t.union, &body)
-	return body, err
-}
-
-// FromCustomBody overwrites any union data inside the MessageBody as the provided CustomBody
-func (t *MessageBody) FromCustomBody(v CustomBody) error {
-	b, err := json.Marshal(v)
-	t.union = b
-	return err
-}
-
-// MergeCustomBody performs a merge with any union data inside the MessageBody, using the provided CustomBody
-func (t *MessageBody) MergeCustomBody(v CustomBody) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-
-	merged, err := runtime.JSONMerge(t.union, b)
-	t.union = merged
-	return err
-}
-
-// AsNoticeBody returns the union data inside the MessageBody as a NoticeBody
-func (t MessageBody) AsNoticeBody() (NoticeBody, error) {
-	var body NoticeBody
-	err := json.Unmarshal(t.union, &body)
-	return body, err
-}
-
-// FromNoticeBody overwrites any union data inside the MessageBody as the provided NoticeBody
-func (t *MessageBody) FromNoticeBody(v NoticeBody) error {
-	b, err := json.Marshal(v)
-	t.union = b
-	return err
-}
-
-// MergeNoticeBody performs a merge with any union data inside the MessageBody, using the provided NoticeBody
-func (t *MessageBody) MergeNoticeBody(v NoticeBody) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-
-	merged, err := runtime.JSONMerge(t.union, b)
-	t.union = merged
-	return err
-}
-
-func (t MessageBody) Discriminator() (string, error) {
-	var discriminator struct {
-		Discriminator string `json:"kind"`
-	}
-	err := json.Unmarshal(t.union, &discriminator)
-	return discriminator.Discriminator, err
-}
-
-func (t MessageBody) ValueByDiscriminator() (interface{}, error) {
-	discriminator, err := t.Discriminator()
-	if err != nil {
-		return nil, err
-	}
-	switch discriminator {
-	case "audio":
-		return t.AsFileBody()
-	case "card":
-		return t.AsCardBody()
-	case "custom":
-		return t.AsCustomBody()
-	case "file":
-		return t.AsFileBody()
-	case "image":
-		return t.AsFileBody()
-	case "location":
-		return t.AsLocationBody()
-	case "notice":
-		return t.AsNoticeBody()
-	case "text":
-		return t.AsTextBody()
-	case "video":
-		return t.AsFileBody()
-	default:
-		return nil, errors.New("unknown discriminator value: " + discriminator)
-	}
-}
-
-func (t MessageBody) MarshalJSON() ([]byte, error) {
-	b, err := t.union.MarshalJSON()
-	return b, err
-}
-
-func (t *MessageBody) UnmarshalJSON(b []byte) error {
-	err := t.union.UnmarshalJSON(b)
-	return err
-}
 
 // AsTextBody returns the union data inside the SendBody as a TextBody
 func (t SendBody) AsTextBody() (TextBody, error) {
@@ -1630,41 +1173,6 @@ func (t *SendBody) MergeCustomBody(v CustomBody) error {
 	return err
 }
 
-func (t SendBody) Discriminator() (string, error) {
-	var discriminator struct {
-		Discriminator string `json:"kind"`
-	}
-	err := json.Unmarshal(t.union, &discriminator)
-	return discriminator.Discriminator, err
-}
-
-func (t SendBody) ValueByDiscriminator() (interface{}, error) {
-	discriminator, err := t.Discriminator()
-	if err != nil {
-		return nil, err
-	}
-	switch discriminator {
-	case "audio":
-		return t.AsFileBody()
-	case "card":
-		return t.AsCardBody()
-	case "custom":
-		return t.AsCustomBody()
-	case "file":
-		return t.AsFileBody()
-	case "image":
-		return t.AsFileBody()
-	case "location":
-		return t.AsLocationBody()
-	case "text":
-		return t.AsTextBody()
-	case "video":
-		return t.AsFileBody()
-	default:
-		return nil, errors.New("unknown discriminator value: " + discriminator)
-	}
-}
-
 func (t SendBody) MarshalJSON() ([]byte, error) {
 	b, err := t.union.MarshalJSON()
 	return b, err
@@ -1781,7 +1289,8 @@ type ClientInterface interface {
 
 	// UserRegisterWithBody Create an account
 	//
-	// The account name is NFC-normalised and compared by its bytes.
+	// The account name is NFC-normalised and compared by its bytes. The examples make the accounts that the other
+	// operations' examples name.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1790,7 +1299,8 @@ type ClientInterface interface {
 
 	// UserRegister Create an account
 	//
-	// The account name is NFC-normalised and compared by its bytes.
+	// The account name is NFC-normalised and compared by its bytes. The examples make the accounts that the other
+	// operations' examples name.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1813,7 +1323,7 @@ type ClientInterface interface {
 
 	// ChangePasswordWithBody Change one's password
 	//
-	// Ends the other sessions of the account.
+	// Ends the other sessions of the account. (The example sets the password that was there, so that the other examples go on working.)
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1822,7 +1332,7 @@ type ClientInterface interface {
 
 	// ChangePassword Change one's password
 	//
-	// Ends the other sessions of the account.
+	// Ends the other sessions of the account. (The example sets the password that was there, so that the other examples go on working.)
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1982,7 +1492,7 @@ type ClientInterface interface {
 
 	// TransferGroup Hand a group on
 	//
-	// By the owner, to a member.
+	// By the owner, to a member. Naming the owner itself changes nothing.
 	//
 	// Corresponds with POST /Tim/transferGroup (the `TransferGroup` operationId).
 	TransferGroup(ctx context.Context, params *TransferGroupParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2194,7 +1704,8 @@ func (c *Client) UserLogout(ctx context.Context, reqEditors ...RequestEditorFn) 
 
 // UserRegisterWithBody Create an account
 //
-// The account name is NFC-normalised and compared by its bytes.
+// The account name is NFC-normalised and compared by its bytes. The examples make the accounts that the other
+// operations' examples name.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2213,7 +1724,8 @@ func (c *Client) UserRegisterWithBody(ctx context.Context, contentType string, b
 
 // UserRegister Create an account
 //
-// The account name is NFC-normalised and compared by its bytes.
+// The account name is NFC-normalised and compared by its bytes. The examples make the accounts that the other
+// operations' examples name.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2266,7 +1778,7 @@ func (c *Client) AddMember(ctx context.Context, params *AddMemberParams, reqEdit
 
 // ChangePasswordWithBody Change one's password
 //
-// Ends the other sessions of the account.
+// Ends the other sessions of the account. (The example sets the password that was there, so that the other examples go on working.)
 //
 // Takes any type of body and a specified content type.
 //
@@ -2285,7 +1797,7 @@ func (c *Client) ChangePasswordWithBody(ctx context.Context, contentType string,
 
 // ChangePassword Change one's password
 //
-// Ends the other sessions of the account.
+// Ends the other sessions of the account. (The example sets the password that was there, so that the other examples go on working.)
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2665,7 +2177,7 @@ func (c *Client) SendMessage(ctx context.Context, body SendMessageJSONRequestBod
 
 // TransferGroup Hand a group on
 //
-// By the owner, to a member.
+// By the owner, to a member. Naming the owner itself changes nothing.
 //
 // Corresponds with POST /Tim/transferGroup (the `TransferGroup` operationId).
 func (c *Client) TransferGroup(ctx context.Context, params *TransferGroupParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5403,7 +4915,8 @@ type ClientWithResponsesInterface interface {
 
 	// UserRegisterWithBodyWithResponse Create an account
 	//
-	// The account name is NFC-normalised and compared by its bytes.
+	// The account name is NFC-normalised and compared by its bytes. The examples make the accounts that the other
+	// operations' examples name.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5412,7 +4925,8 @@ type ClientWithResponsesInterface interface {
 
 	// UserRegisterWithResponse Create an account
 	//
-	// The account name is NFC-normalised and compared by its bytes.
+	// The account name is NFC-normalised and compared by its bytes. The examples make the accounts that the other
+	// operations' examples name.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5439,7 +4953,7 @@ type ClientWithResponsesInterface interface {
 
 	// ChangePasswordWithBodyWithResponse Change one's password
 	//
-	// Ends the other sessions of the account.
+	// Ends the other sessions of the account. (The example sets the password that was there, so that the other examples go on working.)
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5448,7 +4962,7 @@ type ClientWithResponsesInterface interface {
 
 	// ChangePasswordWithResponse Change one's password
 	//
-	// Ends the other sessions of the account.
+	// Ends the other sessions of the account. (The example sets the password that was there, so that the other examples go on working.)
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5646,7 +5160,7 @@ type ClientWithResponsesInterface interface {
 
 	// TransferGroupWithResponse Hand a group on
 	//
-	// By the owner, to a member.
+	// By the owner, to a member. Naming the owner itself changes nothing.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5859,12 +5373,12 @@ func (r IndexResponse) ContentType() string {
 
 // UserLoginResponse429Headers the declared response headers of an HTTP 429 response for UserLogin
 type UserLoginResponse429Headers struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 
 // UserLoginResponse503Headers the declared response headers of an HTTP 503 response for UserLogin
 type UserLoginResponse503Headers struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 
 type UserLoginResponse struct {
@@ -5970,7 +5484,7 @@ func (r UserLoginResponse) ContentType() string {
 
 // UserLogoutResponse503Headers the declared response headers of an HTTP 503 response for UserLogout
 type UserLogoutResponse503Headers struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 
 type UserLogoutResponse struct {
@@ -6039,7 +5553,7 @@ func (r UserLogoutResponse) ContentType() string {
 
 // UserRegisterResponse503Headers the declared response headers of an HTTP 503 response for UserRegister
 type UserRegisterResponse503Headers struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 
 type UserRegisterResponse struct {
@@ -6136,7 +5650,7 @@ func (r UserRegisterResponse) ContentType() string {
 
 // AddFriendResponse503Headers the declared response headers of an HTTP 503 response for AddFriend
 type AddFriendResponse503Headers struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 
 type AddFriendResponse struct {
@@ -6233,7 +5747,7 @@ func (r AddFriendResponse) ContentType() string {
 
 // AddMemberResponse503Headers the declared response headers of an HTTP 503 response for AddMember
 type AddMemberResponse503Headers struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 
 type AddMemberResponse struct {
@@ -6323,12 +5837,12 @@ func (r AddMemberResponse) ContentType() string {
 
 // ChangePasswordResponse429Headers the declared response headers of an HTTP 429 response for ChangePassword
 type ChangePasswordResponse429Headers struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 
 // ChangePasswordResponse503Headers the declared response headers of an HTTP 503 response for ChangePassword
 type ChangePasswordResponse503Headers struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 
 type ChangePasswordResponse struct {
@@ -6434,7 +5948,7 @@ func (r ChangePasswordResponse) ContentType() string {
 
 // CreateGroupResponse503Headers the declared response headers of an HTTP 503 response for CreateGroup
 type CreateGroupResponse503Headers struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 
 type CreateGroupResponse struct {
@@ -6524,7 +6038,7 @@ func (r CreateGroupResponse) ContentType() string {
 
 // DeleteFriendResponse503Headers the declared response headers of an HTTP 503 response for DeleteFriend
 type DeleteFriendResponse503Headers struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 
 type DeleteFriendResponse struct {
@@ -6614,7 +6128,7 @@ func (r DeleteFriendResponse) ContentType() string {
 
 // DissolveGroupResponse503Headers the declared response headers of an HTTP 503 response for DissolveGroup
 type DissolveGroupResponse503Headers struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 
 type DissolveGroupResponse struct {
@@ -6704,7 +6218,7 @@ func (r DissolveGroupResponse) ContentType() string {
 
 // EndOtherSessionsResponse503Headers the declared response headers of an HTTP 503 response for EndOtherSessions
 type EndOtherSessionsResponse503Headers struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 
 type EndOtherSessionsResponse struct {
@@ -6787,7 +6301,7 @@ func (r EndOtherSessionsResponse) ContentType() string {
 
 // EndSessionResponse503Headers the declared response headers of an HTTP 503 response for EndSession
 type EndSessionResponse503Headers struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 
 type EndSessionResponse struct {
@@ -6870,7 +6384,7 @@ func (r EndSessionResponse) ContentType() string {
 
 // FindUsersResponse503Headers the declared response headers of an HTTP 503 response for FindUsers
 type FindUsersResponse503Headers struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 
 type FindUsersResponse struct {
@@ -6946,7 +6460,7 @@ func (r FindUsersResponse) ContentType() string {
 
 // GetConversationsResponse503Headers the declared response headers of an HTTP 503 response for GetConversations
 type GetConversationsResponse503Headers struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 
 type GetConversationsResponse struct {
@@ -7029,7 +6543,7 @@ func (r GetConversationsResponse) ContentType() string {
 
 // GetFriendsResponse503Headers the declared response headers of an HTTP 503 response for GetFriends
 type GetFriendsResponse503Headers struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 
 type GetFriendsResponse struct {
@@ -7112,7 +6626,7 @@ func (r GetFriendsResponse) ContentType() string {
 
 // GetGroupMembersResponse503Headers the declared response headers of an HTTP 503 response for GetGroupMembers
 type GetGroupMembersResponse503Headers struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 
 type GetGroupMembersResponse struct {
@@ -7202,7 +6716,7 @@ func (r GetGroupMembersResponse) ContentType() string {
 
 // GetGroupsResponse503Headers the declared response headers of an HTTP 503 response for GetGroups
 type GetGroupsResponse503Headers struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 
 type GetGroupsResponse struct {
@@ -7285,7 +6799,7 @@ func (r GetGroupsResponse) ContentType() string {
 
 // GetHistoryResponse503Headers the declared response headers of an HTTP 503 response for GetHistory
 type GetHistoryResponse503Headers struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 
 type GetHistoryResponse struct {
@@ -7375,7 +6889,7 @@ func (r GetHistoryResponse) ContentType() string {
 
 // GetProfileResponse503Headers the declared response headers of an HTTP 503 response for GetProfile
 type GetProfileResponse503Headers struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 
 type GetProfileResponse struct {
@@ -7458,7 +6972,7 @@ func (r GetProfileResponse) ContentType() string {
 
 // GetSessionsResponse503Headers the declared response headers of an HTTP 503 response for GetSessions
 type GetSessionsResponse503Headers struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 
 type GetSessionsResponse struct {
@@ -7541,7 +7055,7 @@ func (r GetSessionsResponse) ContentType() string {
 
 // JoinGroupResponse503Headers the declared response headers of an HTTP 503 response for JoinGroup
 type JoinGroupResponse503Headers struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 
 type JoinGroupResponse struct {
@@ -7631,7 +7145,7 @@ func (r JoinGroupResponse) ContentType() string {
 
 // LeaveGroupResponse503Headers the declared response headers of an HTTP 503 response for LeaveGroup
 type LeaveGroupResponse503Headers struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 
 type LeaveGroupResponse struct {
@@ -7721,7 +7235,7 @@ func (r LeaveGroupResponse) ContentType() string {
 
 // MarkReadResponse503Headers the declared response headers of an HTTP 503 response for MarkRead
 type MarkReadResponse503Headers struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 
 type MarkReadResponse struct {
@@ -7811,7 +7325,7 @@ func (r MarkReadResponse) ContentType() string {
 
 // MarkReceivedResponse503Headers the declared response headers of an HTTP 503 response for MarkReceived
 type MarkReceivedResponse503Headers struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 
 type MarkReceivedResponse struct {
@@ -7901,7 +7415,7 @@ func (r MarkReceivedResponse) ContentType() string {
 
 // RemoveMemberResponse503Headers the declared response headers of an HTTP 503 response for RemoveMember
 type RemoveMemberResponse503Headers struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 
 type RemoveMemberResponse struct {
@@ -7991,7 +7505,7 @@ func (r RemoveMemberResponse) ContentType() string {
 
 // RenewTokenResponse503Headers the declared response headers of an HTTP 503 response for RenewToken
 type RenewTokenResponse503Headers struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 
 type RenewTokenResponse struct {
@@ -8060,12 +7574,12 @@ func (r RenewTokenResponse) ContentType() string {
 
 // SendMessageResponse429Headers the declared response headers of an HTTP 429 response for SendMessage
 type SendMessageResponse429Headers struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 
 // SendMessageResponse503Headers the declared response headers of an HTTP 503 response for SendMessage
 type SendMessageResponse503Headers struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 
 type SendMessageResponse struct {
@@ -8192,7 +7706,7 @@ func (r SendMessageResponse) ContentType() string {
 
 // TransferGroupResponse503Headers the declared response headers of an HTTP 503 response for TransferGroup
 type TransferGroupResponse503Headers struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 
 type TransferGroupResponse struct {
@@ -8282,7 +7796,7 @@ func (r TransferGroupResponse) ContentType() string {
 
 // UpdateProfileResponse503Headers the declared response headers of an HTTP 503 response for UpdateProfile
 type UpdateProfileResponse503Headers struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 
 type UpdateProfileResponse struct {
@@ -8502,7 +8016,7 @@ func (r AsyncapiYamlResponse) ContentType() string {
 
 // AvatarResponse503Headers the declared response headers of an HTTP 503 response for Avatar
 type AvatarResponse503Headers struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 
 type AvatarResponse struct {
@@ -8945,7 +8459,7 @@ type HeadPicURLResponse404Headers struct {
 
 // HeadPicURLResponse503Headers the declared response headers of an HTTP 503 response for HeadPicURL
 type HeadPicURLResponse503Headers struct {
-	RetryAfter *int
+	RetryAfter *int32
 }
 
 type HeadPicURLResponse struct {
@@ -9584,7 +9098,8 @@ func (c *ClientWithResponses) UserLogoutWithResponse(ctx context.Context, reqEdi
 
 // UserRegisterWithBodyWithResponse Create an account
 //
-// The account name is NFC-normalised and compared by its bytes.
+// The account name is NFC-normalised and compared by its bytes. The examples make the accounts that the other
+// operations' examples name.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9599,7 +9114,8 @@ func (c *ClientWithResponses) UserRegisterWithBodyWithResponse(ctx context.Conte
 
 // UserRegisterWithResponse Create an account
 //
-// The account name is NFC-normalised and compared by its bytes.
+// The account name is NFC-normalised and compared by its bytes. The examples make the accounts that the other
+// operations' examples name.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9644,7 +9160,7 @@ func (c *ClientWithResponses) AddMemberWithResponse(ctx context.Context, params 
 
 // ChangePasswordWithBodyWithResponse Change one's password
 //
-// Ends the other sessions of the account.
+// Ends the other sessions of the account. (The example sets the password that was there, so that the other examples go on working.)
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9659,7 +9175,7 @@ func (c *ClientWithResponses) ChangePasswordWithBodyWithResponse(ctx context.Con
 
 // ChangePasswordWithResponse Change one's password
 //
-// Ends the other sessions of the account.
+// Ends the other sessions of the account. (The example sets the password that was there, so that the other examples go on working.)
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9989,7 +9505,7 @@ func (c *ClientWithResponses) SendMessageWithResponse(ctx context.Context, body 
 
 // TransferGroupWithResponse Hand a group on
 //
-// By the owner, to a member.
+// By the owner, to a member. Naming the owner itself changes nothing.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10396,8 +9912,8 @@ func ParseUserLoginResponse(rsp *http.Response) (*UserLoginResponse, error) {
 	case rsp.StatusCode == 429:
 		var headers UserLoginResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
 				return nil, err
 			}
 			headers.RetryAfter = &value
@@ -10406,8 +9922,8 @@ func ParseUserLoginResponse(rsp *http.Response) (*UserLoginResponse, error) {
 	case rsp.StatusCode == 503:
 		var headers UserLoginResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
 				return nil, err
 			}
 			headers.RetryAfter = &value
@@ -10466,8 +9982,8 @@ func ParseUserLogoutResponse(rsp *http.Response) (*UserLogoutResponse, error) {
 	case rsp.StatusCode == 503:
 		var headers UserLogoutResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
 				return nil, err
 			}
 			headers.RetryAfter = &value
@@ -10554,8 +10070,8 @@ func ParseUserRegisterResponse(rsp *http.Response) (*UserRegisterResponse, error
 	case rsp.StatusCode == 503:
 		var headers UserRegisterResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
 				return nil, err
 			}
 			headers.RetryAfter = &value
@@ -10642,8 +10158,8 @@ func ParseAddFriendResponse(rsp *http.Response) (*AddFriendResponse, error) {
 	case rsp.StatusCode == 503:
 		var headers AddFriendResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
 				return nil, err
 			}
 			headers.RetryAfter = &value
@@ -10723,8 +10239,8 @@ func ParseAddMemberResponse(rsp *http.Response) (*AddMemberResponse, error) {
 	case rsp.StatusCode == 503:
 		var headers AddMemberResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
 				return nil, err
 			}
 			headers.RetryAfter = &value
@@ -10818,8 +10334,8 @@ func ParseChangePasswordResponse(rsp *http.Response) (*ChangePasswordResponse, e
 	case rsp.StatusCode == 429:
 		var headers ChangePasswordResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
 				return nil, err
 			}
 			headers.RetryAfter = &value
@@ -10828,8 +10344,8 @@ func ParseChangePasswordResponse(rsp *http.Response) (*ChangePasswordResponse, e
 	case rsp.StatusCode == 503:
 		var headers ChangePasswordResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
 				return nil, err
 			}
 			headers.RetryAfter = &value
@@ -10909,8 +10425,8 @@ func ParseCreateGroupResponse(rsp *http.Response) (*CreateGroupResponse, error) 
 	case rsp.StatusCode == 503:
 		var headers CreateGroupResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
 				return nil, err
 			}
 			headers.RetryAfter = &value
@@ -10990,8 +10506,8 @@ func ParseDeleteFriendResponse(rsp *http.Response) (*DeleteFriendResponse, error
 	case rsp.StatusCode == 503:
 		var headers DeleteFriendResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
 				return nil, err
 			}
 			headers.RetryAfter = &value
@@ -11071,8 +10587,8 @@ func ParseDissolveGroupResponse(rsp *http.Response) (*DissolveGroupResponse, err
 	case rsp.StatusCode == 503:
 		var headers DissolveGroupResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
 				return nil, err
 			}
 			headers.RetryAfter = &value
@@ -11145,8 +10661,8 @@ func ParseEndOtherSessionsResponse(rsp *http.Response) (*EndOtherSessionsRespons
 	case rsp.StatusCode == 503:
 		var headers EndOtherSessionsResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
 				return nil, err
 			}
 			headers.RetryAfter = &value
@@ -11219,8 +10735,8 @@ func ParseEndSessionResponse(rsp *http.Response) (*EndSessionResponse, error) {
 	case rsp.StatusCode == 503:
 		var headers EndSessionResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
 				return nil, err
 			}
 			headers.RetryAfter = &value
@@ -11286,8 +10802,8 @@ func ParseFindUsersResponse(rsp *http.Response) (*FindUsersResponse, error) {
 	case rsp.StatusCode == 503:
 		var headers FindUsersResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
 				return nil, err
 			}
 			headers.RetryAfter = &value
@@ -11360,8 +10876,8 @@ func ParseGetConversationsResponse(rsp *http.Response) (*GetConversationsRespons
 	case rsp.StatusCode == 503:
 		var headers GetConversationsResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
 				return nil, err
 			}
 			headers.RetryAfter = &value
@@ -11434,8 +10950,8 @@ func ParseGetFriendsResponse(rsp *http.Response) (*GetFriendsResponse, error) {
 	case rsp.StatusCode == 503:
 		var headers GetFriendsResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
 				return nil, err
 			}
 			headers.RetryAfter = &value
@@ -11515,8 +11031,8 @@ func ParseGetGroupMembersResponse(rsp *http.Response) (*GetGroupMembersResponse,
 	case rsp.StatusCode == 503:
 		var headers GetGroupMembersResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
 				return nil, err
 			}
 			headers.RetryAfter = &value
@@ -11589,8 +11105,8 @@ func ParseGetGroupsResponse(rsp *http.Response) (*GetGroupsResponse, error) {
 	case rsp.StatusCode == 503:
 		var headers GetGroupsResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
 				return nil, err
 			}
 			headers.RetryAfter = &value
@@ -11670,8 +11186,8 @@ func ParseGetHistoryResponse(rsp *http.Response) (*GetHistoryResponse, error) {
 	case rsp.StatusCode == 503:
 		var headers GetHistoryResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
 				return nil, err
 			}
 			headers.RetryAfter = &value
@@ -11744,8 +11260,8 @@ func ParseGetProfileResponse(rsp *http.Response) (*GetProfileResponse, error) {
 	case rsp.StatusCode == 503:
 		var headers GetProfileResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
 				return nil, err
 			}
 			headers.RetryAfter = &value
@@ -11818,8 +11334,8 @@ func ParseGetSessionsResponse(rsp *http.Response) (*GetSessionsResponse, error) 
 	case rsp.StatusCode == 503:
 		var headers GetSessionsResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
 				return nil, err
 			}
 			headers.RetryAfter = &value
@@ -11899,8 +11415,8 @@ func ParseJoinGroupResponse(rsp *http.Response) (*JoinGroupResponse, error) {
 	case rsp.StatusCode == 503:
 		var headers JoinGroupResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
 				return nil, err
 			}
 			headers.RetryAfter = &value
@@ -11980,8 +11496,8 @@ func ParseLeaveGroupResponse(rsp *http.Response) (*LeaveGroupResponse, error) {
 	case rsp.StatusCode == 503:
 		var headers LeaveGroupResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
 				return nil, err
 			}
 			headers.RetryAfter = &value
@@ -12061,8 +11577,8 @@ func ParseMarkReadResponse(rsp *http.Response) (*MarkReadResponse, error) {
 	case rsp.StatusCode == 503:
 		var headers MarkReadResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
 				return nil, err
 			}
 			headers.RetryAfter = &value
@@ -12142,8 +11658,8 @@ func ParseMarkReceivedResponse(rsp *http.Response) (*MarkReceivedResponse, error
 	case rsp.StatusCode == 503:
 		var headers MarkReceivedResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
 				return nil, err
 			}
 			headers.RetryAfter = &value
@@ -12223,8 +11739,8 @@ func ParseRemoveMemberResponse(rsp *http.Response) (*RemoveMemberResponse, error
 	case rsp.StatusCode == 503:
 		var headers RemoveMemberResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
 				return nil, err
 			}
 			headers.RetryAfter = &value
@@ -12283,8 +11799,8 @@ func ParseRenewTokenResponse(rsp *http.Response) (*RenewTokenResponse, error) {
 	case rsp.StatusCode == 503:
 		var headers RenewTokenResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
 				return nil, err
 			}
 			headers.RetryAfter = &value
@@ -12399,8 +11915,8 @@ func ParseSendMessageResponse(rsp *http.Response) (*SendMessageResponse, error) 
 	case rsp.StatusCode == 429:
 		var headers SendMessageResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
 				return nil, err
 			}
 			headers.RetryAfter = &value
@@ -12409,8 +11925,8 @@ func ParseSendMessageResponse(rsp *http.Response) (*SendMessageResponse, error) 
 	case rsp.StatusCode == 503:
 		var headers SendMessageResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
 				return nil, err
 			}
 			headers.RetryAfter = &value
@@ -12490,8 +12006,8 @@ func ParseTransferGroupResponse(rsp *http.Response) (*TransferGroupResponse, err
 	case rsp.StatusCode == 503:
 		var headers TransferGroupResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
 				return nil, err
 			}
 			headers.RetryAfter = &value
@@ -12578,8 +12094,8 @@ func ParseUpdateProfileResponse(rsp *http.Response) (*UpdateProfileResponse, err
 	case rsp.StatusCode == 503:
 		var headers UpdateProfileResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
 				return nil, err
 			}
 			headers.RetryAfter = &value
@@ -12736,8 +12252,8 @@ func ParseAvatarResponse(rsp *http.Response) (*AvatarResponse, error) {
 	case rsp.StatusCode == 503:
 		var headers AvatarResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
 				return nil, err
 			}
 			headers.RetryAfter = &value
@@ -13173,8 +12689,8 @@ func ParseHeadPicURLResponse(rsp *http.Response) (*HeadPicURLResponse, error) {
 	case rsp.StatusCode == 503:
 		var headers HeadPicURLResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
 				return nil, err
 			}
 			headers.RetryAfter = &value

@@ -35,48 +35,6 @@ func (e ByeType) Valid() bool {
 	}
 }
 
-// Defines values for CloseCode.
-const (
-	CloseCodeComeBackLater CloseCode = 4002
-	CloseCodeGoingAway     CloseCode = 4000
-	CloseCodeMalformed     CloseCode = 4502
-	CloseCodeNotText       CloseCode = 1003
-	CloseCodeNotUTF8       CloseCode = 1007
-	CloseCodeServerFault   CloseCode = 4003
-	CloseCodeSessionEnded  CloseCode = 4500
-	CloseCodeTokenExpired  CloseCode = 4501
-	CloseCodeTooLarge      CloseCode = 1009
-	CloseCodeTooSlow       CloseCode = 4001
-)
-
-// Valid indicates whether the value is a known member of the CloseCode enum.
-func (e CloseCode) Valid() bool {
-	switch e {
-	case CloseCodeComeBackLater:
-		return true
-	case CloseCodeGoingAway:
-		return true
-	case CloseCodeMalformed:
-		return true
-	case CloseCodeNotText:
-		return true
-	case CloseCodeNotUTF8:
-		return true
-	case CloseCodeServerFault:
-		return true
-	case CloseCodeSessionEnded:
-		return true
-	case CloseCodeTokenExpired:
-		return true
-	case CloseCodeTooLarge:
-		return true
-	case CloseCodeTooSlow:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for ConnectedMessage.
 const (
 	ConnectedMessageEmpty ConnectedMessage = "连接成功"
@@ -206,36 +164,6 @@ const (
 func (e MessageFrameType) Valid() bool {
 	switch e {
 	case MessageFrameTypeMessage:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for NoticeEvent.
-const (
-	NoticeEventBefriended NoticeEvent = "befriended"
-	NoticeEventDissolved  NoticeEvent = "dissolved"
-	NoticeEventJoined     NoticeEvent = "joined"
-	NoticeEventLeft       NoticeEvent = "left"
-	NoticeEventOwner      NoticeEvent = "owner"
-	NoticeEventUnfriended NoticeEvent = "unfriended"
-)
-
-// Valid indicates whether the value is a known member of the NoticeEvent enum.
-func (e NoticeEvent) Valid() bool {
-	switch e {
-	case NoticeEventBefriended:
-		return true
-	case NoticeEventDissolved:
-		return true
-	case NoticeEventJoined:
-		return true
-	case NoticeEventLeft:
-		return true
-	case NoticeEventOwner:
-		return true
-	case NoticeEventUnfriended:
 		return true
 	default:
 		return false
@@ -510,6 +438,8 @@ type Bye struct {
 	// 1003 a binary frame; 1007 not UTF-8; 1009 the frame is larger than `hello` allows; 4000 the server goes away;
 	// 4001 too slow a reader; 4002 come back later, a dependency is away; 4003 a fault of the server; 4500 the session
 	// has ended; 4501 the token has expired, log in again; 4502 a frame that is no JSON object.
+	//
+	// May get further values: the range says whether to reconnect.
 	Code   CloseCode `json:"code"`
 	Reason string    `json:"reason"`
 
@@ -546,12 +476,15 @@ type ClientFrame struct {
 // 1003 a binary frame; 1007 not UTF-8; 1009 the frame is larger than `hello` allows; 4000 the server goes away;
 // 4001 too slow a reader; 4002 come back later, a dependency is away; 4003 a fault of the server; 4500 the session
 // has ended; 4501 the token has expired, log in again; 4502 a frame that is no JSON object.
-type CloseCode int32
+//
+// May get further values: the range says whether to reconnect.
+type CloseCode = int32
 
 // Connected The first frame on the chat socket.
 //
 // Example: {"code":200,"message":"连接成功"}
 type Connected struct {
+	// Code Always 200.
 	Code    externalRef0.SuccessCode `json:"code"`
 	Message ConnectedMessage         `json:"message"`
 }
@@ -628,7 +561,7 @@ type Error struct {
 	// Problem What is wrong with it.
 	Problem *string `json:"problem,omitempty"`
 
-	// Reason Why a request was refused; stable, made for programs.
+	// Reason Why a request was refused; stable, made for programs. May get further values; the HTTP status says what to do with an unknown one.
 	Reason externalRef0.Reason `json:"reason"`
 
 	// RetryAfter When to try again, in ms; with rate_limited.
@@ -790,12 +723,11 @@ type Notice struct {
 	//
 	// Example: {"user":"bob"}
 	Conversation externalRef0.Target `json:"conversation"`
-	Event        NoticeEvent         `json:"event"`
-	Type         NoticeType          `json:"type"`
-}
 
-// NoticeEvent defines model for Notice.Event.
-type NoticeEvent string
+	// Event May get further values.
+	Event string     `json:"event"`
+	Type  NoticeType `json:"type"`
+}
 
 // NoticeType defines model for Notice.Type.
 type NoticeType string
@@ -974,6 +906,8 @@ type RequestID = string
 // Example: {"body":{"kind":"text","text":"hello"},"clientId":"5f2c9a","id":"r2","to":{"user":"bob"},"type":"send"}
 type Send struct {
 	// Body What a client may send, by kind.
+	//
+	// Example: {"kind":"text","text":"hello"}
 	Body externalRef0.SendBody `json:"body"`
 
 	// ClientID The sender's own id of a message, unique among those it sends to the conversation.
@@ -1027,7 +961,7 @@ type Sent struct {
 // SentType defines model for Sent.Type.
 type SentType string
 
-// ServerFrame Every frame that the server sends on tim.v1.
+// ServerFrame Every frame that the server sends on tim.v1. A later version may send further types; a client passes over a frame whose type it doesn't know.
 type ServerFrame struct {
 	union json.RawMessage
 }
@@ -1036,7 +970,9 @@ type ServerFrame struct {
 type SocketLimits struct {
 	// FrameBytes 0 for none.
 	FrameBytes int64 `json:"frameBytes"`
-	SendBurst  int32 `json:"sendBurst"`
+
+	// SendBurst Frames at once; 0 for no limit.
+	SendBurst int32 `json:"sendBurst"`
 
 	// SendRate Frames a second on average; 0 for no limit.
 	SendRate float64 `json:"sendRate"`
@@ -2173,116 +2109,123 @@ func (t *ServerFrame) UnmarshalJSON(b []byte) error {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7D1tbyPHeX9lsA3gNlnxSEo6nagPxd3FF9u5t9zJcJGjQg65Q3Ki3RnezlAULQhwv7kuWhToGxAELVK0",
-	"RdCiTb/FNdL6vxQ+O/2Uv1A8z8y+zy6Xp3PSAPkiaXdnd56Xmef9GV15UxktpWBCK29w5anpgkUU/7y3",
-	"YfArYGoa86XmUngD7x6byZgRvWBEsfiCxWQaSsVUx/M9dkmjZYgv0ZlmsTe4c9j1vakMmDc46Ha7vhcz",
-	"qvA7uQ9wReaSizmha7rxYMxUCsGm2hvoeMV8T2+WzBt4kw3zrn1vGcslizVnKjdRGcx35JqEUsyJlmRN",
-	"uSYThNsnXJBInZAfcq1hajENVwELAPqZjCOqvYHHhb594KXTcqHZnMUwtcHkyvtGzGbewPu9WxntblnC",
-	"3boP5LgPA68zdK+SjykdczE3j1Isy8B/sGB6wWKAfSojRiZ0et7JAJpIGTIq4CPmzpXHxCryBi+QRGd+",
-	"eTKc7eWKxyyAQfjUIpOCmAco+4Kc/BBuXPve/QXVj5hSdO5YFHdJZB4RqgjXisSMBixWZM404bq0Nmax",
-	"jN5XwDWPhnwKQETJl70FC0MJuPIILvvd/u29bm9vv3fa2x90Dwbdw06vv19dB9lHm9kjl0zQJR/dnU7l",
-	"SiBqUYZWhUsGDAeDBOGarKkiSsuYBbiwsjX9liIfSsF8suZ6IVeaUEHkbKaY9gkN13Sj8AnRi5gxErAp",
-	"j2iIe2hJYWHCJD8YDoOrg+s9+NVPfp2aX4PCr+GwA3/sX3/D28b7lEwWtQx7J9NDzoR+EFMXEd6+YPGG",
-	"zOAh0QuqCSVTHE/kjGgedS56RDERIFoBh1cjLqiWyKOILpcA4ODKW3Cg4aaOY+/Yx75nXnCPegrPcDUH",
-	"dUOewTNc54xfsIZh9jkMFWxdPw4e+h7gWDfmOTzzPbWaAPoTVjsuHeB7aiOmtePgGTKqgRSn5mm2RTaP",
-	"kYGGv9e+JwV7MvMGL5p3CsJ+7W8ZBABtG5RwcNu4lPLbB9Ltg1IybMEgJf32WYHh20bhQrw+w92TaAKn",
-	"eqqoULtpfDJhigeM9LrdPpnJmKxhd01iRs8VefbgPrl9cHjoW41G1gs+BUHCYgaaVEgynmzYuENA4RIt",
-	"h+Lg4Ph4QFLxboSS1YA+oSIgsOROECAJH1IDEkjxlu4MxVD0ut19QsmEC5ps9xMA7YgIqcn7pw/27uD1",
-	"Mb5vxAFXJKTxHFTYggoyRqE+JjQM5VqdWMgy9OeSKVT+J0Nx0O32iJaSqFCuCbWaBN/pZ9qQhNQATwK2",
-	"ZCJgYrqBWfEjMBZAntFVaIRROtUJOThM51aKSzEUC6oIfCLAhz18qOU5EwSfXC45yvdQzkHG0znlAkf2",
-	"YYpM+hnav/f8yWNiBGhnCFrVamagog9Ugx/HPhpDgCr86MOPfR8ggx89+NE/Kxok+/2qQeJ7l3vw+b0L",
-	"GgsagR584T2W+pRdas+Hv94/fXDH871TKR8COzzf+w4YWneNnXUq5fNQggi7LyN2j07PHwJVPd97jsR6",
-	"APTDK6TU20AjfO2cibcNWTzfe0RDAJQFHq55s8ZAupbX/CksDx4rbakmjcKcAvGUnJ6zsp1grK0+mI2Z",
-	"ffDLz//uyz//py8//otXn/x91QpoY6AlFsDz1XTKlEpMtZwVkFhThbm2mlXWnmrSp9/mMZtqQ0gnfaix",
-	"St6C/aN0njZGRgR2v0oSwJ7RC66IFGxPyz0pWDIUbWLzEEldoKuxuV79+z98+fHPv/rXn33x6Z9+9dnn",
-	"/heffvTqZ//5xacf/e9HP/ri859YzP/m31794qOiUdL51g6vOuyRhAi4SB2GpI6pUGhFaHapwQQGxCxd",
-	"fCLRKh7TMBybbYdY2sckohuiGBuQ9UIy61pIEXLBwBIF09QnQk5ksCEsVGwocBCQskOA/DjlWK702EfH",
-	"YSEjGOHDRzaplF4khLY7PFuxGpHyaMzIRq6MUP5DoIFEs31SXbDakqFqeEoHdUSBEEiFDnnMWMACshIh",
-	"UwY6RIMrgwkwP6KXD5mY64U36OF24iK93uotAIT1ixn4eE8GG4C2FWq7f/7bLORga7ZYLtQQgAZBzJRi",
-	"ObYbkS8CFhshhHdESq7CFnlh3InUPwGV72bt9Znvcc0i44qKTQuzKsPrAcyxzZwoURkNi4hevmsm7SMv",
-	"swtLRRrHdFMkIk5W4dHM3t3JY3K4FG4OSsFqxJxQa+PfgoJ/uWJKm90MGldIY4WUtAEHIzu+nUmUAD5f",
-	"2VA82IbPMzPhu992OdD40bYeNA+ceL8dxzLeEXEOPvNspcAKQa1o9CiXgigN7iJwoexHcxYCUYzX9W5g",
-	"IBp4cb/gUcO8yVxckXUsxXxAkpfgVsSVMu7TMpaTkMHKL9xOozZcXNCQByMQoRknGCJcdckNfG47gIUB",
-	"mGaUTGhgtJTZo0saawVPuFZkScFQlVywgEw2JJBadVwqZUemNzn8KQWqPj/N6GdMaBPZcER2kqBPm231",
-	"zIzG93S8ueuOZ2HEQUui440xQdNIFkISU81GIY+4bh3LKq98w8S2Sz+NGjWZO9+J5Wr5BPXvfRQdFbSe",
-	"ayoChU4O4xjzCjksU0EomcPbBr0IHJ2IRRMWpwodPQu7VWZ8vopZQMQKhhTNnVf/9Zev/uTPvvrvf3z1",
-	"459+9dnnX3z22Zd//R+/+sWP+t1e0bKpGzgcBt9yGjI59B5ypd0rPeBqGdINQQM9cUYSVBA5KnBzJ8Yb",
-	"DuHKoJ+GlWQcoEnHNmRasehKkH/1Vz/98uOfv/r4b3/5k5/+6hc/enFPTnxyFzTZWSPGpfeGwxedbw6H",
-	"Z/W4P2MR5YKL+U7oSwVOqyQxvm2NVWppYs1c3P1oAruoUoP9L//4kzwigHcdwqWhjai+Qy9MSDsIOGBG",
-	"w6c5MTejoWJVN0RcsFhRQ4h2cuAUPDTcNoq9dBMTCZJEWq31y5Kg24Iq586PuOARbPFuVQpUPJgc2AYO",
-	"17Z+B0O02/y7ckLAWg9ZzNd41sob9I5uH9+5facPDnDX9xaMxnrCAImeuYOCzdorNGL3Nhpeu314uH/b",
-	"hN/urWJYgOgqwvUzqhmaukhN9F69gbf//e8efe+P0tiymfbg9sFhr7+fomniz9U0QwL+ztHlFE23SE+D",
-	"DXacTyJFFBdTRnrHR92WwjxHM1eoSc40y4enyZKLuTohUWXJuOIM13kONIbScK8+NGPzpG8dWH8d3MuK",
-	"zHCwrSJLGJtBm0bGE87lyZuSwrkxkkB2Ga0nIUhvGRPBwPyzW1gZAyi/61Deo6w/sbaisXzGSzpn49KW",
-	"MgFAb3DQ9ysSB+WkN+hdJzbhfgK6NzjMJMEijcx6QuLiyZPI5Nb8ZKKz+uTbTlIn/eDuL95MsO5oJlpy",
-	"XVU3SEQvDZB9602bq16r5WlJvoOTUcLbtfQe0fi8NqiUOh3jJPcxxjDSOGY0GA+IFOwtRSIanyvrQW8I",
-	"OLpCrp1O2GGaaIGll+VTDjIPNDLw3NQ9M7PsvEwykHZ+tcwui8hO3IrzGSQa1DJM1WTWnsuIgYeVMiWS",
-	"F8audyrUiZx41a2xMhlWG3Vysmu/wC71JrXezTbq/w+2qx1S6QXDKdMprVYCGr6YLArcqfXWhvEJesk5",
-	"k7toKRtjFz0BE7stWsfmcedb5pnTFjawPpbauD2NQewkmBPyi0KU37cpq8TDs4gIxgJ14siKGQfBVhFY",
-	"9hhQv/zxv3zx6SeAx1kVzexhLR5Plkw00lziAKS5sWxvSvRPGoj+ST3R0VyoERZp7YUP1gUYGRFXGEdK",
-	"TAmfMDpdECmmrEPuhkpi/CkMs9SYCLBkQa5FLvCkfAJDgXH4vmJMEYZJf8VelqRRLqQysdHgc455cW2y",
-	"UTZ+mprXzeLKgJTKNvSIUFxVLffrTIhZGCpiLAdcGzn0KPtORSxUoh3NgqEpOvJYanCEKgy9L4WmU62A",
-	"lbjAFOweMW/QAFMayxAFD1ZXpC5Wg1XILhi+aqJr2bITBqomVVB2Y2REOIbG6ESu3CExC5jjXRLwoC6Q",
-	"djMlYjHMFUexWcyZzWKuRO4iJULIZrBY5Vqg4RtwpWR44dT/1cVhSdd2bRj4Wth2RtYmxU1FtsC2EVYu",
-	"3CSIn36nGQDllviKTaUIavO6Axv1sZE7gcUPNbk7H6QtC2e+kbrII4XWqg2aDYUNDpu94ZPV0sTTq3FA",
-	"Mk7QGsPy1ItcIpGqLLTG51zQsJLNWxmEX+SpnMsI5W6i1Kq6R6uEYmmKqIlFOTZflzM5Dm65XdAnK421",
-	"lHXp1VRXrBdUmxSpVpgBO7GVbEldCRUbKRgB19fG44t6LS3UK2+Lp84SwZIjYr2gcYe8a1i/kGFAZkX3",
-	"GEO8VJ2zgMxkDDAzU3pq3BMsMfHJZAXGA6AiAOC1DasACjEjSlZCUTmHmCptrOJkTmT362mwnHB1qq+e",
-	"W31lXFw6ldeuTitV+jXs3wz/lqu1VllmyceyfFzuojnRkUJkcsC5VvxT9uYM0mopRTurtFhbUbU/C/UT",
-	"pcdOk++pLY0s4vJAxmQSyzXs/gToKRVCarThyAdsYkJwSXyvGEKSYj52boXjDIRS5eCbSariR2+YVH0q",
-	"XRQpSRWYqAHFhrAvEOfmeH9tMU0Eb6etg7A4CRkzxYTL8MzKS3LqOZeInkms38MEFBinayb0lqCEtLuy",
-	"UMe/TCB4g/EGmW7/7UXy6fy7x4jtNC66PrMxiyJN4W5qoSj2srQnTXRp3CEYDjJlRqjK5nEl9tbsMWWR",
-	"OaNtslBcbIpl32iKaseNYTNarary2EsXz0rRk11DpvXJrGe5mFGZdebJr5F9B072pUXRv+0stIh8PWzE",
-	"Sv2qwTuLmVqYFFtaMo1WfxhgZaFN8pQYi4X/wFmXLrnj5ZhjSsLfrL40X72hwnxmUGiREhBsPT6pSHss",
-	"ypYiX+mSo0Rd8jZHISC5N/DY5r3F5DtT/oS/9+77H77be8zfOy4R0LW4a9Omr6NOd+WHAf1qu8ufgL+b",
-	"asbPZ/lFN/cSeJz8Mzl/G7LjtpLKFnklliE4dlg7a3g9pXHMS316XtwrVofePigXh+ZM1xfD4WW/tzcc",
-	"Xh69feYuicGekXq3s7TLFBN6bBw2E0AyHqipxVVgZdjaBh4k/jveTZ1YrBu6qJQKtvTfkrK5gXc460+P",
-	"aaF+ztTfFoV0gq5pjCkt2GTSdhJSBKacMw9Gu3dNT5ZZqDvXvQkM7Lb37ex4XMzLcHMqd9UBcnfFVN5j",
-	"SO4dN5jn56sikTWuXfacCb1VQML84xNbt2Vqb7KluruO7xd0fINLArvjt0/pf20uEJLjpqZDg19ke15a",
-	"9jrmAgLY44hRT2zf2tbtONnUdgHe2wDsWIJcVw0Oz3xbq1kzxpQf+1bQ1bXk2eidTW/XjLJVBb5NhzaM",
-	"sqnsfN2xe2w+l+UnIfOawTZD4pvIUV2/HcXGJvSQ64ZIW9yceL41w5LnfqrXmzoBkTDKZFHqGih1vvkz",
-	"2NqCGNj2z4ah5mm7FlBD5Zv2gb5jFebWblHdqlu0RXvnUxNQbB70KKkw2dI/YboEWvaABu2aQNvgIFv0",
-	"nhZ2QxuEVbuhT7MIS5se2XYffZxkBpuHvW2bAZpHgajDjEmhZtDRn5LVe5ZlchfNPyEFa6lRcpWiV22K",
-	"HrNK0kogNsZyZpokvqQg9ILFaOEmYBEsHyuAFsjVJGS5XCumqRwNNSnSOSDy8Dv1V9Zj7kizKkYS8Vcb",
-	"15vFMsLknKlDVJrRICvZNr5z2YJPN864Q2w4TuVKk2kYshjzOyZIbXMyC3Bb5GwWcsHSjkbTymigQGNL",
-	"RniYgLAdMjr9zgR0LxOEig22BnTIfak01q5Fq+kiX9eAnRHwwHwa9DdMR8lsFWO/Ad63bsSGaJbGQJU7",
-	"tIlNtrbiCrPuZ4lhd5RziHI95e4Q5+6JlvyBFWn/12G3W8273DD6kAG/k7WVIta4OLfHI9Lp3cGXo1xU",
-	"2TDirEr2mxceZvHk12XStmxYDtid6NwQgsbDGNyNS7aCxJjh5U2MWnnsE0rA0Eq2T958tv2xpggKtkxE",
-	"z5P+45wkCfkFG6Q7WMDe5dr0YI6tYTj2TdhU2RJUYwGOzd5URhjgfqTTRQEEwgUZL+gFG5vzEDALkWTh",
-	"FFHspQGvk4yywshm+TPQaQgqgzwp117n2vixA4lr384kQdjnpCP6f0zoE/M85Eyl5wuZYPE4pEqPkzY2",
-	"JnS8QfhTUnNzRg7SP82FF9f7AvtOXlxtLZXC5DIo3MaM9EtvcHSdCqteTliZIzzanas0FuzSIGaa9eaJ",
-	"Yii1Ge/3i6Gju3vfp3sfdveOR3tn33SGjha2zabVfsOenIIk7HW/DlEIpLlhHNbavFvF3kZMxw3hBNVi",
-	"KWTlDEvGYpOQOugmV/kqbVsO3CtXb6+EedKrXSnbEhG7K7b7eZyub8xD4ax8GeN6HqNogZULo3D5npCQ",
-	"zTSRK50ULgEVneVortVxk3SGW1XaY2uqReFoNGmZO6YFsVEySgqwlG8LYUxwqiTmAynY+DUCVrmWa71x",
-	"1wf8WoNSZTZYoN5sP0XeMaqtz8egNA68UW3+FuL+porwb0jnmpp4F7HLoDdUJrylsMT6hDx+cH9PgGMV",
-	"cjwWBVCidqmDzp2A/+Qoztl6GkZea/1gOLzsdveGw8veg+Hw8ugB/Hn8oCb5kQo0GgfJkRjlRAhwnsg4",
-	"KX738VimKMJC1NIistmLKY0x3mP4Ulo8lcViXsqYhm87i1fT7+2yKkqsxtnSbzWxNs1a1NSP5irQk3RW",
-	"muVZCf5yxQiN8DxHdEa5tmFXKw/zi63I9DS18wazXE7NVYld3Gz3JXV8LmK9TOwvwdYsawneuf3Xv0Fl",
-	"fGZhVJodBbPH9viZrrKtTK8BYtF4+Zoni+swsmvztT/bAP/NPp1YbK623wgDJEk1reno0+h3nOD24WKO",
-	"VyrnUWXW/BvsJLd1nOVuqBT6RsmxUlpGbnn6QVLETME9E5owEVjXtFqxfOUFVFM841bz6TkK0bX1IxJZ",
-	"i3NVVXDyovsIgEJxW4ZARRSbj2/Vn1ao4pxNhHnAQ1anZmY8tImqNVVktQwlDdLS7hMyhudpTbyt+xbV",
-	"pn0YVjiEdZAcwrr3/cv9i+8dR9/tLx/Gd07FvYPpB8ERaFdLSh45q5mDVZwKxHKO8DVWvwHwKi/c+4eH",
-	"Ww648r0F4/OFQ7w+5ZcsdPfEN8NR5rXB3vfoKuDS870LHjD4jfC61LGg7nNmKR6BNqVhiOfN5kolqG0J",
-	"LaNe+bTiH7rOcU7sox0pvuYBTPWGKOde+iUqVZc+nj5ijIl0tfb8pj7t3sHRwZ392wdH29q1kykeyiku",
-	"1GSHVQ2z0I5A+aa5XgXMG+z3Ov397oHvhVLM7b1ev9c5ONo/8j3NNW6o5wsq5gvKva32WzqJa9Fk0145",
-	"kgwp8sf5HvW9424l/1CAtvFTvTuFb+Fl5WMWy6ttS9PN/BSpPFRNi+FRrqqltvY/l5RIj6q2h8Thqr15",
-	"KL7nij+VDaeKkbhL1ZD9SFo4dCP78tdfC5Q0xdQ7dyeERUu9wbAGJSYyDIocrRNzTFJMtYyLZ7qSgAfO",
-	"eM2bql5xnfa9e0XL9rN2UhKlJ5DUFi65loRbe6R+FFF0o3xwj2GjbatSMYprC9VSC8Q3fua2QF/iF/uJ",
-	"LbTthcz0S1R9a4CMBm4/PhW0W14p6IVtBSzJSyZ1bl+xdYjN+zQ57zExHdoiUi32QLHautijAsC2RL4D",
-	"gnYvFAjZ9qV0CbV+IVtCbV/JMQsrFBz33VttQZfmvADsFrDxnXXMtQb5IbTEwJTN9sBGzGTYlvhhua+7",
-	"0rxtTZLXbt4G0RZI9KV36d/ON9et017ughivk9rOaSot26/XmF02oto2ZlsLJGnMNkg3id9n6UmPZbJu",
-	"cgd8AnHTwz2VppOQ+SSigSk8WMZyHlPj/SQAW5qONDWV4qAHRlrKUWiP8TbFrSMejGIG302ryYNRyMV5",
-	"7jIpNgfxWfiEaa0ecTVSLJx5vskWjsARSecF5RULGuKfhZM/k0s7W3K5pDGNmDk1KrmXQBAlB4WPfmiP",
-	"jkxvGAcVqwf1QgYjIfUID4s3xYfmHNL0Q0KO6AXVNDbyd0RHpjXcXtqecXvFxcikQc2lXrBRsojgeiNX",
-	"8SjX34W94KX5YyrmDO+BulYzTo1VnD90Mzs/bJQcKgDEjqjYjKjWsCEUxjvoBeWh/cBKnAu5Frn5kzuo",
-	"7LLLBIPkOpYrbZ6r1XIpY82CkWGwib3n70cs4DR9sJzHNGCjdNX7Hp5nOprGLAALj4bKuaUqlet11oat",
-	"2Dfd/CL4ncHxhg2O31kPvyHr4aywC142dLm8pewBFKaKRBWyEyek55O+T/bJ/3z0z+m/B5rT5ZZgTGOw",
-	"Iv+vDDK91+92z5reOk1TQI1Hm5axLJ5XCPoiyIr2zL/reAu8o4CdJIf65k7eIHK5lIpr7CCG+9UTXcv5",
-	"0Yhe5sHqIVVKd4r2ji18acfkJJh07dt5dz9JpdZAyJ+OX40g1TQmNUeESgfm5zJ6rc7bT1J27mP3YTQX",
-	"s5rTXQ0JwI5juX4Ia9Zlhw8wESwlF1qd2E605EbSg2Zum1ovLox7H+BJ9bCkhkKZU6G5IC+o2ogpXfLO",
-	"hkbh2e/fKlz/QYfkGzO4IjQHBv5DgCQ1Ru7moAekydgQaDwUBtGJ/dcOExrb/6CAWUh7NLmQoNzwv7uY",
-	"98xpMWCPC4U8tUfBPHr3FPRsHAJHtV6qwS1cMkqu4inryHh+y750K+I6Fy7zTnkE+8YAb8rhQICz2B5f",
-	"2+t0O93c4vIG3n6n29k350ssYLFg0AOsa1MtVOQgFuuZxymEt0Cu/V8AAAD//w==",
+	"1H3bjyS3dfe/QtRnYL/Prunt7pm9TM/Dh92V1lpZe/HuCAq8s55md7G76akie4vsmWkNBlDeFAUJAuQG",
+	"GEYCB0lgJEicNyuCE/0vgVZynvIvBOeQrCurunpmrcQvu9NVrCJ5DnnO79xYF8FUJkspmNAqGF0Earpg",
+	"CcU/768Z/BcxNU35UnMpglFwn81kyoheMKJYespSMo2lYqoXhAE7p8kyxofoTLM0GN291Q+DqYxYMNrr",
+	"9/thkDKq8D2FF3BF5pKLOaFndB1Am6kUgk11MNLpioWBXi9ZMAomaxZchsEylUuWas5UoaPqMN+TZySW",
+	"Yk60JGeUazLBcYeEC5KoA/ITrjV0LabxKmIRjH4m04TqYBRwoW/vBWGQcMGTVRKM+tkQuNBszlIYhpnV",
+	"RfCdlM2CUfB/buZ0vGmJePMBkOYBNLzMp37hXqZ0ysXc3MpmXJ3IRwumFyyFeUxlwsiETk9gtI4mUsaM",
+	"CniJuXIRMAFjfonkehVWO8PeXq94yiJohHftZLIhFgeUv0FOfgIXLsPgwYLqx0wpOvcskHskMbcIVYRr",
+	"RVJGI5YqMmeacF1ZJ7NUJh8q4GBAYz6FQSTuzcGCxbGEufIEfg77w9s7/cHO7uBwsDvq7436t3qD4W59",
+	"TeQvbWePXDJBl/z43nQqVwKnluTTqnHJDMPDIEG4JmdUEaVlyiJcZPn6vqHIx1KwkJxxvZArTaggcjZT",
+	"TIeExmd0rfAO0YuUMRKxKU9ojPtpSWGRQic/ftnf2X91sXe5Y/4Y5n8cuj9GtT+Ojnrmz93L7wSbVkJG",
+	"NDvRnBbeJRBzJvTDlPpI8u4pS9dkBjeJXlBNKJlieyJnRPOkdzogiokIJxlxeDThgmqJHEvocgkDHF0E",
+	"Cw4UXTfx7z17OwzMA/5Wz+Aeru2oqclzuIernvFT1tLM3oemgp01t4ObYQBzbGrzAu6FgVpNYPoT1tgu",
+	"axAGai2mje3gHjKqhRSH5m6+YdZPkIGGv5dhIAV7OgtGL9v3DY79MtzQCAa0qZHj4KZ2GeU3N6SbG2Vk",
+	"2DCDjPSbewWGb2qFC/HSv5ucnvAqspqytZsoJBOmeMTIoN8fkplMyRnstknK6Ikizx8+ILf3bt0Kre4j",
+	"Zws+BTHDUgY6V0gynqzZuEdANRMtj8Te3v7+iGTC34gsqytDQkVEYAke4IAkvEiNSCTFDd07Ekdi0O/v",
+	"EkomXFC3/Q9gaHeIkJp8ePhw5y7+3sfnjXjgisQ0nYOCW1BBxijyx4TGsTxTB3Zk+fTnkimECQdHYq/f",
+	"HxAtJVGxPCPU6hl8ZpjrShJTM3gSsSUTERPTNfSKL4G2MOQZXcVGOGVdHZC9W1nfSnEpjsSCKgKviPDm",
+	"AG9qecIEwTvnS47SP5Zz0AB0TrnAlkPoIpeGhvbvv3j6hJglgNR7TNeoImerFBX+KY1XTI2wk5SKOSMK",
+	"VUWOBzI+9Y5EBb/sDkF+03ODX/b29/cLcGaASKyCaMLgfAeQw84pTQVNQJG+DJ5IfcjOdRDCXx8ePrwb",
+	"hMGhlB8Ax4Iw+D6gtnsGtB1K+SKWIPUeyITdp9OTD4DwQRi8QHo+BBLjLyTmu0BGfOyEiXcN5YIweExj",
+	"mAaLQOmc77BzzYTik5jtWFQDayyENQX/7IcIKmEhwD9D+Gc3BL7BPwP4Z/gKtpchEwj26vY6hJXIU6Ut",
+	"g6TR3FPgk5LTE1YFLAb2DYGCOVD5zZd/9fUf/93Xn/7Jm8/+ug5HuiBFB0VerKZTppTDjAU44mBdqa+N",
+	"+M4CuzZV/g5P2VQbhnjpQw08ugFbVekibYw4iqxokCSC7akXXBEp2I6WO1Iw1xSBurmJpC7R1YC/N//8",
+	"N19/+qtv/vGXX33+h9988WX41eefvPnlv371+Sf/+clPv/ry53bmf/FPb379SRkd9b63xaMeKOSIgIvd",
+	"g2h1SoVCAKPZuYa9BxOzdAmJxO04pnE8NjscZ2lvk4SuiWJsRM4Wkll7R4qYCwb7HTBySIScyGhNWKzY",
+	"kcBGQMoeAfJjl2O50uMQrZmFTKBFCC9ZZwph4QhthEFhxWqcVEBTRtZyZeT//wcaSLQfJvUFqy0Z6ghY",
+	"eqgjSoRAKvTIE8YiFpGViJkyo8NpcGVm0jPi6QMm5nqBEgnlU/Z7o9kCI2xezMDH+zJaw2g7TW3717/D",
+	"Yg4wt8NyoYYANIpSphQrsN1oFxGx1AghvCIycpW2yEtj12SGEqANP2sBYnDNEmMfi3UHRJfP6yH0sQnJ",
+	"VKh8CUI2oeePTKdD5GX+w1KRpildl4mIndV4NLNXtzLdPNaMn4NSsAYxJ9SZUayAJV6vmNJmN4NyF9IA",
+	"noo24IDv09u5RIng9bUNxaNN83luOnz0js+Sx5d2NeV55J33u2kq0y0nzsF4n60UAB7UikaPcimI0gBG",
+	"gAtVg56zGIhiDL5HkRnRKEiHJdMe+nV9cUXOUinmI+IegksJV8pYbstUTmIGK790OXMlcXFKYx4dgwjN",
+	"OcFwwnXfgBmfHwewOAIUSMmERkZLmT26pKlWcIdrRZYUMLHkgkVksiaR1KrnUylbMr3N85BRoO58oDn9",
+	"DFo3LhaPi8l5n7psq+emNT6n0/U9v5MNXR9aEp2uDdrN3Gs4kpRqdhzzhOsrOdiqu8AwtOs2yFxZbdDn",
+	"+6lcLZ+iLn6AYqQ2xReaikihbcU4Au+Yw5IVhJI5PG2mmoB9lbBkwtJMuaNBY7fNjM9XKYuIWEGTMvR5",
+	"829/+uYP/uibf//bNz/7xTdffPnVF198/ef/8l+//umwPyijnKaG6OP5nhfWFCb4AVfav+4jrpYxXROE",
+	"/c4KcpPB6VGBW91BOWzClSFA5u2SaYQAj63JtIbvKmP/5s9+8fWnv3rz6V/+5ue/gBncl5OQ3AO99qp1",
+	"zpXnjo5e9r57dPSqee7PWUK54GK+1fSlAmsZLCx42kJXamliQS/KAgTEPqo0zP43v/9ZcSIw76YJV5q2",
+	"TvU9emq87lHEYWY0flYQejMaK1Y3SsQpSxU1hOgmFQ7B7sONo9hrPzGRIM4BbLEwc96/BVVby4GaPVMY",
+	"thmHb2O/h57jTdZeNWZhsUTuijYmvQpGgzu39+/evjsE27IfBgtGUz1hMImBuYJizqIXmrD7aw2P3b51",
+	"a/e28QPeX6WwANFwhN/PqWYIfJGaaBMHo2D3Rz+488Pfy1zeptu923u3BsPdbJrGLV6PhLjhb+30zqbp",
+	"F/CZl8O2C0miiOJiyshg/07/CqK9QD+fv0vONCt60MmSi7k6IElt+Rg/R+bY8PWVc6bV14d7+APTtsiS",
+	"znGA69Kkqu4Ml7uqO8f8fOSZG99xt0j2jCzezeO87tUpPo1BwsuUCAaA0W5zZSBTcWeiTkB9cGDRpcFK",
+	"4yWds3Fl2xnvZDDaG4Y1qYSyNBgNLh2K3HVDD0a3cjIuMjdyICQuqiKJTIgwdB29ao4hbskyN/KL7WOH",
+	"1xG+WwJLS66LFgfh0NrfLduotjwtybcwSyrz9i29xzQ9aXRDZWbK2AVqxuh4GqeMRuMRkYLdUCSh6Ymy",
+	"NveagGks5JnXbLuVRYVg6eXBn73cZk3MeK5r0Jletl4m+ZAuritN7ES24lZaDHfRqJFhqiEM+EImDGyy",
+	"jCmJPDWWgFfpTuQkqG+NlQkOWz+Vl127JXapt6kZr7dR/3ewXW2RBVACV7lO6bQSEBxjJCvyZwV0Bs8H",
+	"aFcXYHkZTRtAjNaC8faWEbS53fueuefFy2asT6Q2plGr29u5f2J+WooLhDae5uxAOxHBWKQOPCE7Y0TY",
+	"BAjLHjPUr3/2D199/hnM41V9mvnNxnk8XTLRSnOJDZDmBv1el+iftRD9s2aiI1xoEBZZ2kgI6AJARsIV",
+	"ep4clAgJo9MFkWLKeuRerCR6rOI4j9uJCLMt5JkouKpUSKApMA6fV4wpwjBDQbHXFWlUcMJMrP/4hGMQ",
+	"X5s4mPW4ZhC8XVyZIWWyDa0mFFd1dH+ZCzE7hpoYKwyuixx6nL+nJhZqPpF2wdDmQ3kiNRhLNYY+kELT",
+	"qVbASlxgCnaPmLdogClNZYyCB1NBMjOsBRWyU4aPGn9cvuyEGVWbKqiaOjIhHJ1pdCJXfieaHZjnWRLx",
+	"qMn1dj0lYmdY7dMfLq737w+jAnRNObNB2JUo/MgoGbMZrHh5JhA9R1wpGYMSeOVZUZbeXReUmVQHQGgE",
+	"tEvmKvMS9pqwwuQ6sYLsPe0DUH41odhUiqgxfDyy7iTrFBSYztEQIgxBRLN4FhpRjTxRCHGtN+5IWB+0",
+	"2VAhWS2N277uYiRjN60xrGm9KMQrqcp9dnzOBY1rQcOVmfDLIpULgafCRRR1dZtq5SiWRaLaWFRg82U1",
+	"YOThlt9ufbrSmEfaFMXNFMzZgmoTidUKA20HNnPPZcpQsZaCEbCXrdu/rAyzxMTqVn/mTYmsWC/WdBr3",
+	"yCPD+oWMIzIr29ToPabqhEVkJlMYMzNpt8amwaSZkExWgDhgKgIGfGb9NTCFlBElaz6ughVNlTZQ2vWJ",
+	"7L6a2itIZK/OG/h1Xs7FpVfjbWvpUqWvAJrz+XdcrY0aNo9xVuXjcht1i9YXTqYwON+Kf8beHoqtZ2x0",
+	"g7LlFI46aC2laVRue3HiM5v8WZ7LQ5mSSSrPYPe7QU+pEFIj8CMfsYnx4TlnYdnvJMV87N0K+/kQKrmR",
+	"byd2iy+9Zuz2mfRRpCJVoKOWKbb4k4E415/3t+IUxaFutY1wXF6ipkwx4UOueUZLQVUXYt8zidmJGOUC",
+	"dHvGhN7g1ZB2h5bqGZZuBG/RYSEzUbC5QCDrf3sns+3GR9fn1ulRpilczdCKYq8r+9O4p8Y9gv4kk9mE",
+	"am2e1px37SZX7tozmif35aUmNfitxsG23CQ2bNYpEZC99vGs4n7Z1ufaHDF7XnA6VVln7nyL7Nvzsi9L",
+	"Af9dZ6GdyG+HjViXUAe/s5SphYnjZQnhaAHEESYz2ihRhbFY5gCc9emVu0GBOSYB/u3qTvPWayrP52YK",
+	"HWIKgp2ND2rSHlPOpSgm1xQo0RQhLlAISB6MArZ+fzH5/pQ/5e8/+vDjR4Mn/P39CgF9i7sxNntd1bot",
+	"b8w0fOFQH9e2Xd7m9Xmw0s9JNx4vL02SgfX/cZvIZXPMHGIEgw9Tdw3fpzRNeaV2MUgH5eTU23vV3NRi",
+	"XdbR0flwsHN0dH7n3YYcHKyWaTZHKztOMaHHxpAz3ihjmZpUYAWIwyZT8MjZ9Xg1M24xVem0lqnY0a5z",
+	"WXuj4NZsON2npfQ9k/5bFthuuqYkqLJ4XafdpKWITDZpcRjdnjXVaGahbp12J9BL3N3ms+1xMS/j9aHc",
+	"Vh/I7ZVUdY8hubfcYEFYTMpE1vh22Quvu7EiLKH/8YFNFDPJPvlS3V7fD0v6vsVUgd3xuwcAvhXTCElz",
+	"XUjRYi/ZMp6OFZ8FpwFWeqJnFIvWeuSeqcki0DloWOP9FFHmy4a+AYk4UbekSoESPsUsPNPLGXpVoSXI",
+	"yUgyJW5ocmJj/W1FpZN1Y7Hl/TUQB9OtmzLf4V5oc1Eb2phU69BK1abKR+tCtIH5hlY2HyK0gdyWVjYI",
+	"X8yx9rctRuFC57dvaGxjO6FxXzWVNVIsBkPTvKmJtInczuRuaObuhxmIaCu4RMIoE/9pqlPVxRrbaGOl",
+	"Z2SrbFuamrvdKm0Nla9bbvue1c4bi3J1p6LcDlW0z4xXs73RY5cbs6FWxFREdCy1jbrV2naZg+xQ4lva",
+	"DV0mrLo1fZa7drqUInd76RMX02xv9q4tfGhvBaLOW4tcyoT01Obk2a1VJdBH7CmkYFdQZ4Uc2ZrrN8XM",
+	"bKox9n9AXD8EM9vaU0Ib+zL5t01duaieFISeshRheku3kVxNYubv18TjPAVKGSELAyrSwcuc/LgATxBa",
+	"MeJEbKPTcpbKBKOQJktTaUajPOndOAaqJkm2Occ9Yn2NqpDcTeOYpajFjTfeBp8WYIfJ2SzmgmUVoqY0",
+	"1IwC0aNM8FwIYSuOdPaeCQAIJggVayyv6JEHUmnM7EtW00Ux6wMrTeCGeTXAA+iOZoACr1u7aE00yxy8",
+	"yu+3xeJnm4+GOQmvHFK9U7DwCscD+P2320eUiieRZPV0twrl2lmA6ZqulXzwW0HGbGKti3OzsyXr3u9Z",
+	"ulNwmRtGvKqT/fppmbmz/KpM2hT2Kwx2Kzq3+NfxXA1/IZjNrzF2RXUTo+Yfh4QSAHNu+xRtAFtvbFLE",
+	"YMsk9MTVcxckScxP2SjbwQL2LtempnVswec4ND5hZRN0Dcocm72pjDDA/Uini9IQCBdkvKCnbGyOssAQ",
+	"iws3KqLYazO8nmtlhZFNZ8iHTmNQQ+RpNTO9cAIDVnFxHdqeJAj+gnREg5YJfWDux5yp7BAp4wkfx1Tp",
+	"sSsLZEKnaxx/RmpuDj9C+mdB//J6X2DlzsuLjYlkGEUHpd4aen8djO5cZsJqUBBW5jSWbodnjQU7NxMz",
+	"xY9zpxgqZdu7w7Iv7N7Oj+jOx/2d/eOdV9/1+sIWtlCp037DqqaSJCydXPHWRCGQ5ppOZourN4q9tZiO",
+	"W/wjqsNSyPM2loylJtq213e/ijnsNll6UM1tXwlzZ9C4UjZFWbZXbA+Kc7q8Ng+FN8VnjOt5jKIFVi60",
+	"wuV7QGI200SutMvQAip6k/V8q+M6sRq/qrQnENVT5hE0aVk4YQdno2TiMs1UaDN+jLetIuYjKdj4Ch64",
+	"Qgm7XvsTIb5VL1uVDXZQb7fapGh8NVYvoJcdG16rcmEDcf+nShSuSeeGigEfsatDb0m7uKEwAf2APHn4",
+	"YEeAkRVzPGYGpkTtUgedOwH7yZOFtPF0kaLW+vHR0Xm/v3N0dD54eHR0fuch/Ln/sCGakwk0mkbuiJFq",
+	"ZAc4T2TqSgNCPKkpSTDDtrKIbDhmSlP0KRm+VBZPbbGYh3Km4dOvfMIsex+N4w6epur6wEOYxCqOKZi3",
+	"mL1SXQg4lqynNsZnQZqGNNpC9r6L3mVBrZXgr1eM0ASP9ERTlWvrWbbSsrgUy0sii2S9xaCeV6/VvCXX",
+	"25sundFHrNcOnQl2xvKS6ys4Xq5eVZDjj1qhqGD2kKQw12S2DOwKQyxDm99yZ2nTjOzavPJrW8Z/vVc7",
+	"POcrpU7QfeKSik01pEar5AC3Dxdz/KUK9laO9d9ipb5NZ61WkmWjb5UcK6Vl4pe2H7lcbgrGm9CEicga",
+	"rvXE7YsgopriMceaT09QxJ5ZK8NJYuyrrqDdg/4jFkp5fXYCHtkZZqK7PAnbaUkImWubz221AhjH10bE",
+	"hzxmTQprxmMbtzujiqyWsaRRlg1/QMZwPysjsKnyon6AAjQrndM7cuf07vzofPf0h/vJD4bLD9K7h+L+",
+	"3vSj6A7oaUt2nngTwKNVmgnPavj0CjvFDPCiqAiGt261Hz3mZeOC8fnCI5yf8XMWqyu4pKsq3dAjDOgq",
+	"4jIIg1MeMfgfZ+BT9YL6DyemeFzdlMYxHlJcyCuhthi3SozaqxX/2HcQuMNeW/LgjEfQ1VuinH8zVKhU",
+	"3wx4Nsxhjo7azk2pbpb6+S4lJ0x5Adsb9S2HI3j0Tq/14M7hYO/O3t3d23t3WsvzN6M0M4w2inwgp7jT",
+	"nIioY9TYtkBhrrleRSwY7Q56w93+XhjEUszttcFw0Nu7s3snDDTXKBFeLKiYLygPNkLZrBPfGs+7vfDF",
+	"XhzV9ouHGezs10Ix3h1dGH/rywd3S2/Hnx1ebylxsWm3+ddzNvHiONu4+biQ1dRYE1KI4WRHttszCnEj",
+	"Xj9yMfC566pIsoaat8kasy/JEseuBbi//VwwVyzVbAsfEJYs9Rq9QJQYRzogG4Rr5lyulGqZlk8vJhGP",
+	"vO6tt5W95Dv1/noZTZsPesrIlR1t05jE5lsefuWYGZl4vHKPjGHLjd1ZyzwPNKJZYc4INEAa6+wOMN4J",
+	"9+E5xJwukbFH7jl+4Ql9XGsmyGRdYFNIuLDmq40PGLvXp2LaEzc7VjljPMQMCs+jTRwPI4lW1DZVz6V3",
+	"FepL8eQ0Uw5dWrxNa9XbZxe47RmOAc2OpSO7S5otg9rCaQac8H5BEI8RmRIEZCNyJRjaUNJdYQ6ePLo0",
+	"RzfYRWLWBblm7Xe3Cm+HlX1UQHQaGmKEhhRAE3hk5LMR6nGgBvxceH2ByMvrououpfMHmLFQkAcSx7IS",
+	"JwJsc3gVAWG3mi46U9pu1lYwHxaBlfUDZvagK6uvgB/PunEvachL6YqNqkjo6j1tBkqNVkuHRXbWwbDp",
+	"aMh06G1yRVsn979u6ZX3hreQ+u5caM+pdDruwrLagw0G2Vvdij5Y26a3n2en1VZV9rpwSDEoruyAYqUB",
+	"cIckoZFJ9lmmcp7SRDXJS5O+/t7h4TN4Vq+UU/pmZUUyO/vUyQCb2dZp61tleKypKWwBqHKspTyO7ccT",
+	"TG7zMY+OUwYzyIpfouOYi5PCT1cbA2ux9ApzQsQxV8eKxbMgNGbeMWyqrF9gQSpojH+Wzkl2P21v7ueS",
+	"pjRh5sQ8d82NIHGfZzj+iT1cN7tgnEaYf6wXMjoWUh/jVzxM+rI5tTl7kZDH9JRqmhoZd0yPzQkX9qc9",
+	"+sL+4uLY2K/mp16wY6ey4PdartLjQmkqHmlR6R8/oIHXAFGqGadGWhWPKM7PTjx2Z6EAsRMq1sdUa0Ay",
+	"Cv2V9JTy2L7ALo1C/+6KFe7up5uB+53KlTb31Wq5lKlm0bFhsImsFa8nLOI0u7GcpzRix9l+CgM8/fl4",
+	"mrIIDBIaK1QYtcKaJgBss+xdGn4IGBV26FYAtFsqcybqsqPjw24PZN7Lrg+U/BldH8qCep0fyD3T9WRa",
+	"kAyaJzttxQgGEjT0kk3aAoOmr8y5UWfAoalhPlqH7zZ2bLDL5nYZiGloWuJHtnz8OdFucTiktKn3eoI9",
+	"rtXL0iZ43VKDd0PZY3NMSpgqBRMPyCAkw5Dskv/45O+zj7jN6XIDIvAeo+n7zkt9XOarcMN+f4N7sHRs",
+	"57Dfb+sx93ZWiVA+uRW0R5Qn6JqvKt0A0z5iB+4Q9KK5J5dLqbhGlJAbKfXjhPJciO1kxYeKpRk06vZI",
+	"0b172YYzih8KuaKtXfVgVr4dUgBo3k+PdI+wN32TxEOn7VzaxQCq/RJhnbutDK0f/dTm0ur9ttIzNtMS",
+	"h1YnIjTjYtZwYrhZXWAPskKZm/Vh5OfOMBEtJRdaHVjHkbvgyozNZZP9yoUBmhF+CwU23pFQ5lsDXJCX",
+	"VK3FlC55b02T+NX/vVn6/f96pFhvxxWhhWHgJ2dcOgC5Vxg9FsuNDa3GR8JMdGI/HjRBlxY8ix4o+/EL",
+	"IQEg4KfKzHPmoLCYT5lQuBDsKWCPHx0CNklj2ChaL9XoJu5GJVfplPVkOr9pH7qZcF2wV4JDnoB0MYM3",
+	"CcIg+E1tYDAKBr1+r19Y58Eo2O31e7smWrqAFYd+zfTUnVhW5iCmL5vb2QhvBpevLv87AAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -322,30 +322,34 @@ func (*TypingFrame) isTimV1Push() {}
 func (*Notice) isTimV1Push() {}
 
 // PeerNotOnline: The account has no live chat socket, which a one-to-one socket needs; the server closes after it.
-func PeerNotOnline(text string) string { return "" + text + "用户未上线" }
+func PeerNotOnline(text string) []byte { return []byte("" + text + "用户未上线") }
 
 // DirectEnded: The account's last chat socket closed, and so does this one-to-one socket after this frame.
-func DirectEnded(text string) string {
-	return "" + text + "客户端下线,一对一通信连接断开"
+func DirectEnded(text string) []byte {
+	return []byte("" + text + "客户端下线,一对一通信连接断开")
 }
 
 // MemberOpened: A member opened its first socket of this group; by display name.
-func MemberOpened(text string) string { return "用户" + text + "上线" }
+func MemberOpened(text string) []byte { return []byte("用户" + text + "上线") }
 
 // MemberClosed: A member closed its last socket of this group; by display name.
-func MemberClosed(text string) string { return "用户" + text + "下线" }
+func MemberClosed(text string) []byte { return []byte("用户" + text + "下线") }
 
 // GroupOnlineList: The display names of the members with an open socket of this group, in the order they came.
-func GroupOnlineList(text string) string { return "当前群在线用户列表：[" + text + "]" }
+func GroupOnlineList(text string) []byte {
+	return []byte("当前群在线用户列表：[" + text + "]")
+}
 
 // GroupRemainingList: The display names of those who remain after a member closed its last socket of this group.
-func GroupRemainingList(text string) string { return "当前群聊在线用户[" + text + "]" }
+func GroupRemainingList(text string) []byte { return []byte("当前群聊在线用户[" + text + "]") }
 
 // GroupOnlineCount: Stands for either list in a group with more members online than the configured number.
-func GroupOnlineCount(n int) string { return "当前群在线人数：" + strconv.Itoa(n) + "" }
+func GroupOnlineCount(n int) []byte {
+	return append(strconv.AppendInt([]byte("当前群在线人数："), int64(n), 10), ""...)
+}
 
 // MemberNotOnline: The account has no live chat socket, which a group socket needs; the server closes after it.
-func MemberNotOnline() string { return "用户未上线" }
+func MemberNotOnline() []byte { return []byte("用户未上线") }
 
 // ContractClose is a status with which the server closes a socket.
 type ContractClose int
@@ -478,8 +482,8 @@ type CardBody struct {
 
 // Target: A conversation, named from the reader's side; either the account opposite or the group.
 type Target struct {
-	Group int32  // The zero value is left out.
-	User  string // An account's name; NFC-normalised, compared by its bytes. The zero value is left out.
+	Group int32  // A GroupID. The zero value is left out.
+	User  string // An account. The zero value is left out.
 }
 
 // CustomBody: Whatever a front end makes of it.
@@ -513,11 +517,11 @@ type Error struct {
 	ID         string  // The client's own id of a request, which its one answer carries. The zero value is left out.
 	Message    string
 	Problem    *string // What is wrong with it.
-	Reason     Reason  // Why a request was refused; stable, made for programs.
+	Reason     Reason  // Why a request was refused; stable, made for programs. May get further values; the HTTP status says what to do with an unknown one.
 	RetryAfter *int64  // When to try again, in ms; with rate_limited.
 }
 
-// Reason: Why a request was refused; stable, made for programs.
+// Reason: Why a request was refused; stable, made for programs. May get further values; the HTTP status says what to do with an unknown one.
 type Reason string
 
 // The values of Reason.
@@ -600,7 +604,7 @@ type Conversation struct {
 
 // Message.
 type Message struct {
-	Body         schema.Raw // What a message says, by kind.
+	Body         schema.Raw // What a message says. `kind` says which of the other fields are there; see the kinds of SendBody. A notice is written by the server, into the history of a group.
 	Conversation Target
 	Mentions     []string // The accounts that the message addresses. The zero value is left out.
 	ReplyTo      int64    // A message's number in its conversation; 1, 2, 3 … without gaps. The zero value is left out.
@@ -704,8 +708,8 @@ type Hello struct {
 
 // SocketLimits.
 type SocketLimits struct {
-	FrameBytes int64 // 0 for none.
-	SendBurst  int32
+	FrameBytes int64         // 0 for none.
+	SendBurst  int32         // Frames at once; 0 for no limit.
 	SendRate   schema.Number // Frames a second on average; 0 for no limit.
 }
 
@@ -739,10 +743,10 @@ type Notice struct {
 	Account      *string // Whom it is about.
 	Actor        *string // Who did it.
 	Conversation Target
-	Event        NoticeEvent
+	Event        NoticeEvent // May get further values.
 }
 
-// NoticeEvent.
+// NoticeEvent: May get further values.
 type NoticeEvent string
 
 // The values of NoticeEvent.
@@ -763,7 +767,7 @@ func NoticeEventValues() []NoticeEvent {
 // Bye: Before the server closes.
 type Bye struct {
 	After     *int64 // How long to wait before, in ms; jitter included.
-	Code      int32  // How the server closes tim.v1, beside 1002 for what breaks RFC 6455, before which there is no `bye`. 4000 to 4499: reconnect, with jitter, and sync; the others: don't. 1003 a binary frame; 1007 not UTF-8; 1009 the frame is larger than `hello` allows; 4000 the server goes away; 4001 too slow a reader; 4002 come back later, a dependency is away; 4003 a fault of the server; 4500 the session has ended; 4501 the token has expired, log in again; 4502 a frame that is no JSON object.
+	Code      int32  // How the server closes tim.v1, beside 1002 for what breaks RFC 6455, before which there is no `bye`. 4000 to 4499: reconnect, with jitter, and sync; the others: don't. 1003 a binary frame; 1007 not UTF-8; 1009 the frame is larger than `hello` allows; 4000 the server goes away; 4001 too slow a reader; 4002 come back later, a dependency is away; 4003 a fault of the server; 4500 the session has ended; 4501 the token has expired, log in again; 4502 a frame that is no JSON object. May get further values: the range says whether to reconnect.
 	Reason    string
 	Reconnect bool // Whether to come back.
 }
@@ -1053,7 +1057,7 @@ func (v *Target) decode(r *schema.Reader) {
 			v.Group = int32(r.Integer("group", 1, 2147483647, true))
 		case "user":
 			has |= 1 << 1
-			v.User = readAccount(r, "user")
+			v.User = readTargetUser(r, "user")
 		default:
 			r.Surplus(name)
 		}
@@ -1061,6 +1065,33 @@ func (v *Target) decode(r *schema.Reader) {
 	if has == 0 || has&(has-1) != 0 {
 		r.Refuse("", schema.ExactlyOne("group", "user"))
 	}
+}
+
+// isTargetUser reports whether a text matches ^[^\x00-\x1F\x7F-\x9F]+$.
+func isTargetUser(text string) bool {
+	for _, c := range text {
+		if !(c >= 0x20 && c <= 0x7e || c >= 0xa0) {
+			return false
+		}
+	}
+	return text != ""
+}
+
+func readTargetUser(r *schema.Reader, field string) string {
+	text := r.String(field)
+	switch n := utf8.RuneCountInString(text); {
+	case n < 1:
+		r.Refuse(field, schema.TooShort(1))
+		return ""
+	case n > 100:
+		r.Refuse(field, schema.TooLong(100))
+		return ""
+	}
+	if !isTargetUser(text) {
+		r.Refuse(field, schema.Control)
+		return ""
+	}
+	return text
 }
 
 func (v *CustomBody) decode(r *schema.Reader) {

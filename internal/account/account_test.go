@@ -10,7 +10,7 @@ import (
 func TestNormal(t *testing.T) {
 	t.Parallel()
 	for given, want := range map[string]string{
-		"alice": "alice", "e\u0301": "\u00e9", "\u00e9": "\u00e9", "\u212b": "\u00c5", "张三": "张三", " a ": " a ", "A": "A", "": "",
+		"alice": "alice", "e\u0301": "\u00e9", "\u00e9": "\u00e9", "\u212b": "\u00c5", "张三": "张三", "a b": "a b", "A": "A", "": "",
 	} {
 		if got := account.Normal(given); got != want || account.Normal(got) != got {
 			t.Errorf("%q: %q, want %q", given, got, want)
@@ -72,4 +72,24 @@ func FuzzNormal(f *testing.F) {
 			t.Errorf("%q may be registered and isn't valid", text)
 		}
 	})
+}
+
+// Which accounts may be registered.
+func TestNewAccountNames(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{
+		"a", "1", "ALL", "all1", "中文", "a_b", "a.b", "a-b", "a@b", "ü", "٣", "Ⅷ", "e\u0301", "\U00020000",
+	} {
+		if !account.ValidNew(name) {
+			t.Errorf("%q is refused", name)
+		}
+	}
+	for _, name := range []string{
+		"", "all", "_a", ".a", "-a", "@a", "a b", " a", "a\t", "a\n", "a\x00", "a\x7f", "a\u0085", "a\u200b", "a/b", "a%b", "a:b", "a'b", "😀",
+		"a😀", "\u0301a", "a\u202eb", "\ufffd", "a\ufffd", "a\xff",
+	} {
+		if account.ValidNew(name) {
+			t.Errorf("%q is taken", name)
+		}
+	}
 }

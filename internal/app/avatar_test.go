@@ -60,8 +60,13 @@ func TestAvatarUpload(t *testing.T) {
 				t.Errorf("%s: the avatar is not the last that was stored", what)
 			}
 		}
-		s.refusedText(t, ask{path: "/uploadheadpic", token: token, form: fileForm(picture())},
-			want{http.StatusBadRequest, fault.MalformedUpload, "上传失败", "upload failed"})
+		last := picture() // without a name: the token's account
+		if got := s.do(t, ask{path: "/uploadheadpic", token: token, form: fileForm(last)}); got.status != http.StatusOK || got.body != "上传成功" {
+			t.Errorf("without a name: %d %s", got.status, got.body)
+		}
+		if s.avatar(t, token, "av.a") != string(last) {
+			t.Error("without a name: the avatar is not the last that was stored")
+		}
 	})
 }
 

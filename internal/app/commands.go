@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"runtime/debug"
 
 	"tim/internal/auth"
 	"tim/internal/chat"
@@ -100,19 +99,4 @@ func withStore(ctx context.Context, s Settings, do func(*store.DB) error) (err e
 		return err
 	}
 	return do(db)
-}
-
-// Version returns the module's version or, for a development build, the commit, and the version of Go.
-func Version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	version := info.Main.Version
-	for _, setting := range info.Settings {
-		if setting.Key == "vcs.revision" && (version == "" || version == "(devel)") {
-			version = setting.Value
-		}
-	}
-	return version + " " + info.GoVersion
 }

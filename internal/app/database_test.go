@@ -54,11 +54,11 @@ func (s *site) ownerOf(t testing.TB, group int32) string {
 // eventually waits for something that the server does at a later time.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(patience)
 	for !holds() {
 		select {
 		case <-deadline:
-			t.Fatalf("not within 10 s: %s", what)
+			t.Fatalf("not within %v: %s", patience, what)
 		case <-time.After(10 * time.Millisecond):
 		}
 	}

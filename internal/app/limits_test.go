@@ -127,25 +127,26 @@ func TestLoginTellsNothing(t *testing.T) {
 	}, "--limit-login-failures=0", "--limit-address-login-failures=0")
 }
 
-// The time may not tell it either: both answers must include a comparison of hashes. An answer without one would come within a
-// fiftieth of the time, so a quarter leaves room for other load on the machine.
+// The time of an answer doesn't tell whether an account exists: both answers take as long as a comparison of passwords. Without the
+// comparison an answer would take a fiftieth of that. The shortest of many times is what it takes without other programs; on a busy
+// machine that needs more of them.
 func TestLoginTakesAsLong(t *testing.T) {
 	t.Parallel()
 	s := start(t, apptest.Embedded, "--bcrypt-cost=9", "--limit-login-failures=0", "--limit-address-login-failures=0")
 	s.register(t, "ta.a")
-	fastest := func(account string) time.Duration {
-		least := time.Hour
-		for range 5 {
-			before := time.Now()
-			if got := s.tryLogin(t, account, "wrong!"); got.status != http.StatusUnauthorized {
-				t.Fatalf("%d %s", got.status, got.body)
-			}
-			least = min(least, time.Since(before))
+	measure := func(account string, least time.Duration) time.Duration {
+		before := time.Now()
+		if got := s.tryLogin(t, account, "wrong!"); got.status != http.StatusUnauthorized {
+			t.Fatalf("%d %s", got.status, got.body)
 		}
-		return least
+		return min(least, time.Since(before))
 	}
-	known, unknown := fastest("ta.a"), fastest("ta.nobody")
-	if unknown < known/4 || known < unknown/4 {
+	known, unknown := time.Hour, time.Hour
+	alike := func() bool { return unknown >= known/4 && known >= unknown/4 }
+	for n := 0; n < 5 || n < 100 && !alike(); n++ {
+		known, unknown = measure("ta.a", known), measure("ta.nobody", unknown)
+	}
+	if !alike() {
 		t.Errorf("an account that exists takes %s, another %s", known, unknown)
 	}
 }

@@ -14,12 +14,12 @@ import (
 	"tim/internal/app"
 )
 
-// readmes returns both READMEs, by name.
-func readmes(t *testing.T) map[string]string {
+// readmes returns a folder's README in both languages, by name.
+func readmes(t *testing.T, folder string) map[string]string {
 	t.Helper()
 	texts := make(map[string]string)
 	for _, name := range []string{"README.md", "README.zh-CN.md"} {
-		text, err := os.ReadFile(filepath.Join("../..", name))
+		text, err := os.ReadFile(filepath.Join(folder, name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -31,7 +31,7 @@ func readmes(t *testing.T) map[string]string {
 // settingRow is a row of the tables of settings: name and default, the latter in backticks or – for none.
 var settingRow = regexp.MustCompile("(?m)^\\| `(TIM_[A-Z0-9_]+)` \\| (?:`([^`]*)`|–) \\| .+ \\|$")
 
-func TestReadmeNamesEverySetting(t *testing.T) {
+func TestDeployNamesEverySetting(t *testing.T) {
 	t.Parallel()
 	parser, err := kong.New(&app.Settings{}, kong.Vars{"admin_listen": app.DefaultAdminListen})
 	if err != nil {
@@ -48,7 +48,7 @@ func TestReadmeNamesEverySetting(t *testing.T) {
 		}
 		want[env] = flag.Default
 	}
-	for name, text := range readmes(t) {
+	for name, text := range readmes(t, "../deploy") {
 		got := make(map[string]string)
 		for _, row := range settingRow.FindAllStringSubmatch(text, -1) {
 			got[row[1]] = row[2]
@@ -65,7 +65,7 @@ func TestReadmeNamesEveryRoute(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range readmes(t) {
+	for name, text := range readmes(t, "../..") {
 		for path := range spec.Paths.Map() {
 			// The start page redirects to /docs, whose files aren't for clients.
 			if path != "/" && path != "/docs/{asset}" && !strings.Contains(text, path+"`") {
@@ -80,7 +80,7 @@ var pathInTree = regexp.MustCompile("`((?:api|cmd|gen|internal|sql|\\.ci)/[^` ]*
 
 func TestReadmeMapsTheTree(t *testing.T) {
 	t.Parallel()
-	for name, text := range readmes(t) {
+	for name, text := range readmes(t, "../..") {
 		for _, path := range pathInTree.FindAllStringSubmatch(text, -1) {
 			if _, err := os.Stat(filepath.Join("../..", path[1])); err != nil {
 				t.Errorf("%s names what isn't there: %v", name, err)
@@ -95,6 +95,26 @@ func TestReadmeMapsTheTree(t *testing.T) {
 				row := "| `" + parent + "/" + entry.Name() + "/` | "
 				if entry.IsDir() && !strings.Contains(text, "\n"+row) {
 					t.Errorf("%s has no row that begins with %s", name, row)
+				}
+			}
+		}
+	}
+}
+
+// link is a link of Markdown to another file, without the place in it.
+var link = regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
+
+func TestReadmesLinkToFiles(t *testing.T) {
+	t.Parallel()
+	for _, folder := range []string{"../..", "../bench", "../deploy"} {
+		for name, text := range readmes(t, folder) {
+			found := link.FindAllStringSubmatch(text, -1)
+			if len(found) == 0 {
+				t.Errorf("%s/%s has no links", folder, name)
+			}
+			for _, to := range found {
+				if _, err := os.Stat(filepath.Join(folder, to[1])); err != nil {
+					t.Errorf("%s/%s: %v", folder, name, err)
 				}
 			}
 		}

@@ -22,7 +22,7 @@ func TestLockOutlivesTheDatabase(t *testing.T) {
 	go func() { ended <- s.Wait(ctx) }()
 	says := func(what string) {
 		t.Helper()
-		for deadline := time.Now().Add(40 * time.Second); !strings.Contains(s.Log.String(), what); time.Sleep(20 * time.Millisecond) {
+		for deadline := time.Now().Add(2 * time.Minute); !strings.Contains(s.Log.String(), what); time.Sleep(20 * time.Millisecond) {
 			select {
 			case err := <-ended:
 				t.Fatalf("it ended: %v", err)

@@ -85,13 +85,13 @@ func New(o Options) *Auth {
 	}
 }
 
-// Login checks a password, begins a session and returns its token. Neither the answer nor its time tells an unknown account
-// from a wrong password: both are WrongCredentials. address is the client's, device its User-Agent. After too many failures of
-// the account or the address, Login returns TooManyAttempts.
-func (a *Auth) Login(ctx context.Context, account, password, address, device string) (string, error) {
+// Login checks a password and begins a session. It returns the session's token and when that expires. Neither the answer nor
+// its time tells an unknown account from a wrong password: both are WrongCredentials. address is the client's, device its
+// User-Agent. After too many failures of the account or the address, Login returns TooManyAttempts.
+func (a *Auth) Login(ctx context.Context, account, password, address, device string) (token string, expires time.Time, err error) {
 	account = accounts.Normal(account)
 	if err := a.checkCredentials(ctx, account, password, address); err != nil {
-		return "", err
+		return "", time.Time{}, err
 	}
 	return a.begin(ctx, account, device)
 }
@@ -139,17 +139,17 @@ func (a *Auth) try(ctx context.Context, account, address, hash, password string)
 }
 
 // begin stores a new session, deletes the account's expired ones, and returns the new one's token.
-func (a *Auth) begin(ctx context.Context, account, device string) (string, error) {
+func (a *Auth) begin(ctx context.Context, account, device string) (token string, expires time.Time, err error) {
 	random := make([]byte, 16)
 	if _, err := rand.Read(random); err != nil {
-		return "", fmt.Errorf("begin session: %w", err)
+		return "", time.Time{}, fmt.Errorf("begin session: %w", err)
 	}
 	id, now := base64.RawURLEncoding.EncodeToString(random), time.Now()
 	device = strings.ToValidUTF8(device, "\uFFFD") // a header may hold any bytes, a column only UTF-8
 	if runes := []rune(device); len(runes) > maxDevice {
 		device = string(runes[:maxDevice])
 	}
-	err := a.DB.Tx(ctx, func(tx *store.Tx) error {
+	err = a.DB.Tx(ctx, func(tx *store.Tx) error {
 		if err := tx.DeleteExpiredSessions(ctx, account, now.UnixMilli()); err != nil {
 			return fmt.Errorf("delete expired sessions: %w", err)
 		}
@@ -159,21 +159,23 @@ func (a *Auth) begin(ctx context.Context, account, device string) (string, error
 		})
 	})
 	if err != nil {
-		return "", fmt.Errorf("begin session: %w", err)
+		return "", time.Time{}, fmt.Errorf("begin session: %w", err)
 	}
 	return a.sign(account, id, now)
 }
 
-func (a *Auth) sign(account, id string, now time.Time) (string, error) {
-	token := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.RegisteredClaims{
+// sign makes a token of a session and says when it expires, which tokens have in whole seconds.
+func (a *Auth) sign(account, id string, now time.Time) (token string, expires time.Time, err error) {
+	claim := jwt.NewNumericDate(now.Add(TokenLife))
+	unsigned := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.RegisteredClaims{
 		ID: id, Subject: account, Issuer: issuer,
-		IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(TokenLife)),
+		IssuedAt: jwt.NewNumericDate(now), ExpiresAt: claim,
 	})
-	text, err := token.SignedString(a.Key)
+	token, err = unsigned.SignedString(a.Key)
 	if err != nil {
-		return "", fmt.Errorf("sign token: %w", err)
+		return "", time.Time{}, fmt.Errorf("sign token: %w", err)
 	}
-	return text, nil
+	return token, claim.Time, nil
 }
 
 // Authenticate verifies a token and checks its session. It returns a fault (MissingToken, InvalidToken, ExpiredToken,
@@ -255,7 +257,7 @@ func (a *Auth) Logout(ctx context.Context, s Session) error {
 	return nil
 }
 
-// Renew returns a fresh token for a session that lives, and prolongs the session.
+// Renew returns a fresh token for a session that lives, and when it expires. It prolongs the session.
 func (a *Auth) Renew(ctx context.Context, s Session) (token string, expires time.Time, err error) {
 	if err := a.Check(ctx, s); err != nil {
 		return "", time.Time{}, err
@@ -267,8 +269,7 @@ func (a *Auth) Renew(ctx context.Context, s Session) (token string, expires time
 	if err != nil {
 		return "", time.Time{}, fmt.Errorf("renew: %w", err)
 	}
-	token, err = a.sign(s.Account, s.ID, now)
-	return token, now.Add(TokenLife), err
+	return a.sign(s.Account, s.ID, now)
 }
 
 // Login is a session as its account sees it in the list of its sessions.

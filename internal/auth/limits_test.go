@@ -169,10 +169,10 @@ func TestFailedLoginsAreLimitedPerAccount(t *testing.T) {
 	t.Parallel()
 	n := limited(t, 3, 0)
 	for i := range 3 {
-		_, err := n.Login(t.Context(), "alice", "wrong", fmt.Sprint("192.0.2.", i), "")
+		_, _, err := n.Login(t.Context(), "alice", "wrong", fmt.Sprint("192.0.2.", i), "")
 		refused(t, err, fault.WrongCredentials)
 	}
-	_, err := n.Login(t.Context(), "alice", password, "198.51.100.1", "")
+	_, _, err := n.Login(t.Context(), "alice", password, "198.51.100.1", "")
 	refused(t, err, fault.TooManyAttempts)
 	if f := fault.From(err); f.RetryAfter <= 0 || f.RetryAfter > accountRefill {
 		t.Errorf("try again after %s", f.RetryAfter)
@@ -184,12 +184,12 @@ func TestFailedLoginsAreLimitedPerAddress(t *testing.T) {
 	t.Parallel()
 	n := limited(t, 0, 3)
 	for i := range 3 {
-		_, err := n.Login(t.Context(), fmt.Sprint("nobody", i), password, "192.0.2.1", "")
+		_, _, err := n.Login(t.Context(), fmt.Sprint("nobody", i), password, "192.0.2.1", "")
 		refused(t, err, fault.WrongCredentials)
 	}
-	_, err := n.Login(t.Context(), "alice", password, "192.0.2.1", "")
+	_, _, err := n.Login(t.Context(), "alice", password, "192.0.2.1", "")
 	refused(t, err, fault.TooManyAttempts)
-	_, err = n.Login(t.Context(), "alice", password, "192.0.2.2", "")
+	_, _, err = n.Login(t.Context(), "alice", password, "192.0.2.2", "")
 	must(t, err)
 }
 
@@ -199,7 +199,7 @@ func TestGoodLoginsAreNotLimited(t *testing.T) {
 	var work sync.WaitGroup
 	for range 20 {
 		work.Go(func() {
-			if _, err := n.Login(t.Context(), "alice", password, "192.0.2.1", ""); err != nil {
+			if _, _, err := n.Login(t.Context(), "alice", password, "192.0.2.1", ""); err != nil {
 				t.Error(err)
 			}
 		})

@@ -90,17 +90,17 @@ func TestNoHashTakesAsLongAsOne(t *testing.T) {
 	hash, err := p.Hash(t.Context(), password)
 	must(t, err)
 	took := map[string]time.Duration{hash: time.Hour, "": time.Hour, "plain": time.Hour}
-	for range 4 {
+	// The shortest of many times is what it takes without other programs; on a busy machine that needs more of them.
+	alike := func() bool { return min(took[""], took["plain"]) >= took[hash]/2 }
+	for n := 0; n < 4 || n < 400 && !alike(); n++ {
 		for h, best := range took {
 			start := time.Now()
 			p.match(h, "another")
 			took[h] = min(best, time.Since(start))
 		}
 	}
-	for h, best := range took {
-		if best < took[hash]/2 {
-			t.Errorf("with the hash %q it takes %s, with a real one %s", h, best, took[hash])
-		}
+	if !alike() {
+		t.Errorf("it takes %s without a hash, %s with a password as the hash, %s with a real hash", took[""], took["plain"], took[hash])
 	}
 }
 

@@ -29,7 +29,7 @@ func TestLoginTellsNobodyWhichAccountsThereAre(t *testing.T) {
 			{"nopassword", password},
 			{"broken", password},
 		} {
-			_, err := n.Login(t.Context(), tt.account, tt.password, "192.0.2.1", "")
+			_, _, err := n.Login(t.Context(), tt.account, tt.password, "192.0.2.1", "")
 			refused(t, err, fault.WrongCredentials)
 			texts = append(texts, err.Error())
 		}
@@ -63,7 +63,7 @@ func TestDeviceIsKeptAsFarAsItCan(t *testing.T) {
 			"a\xff\xfeb":             "a\uFFFDb",
 			"😀":                      "😀",
 		} {
-			token, err := n.Login(t.Context(), "alice", password, "192.0.2.1", device)
+			token, _, err := n.Login(t.Context(), "alice", password, "192.0.2.1", device)
 			if err != nil {
 				t.Errorf("%q: %v", device, err)
 				continue
@@ -298,9 +298,9 @@ func TestSetPasswordEndsAllSessions(t *testing.T) {
 		if _, err := n.Authenticate(t.Context(), bobs); err != nil {
 			t.Errorf("somebody else's session: %v", err)
 		}
-		_, err := n.Login(t.Context(), "ren\u00e9", password, "", "")
+		_, _, err := n.Login(t.Context(), "ren\u00e9", password, "", "")
 		refused(t, err, fault.WrongCredentials)
-		_, err = n.Login(t.Context(), "ren\u00e9", "another", "", "")
+		_, _, err = n.Login(t.Context(), "ren\u00e9", "another", "", "")
 		must(t, err)
 	})
 }
@@ -336,7 +336,7 @@ func TestSessionThatCannotBeChecked(t *testing.T) {
 	if len(n.toldOf()) != 0 {
 		t.Error("others were told of an end that didn't come")
 	}
-	_, err := n.Login(t.Context(), "alice", password, "", "")
+	_, _, err := n.Login(t.Context(), "alice", password, "", "")
 	if fault.From(err).Reason != fault.Internal {
 		t.Errorf("login: %v", err)
 	}

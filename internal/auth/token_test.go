@@ -112,7 +112,7 @@ func TestTokenFromALittleInTheFuture(t *testing.T) {
 	n := onSQLite(t)
 	n.register(t, "alice")
 	_, s := n.login(t, "alice")
-	text, err := n.sign("alice", s.ID, time.Now().Add(30*time.Second))
+	text, _, err := n.sign("alice", s.ID, time.Now().Add(30*time.Second))
 	must(t, err)
 	if _, err := n.Authenticate(t.Context(), text); err != nil {
 		t.Error(err)
@@ -125,7 +125,7 @@ func TestSessionOfAnotherAccount(t *testing.T) {
 	n := onSQLite(t)
 	n.register(t, "alice")
 	_, s := n.login(t, "alice")
-	text, err := n.sign("bob", s.ID, time.Now())
+	text, _, err := n.sign("bob", s.ID, time.Now())
 	must(t, err)
 	_, err = n.beside().Authenticate(t.Context(), text)
 	refused(t, err, fault.SessionEnded)

@@ -1,22 +1,21 @@
-// Package bench is `tim bench`, a load generator for the project's own protocols: it answers what a server holds on a
-// given machine, and checks meanwhile that nothing is lost, doubled or out of order.
+// Package bench is `tim bench`, a load generator for tim.v1 and REST. It measures what a server can do on a machine, and
+// checks that no message is lost, doubled or delivered out of order.
 //
-//	bench.go     options and the run from beginning to end
-//	site.go      what is measured: servers that run already, or nodes of its own and what they stand on
+//	bench.go     the options, and a run from beginning to end
+//	site.go      what is measured: servers that run already, or the tool's own nodes and servers
 //	people.go    accounts, friends and groups, over REST
-//	socket.go    a device on tim.v1; crowd.go many of them; wire.go what they write through
-//	frame.go     frames built and read without JSON's cost
-//	stream.go    what a socket hears of a conversation: gaps, doubles, disorder
-//	measure.go   the measured window, in closed loop or open (pace.go)
+//	socket.go    a device on tim.v1; pool.go many of them
+//	text.go      the messages that the tool sends, and how it recognises them
+//	stream.go    what a socket receives of a conversation: gaps, doubles, disorder
+//	measure.go   the measured window; pace.go sends by a plan (open loop)
 //	recorder.go  latencies and counts; usage.go CPU and memory of processes
 //	sockets.go   the scenarios connect, idle and reconnect
-//	chat.go      direct and group; mixed.go
-//	rest.go      rest; upload.go
-//	report.go    the figures, as table and JSON; plot.go as SVG
+//	chat.go      the scenarios direct and group; mixed.go, rest.go and upload.go have one each
+//	report.go    the figures as a table and as JSON; plot.go as SVG
 //
-// A scenario prepares accounts and sockets, then lets a measure run: what happens before the window opens and after it
-// closes counts for the promises, not for the figures. All times come from one clock, as sender and receiver are in one
-// process. It knows the server by its specs alone, as any client does.
+// A scenario prepares accounts and sockets, and then measures for a window of time. What happens before and after the window
+// is checked, and doesn't count in the figures. Sender and receiver are in one process, so all times come from one clock. The
+// tool uses only what the specs say, as any client does.
 package bench
 
 import (
@@ -34,31 +33,31 @@ import (
 //
 //nolint:tagalign // the tags read as sentences
 type Options struct {
-	On          string   `help:"What the tool's own server stands on: embedded (SQLite) or servers (MariaDB, Redis, MinIO). It limits no senders, and hashes passwords cheaply." enum:"embedded,servers" default:"embedded"`
-	Nodes       int      `help:"How many nodes it starts; on embedded it is one." default:"1"`
-	Binary      string   `help:"The program that its own nodes are: another version of this one, to compare; this one by default." placeholder:"FILE" type:"path"`
-	Env         []string `help:"A setting of its own nodes, as TIM_LOG_LEVEL=warn." placeholder:"NAME=VALUE" sep:"none"`
-	URL         []string `help:"Measure a server that runs already, http://host:port, instead of an own one; once for each node. Accounts and messages are left behind there. Its limits hold: see TIM_LIMIT_SEND_RATE." placeholder:"URL" sep:"none"`
-	PID         []int    `help:"A process whose CPU and memory are measured, too: of the server at --url, of its database." placeholder:"PID" sep:"none"`
-	Prefix      string   `help:"What the accounts' names begin with. The same prefix uses the same accounts again." default:"bench"`
-	Concurrency int      `help:"How many accounts are made, and sockets opened, at once." default:"64"`
-	JSON        string   `help:"Write the figures to a file as JSON, too; - for standard output, instead of the table." placeholder:"FILE"`
+	On          string   `help:"What the tool's own nodes use: embedded (SQLite) or servers (MariaDB, Redis, MinIO). They limit no senders, and hash passwords cheaply." enum:"embedded,servers" default:"embedded"`
+	Nodes       int      `help:"How many nodes the tool starts; with --on=embedded always one." default:"1"`
+	Binary      string   `help:"The program that the nodes run, to compare another version; by default this program." placeholder:"FILE" type:"path"`
+	Env         []string `help:"A setting of the tool's own nodes, such as TIM_LOG_LEVEL=warn." placeholder:"NAME=VALUE" sep:"none"`
+	URL         []string `help:"Measure a server that runs already, http://host:port, instead of starting one; once for each node. The accounts and messages stay there. Its limits hold, see TIM_LIMIT_SEND_RATE." placeholder:"URL" sep:"none"`
+	PID         []int    `help:"A process of the server at --url, or of its database, whose CPU and memory are measured." placeholder:"PID" sep:"none"`
+	Prefix      string   `help:"What the accounts' names begin with. A run with the same prefix uses the same accounts again." default:"bench"`
+	Concurrency int      `help:"How many accounts are made at once, and how many sockets opened." default:"64"`
+	JSON        string   `help:"Also write the figures to a file as JSON; - writes them to standard output instead of the table." placeholder:"FILE"`
 	Plot        string   `help:"Draw a picture (SVG): throughput against latency for a --sweep, memory against sockets for idle and connect." placeholder:"FILE"`
 
-	Connect   ConnectOptions   `cmd:"" help:"Open sockets, each with its account: connects a second, CPU and memory of each."`
-	Idle      IdleOptions      `cmd:"" help:"Hold sockets that say nothing: memory of each, CPU with heartbeats."`
-	Direct    DirectOptions    `cmd:"" help:"Pairs of accounts; one of each writes to the other."`
-	Group     GroupOptions     `cmd:"" help:"A group whose members are all online, some write."`
-	Mixed     MixedOptions     `cmd:"" help:"A day's shape: many idle, few writing to friends and groups, sockets come and go, members join and leave."`
-	Reconnect ReconnectOptions `cmd:"" help:"All sockets break at once and come back, each having missed a message: how long until all are back and in step."`
-	Rest      RestOptions      `cmd:"" help:"Requests over REST, in closed loop: messages, pages of history, lists of conversations."`
-	Upload    UploadOptions    `cmd:"" help:"Files up and down again; every byte is compared."`
+	Connect   ConnectOptions   `cmd:"" help:"Open sockets, each of its own account: connects a second, CPU and memory of each."`
+	Idle      IdleOptions      `cmd:"" help:"Hold sockets that are idle: memory and CPU of each, with heartbeats."`
+	Direct    DirectOptions    `cmd:"" help:"Pairs of accounts, of which one writes to the other."`
+	Group     GroupOptions     `cmd:"" help:"A group whose members are all online, and of whom some write."`
+	Mixed     MixedOptions     `cmd:"" help:"A mix as of a usual day: most sockets are idle, a few write to friends and groups, sockets break and return, members join and leave."`
+	Reconnect ReconnectOptions `cmd:"" help:"All sockets break at once and return, and each has missed a message: how long until all are connected and have everything."`
+	Rest      RestOptions      `cmd:"" help:"Requests over REST, each when the last is answered: messages, pages of history, lists of conversations."`
+	Upload    UploadOptions    `cmd:"" help:"Upload files and download them again; every byte is compared."`
 
 	Scenario string    `kong:"-"` // the name of one of the commands above
-	Out      io.Writer `kong:"-"` // gets a line a second while it runs
+	Out      io.Writer `kong:"-"` // receives a line of progress each second
 }
 
-// Window is when it is measured.
+// Window is how long a load runs before it is measured, and how long it is measured.
 //
 //nolint:tagalign // as above
 type Window struct {
@@ -75,13 +74,13 @@ type bench struct {
 	run   []byte
 }
 
-// longestRun is short of an hour, after which the tokens expire.
+// longestRun is less than the hour after which tokens expire.
 const longestRun = 50 * time.Minute
 
 const requestTimeout = 60 * time.Second
 
-// Run runs a scenario. The report is there also when a promise was broken; an error says that there is none. It ends
-// early with ctx.
+// Run runs a scenario, until ctx ends at the latest. It returns a report also when a promise about delivery was broken; an error
+// means that there is no report.
 func Run(ctx context.Context, opts Options) (report *Report, err error) {
 	scenario, settings, err := opts.scenario()
 	if err != nil {
@@ -93,14 +92,14 @@ func Run(ctx context.Context, opts Options) (report *Report, err error) {
 	b.http = &http.Client{Transport: transport, Timeout: requestTimeout}
 	defer transport.CloseIdleConnections()
 	done := b.progress("the server is started")
-	b.site, err = newSite(ctx, opts)
+	b.site, err = newSite(opts)
 	defer func() { err = errors.Join(err, b.site.close()) }()
 	if err != nil {
 		return nil, err
 	}
 	done()
-	for _, n := range b.site.nodes {
-		b.sayf("%s: %s, metrics and profiles at %s", n.name, n.url, n.admin)
+	for i, n := range b.site.nodes {
+		b.logf("node %d: %s, metrics and profiles at %s", i+1, n.URL, n.Admin)
 	}
 	report = &Report{Scenario: opts.Scenario, On: opts.On, Settings: settings}
 	if len(opts.URL) > 0 {
@@ -110,10 +109,10 @@ func Run(ctx context.Context, opts Options) (report *Report, err error) {
 		return nil, err
 	}
 	report.judge()
-	return report, b.keep(report)
+	return report, b.writeFiles(report)
 }
 
-// scenario finds the one that was asked for, and what it was asked with.
+// scenario returns the scenario that the options name, and its own options.
 func (o *Options) scenario() (run func(context.Context, *bench) ([]Result, error), settings any, err error) {
 	plots := false
 	switch o.Scenario {
@@ -140,13 +139,13 @@ func (o *Options) scenario() (run func(context.Context, *bench) ([]Result, error
 		return nil, nil, errors.New("a plot needs a --sweep of rates, or the scenarios idle or connect")
 	}
 	if len(o.URL) == 0 && len(o.PID) > 0 {
-		return nil, nil, errors.New("--pid goes with --url; the tool knows its own processes")
+		return nil, nil, errors.New("--pid goes with --url; the tool measures the processes that it starts by itself")
 	}
 	return run, settings, nil
 }
 
-// keep writes what was asked for into files.
-func (b *bench) keep(report *Report) error {
+// writeFiles writes the JSON and the plot, as far as the options ask for them.
+func (b *bench) writeFiles(report *Report) error {
 	if b.opts.JSON != "" && b.opts.JSON != "-" {
 		text, err := json.MarshalIndent(report, "", "  ")
 		if err != nil {
@@ -164,17 +163,17 @@ func (b *bench) keep(report *Report) error {
 	return nil
 }
 
-func (b *bench) sayf(format string, args ...any) {
+func (b *bench) logf(format string, args ...any) {
 	fmt.Fprintf(b.opts.Out, "%6.1fs  %s\n", time.Since(b.clock.began).Seconds(), fmt.Sprintf(format, args...)) //nolint:errcheck // nobody may be looking
 }
 
-// progress says what is begun; the function it returns says that it is done.
+// progress prints what begins now. The function that it returns prints how long it took, if that was more than a second.
 func (b *bench) progress(what string) (done func()) {
-	b.sayf("%s …", what)
+	b.logf("%s …", what)
 	began := time.Now()
 	return func() {
 		if took := time.Since(began); took > time.Second {
-			b.sayf("… after %.1f s", took.Seconds())
+			b.logf("… after %.1f s", took.Seconds())
 		}
 	}
 }

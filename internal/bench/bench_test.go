@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"tim/internal/testserver"
 )
 
 // What needs a server shares the building of its binary.
@@ -27,11 +29,12 @@ func TestServers(t *testing.T) {
 func testScenarios(t *testing.T, binary string) {
 	t.Helper()
 	short := []string{"--warmup=200ms", "--duration=800ms"}
-	for _, test := range []struct {
+	type scenario struct {
 		name  string
 		args  []string
 		check func(t *testing.T, report *Report)
-	}{
+	}
+	scenarios := []scenario{
 		{"connect", []string{"connect", "--connections=50"}, checkConnect},
 		{"connect and sync", []string{"connect", "--connections=50", "--sync"}, func(t *testing.T, r *Report) {
 			if n := latency(t, r.Runs[0], inStep).Count; n != 50 {
@@ -40,12 +43,6 @@ func testScenarios(t *testing.T, binary string) {
 		}},
 		{"idle", append([]string{"idle", "--connections=200"}, short...), checkIdle},
 		{"direct", append([]string{"direct", "--pairs=5", "--in-flight=3"}, short...), checkDirect},
-		{"direct on servers", append([]string{"direct", "--pairs=5", "--on=servers", "--nodes=2"}, short...), func(t *testing.T, r *Report) {
-			checkDirect(t, r)
-			if got := names(r.Runs[0]); got != "tim 1 tim 2 mariadbd redis" {
-				t.Errorf("processes: %s", got)
-			}
-		}},
 		{"direct at a rate", append([]string{"direct", "--pairs=5", "--rate=100"}, short...), checkRate},
 		{"group", append([]string{"group", "--size=10", "--senders=2", "--bytes=1000"}, short...), checkGroup},
 		{"mixed", append([]string{
@@ -54,7 +51,18 @@ func testScenarios(t *testing.T, binary string) {
 		{"reconnect", []string{"reconnect", "--connections=40"}, checkReconnect},
 		{"rest", append([]string{"rest", "--workers=2", "--messages=60"}, short...), checkRest},
 		{"upload", append([]string{"upload", "--bytes=200000"}, short...), checkUpload},
-	} {
+	}
+	if testserver.Available() {
+		scenarios = append(scenarios, scenario{
+			"direct on servers", append([]string{"direct", "--pairs=5", "--on=servers", "--nodes=2"}, short...), func(t *testing.T, r *Report) {
+				checkDirect(t, r)
+				if got := names(r.Runs[0]); got != "tim 1 tim 2 mariadbd redis" {
+					t.Errorf("processes: %s", got)
+				}
+			},
+		})
+	}
+	for _, test := range scenarios {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			o := options(t, test.args...)
@@ -108,8 +116,9 @@ func checkRate(t *testing.T, r *Report) {
 	t.Helper()
 	checkDirect(t, r)
 	run := r.Runs[0]
-	if n := latency(t, run, acknowledged).Count; n < 70 || n > 100 {
-		t.Errorf("%d messages were due in 0.8 s at 100 a second", n)
+	// On a busy machine the window is longer than it should be, and messages that are due at its end are not sent any more.
+	if n, due := latency(t, run, acknowledged).Count, 100*run.Seconds; float64(n) < due/2 || float64(n) > due+1 {
+		t.Errorf("%d messages were due in %.2f s at 100 a second", n, run.Seconds)
 	}
 	latency(t, run, late)
 }
@@ -174,7 +183,7 @@ func checkUpload(t *testing.T, r *Report) {
 func testRunningServer(t *testing.T, binary string) {
 	t.Helper()
 	own := Options{On: onEmbedded, Binary: binary, Env: []string{"TIM_LIMIT_SEND_RATE=5", "TIM_LIMIT_SEND_BURST=5"}}
-	s, err := newSite(t.Context(), own)
+	s, err := newSite(own)
 	t.Cleanup(func() {
 		if err := s.close(); err != nil {
 			t.Error(err)
@@ -200,7 +209,7 @@ func testRunningServer(t *testing.T, binary string) {
 	out := &lines{}
 	o.Out = out
 	ended := make(chan error, 1)
-	go func() { ended <- s.nodes[0].stop() }() // it drains while the accounts are made, or while they write
+	go func() { ended <- s.nodes[0].Stop() }() // it drains while the accounts are made, or while they write
 	report, err = Run(t.Context(), o)
 	if err == nil && (report.Passed || report.Runs[0].Promises.Disconnected == 0) {
 		t.Errorf("the server ended and nobody noticed:\n%s%s", out, report)

@@ -4,21 +4,23 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
+
+	"tim/internal/client"
 )
 
 // Load is how messages are sent.
 //
 //nolint:tagalign // the tags read as sentences
 type Load struct {
-	Rate     float64   `help:"Messages a second of all senders together, whether or not the server keeps up (open loop); latency counts from when a message was due. 0: each sender sends when it is answered (closed loop)." default:"0" json:"rate,omitempty"`
+	Rate     float64   `help:"Messages a second of all senders together, whether or not the server keeps up (open loop); latency counts from the moment at which a message was due. 0: each sender sends when its last message is answered (closed loop)." default:"0" json:"rate,omitempty"`
 	Sweep    []float64 `help:"Several rates, one after the other, for a plot." placeholder:"RATE,…" json:"sweep,omitempty"`
-	InFlight int       `help:"In closed loop, how many messages of each sender wait for their answer." default:"1" json:"inFlight"`
+	InFlight int       `help:"In closed loop, how many messages of each sender are unanswered at a time." default:"1" json:"inFlight"`
 	Bytes    int       `help:"Size of the texts." default:"100" json:"bytes"`
 	Window
 }
 
-// talker sends to one conversation.
-type talker struct {
+// sender is a socket and the conversation that it sends to.
+type sender struct {
 	*socket
 	target string
 	of     *conversation
@@ -37,23 +39,23 @@ func (o DirectOptions) run(ctx context.Context, b *bench) ([]Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := b.newCrowd(people, o.Bytes, 4096)
+	c := b.newPool(people, o.Bytes, 4096)
 	var pairs [][2]*person
-	var talkers []talker
+	var senders []sender
 	for i := range o.Pairs {
 		from, to := c.sockets[2*i], c.sockets[2*i+1]
 		pairs = append(pairs, [2]*person{from.person, to.person})
 		of := &conversation{}
-		target := userTarget(to.person.account)
+		target := client.UserTarget(to.person.account)
 		from.follow(target, of, false)
-		from.mute = true // its own messages, which it hears as all its devices do, are checked and not counted
-		to.follow(userTarget(from.person.account), of, false)
-		talkers = append(talkers, talker{from, target, of})
+		from.uncounted = true // it receives its own messages as every device does; they are checked and not counted
+		to.follow(client.UserTarget(from.person.account), of, false)
+		senders = append(senders, sender{from, target, of})
 	}
 	if err := b.friends(ctx, pairs); err != nil {
 		return nil, err
 	}
-	return o.chat(ctx, b, c, talkers, "message", acknowledged)
+	return o.chat(ctx, b, c, senders, "message", acknowledged)
 }
 
 // GroupOptions are those of `tim bench group`.
@@ -76,21 +78,21 @@ func (o GroupOptions) run(ctx context.Context, b *bench) ([]Result, error) {
 		return nil, err
 	}
 	done()
-	c := b.newCrowd(people, o.Bytes, 16384)
+	c := b.newPool(people, o.Bytes, 16384)
 	of := &conversation{}
-	var talkers []talker
+	var senders []sender
 	for i, s := range c.sockets {
-		s.follow(groupTarget(id), of, false)
+		s.follow(client.GroupTarget(id), of, false)
 		if i < o.Senders {
-			talkers = append(talkers, talker{s, groupTarget(id), of})
+			senders = append(senders, sender{s, client.GroupTarget(id), of})
 		}
 	}
-	return o.chat(ctx, b, c, talkers, "delivery", delivered)
+	return o.chat(ctx, b, c, senders, "delivery", delivered)
 }
 
-// chat opens the sockets, and lets the talkers talk, at one rate or several.
-func (l Load) chat(ctx context.Context, b *bench, c *crowd, talkers []talker, unit string, k kind) (runs []Result, err error) {
-	if len(talkers) == 0 {
+// chat opens the sockets and measures while the senders send, once for each rate.
+func (l Load) chat(ctx context.Context, b *bench, c *pool, senders []sender, unit string, k kind) (runs []Result, err error) {
+	if len(senders) == 0 {
 		return nil, errors.New("nobody is to send anything")
 	}
 	defer c.drop()
@@ -104,16 +106,16 @@ func (l Load) chat(ctx context.Context, b *bench, c *crowd, talkers []talker, un
 	for _, rate := range rates {
 		rec := newRecorder()
 		c.current.Store(rec)
-		load := func(ctx context.Context) error { return closedLoop(ctx, talkers, max(1, l.InFlight)) }
+		load := func(ctx context.Context) error { return closedLoop(ctx, senders, max(1, l.InFlight)) }
 		if rate > 0 {
-			b.sayf("%.0f messages a second", rate)
-			load = func(ctx context.Context) error { return openLoop(ctx, c, talkers, rate) }
+			b.logf("%.0f messages a second", rate)
+			load = func(ctx context.Context) error { return openLoop(ctx, c, senders, rate) }
 		}
 		run, err := b.measure(ctx, rec, l.Window, load)
 		if err != nil {
 			return nil, err
 		}
-		if err := c.settle(ctx); err != nil {
+		if err := c.awaitDelivered(ctx); err != nil {
 			return nil, err
 		}
 		run.OfferedRate, run.Promises = rate, c.judge()
@@ -123,40 +125,40 @@ func (l Load) chat(ctx context.Context, b *bench, c *crowd, talkers []talker, un
 	return runs, nil
 }
 
-// openLoop lets the talkers send in turn, by a plan.
-func openLoop(ctx context.Context, c *crowd, talkers []talker, rate float64) error {
+// openLoop lets the senders send in turn, so many messages a second.
+func openLoop(ctx context.Context, c *pool, senders []sender, rate float64) error {
 	rec := c.recorder()
 	return c.clock.pace(ctx, rate, func(i int, due int64) error {
-		t := talkers[i%len(talkers)]
+		t := senders[i%len(senders)]
 		if err := t.send(due); err != nil {
 			return err
 		}
-		rec.note(i, late, due, c.clock.now())
+		rec.record(i, late, due, c.clock.now())
 		return nil
 	})
 }
 
-// send says something at once.
-func (t talker) send(due int64) error {
-	if err := t.say(t.target, t.of, due); err != nil {
+// send sends a message that was due at a time, at once.
+func (t sender) send(due int64) error {
+	if err := t.queue(t.target, t.of, due); err != nil {
 		return err
 	}
-	return t.wire.flush()
+	return t.conn.Flush()
 }
 
-// closedLoop lets each talker send whenever it is answered, with so many messages under way.
-func closedLoop(ctx context.Context, talkers []talker, inFlight int) error {
+// closedLoop lets each sender send whenever it is answered, with inFlight unanswered messages at a time.
+func closedLoop(ctx context.Context, senders []sender, inFlight int) error {
 	var over atomic.Bool
-	for _, t := range talkers {
+	for _, t := range senders {
 		t.mu.Lock()
 		t.next = func(s *socket, now int64) {
 			if !over.Load() {
-				_ = s.sayLocked(t.target, t.of, now) // a broken connection is counted by its reader
+				_ = s.queueLocked(t.target, t.of, now) // the reader counts a connection that broke
 			}
 		}
 		t.mu.Unlock()
 		for range inFlight {
-			if err := t.send(t.crowd.clock.now()); err != nil {
+			if err := t.send(t.pool.clock.now()); err != nil {
 				return err
 			}
 		}

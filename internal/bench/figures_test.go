@@ -6,27 +6,26 @@ import (
 	"errors"
 	"io"
 	"math"
-	"net"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
-	"tim/gen/client"
+	rest "tim/gen/client"
 )
 
 // What was due before the window opens, or done after it closes, counts for neither more nor less than it should.
 func TestRecorderWindow(t *testing.T) {
 	t.Parallel()
 	r := newRecorder()
-	r.note(1, acknowledged, 0, 50) // before it opens
+	r.record(1, acknowledged, 0, 50) // before it opens
 	r.from.Store(100)
 	r.until.Store(10_000_000)
-	r.note(1, acknowledged, 50, 150)                // due before, done within
-	r.note(2, acknowledged, 2_000_000, 5_000_000)   // within
-	r.note(3, acknowledged, 9_000_000, 109_000_000) // due within, done after
-	r.note(4, acknowledged, 11_000_000, 12_000_000)
-	r.note(4, delivered, 1000, math.MaxInt64) // beyond what a histogram has room for
+	r.record(1, acknowledged, 50, 150)                // due before, done within
+	r.record(2, acknowledged, 2_000_000, 5_000_000)   // within
+	r.record(3, acknowledged, 9_000_000, 109_000_000) // due within, done after
+	r.record(4, acknowledged, 11_000_000, 12_000_000)
+	r.record(4, delivered, 1000, math.MaxInt64) // beyond what a histogram has room for
 	all := r.latencies()
 	if len(all) != 2 || all[0].What != "acknowledged" || all[1].What != "delivered" {
 		t.Fatalf("%+v", all)
@@ -53,9 +52,9 @@ func TestPaceOmitsNothing(t *testing.T) {
 	over := errors.New("over")
 	err := c.pace(t.Context(), rate, func(i int, due int64) error {
 		if i == 50 {
-			nap(stall)
+			sleep(stall)
 		}
-		r.note(0, late, due, c.now())
+		r.record(0, late, due, c.now())
 		if i == messages-1 {
 			return over
 		}
@@ -100,7 +99,7 @@ func TestUsage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if u := used[0]; u.CPU < 0.15 || math.Abs(u.CPU-tool.CPU) > 0.1 || u.RSSAfter-u.RSSBefore < 32<<20 || u.RSSPeak < u.RSSAfter {
+	if u := used[0]; u.CPU < 0.15 || u.CPU > 2*tool.CPU || tool.CPU > 2*u.CPU || u.RSSAfter-u.RSSBefore < 32<<20 || u.RSSPeak < u.RSSAfter {
 		t.Errorf("%+v, %+v, %d bytes", u, tool, len(memory))
 	}
 	if want := tool.CPU / window.Seconds(); math.Abs(tool.Share-want) > 1e-9 {
@@ -122,66 +121,6 @@ func TestRaiseFileLimit(t *testing.T) {
 	}
 	if err := raiseFileLimit(math.MaxInt64); err == nil {
 		t.Error("no kernel has so many files")
-	}
-}
-
-// What is written leaves when it is flushed, or when the reader has nothing left to read, all at once.
-func TestWire(t *testing.T) {
-	t.Parallel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	plain, err := net.Dial("tcp", listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &wire{Conn: plain}
-	defer w.Close()
-	peer, err := listener.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer peer.Close()
-	in := make([]byte, 100)
-	expect := func(want string) {
-		t.Helper()
-		_ = peer.SetReadDeadline(time.Now().Add(5 * time.Second))
-		n, err := peer.Read(in)
-		if err != nil || string(in[:n]) != want {
-			t.Errorf("%q, %v; want %q", in[:n], err, want)
-		}
-	}
-	for _, part := range []string{"a", "b", "c"} {
-		if _, err := w.Write([]byte(part)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.flush(); err != nil {
-		t.Fatal(err)
-	}
-	expect("abc")
-	_, _ = w.Write([]byte("d"))
-	_, _ = w.Write([]byte("e"))
-	read := make(chan error, 1)
-	go func() {
-		_, err := w.Read(make([]byte, 1))
-		read <- err
-	}()
-	expect("de")
-	if _, err := peer.Write([]byte("f")); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-read; err != nil {
-		t.Fatal(err)
-	}
-	if err := w.reset(); err != nil {
-		t.Fatal(err)
-	}
-	_ = peer.SetReadDeadline(time.Now().Add(5 * time.Second))
-	if _, err := peer.Read(in); err == nil || errors.Is(err, io.EOF) {
-		t.Errorf("the connection ended in peace: %v", err)
 	}
 }
 
@@ -217,7 +156,7 @@ func TestEach(t *testing.T) {
 func TestSource(t *testing.T) {
 	t.Parallel()
 	for index, want := range map[int]string{0: "127.0.0.1", portsOfAddress - 1: "127.0.0.1", portsOfAddress: "127.0.0.2", 5 * portsOfAddress: "127.0.0.6"} {
-		if got := source(index).String(); got != want {
+		if got := loopbackAddress(index).String(); got != want {
 			t.Errorf("%d comes from %s, want %s", index, got, want)
 		}
 	}
@@ -260,9 +199,9 @@ func TestComparePage(t *testing.T) {
 		{nil, 1, Promises{}},
 	} {
 		w := &worker{RestOptions: RestOptions{Page: 3}}
-		var page []client.Message
+		var page []rest.Message
 		for _, seq := range test.seqs {
-			page = append(page, client.Message{Seq: seq})
+			page = append(page, rest.Message{Seq: seq})
 		}
 		if w.comparePage(page, test.before); w.broken != test.want {
 			t.Errorf("%v before %d: %v", test.seqs, test.before, w.broken)
@@ -343,10 +282,10 @@ func TestProgressLine(t *testing.T) {
 		t.Error(got)
 	}
 	for range 10 {
-		rec.note(0, delivered, 0, 1)
-		rec.note(0, late, 0, 1)
+		rec.record(0, delivered, 0, 1)
+		rec.record(0, late, 0, 1)
 	}
-	rec.refuse("rate_limited")
+	rec.countRefusal("rate_limited")
 	l.at = time.Now().Add(-2 * time.Second)
 	if got := l.next(rec); got != "5/s delivered, 1 rate_limited" {
 		t.Error(got)

@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// errOver ends a load whose time has come.
+// errOver is the cause with which a load's context ends when the window is over.
 var errOver = errors.New("the load's time is over")
 
-// measure lets a load run, and measures it after its warm-up. The load gives its own work up when its context ends, and
-// returns when that is done; nil is one that needs no doing. Counts go through the recorder.
+// measure runs a load and measures it after its warm-up. The load returns soon after its context has ended. A nil load is for
+// sockets that only have to be there. What the load does it counts in rec.
 func (b *bench) measure(ctx context.Context, rec *recorder, w Window, load func(context.Context) error) (Result, error) {
 	if w.Warmup+w.Duration > longestRun {
 		return Result{}, fmt.Errorf("no run is longer than %v: its tokens would expire", longestRun)
@@ -37,7 +37,7 @@ func (b *bench) measure(ctx context.Context, rec *recorder, w Window, load func(
 	return run, err
 }
 
-// window opens it after the warm-up, and closes it again.
+// window waits for the warm-up, opens the window, and closes it when its time is over.
 func (b *bench) window(ctx context.Context, rec *recorder, w Window) (Result, error) {
 	watching, err := newMeter(b.site.processes())
 	if err == nil {
@@ -63,7 +63,7 @@ func (b *bench) open(rec *recorder) (*meter, error) {
 	return m, err
 }
 
-// close closes it, and says what was used in it.
+// close closes the window, and returns what was used in it.
 func (b *bench) close(rec *recorder, m *meter) (run Result, err error) {
 	rec.until.Store(b.clock.now())
 	var window time.Duration
@@ -72,7 +72,7 @@ func (b *bench) close(rec *recorder, m *meter) (run Result, err error) {
 	return run, err
 }
 
-// watch says once a second what happens, for a while.
+// watch prints a line of progress each second, for a time.
 func (b *bench) watch(ctx context.Context, rec *recorder, m *meter, d time.Duration, phase string) error {
 	over := time.NewTimer(d)
 	defer over.Stop()
@@ -90,7 +90,7 @@ func (b *bench) watch(ctx context.Context, rec *recorder, m *meter, d time.Durat
 			if err != nil {
 				return err
 			}
-			b.sayf("%s: %s%s", phase, line.next(rec), inMB(memory))
+			b.logf("%s: %s%s", phase, line.next(rec), inMB(memory))
 		}
 	}
 }
@@ -102,7 +102,7 @@ func inMB(bytes int64) string {
 	return fmt.Sprintf(", %.0f MB", float64(bytes)/1e6)
 }
 
-// progressLine tells what was done since it was asked the last time.
+// progressLine says how much was done since it was last asked.
 type progressLine struct {
 	at   time.Time
 	done [kinds]int64
@@ -136,13 +136,13 @@ func (l *progressLine) next(rec *recorder) string {
 	return strings.Join(parts, ", ")
 }
 
-// finish completes the figures of a run with what the recorder has, its unit being things of a kind done in the window.
+// finish completes the figures of a run. Its unit is what was done of a kind in the window.
 func (run *Result) finish(rec *recorder, unit string, k kind) {
 	run.finishUnits(rec, unit, rec.done(k))
 	run.PerSecond = float64(run.Units) / run.Seconds
 }
 
-// finishUnits is finish for units that are counted otherwise.
+// finishUnits is finish for units that the caller has counted.
 func (run *Result) finishUnits(rec *recorder, unit string, units int64) {
 	run.Unit, run.Units = unit, units
 	run.Latencies = rec.latencies()
@@ -156,7 +156,7 @@ func (run *Result) finishUnits(rec *recorder, unit string, units int64) {
 	}
 	rec.mu.Unlock()
 	run.Promises.Disconnected += rec.disconnected.Load()
-	run.Promises.Unanswered += rec.astray.Load()
+	run.Promises.Unanswered += rec.unexpected.Load()
 	if units == 0 {
 		return
 	}

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"tim/internal/client"
 )
 
 // MixedOptions are those of `tim bench mixed`.
@@ -24,15 +26,15 @@ type MixedOptions struct {
 	Window
 }
 
-// day is a mixed load under way.
-type day struct {
+// mixedLoad is one run of the scenario.
+type mixedLoad struct {
 	MixedOptions
 	b       *bench
-	c       *crowd
-	direct  []talker // by socket
-	group   []talker
+	c       *pool
+	direct  []sender // by socket
+	group   []sender
 	writers []int
-	idle    []*socket // that come and go
+	idle    []*socket // that break and return
 	guests  []*socket // that join and leave
 	groups  []int32
 
@@ -52,7 +54,7 @@ func (o MixedOptions) run(ctx context.Context, b *bench) ([]Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &day{MixedOptions: o, b: b, c: b.newCrowd(people, o.Bytes, 1024), away: make(map[*socket]bool)}
+	d := &mixedLoad{MixedOptions: o, b: b, c: b.newPool(people, o.Bytes, 1024), away: make(map[*socket]bool)}
 	if err := d.populate(ctx, members); err != nil {
 		return nil, err
 	}
@@ -62,11 +64,11 @@ func (o MixedOptions) run(ctx context.Context, b *bench) ([]Result, error) {
 	}
 	rec := newRecorder()
 	d.c.current.Store(rec)
-	run, err := b.measure(ctx, rec, o.Window, d.pass)
+	run, err := b.measure(ctx, rec, o.Window, d.run)
 	if err != nil {
 		return nil, err
 	}
-	if err := d.c.settle(ctx); err != nil {
+	if err := d.c.awaitDelivered(ctx); err != nil {
 		return nil, err
 	}
 	run.OfferedRate, run.Promises = o.Rate, d.c.judge()
@@ -74,17 +76,17 @@ func (o MixedOptions) run(ctx context.Context, b *bench) ([]Result, error) {
 	return []Result{run}, nil
 }
 
-// populate makes friends and groups, and chooses who does what.
-func (d *day) populate(ctx context.Context, members int) error {
+// populate makes friends and groups, and chooses who writes, who is idle and who joins.
+func (d *mixedLoad) populate(ctx context.Context, members int) error {
 	var pairs [][2]*person
 	all := d.c.sockets
-	d.direct, d.group = make([]talker, members), make([]talker, members)
+	d.direct, d.group = make([]sender, members), make([]sender, members)
 	for i := 0; i < members; i += 2 {
 		of := &conversation{}
 		for _, pair := range [][2]*socket{{all[i], all[i+1]}, {all[i+1], all[i]}} {
-			target := userTarget(pair[1].person.account)
+			target := client.UserTarget(pair[1].person.account)
 			pair[0].follow(target, of, false)
-			d.direct[pair[0].index] = talker{pair[0], target, of}
+			d.direct[pair[0].index] = sender{pair[0], target, of}
 		}
 		pairs = append(pairs, [2]*person{all[i].person, all[i+1].person})
 	}
@@ -110,7 +112,7 @@ func (d *day) populate(ctx context.Context, members int) error {
 	return nil
 }
 
-func (d *day) makeGroup(ctx context.Context, members, guests []*socket) error {
+func (d *mixedLoad) makeGroup(ctx context.Context, members, guests []*socket) error {
 	var people []*person
 	for _, s := range members {
 		people = append(people, s.person)
@@ -122,21 +124,21 @@ func (d *day) makeGroup(ctx context.Context, members, guests []*socket) error {
 	d.groups = append(d.groups, id)
 	of := &conversation{}
 	for _, s := range members {
-		s.follow(groupTarget(id), of, false)
-		d.group[s.index] = talker{s, groupTarget(id), of}
+		s.follow(client.GroupTarget(id), of, false)
+		d.group[s.index] = sender{s, client.GroupTarget(id), of}
 	}
 	for _, s := range guests {
-		s.follow(groupTarget(id), of, true)
+		s.follow(client.GroupTarget(id), of, true)
 	}
 	return nil
 }
 
-// pass lets the day pass, until ctx ends.
-func (d *day) pass(ctx context.Context) error {
+// run runs the parts of the load until ctx ends or one fails.
+func (d *mixedLoad) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var all sync.WaitGroup
-	for _, part := range []func(context.Context) error{d.write, d.comeAndGo, d.joinAndLeave} {
+	for _, part := range []func(context.Context) error{d.write, d.churn, d.joinAndLeave} {
 		all.Go(func() {
 			if err := part(ctx); err != nil {
 				cancel(err)
@@ -151,7 +153,7 @@ func (d *day) pass(ctx context.Context) error {
 }
 
 // write sends from the writers in turn.
-func (d *day) write(ctx context.Context) error {
+func (d *mixedLoad) write(ctx context.Context) error {
 	rec := d.c.recorder()
 	return d.c.clock.pace(ctx, d.Rate, func(i int, due int64) error {
 		who := d.writers[i%len(d.writers)]
@@ -162,7 +164,7 @@ func (d *day) write(ctx context.Context) error {
 		if err := t.send(due); err != nil {
 			return err
 		}
-		rec.note(i, late, due, d.c.clock.now())
+		rec.record(i, late, due, d.c.clock.now())
 		return nil
 	})
 }
@@ -170,17 +172,17 @@ func (d *day) write(ctx context.Context) error {
 // awayFor is how long a socket that broke stays away.
 const awayFor = 500 * time.Millisecond
 
-// comeAndGo breaks idle sockets, which come back and must then have everything.
-func (d *day) comeAndGo(ctx context.Context) error {
-	return d.often(ctx, d.Churn, func() error {
-		s := d.leaver()
+// churn breaks idle sockets, which return after awayFor and must then have everything.
+func (d *mixedLoad) churn(ctx context.Context) error {
+	return d.repeat(ctx, d.Churn, func() error {
+		s := d.idleSocket()
 		if s == nil {
-			return nil // all are away: the server is slower than they
+			return nil // all are away: the server is slower than the rate
 		}
 		s.drop()
 		back := time.NewTimer(awayFor)
 		defer back.Stop()
-		select { // it comes back in any case, as it is to be in step in the end
+		select { // it returns in any case, because it must have everything in the end
 		case <-ctx.Done():
 		case <-back.C:
 		}
@@ -193,8 +195,8 @@ func (d *day) comeAndGo(ctx context.Context) error {
 	})
 }
 
-// leaver chooses an idle socket that isn't away, nil if it doesn't find one.
-func (d *day) leaver() *socket {
+// idleSocket chooses an idle socket that isn't away, and marks it as away; nil when it finds none in ten tries.
+func (d *mixedLoad) idleSocket() *socket {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for range 10 {
@@ -207,14 +209,14 @@ func (d *day) leaver() *socket {
 }
 
 // joinAndLeave lets guests join groups and leave them.
-func (d *day) joinAndLeave(ctx context.Context) error {
+func (d *mixedLoad) joinAndLeave(ctx context.Context) error {
 	rec := d.c.recorder()
 	inside := make(map[*socket]int32)
 	var mu sync.Mutex
-	return d.often(ctx, d.Joins, func() error {
+	return d.repeat(ctx, d.Joins, func() error {
 		guest := d.guests[rand.IntN(len(d.guests))] //nolint:gosec // no secret
 		mu.Lock()
-		defer mu.Unlock() // one after the other: a guest may not be in two states
+		defer mu.Unlock() // one after the other, so that a guest doesn't join and leave at once
 		ctx, due := context.WithoutCancel(ctx), d.c.clock.now()
 		var err error
 		if id, in := inside[guest]; in {
@@ -224,13 +226,13 @@ func (d *day) joinAndLeave(ctx context.Context) error {
 			inside[guest] = d.groups[rand.IntN(len(d.groups))] //nolint:gosec // no secret
 			err = d.b.join(ctx, guest.person, inside[guest])
 		}
-		rec.note(guest.index, joined, due, d.c.clock.now())
+		rec.record(guest.index, joined, due, d.c.clock.now())
 		return err
 	})
 }
 
-// often does something that takes its time, so many times a second, until ctx ends; it waits for what was begun.
-func (d *day) often(ctx context.Context, rate float64, do func() error) error {
+// repeat starts do so many times a second, until ctx ends or do fails, and waits for those that it has started.
+func (d *mixedLoad) repeat(ctx context.Context, rate float64, do func() error) error {
 	if rate <= 0 {
 		return nil
 	}

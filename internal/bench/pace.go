@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// pace does something so many times a second until ctx ends or it fails: the plan holds whatever the server does ("open
-// loop"), and what was late is made up for at once.
+// pace calls do so many times a second, until ctx ends or do fails. It keeps to the plan whatever the server does ("open loop"):
+// calls that are late follow at once.
 func (c clock) pace(ctx context.Context, rate float64, do func(i int, due int64) error) error {
 	began := c.now()
 	for i := 0; ; i++ {
@@ -18,7 +18,7 @@ func (c clock) pace(ctx context.Context, rate float64, do func(i int, due int64)
 			if ended(ctx) || wait <= 0 {
 				break
 			}
-			nap(min(wait, longestNap))
+			sleep(min(wait, longestSleep))
 		}
 		if ended(ctx) {
 			return nil
@@ -29,11 +29,11 @@ func (c clock) pace(ctx context.Context, rate float64, do func(i int, due int64)
 	}
 }
 
-const longestNap = 20 * time.Millisecond // after which it looks whether ctx has ended
+const longestSleep = 20 * time.Millisecond // after which pace looks whether ctx has ended
 
-// nap waits as exactly as Linux does. Go's timers are rounded up to a millisecond when nothing else is to be done, which
-// would be taken for the server's.
-func nap(d time.Duration) {
+// sleep waits as exactly as Linux can. Go rounds timers up to a millisecond when the process is otherwise idle, and that would
+// count as the server's latency.
+func sleep(d time.Duration) {
 	left := syscall.NsecToTimespec(int64(d))
 	for errors.Is(syscall.Nanosleep(&left, &left), syscall.EINTR) {
 		continue // with what is left

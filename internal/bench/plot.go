@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// chart is lines over two axes. The upright axis is logarithmic where log says so: latencies span decades.
+// chart is lines over two axes. With log the upright axis is logarithmic, for latencies of several decades.
 type chart struct {
 	title, across, upright string // the axes with their units
 	log                    bool
@@ -21,7 +21,7 @@ type line struct {
 
 type point struct{ x, y float64 }
 
-// plot draws what the scenario's figures are about: memory against sockets, or throughput against latency.
+// plot returns the chart of the scenario: memory against sockets, or latency against throughput.
 func (r *Report) plot() chart {
 	if len(r.Runs) == 1 && len(r.Runs[0].Samples) > 0 {
 		c := chart{title: "Memory against sockets, on " + r.On, across: "sockets", upright: "memory of the servers' processes, MB"}
@@ -49,14 +49,14 @@ func (r *Report) plot() chart {
 	return c
 }
 
-// The picture, in its own units.
+// The size of the picture and its margins.
 const (
 	plotWidth, plotHeight = 760, 460
 	plotLeft, plotRight   = 80, 20
 	plotTop, plotBottom   = 50, 110
 )
 
-// axis maps values to places between two ends of the picture.
+// axis maps values to coordinates of the picture.
 type axis struct {
 	low, high float64
 	from, to  float64
@@ -71,7 +71,7 @@ func (a axis) at(v float64) float64 {
 	return a.from + (v-low)/(high-low)*(a.to-a.from)
 }
 
-// newAxis makes one from 0, or a power of ten, to a round number that is not below any value.
+// newAxis returns an axis from 0, or from a power of ten, to a round number that is at least the highest value.
 func newAxis(values []float64, log bool, from, to float64) axis {
 	low, high := math.Inf(1), 0.0
 	for _, v := range values {
@@ -88,7 +88,7 @@ func newAxis(values []float64, log bool, from, to float64) axis {
 	return axis{0, math.Ceil(high/step) * step, from, to, false}
 }
 
-// roundStep is the least of 1, 2 and 5 times a power of ten that is not below a value.
+// roundStep returns the smallest of 1, 2 and 5 times a power of ten that is at least v.
 func roundStep(v float64) float64 {
 	power := math.Pow(10, math.Floor(math.Log10(v)))
 	for _, n := range []float64{1, 2, 5} {
@@ -164,7 +164,7 @@ func (c chart) svg() string {
 	return out.String()
 }
 
-// draw draws the lines and what they mean. Every second one is dashed: colours alone don't reach everybody.
+// draw draws the lines and their legend. Every second line is dashed, for readers who can't tell the colours apart.
 func (c chart) draw(out *strings.Builder, across, upright axis) {
 	for i, l := range c.lines {
 		class := fmt.Sprintf("line c%d", i%4)
@@ -192,7 +192,7 @@ func write(out *strings.Builder, anchor string, x, y float64, class, text string
 	fmt.Fprintf(out, "<text text-anchor=\"%s\" x=\"%.1f\" y=\"%.1f\" class=\"%s\">%s</text>\n", anchor, x, y, class, escaped(text))
 }
 
-// number3 is a number as people write it, thousands apart.
+// number3 formats a number with a space between thousands.
 func number3(v float64) string {
 	s := fmt.Sprintf("%.6g", v)
 	whole, fraction, _ := strings.Cut(s, ".")

@@ -9,7 +9,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// kind is something that is counted, and whose latency is recorded.
+// kind is what is counted, and whose latency is recorded.
 type kind int
 
 const (
@@ -17,7 +17,7 @@ const (
 	inStep
 	acknowledged
 	delivered
-	late // how long after it was due the tool itself sent it
+	late // how much later than due the tool itself sent a message
 	joined
 	sends
 	histories
@@ -37,20 +37,20 @@ func (k kind) String() string {
 const (
 	recorderShards  = 4
 	lowestLatency   = 1             // µs
-	highestLatency  = 10 * 60 * 1e6 // µs; what is longer counts as this
+	highestLatency  = 10 * 60 * 1e6 // µs; longer ones count as this
 	latencyFigures  = 3             // significant ones
-	beyondAllBounds = math.MaxInt64 // when the measured window ends as long as it is open
+	beyondAllBounds = math.MaxInt64 // the end of a window that is still open
 )
 
-// recorder gathers latencies and counts of one measured window. Its methods may be called from any goroutine.
+// recorder collects the latencies and counts of one measured window. Its methods may be called from any goroutine.
 type recorder struct {
 	from, until atomic.Int64 // ns by the clock of the run
 
-	total  [kinds]atomic.Int64 // also outside of the window
+	total  [kinds]atomic.Int64 // also before and after the window
 	shards [recorderShards]shard
 
-	disconnected atomic.Int64 // sockets that the tool didn't close
-	astray       atomic.Int64 // answers to nothing that was asked
+	disconnected atomic.Int64 // sockets that ended and that the tool didn't close
+	unexpected   atomic.Int64 // answers without a request
 
 	mu      sync.Mutex
 	refused map[string]int64 // by reason
@@ -62,7 +62,7 @@ type shard struct {
 	count     [kinds]int64
 }
 
-// newRecorder makes one whose window is not open yet.
+// newRecorder returns a recorder whose window isn't open yet.
 func newRecorder() *recorder {
 	r := &recorder{refused: make(map[string]int64)}
 	r.from.Store(beyondAllBounds)
@@ -70,10 +70,10 @@ func newRecorder() *recorder {
 	return r
 }
 
-// note takes note of something that was due at one time and is done at another. It counts when it is done in the window,
-// and its latency is recorded when it was due there: in open loop a send is due by the plan, not when the tool or the
-// server came to it, so that waiting is not left out ("coordinated omission").
-func (r *recorder) note(who int, k kind, due, now int64) {
+// record records something that was due at one time and is done at another, in ns by the run's clock. It counts when it is done in
+// the window. Its latency is recorded when it was due in the window: in open loop a send is due by the plan, so that the time it
+// had to wait is part of the latency ("coordinated omission").
+func (r *recorder) record(who int, k kind, due, now int64) {
 	r.total[k].Add(1)
 	from, until := r.from.Load(), r.until.Load()
 	counts, recorded := now >= from && now < until, due >= from && due < until
@@ -94,14 +94,14 @@ func (r *recorder) note(who int, k kind, due, now int64) {
 	}
 }
 
-// refuse takes note of a request that was answered, but not as it was meant.
-func (r *recorder) refuse(reason string) {
+// countRefusal counts a request that was refused, by its reason.
+func (r *recorder) countRefusal(reason string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.refused[reason]++
 }
 
-// latencies are the histograms that have something in them.
+// latencies returns the histograms that aren't empty.
 func (r *recorder) latencies() (all []Latency) {
 	for k := range kinds {
 		sum := hdrhistogram.New(lowestLatency, highestLatency, latencyFigures)
@@ -126,7 +126,7 @@ func (r *recorder) latencies() (all []Latency) {
 	return all
 }
 
-// done is how many of a kind were done in the window.
+// done returns how many of a kind were done in the window.
 func (r *recorder) done(k kind) (n int64) {
 	for i := range r.shards {
 		s := &r.shards[i]
@@ -137,8 +137,8 @@ func (r *recorder) done(k kind) (n int64) {
 	return n
 }
 
-// clock is the one that everything in a run is timed by.
+// clock gives all times of a run.
 type clock struct{ began time.Time }
 
-// now is ns since the run began; it never goes back.
+// now returns the ns since the run began. It never goes back.
 func (c clock) now() int64 { return int64(time.Since(c.began)) }

@@ -11,7 +11,7 @@ import (
 	"text/tabwriter"
 )
 
-// Report is what came out of a scenario. Its JSON is for programs, its String for people.
+// Report has the figures of a scenario. Its JSON is for programs, its String for people.
 type Report struct {
 	Scenario string   `json:"scenario"`
 	On       string   `json:"on"`
@@ -21,7 +21,7 @@ type Report struct {
 	Passed   bool     `json:"passed"`
 }
 
-// Result is what was measured in one window.
+// Result has the figures of one window.
 type Result struct {
 	OfferedRate float64 `json:"offeredRate,omitempty"` // messages a second, in open loop
 	Seconds     float64 `json:"seconds"`
@@ -43,7 +43,7 @@ type Result struct {
 	Promises  Promises  `json:"promises"`
 }
 
-// Latency is a histogram in short, in µs.
+// Latency is the summary of a histogram, in µs.
 type Latency struct {
 	What  string `json:"what"`
 	Count int64  `json:"count"` // that were due in the window
@@ -63,10 +63,10 @@ type Process struct {
 	RSSBefore    int64   `json:"rssBefore"`
 	RSSAfter     int64   `json:"rssAfter"`
 	RSSPeak      int64   `json:"rssPeak"`
-	RSSPerSocket float64 `json:"rssPerSocket,omitempty"` // by how much it has grown
+	RSSPerSocket float64 `json:"rssPerSocket,omitempty"` // its growth for each socket
 }
 
-// Tool is what the load tool itself used. When that is most of the machine, the figures are the tool's, not the server's.
+// Tool is what the load tool itself used. When that is most of the machine, the server could do more than the figures say.
 type Tool struct {
 	CPU        float64 `json:"cpuSeconds"`
 	CPUPerUnit float64 `json:"cpuMicrosecondsPerUnit"`
@@ -86,14 +86,14 @@ type Sample struct {
 	RSS     int64 `json:"rss"`
 }
 
-// Promises counts those that were broken since the sockets were opened; all must be 0.
+// Promises counts the promises about delivery that were broken since the sockets were opened. All must be 0.
 type Promises struct {
-	Lost         int64 `json:"lost"`         // acknowledged, and not at each reader in the end
-	Doubled      int64 `json:"doubled"`      // at a reader twice
-	OutOfOrder   int64 `json:"outOfOrder"`   // later than a message that came after it
+	Lost         int64 `json:"lost"`         // acknowledged, and some reader doesn't have it in the end
+	Doubled      int64 `json:"doubled"`      // a reader has received it twice
+	OutOfOrder   int64 `json:"outOfOrder"`   // received later than a message with a higher seq
 	Unanswered   int64 `json:"unanswered"`   // requests without exactly one answer
 	Corrupted    int64 `json:"corrupted"`    // files that came back different
-	Disconnected int64 `json:"disconnected"` // sockets that the server closed; why stands among the refusals
+	Disconnected int64 `json:"disconnected"` // sockets that the server closed; the reasons are among the refusals
 }
 
 func (run *Result) facts(name string, value float64, unit string) {
@@ -206,21 +206,21 @@ func (run *Result) writeProcess(t table, p Process, sockets bool) {
 	t.cellsf("\n")
 }
 
-// table is one of figures, on something that can't fail.
+// table writes figures to memory, which can't fail.
 type table struct{ w *tabwriter.Writer }
 
 func newTable(out *strings.Builder) table {
 	return table{tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)}
 }
 
-// cellsf writes some, each ended by a tab, each row by a line's end.
+// cellsf writes cells. Each ends with a tab, and each row with a line break.
 func (t table) cellsf(format string, args ...any) {
 	fmt.Fprintf(t.w, format, args...) //nolint:errcheck // as above
 }
 
 func (t table) flush() { _ = t.w.Flush() }
 
-// remarks say where a figure may not be what it seems.
+// remarks warn where a figure may mislead.
 func (run *Result) remarks() (remarks []string) {
 	servers := 0.0
 	for _, p := range run.Processes {
@@ -240,7 +240,7 @@ func (run *Result) remarks() (remarks []string) {
 	return remarks
 }
 
-// maxDelay is the delay of the tool's own, in µs at p99, from which on it is worth a remark.
+// maxDelay is the tool's own delay, in µs at p99, above which the report has a remark.
 const maxDelay = 5000
 
 func plural(unit string) string {

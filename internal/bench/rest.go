@@ -12,29 +12,30 @@ import (
 	"strconv"
 	"sync"
 
-	"tim/gen/client"
+	rest "tim/gen/client"
+	"tim/internal/client"
 )
 
 // RestOptions are those of `tim bench rest`.
 //
 //nolint:tagalign // the tags read as sentences
 type RestOptions struct {
-	Workers   int    `help:"How many accounts ask, each when its last request is answered." default:"16" json:"workers"`
-	Operation string `help:"What they ask for: send, history, conversations, or all in turn." enum:"all,send,history,conversations" default:"all" json:"operation"`
+	Workers   int    `help:"How many accounts send requests, each when its last one is answered." default:"16" json:"workers"`
+	Operation string `help:"The requests: send, history, conversations, or all of them in turn." enum:"all,send,history,conversations" default:"all" json:"operation"`
 	Page      int    `help:"Messages of a page of history, at most 200." default:"50" json:"page"`
-	Messages  int    `help:"How many messages each conversation has before it begins." default:"100" json:"messages"`
+	Messages  int    `help:"How many messages each conversation has before the measuring begins." default:"100" json:"messages"`
 	Bytes     int    `help:"Size of the texts." default:"100" json:"bytes"`
 	Window
 }
 
-// worker asks over REST, one request after the other. It alone writes to its conversation, so that it knows every seq.
+// worker sends requests over REST, one after the other. It alone writes to its conversation, so it knows every seq.
 type worker struct {
 	RestOptions
 	b      *bench
 	index  int
 	person *person
 	friend string
-	last   int64 // seq, 0 as long as it knows none
+	last   int64 // the newest seq, 0 while it knows none
 	number int64
 	body   bytes.Buffer
 	broken Promises
@@ -81,7 +82,7 @@ func (o RestOptions) run(ctx context.Context, b *bench) ([]Result, error) {
 	return []Result{run}, nil
 }
 
-// work lets all ask until ctx ends. A request that is under way then is finished.
+// work lets all workers send requests until ctx ends. They finish those that have begun.
 func work(ctx context.Context, rec *recorder, workers []*worker) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -105,20 +106,20 @@ func work(ctx context.Context, rec *recorder, workers []*worker) error {
 func (w *worker) send(ctx context.Context, rec *recorder) error {
 	due := w.b.clock.now()
 	w.number++
-	body := append([]byte(`{"to":`), userTarget(w.friend)...)
+	body := append([]byte(`{"to":`), client.UserTarget(w.friend)...)
 	body = append(appendMessage(append(body, ','), w.number, stamp{w.b.run, due}, w.Bytes), '}')
 	answer, err := w.ask(ctx, rec, http.MethodPost, "/Tim/sendMessage", bytes.NewReader(body))
 	if err != nil || answer == nil {
 		return err
 	}
-	rec.note(w.index, sends, due, w.b.clock.now())
-	for key, data := range members(answer) {
+	rec.record(w.index, sends, due, w.b.clock.now())
+	for key, data := range client.Members(answer) {
 		if string(key) != "data" {
 			continue
 		}
-		for key, value := range members(data) {
+		for key, value := range client.Members(data) {
 			if string(key) == "seq" {
-				w.follow(number(value))
+				w.follow(client.Number(value))
 			}
 		}
 	}
@@ -131,13 +132,13 @@ func (w *worker) follow(seq int64) {
 	case w.last == 0 || seq == w.last+1:
 	case seq <= w.last:
 		w.broken.OutOfOrder++
-	default: // there are messages that it never sent
+	default: // there are messages that the worker never sent
 		w.broken.Doubled += seq - w.last - 1
 	}
 	w.last = max(w.last, seq)
 }
 
-// history reads a page from any place in the conversation.
+// history reads a page at a random place of the conversation.
 func (w *worker) history(ctx context.Context, rec *recorder) error {
 	before := w.last + 1
 	if w.last > int64(w.Page) {
@@ -151,8 +152,8 @@ func (w *worker) history(ctx context.Context, rec *recorder) error {
 	if err != nil || answer == nil {
 		return err
 	}
-	rec.note(w.index, histories, due, w.b.clock.now())
-	var page client.HistoryDone
+	rec.record(w.index, histories, due, w.b.clock.now())
+	var page rest.HistoryDone
 	if err := json.Unmarshal(answer, &page); err != nil {
 		return fmt.Errorf("page of history: %w", err)
 	}
@@ -160,8 +161,8 @@ func (w *worker) history(ctx context.Context, rec *recorder) error {
 	return nil
 }
 
-// comparePage looks for what a page should have: the messages before a seq, each once and in order.
-func (w *worker) comparePage(messages []client.Message, before int64) {
+// comparePage checks a page: it has the messages before a seq, each once and in order.
+func (w *worker) comparePage(messages []rest.Message, before int64) {
 	want := min(int64(w.Page), before-1)
 	w.broken.Lost += max(0, want-int64(len(messages)))
 	for i, m := range messages {
@@ -175,12 +176,12 @@ func (w *worker) conversations(ctx context.Context, rec *recorder) error {
 	due := w.b.clock.now()
 	answer, err := w.ask(ctx, rec, http.MethodGet, "/Tim/getConversations?account="+url.QueryEscape(w.person.account), nil)
 	if err == nil && answer != nil {
-		rec.note(w.index, lists, due, w.b.clock.now())
+		rec.record(w.index, lists, due, w.b.clock.now())
 	}
 	return err
 }
 
-// ask returns the body of an answer, which holds until the next one; nil for a refusal, which is counted.
+// ask returns the body of an answer, which is valid until the next call; nil for a refusal, which it counts.
 func (w *worker) ask(ctx context.Context, rec *recorder, method, path string, body io.Reader) ([]byte, error) {
 	r, err := http.NewRequestWithContext(ctx, method, w.person.url+path, body)
 	if err != nil {
@@ -200,7 +201,7 @@ func (w *worker) ask(ctx context.Context, rec *recorder, method, path string, bo
 		return nil, fmt.Errorf("answer to %s: %w", path, err)
 	}
 	if answer.StatusCode != http.StatusOK {
-		rec.refuse(answer.Status)
+		rec.countRefusal(answer.Status)
 		return nil, nil
 	}
 	return w.body.Bytes(), nil

@@ -2,42 +2,35 @@ package bench
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"strconv"
 	"sync"
 	"time"
 
-	"github.com/gorilla/websocket"
-
 	"tim/gen/api"
 	"tim/gen/frames"
+	"tim/internal/client"
 )
 
 const (
 	handshakeTimeout = 30 * time.Second
+	writeTimeout     = 30 * time.Second
 	silenceTimeout   = 60 * time.Second // some of the server's heartbeats
-	silenceSlack     = 5 * time.Second  // how much earlier it may be, so that not every frame sets it anew
 )
 
-// socket is a device on tim.v1. One goroutine reads it; say may be called from any.
+// socket is a device on tim.v1. Its reader is a goroutine; queue may be called from any.
 type socket struct {
-	crowd  *crowd
-	index  int
-	person *person
-	mute   bool // what it hears is checked, but not counted as delivered
-	url    string
-	next   func(s *socket, due int64) // after each answer, with mu held; nil in open loop
+	pool      *pool
+	index     int
+	person    *person
+	uncounted bool // what it receives is checked, but not counted as delivered
+	url       string
+	next      func(s *socket, due int64) // called after each answer, with mu held; nil in open loop
 
-	wire     *wire
-	ws       *websocket.Conn
-	in       []byte
-	deadline time.Time
-	done     chan struct{} // closed when its reader has ended; nil before it has begun
+	conn *client.Conn  // nil while it is closed
+	done chan struct{} // closed when its reader has ended; nil before it has begun
 
 	mu      sync.Mutex
 	leaving bool
@@ -54,7 +47,7 @@ type pending struct {
 	of          *conversation
 }
 
-// follow lets the socket check a conversation, before it opens.
+// follow makes the socket check a conversation. It is called before the socket is opened.
 func (s *socket) follow(target string, of *conversation, guest bool) {
 	s.streams[target] = &stream{of: of, guest: guest}
 }
@@ -63,57 +56,41 @@ func (s *socket) follow(target string, of *conversation, guest bool) {
 func (s *socket) dial(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
-	ws, answer, err := s.crowd.dialer(s.index).DialContext(ctx, "ws"+s.url[len("http"):]+"/websocket", http.Header{"token": {s.person.token}})
-	if answer != nil {
-		_ = answer.Body.Close()
-	}
-	if err != nil {
-		if answer != nil {
-			err = fmt.Errorf("%s: %w", answer.Status, err)
-		}
-		return fmt.Errorf("open a socket for %s: %w", s.person.account, err)
-	}
-	below := ws.NetConn()
-	if secure, ok := below.(*tls.Conn); ok {
-		below = secure.NetConn()
-	}
-	s.ws, s.wire, s.deadline = ws, below.(*wire), time.Time{} //nolint:forcetypeassert // made by dialer
-	defer context.AfterFunc(ctx, func() { _ = s.wire.Close() })()
-	ws.SetPingHandler(func(data string) error {
-		s.deadline = time.Time{}
-		s.extend()
-		return ws.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(writeTimeout))
+	conn, err := s.pool.dial.Dial(ctx, client.Endpoint{
+		Server: s.url, Path: client.Path, Protocol: client.Protocol, Token: s.person.token, From: s.pool.source(s.index),
 	})
-	first, err := s.receive()
-	if err == nil && string(scan(first).kind) != "hello" {
-		err = fmt.Errorf("the first frame is no hello: %.200s", first)
+	if err == nil {
+		if err = conn.Hello(ctx); err != nil {
+			conn.Reset()
+		}
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("hello for %s: %w", s.person.account, err), s.wire.reset())
+		return fmt.Errorf("%s: %w", s.person.account, err)
 	}
+	s.conn = conn
 	return nil
 }
 
-// sync makes the socket live, and returns when it has everything that was acknowledged.
+// sync makes the socket live, and returns when it has everything that was acknowledged. With have it says what it has;
+// without, it is a device that begins at the newest messages.
 func (s *socket) sync(ctx context.Context, have bool) error {
-	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	ctx, cancel := context.WithTimeout(ctx, deliveredTimeout)
 	defer cancel()
-	defer context.AfterFunc(ctx, func() { _ = s.wire.Close() })()
-	request := frames.Sync{Type: frames.SyncTypeSync, ID: "sync"}
+	defer context.AfterFunc(ctx, s.conn.Close)()
+	var claims []frames.Have
+	var err error
 	if have {
-		claims, err := s.claims()
-		if err != nil {
+		if claims, err = s.claims(); err != nil {
 			return err
 		}
-		request.Have = &claims
 	}
-	err := s.ws.WriteJSON(request)
+	err = s.conn.Sync(claims)
 	for synced := false; err == nil && (!synced || !s.inStep()); {
 		var raw []byte
-		if raw, err = s.receive(); err != nil {
+		if raw, err = s.conn.Read(); err != nil {
 			break
 		}
-		if string(scan(raw).kind) != "synced" {
+		if string(client.Scan(raw).Type) != "synced" {
 			s.take(raw)
 			continue
 		}
@@ -124,9 +101,9 @@ func (s *socket) sync(ctx context.Context, have bool) error {
 		if !have {
 			s.begin(page.Conversations)
 		}
-		if synced = page.Next == nil; !synced {
-			err = s.ws.WriteJSON(frames.Sync{Type: request.Type, ID: request.ID, After: page.Next})
-		}
+		var more bool
+		more, err = s.conn.NextPage(page)
+		synced = !more
 	}
 	if err != nil {
 		return fmt.Errorf("sync of %s: %w", s.person.account, errors.Join(err, context.Cause(ctx)))
@@ -151,28 +128,16 @@ func (s *socket) claims() (claims []frames.Have, err error) {
 	return claims, nil
 }
 
-// begin begins the conversations at their newest message, on a device that has nothing.
+// begin starts each conversation at its newest message, on a device that has nothing.
 func (s *socket) begin(conversations []api.Conversation) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range conversations {
-		if heard := s.streams[named(c.Conversation)]; heard != nil && heard.heard == 0 {
+		if heard := s.streams[client.TargetJSON(c.Conversation)]; heard != nil && heard.heard == 0 {
 			heard.last = max(heard.last, c.Last)
 		}
 	}
 }
-
-// named is the JSON of a conversation as the server writes it.
-func named(t api.Target) string {
-	if t.Group != nil {
-		return groupTarget(*t.Group)
-	}
-	return userTarget(*t.User)
-}
-
-func userTarget(account string) string { return `{"user":` + strconv.Quote(account) + `}` }
-
-func groupTarget(id int32) string { return `{"group":` + strconv.Itoa(int(id)) + `}` }
 
 func (s *socket) inStep() bool {
 	s.mu.Lock()
@@ -185,13 +150,13 @@ func (s *socket) inStep() bool {
 	return true
 }
 
-// start lets it listen until it is closed.
+// start starts the reader, which ends when the connection does.
 func (s *socket) start() {
 	s.done = make(chan struct{})
 	go func() {
 		defer close(s.done)
 		for {
-			raw, err := s.receive()
+			raw, err := s.conn.Read()
 			if err != nil {
 				s.ended(err)
 				return
@@ -201,103 +166,72 @@ func (s *socket) start() {
 	}()
 }
 
-// extend gives the server more time to say something.
-func (s *socket) extend() {
-	if now := time.Now(); s.deadline.Sub(now) < silenceTimeout-silenceSlack {
-		s.deadline = now.Add(silenceTimeout)
-		_ = s.wire.SetReadDeadline(s.deadline) // a dead connection says so when it is read
-	}
-}
-
-// receive reads a frame, which holds until the next call.
-func (s *socket) receive() ([]byte, error) {
-	s.extend()
-	_, r, err := s.ws.NextReader()
-	if err != nil {
-		return nil, err
-	}
-	s.in = s.in[:0]
-	for {
-		if len(s.in) == cap(s.in) {
-			s.in = append(s.in, 0)[:len(s.in)]
-		}
-		n, err := r.Read(s.in[len(s.in):cap(s.in)])
-		s.in = s.in[:len(s.in)+n]
-		if errors.Is(err, io.EOF) {
-			return s.in, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-}
-
-// take sees to one frame.
+// take handles one frame.
 func (s *socket) take(raw []byte) {
-	f, now := scan(raw), s.crowd.clock.now()
+	f, now := client.Scan(raw), s.pool.clock.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch string(f.kind) {
+	switch string(f.Type) {
 	case "message":
-		s.hear(f, now)
+		s.receive(f, now)
 	case "sent", "error":
 		s.answered(f, now)
 	}
 }
 
-func (s *socket) hear(f serverFrame, now int64) {
-	heard := s.streams[string(f.conversation)]
+func (s *socket) receive(f client.Frame, now int64) {
+	heard := s.streams[string(f.Conversation)]
 	if heard == nil {
 		return // of an earlier run
 	}
-	due, ours := readStamp(f.text, s.crowd.run)
-	heard.hear(f.seq, ours)
-	if ours && !s.mute {
-		s.crowd.recorder().note(s.index, delivered, due, now)
+	due, ours := readStamp(f.Text, s.pool.run)
+	heard.receive(f.Seq, ours)
+	if ours && !s.uncounted {
+		s.pool.recorder().record(s.index, delivered, due, now)
 	}
 }
 
-func (s *socket) answered(f serverFrame, now int64) {
-	id := number(f.id)
+func (s *socket) answered(f client.Frame, now int64) {
+	id := client.Number(f.ID)
 	at := 0
 	for at < len(s.pending) && s.pending[at].number != id {
 		at++
 	}
 	if at == len(s.pending) {
-		s.crowd.recorder().astray.Add(1)
-		s.crowd.recorder().refuse(string(f.reason))
+		s.pool.recorder().unexpected.Add(1)
+		s.pool.recorder().countRefusal(string(f.Reason))
 		return
 	}
 	p := s.pending[at]
 	s.pending = append(s.pending[:at], s.pending[at+1:]...)
-	if string(f.kind) == "sent" {
-		p.of.acknowledge(f.seq)
-		s.crowd.recorder().note(s.index, acknowledged, p.due, now)
+	if string(f.Type) == "sent" {
+		p.of.acknowledge(f.Seq)
+		s.pool.recorder().record(s.index, acknowledged, p.due, now)
 	} else {
 		p.of.open.Add(-1)
-		s.crowd.recorder().refuse(string(f.reason))
+		s.pool.recorder().countRefusal(string(f.Reason))
 	}
 	if s.next != nil {
 		s.next(s, now)
 	}
 }
 
-// say sends a message that was due at a time; it leaves with the next flush.
-func (s *socket) say(target string, of *conversation, due int64) error {
+// queue queues a message that was due at a time. It leaves with the next flush or read.
+func (s *socket) queue(target string, of *conversation, due int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.sayLocked(target, of, due)
+	return s.queueLocked(target, of, due)
 }
 
-func (s *socket) sayLocked(target string, of *conversation, due int64) error {
+func (s *socket) queueLocked(target string, of *conversation, due int64) error {
 	s.number++
 	of.open.Add(1)
 	s.pending = append(s.pending, pending{s.number, due, of})
-	s.frame = appendSend(s.frame[:0], target, s.number, stamp{s.crowd.run, due}, s.crowd.size)
-	if err := s.ws.WriteMessage(websocket.TextMessage, s.frame); err != nil {
+	s.frame = appendSend(s.frame[:0], target, s.number, stamp{s.pool.run, due}, s.pool.size)
+	if err := s.conn.Queue(s.frame); err != nil {
 		return fmt.Errorf("send as %s: %w", s.person.account, err)
 	}
-	s.crowd.recorder().total[sends].Add(1)
+	s.pool.recorder().total[sends].Add(1)
 	return nil
 }
 
@@ -309,26 +243,26 @@ func (s *socket) ended(err error) {
 	}
 	s.gone = true
 	reason := "connection broken"
-	s.crowd.recorder().disconnected.Add(1)
-	if closed, ok := errors.AsType[*websocket.CloseError](err); ok {
-		reason = "closed with " + strconv.Itoa(closed.Code)
+	s.pool.recorder().disconnected.Add(1)
+	if code := client.CloseCode(err); code != 0 {
+		reason = "closed with " + strconv.Itoa(code)
 	}
-	s.crowd.recorder().refuse(reason)
+	s.pool.recorder().countRefusal(reason)
 }
 
 // drop breaks the connection and waits for its reader.
 func (s *socket) drop() {
-	if s.wire == nil {
+	if s.conn == nil {
 		return
 	}
 	s.mu.Lock()
 	s.leaving = true
 	s.mu.Unlock()
-	_ = s.wire.reset()
+	s.conn.Reset()
 	if s.done != nil {
 		<-s.done
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.leaving, s.gone, s.wire, s.ws, s.done = false, false, nil, nil, nil
+	s.leaving, s.gone, s.conn, s.done = false, false, nil, nil
 }

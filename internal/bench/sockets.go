@@ -3,6 +3,8 @@ package bench
 import (
 	"context"
 	"time"
+
+	"tim/internal/client"
 )
 
 // ConnectOptions are those of `tim bench connect`.
@@ -10,14 +12,14 @@ import (
 //nolint:tagalign // the tags read as sentences
 type ConnectOptions struct {
 	Connections int  `help:"How many sockets." default:"10000" json:"connections"`
-	Sync        bool `help:"Each syncs, as a device does; else it is connected when it is greeted." json:"sync,omitempty"`
+	Sync        bool `help:"Each socket syncs, as a device does; otherwise it counts as connected when it has received hello." json:"sync,omitempty"`
 }
 
-// sampleSteps is how often the memory is looked at while sockets are opened.
+// sampleSteps is how many samples of the memory are taken while sockets are opened.
 const sampleSteps = 10
 
 func (o ConnectOptions) run(ctx context.Context, b *bench) ([]Result, error) {
-	c, err := b.freshCrowd(ctx, o.Connections)
+	c, err := b.freshPool(ctx, o.Connections)
 	if err != nil {
 		return nil, err
 	}
@@ -41,8 +43,8 @@ func (o ConnectOptions) run(ctx context.Context, b *bench) ([]Result, error) {
 	return []Result{run}, nil
 }
 
-// freshCrowd is one of people with nothing to say, before nodes that have done nothing yet.
-func (b *bench) freshCrowd(ctx context.Context, n int) (*crowd, error) {
+// freshPool makes sockets that send nothing, and restarts the nodes, so that making the accounts isn't in their memory.
+func (b *bench) freshPool(ctx context.Context, n int) (*pool, error) {
 	if err := raiseFileLimit(uint64(n) + 1000); err != nil { //nolint:gosec // not negative
 		return nil, err
 	}
@@ -51,11 +53,11 @@ func (b *bench) freshCrowd(ctx context.Context, n int) (*crowd, error) {
 		return nil, err
 	}
 	b.http.CloseIdleConnections()
-	return b.newCrowd(people, 0, 512), b.site.refresh(ctx)
+	return b.newPool(people, 0, 512), b.site.refresh(ctx)
 }
 
-// ramp opens all sockets, and samples the memory on the way.
-func (b *bench) ramp(ctx context.Context, c *crowd, m *meter, how opening) (samples []Sample, err error) {
+// ramp opens all sockets in steps, and samples the memory after each.
+func (b *bench) ramp(ctx context.Context, c *pool, m *meter, how opening) (samples []Sample, err error) {
 	done := b.progress("the sockets are opened")
 	defer done()
 	for i := range sampleSteps + 1 {
@@ -77,12 +79,12 @@ func (b *bench) ramp(ctx context.Context, c *crowd, m *meter, how opening) (samp
 //nolint:tagalign // as above
 type IdleOptions struct {
 	Connections int           `help:"How many sockets." default:"10000" json:"connections"`
-	Warmup      time.Duration `help:"How long they are held before it is measured." default:"15s" json:"-"`
-	Duration    time.Duration `help:"How long it is measured; some heartbeats, which come every 15 s." default:"45s" json:"-"`
+	Warmup      time.Duration `help:"How long the sockets are held before they are measured." default:"15s" json:"-"`
+	Duration    time.Duration `help:"How long they are measured; heartbeats come every 15 s." default:"45s" json:"-"`
 }
 
 func (o IdleOptions) run(ctx context.Context, b *bench) ([]Result, error) {
-	c, err := b.freshCrowd(ctx, o.Connections)
+	c, err := b.freshPool(ctx, o.Connections)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +102,7 @@ func (o IdleOptions) run(ctx context.Context, b *bench) ([]Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	for i := range run.Processes { // memory counts from before the first socket
+	for i := range run.Processes { // memory counts from before the first socket was opened
 		run.Processes[i].RSSBefore = all.used[i].RSSBefore
 		run.Processes[i].RSSPeak = max(run.Processes[i].RSSPeak, all.used[i].RSSPeak)
 	}
@@ -110,7 +112,7 @@ func (o IdleOptions) run(ctx context.Context, b *bench) ([]Result, error) {
 	return []Result{run}, nil
 }
 
-// memoryOf fills in what each socket takes of the servers' memory.
+// memoryOf computes how much memory each socket takes in each process.
 func (run *Result) memoryOf(sockets int) {
 	for i := range run.Processes {
 		p := &run.Processes[i]
@@ -126,12 +128,12 @@ type ReconnectOptions struct {
 }
 
 func (o ReconnectOptions) run(ctx context.Context, b *bench) ([]Result, error) {
-	c, err := b.freshCrowd(ctx, o.Connections/2*2)
+	c, err := b.freshPool(ctx, o.Connections/2*2)
 	if err != nil {
 		return nil, err
 	}
 	defer c.drop()
-	talkers, err := b.couple(ctx, c)
+	senders, err := b.befriendNeighbours(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -140,23 +142,23 @@ func (o ReconnectOptions) run(ctx context.Context, b *bench) ([]Result, error) {
 		return nil, err
 	}
 	done()
-	done = b.progress("each pair has a message")
-	err = each(ctx, talkers, b.opts.Concurrency, func(_ context.Context, t talker) error { return t.send(b.clock.now()) })
+	done = b.progress("a message is sent in each pair")
+	err = each(ctx, senders, b.opts.Concurrency, func(_ context.Context, t sender) error { return t.send(b.clock.now()) })
 	if err != nil {
 		return nil, err
 	}
-	if err := c.settle(ctx); err != nil {
+	if err := c.awaitDelivered(ctx); err != nil {
 		return nil, err
 	}
 	done()
 	before := c.recorder()
 	rec := newRecorder()
 	c.current.Store(rec)
-	run, err := b.storm(ctx, c, rec)
+	run, err := b.reconnectAll(ctx, c, rec)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.settle(ctx); err != nil {
+	if err := c.awaitDelivered(ctx); err != nil {
 		return nil, err
 	}
 	run.Promises = c.judge()
@@ -166,24 +168,24 @@ func (o ReconnectOptions) run(ctx context.Context, b *bench) ([]Result, error) {
 	return []Result{run}, nil
 }
 
-// couple makes each socket the friend of the next.
-func (b *bench) couple(ctx context.Context, c *crowd) (talkers []talker, err error) {
+// befriendNeighbours makes the accounts of each socket and the next one friends.
+func (b *bench) befriendNeighbours(ctx context.Context, c *pool) (senders []sender, err error) {
 	var pairs [][2]*person
 	for i := 0; i+1 < len(c.sockets); i += 2 {
 		from, to := c.sockets[i], c.sockets[i+1]
 		pairs = append(pairs, [2]*person{from.person, to.person})
 		of := &conversation{}
-		from.follow(userTarget(to.person.account), of, false)
-		to.follow(userTarget(from.person.account), of, false)
-		talkers = append(talkers, talker{from, userTarget(to.person.account), of})
+		from.follow(client.UserTarget(to.person.account), of, false)
+		to.follow(client.UserTarget(from.person.account), of, false)
+		senders = append(senders, sender{from, client.UserTarget(to.person.account), of})
 	}
-	return talkers, b.friends(ctx, pairs)
+	return senders, b.friends(ctx, pairs)
 }
 
-// storm breaks all connections and opens them again at once; each says that it has missed the last message. The window is
-// from the first that breaks to the last that is in step.
-func (b *bench) storm(ctx context.Context, c *crowd, rec *recorder) (Result, error) {
-	done := b.progress("all sockets break and come back")
+// reconnectAll breaks all connections and opens them again at once. Each device says that it lacks the last message. The window is
+// from the first break until the last device has everything.
+func (b *bench) reconnectAll(ctx context.Context, c *pool, rec *recorder) (Result, error) {
+	done := b.progress("all sockets break and return")
 	defer done()
 	m, err := b.open(rec)
 	if err != nil {
@@ -194,7 +196,7 @@ func (b *bench) storm(ctx context.Context, c *crowd, rec *recorder) (Result, err
 	dropped := b.clock.now()
 	for _, s := range c.sockets {
 		for _, heard := range s.streams {
-			heard.rewind()
+			heard.forgetLast()
 		}
 	}
 	if err := c.open(ctx, c.sockets, b.opts.Concurrency, opening{live: true, again: true}, began); err != nil {

@@ -5,11 +5,11 @@ import (
 	"sync/atomic"
 )
 
-// conversation is what all its readers must have in the end: everything that was acknowledged.
+// conversation counts what was acknowledged, which all its readers must have in the end. Safe for concurrent use.
 type conversation struct {
 	last         atomic.Int64 // the highest seq that was acknowledged
 	acknowledged atomic.Int64 // how many messages
-	open         atomic.Int64 // how many were neither acknowledged nor refused
+	open         atomic.Int64 // how many are neither acknowledged nor refused
 }
 
 func (c *conversation) acknowledge(seq int64) {
@@ -23,10 +23,10 @@ func (c *conversation) acknowledge(seq int64) {
 	}
 }
 
-// stream is a conversation as one socket hears it. Not safe for concurrent use.
+// stream is a conversation as one socket receives it. Not safe for concurrent use.
 type stream struct {
 	of    *conversation
-	guest bool // comes and goes as a member, and so misses what it has no right to
+	guest bool // a member for some of the time, so gaps are no loss
 
 	last     int64  // seq
 	gaps     []span // below last
@@ -35,11 +35,11 @@ type stream struct {
 	disorder int64
 }
 
-// span is seqs that were passed over, both inclusive.
+// span is a range of seqs that were skipped, both ends inclusive.
 type span struct{ from, to int64 }
 
-// hear takes note of a message.
-func (s *stream) hear(seq int64, ours bool) {
+// receive notes a message. ours tells whether this run sent it.
+func (s *stream) receive(seq int64, ours bool) {
 	if ours {
 		s.heard++
 	}
@@ -67,19 +67,19 @@ func (s *stream) hear(seq int64, ours bool) {
 	s.doubled++
 }
 
-// inStep tells whether it has got as far as what was acknowledged.
+// inStep tells whether the socket has received everything that was acknowledged.
 func (s *stream) inStep() bool { return s.guest || s.last >= s.of.last.Load() }
 
-// rewind makes it one that has missed the last message, which is to come again.
-func (s *stream) rewind() {
+// forgetLast makes the stream one that lacks the last message, so that the server has to send it again.
+func (s *stream) forgetLast() {
 	if s.last > 0 && s.heard > 0 {
 		s.last--
 		s.heard--
 	}
 }
 
-// judge says what became of the promises. Seqs alone would not show a message that was stored twice, so messages are
-// counted, too.
+// judge counts the broken promises. A message that was stored twice has two seqs and leaves no gap, so messages are counted as
+// well.
 func (s *stream) judge() (p Promises) {
 	p.OutOfOrder, p.Doubled = s.disorder, s.doubled
 	if s.guest {

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"tim/internal/client"
 )
 
 // Whatever reaches a reader is compared with what was acknowledged.
@@ -43,7 +45,7 @@ func TestJudge(t *testing.T) {
 			}
 			s := &stream{of: of, guest: test.guest}
 			for _, seq := range test.heard {
-				s.hear(seq, true)
+				s.receive(seq, true)
 			}
 			got := s.judge()
 			if diff := cmp.Diff(test.want, got); diff != "" {
@@ -66,16 +68,16 @@ func TestRewind(t *testing.T) {
 	of.open.Store(1)
 	of.acknowledge(5)
 	s := &stream{of: of, last: 4}
-	s.rewind() // nothing of this run was heard
+	s.forgetLast() // nothing of this run was heard
 	if s.last != 4 {
 		t.Errorf("rewound to %d", s.last)
 	}
-	s.hear(5, true)
-	s.rewind()
+	s.receive(5, true)
+	s.forgetLast()
 	if s.inStep() || s.judge().Lost != 1 {
 		t.Error("it is in step without the message")
 	}
-	s.hear(5, true)
+	s.receive(5, true)
 	if p := s.judge(); !s.inStep() || !p.kept() {
 		t.Error(&p)
 	}
@@ -102,13 +104,13 @@ func TestBrokenPromisesAreReported(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			c := &crowd{run: []byte("r")}
+			c := &pool{run: []byte("r")}
 			rec := newRecorder()
 			c.current.Store(rec)
-			s := &socket{crowd: c, streams: make(map[string]*stream)}
+			s := &socket{pool: c, streams: make(map[string]*stream)}
 			c.sockets = []*socket{s}
 			of := &conversation{}
-			s.follow(userTarget("b"), of, false)
+			s.follow(client.UserTarget("b"), of, false)
 			of.open.Store(1)
 			s.pending = []pending{{1, 0, of}}
 			for _, raw := range test.frames {

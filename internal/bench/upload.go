@@ -18,8 +18,8 @@ import (
 //
 //nolint:tagalign // the tags read as sentences
 type UploadOptions struct {
-	Workers int   `help:"How many accounts upload, and download again what they uploaded, one file after the other." default:"2" json:"workers"`
-	Bytes   int64 `help:"Size of the files, which are videos; see TIM_LIMIT_VIDEO_BYTES." default:"10485760" json:"bytes"`
+	Workers int   `help:"How many accounts upload files and download them again, one after the other." default:"2" json:"workers"`
+	Bytes   int64 `help:"Size of the files in bytes. They are videos; see TIM_LIMIT_VIDEO_BYTES." default:"10485760" json:"bytes"`
 	Window
 }
 
@@ -31,7 +31,7 @@ func (o UploadOptions) run(ctx context.Context, b *bench) ([]Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.http.Timeout = 0 // a large file takes its time
+	b.http.Timeout = 0 // a large file may take longer than any bound
 	rec := newRecorder()
 	var mu sync.Mutex
 	var broken Promises
@@ -63,7 +63,7 @@ func (o UploadOptions) run(ctx context.Context, b *bench) ([]Result, error) {
 	return []Result{run}, nil
 }
 
-// roundTrip uploads a file and downloads it, and tells whether it is the same. What is under way when ctx ends is finished.
+// roundTrip uploads a file, downloads it, and tells whether it is the same. It finishes what it has begun when ctx ends.
 func (o UploadOptions) roundTrip(ctx context.Context, b *bench, rec *recorder, p *person) (same bool, err error) {
 	ctx = context.WithoutCancel(ctx)
 	due := b.clock.now()
@@ -73,13 +73,13 @@ func (o UploadOptions) roundTrip(ctx context.Context, b *bench, rec *recorder, p
 		return true, err
 	}
 	uploaded := b.clock.now()
-	rec.note(0, uploads, due, uploaded)
+	rec.record(0, uploads, due, uploaded)
 	sum, err := b.download(ctx, p, name)
-	rec.note(0, downloads, uploaded, b.clock.now())
+	rec.record(0, downloads, uploaded, b.clock.now())
 	return sum == content.sum, err
 }
 
-// upload returns the stored name, "" after a refusal, which is counted.
+// upload returns the name of the stored file, "" after a refusal, which it counts.
 func (b *bench) upload(ctx context.Context, rec *recorder, p *person, content io.Reader) (name string, err error) {
 	var head strings.Builder
 	form := multipart.NewWriter(&head)
@@ -104,7 +104,7 @@ func (b *bench) upload(ctx context.Context, rec *recorder, p *person, content io
 		return "", fmt.Errorf("upload: %w", err)
 	}
 	if answer.StatusCode != http.StatusOK {
-		rec.refuse(answer.Status)
+		rec.countRefusal(answer.Status)
 		return "", nil
 	}
 	return string(said), nil
@@ -132,7 +132,7 @@ func (b *bench) download(ctx context.Context, p *person, name string) (uint32, e
 	return sum.Sum32(), nil
 }
 
-// checksum is one that costs the tool little.
+// checksum returns a checksum that takes little CPU.
 func checksum() interface {
 	io.Writer
 	Sum32() uint32
@@ -142,12 +142,12 @@ func checksum() interface {
 
 func videoHeader() string { return "\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" }
 
-// video is a file that is made while it is read: a header by which the server knows its type, then numbers that go on and
-// on from a seed, so that a piece in a wrong place shows.
+// video is a file that is generated while it is read: a header by which the server knows its type, then pseudo-random numbers, so
+// that a part in a wrong place changes the checksum.
 type video struct {
 	left  int64
 	seed  uint64
-	block []byte // what is still to be read of it
+	block []byte // what is still to be read of whole
 	sum   uint32
 	table *crc32.Table
 	whole [1 << 16]byte

@@ -8,15 +8,17 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"tim/internal/servers"
 )
 
-// process is one whose costs are measured.
+// process is a process that is measured.
 type process struct {
 	name string
 	pid  int
 }
 
-// newProcess finds out the name of a running process.
+// newProcess returns a running process with its name.
 func newProcess(pid int) (process, error) {
 	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 	if err != nil {
@@ -25,10 +27,10 @@ func newProcess(pid int) (process, error) {
 	return process{strings.TrimSpace(string(name)), pid}, nil
 }
 
-// tick is what /proc counts CPU time in; it is the same on all that Go runs on.
+// tick is the unit of CPU time in /proc; it is the same on all Linux systems that Go supports.
 const tick = time.Second / 100
 
-// cpu is the time that all threads of the process have run so far, in the system, too.
+// cpu returns how long all threads of the process have run so far, in the kernel, too.
 func (p process) cpu() (time.Duration, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid))
 	if err != nil {
@@ -47,22 +49,16 @@ func (p process) cpu() (time.Duration, error) {
 	return time.Duration(user+system) * tick, err
 }
 
-// rss is the memory that the process holds, in bytes.
+// rss returns the resident set of the process, in bytes.
 func (p process) rss() (int64, error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pid))
+	rss, err := servers.ResidentSet(p.pid)
 	if err != nil {
-		return 0, fmt.Errorf("memory of %s: %w", p.name, err)
+		return 0, fmt.Errorf("%s: %w", p.name, err)
 	}
-	for line := range strings.Lines(string(status)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			kb, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
-			return kb << 10, err
-		}
-	}
-	return 0, fmt.Errorf("memory of %s: it has ended", p.name)
+	return rss, nil
 }
 
-// ownCPU is the time that the load tool itself has run.
+// ownCPU returns how long the load tool itself has run.
 func ownCPU() time.Duration {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
@@ -71,7 +67,7 @@ func ownCPU() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// meter measures what processes use from one moment to another. Not safe for concurrent use.
+// meter measures what processes use from its making on. Not safe for concurrent use.
 type meter struct {
 	processes []process
 	began     time.Time
@@ -97,7 +93,7 @@ func newMeter(processes []process) (*meter, error) {
 	return m, nil
 }
 
-// sample looks at the memory, and returns that of all together.
+// sample measures the memory, and returns the sum of all processes.
 func (m *meter) sample() (sum int64, err error) {
 	for i, p := range m.processes {
 		rss, err := p.rss()
@@ -110,7 +106,7 @@ func (m *meter) sample() (sum int64, err error) {
 	return sum, nil
 }
 
-// read says what was used up to now.
+// read returns what was used since the meter was made.
 func (m *meter) read() (used []Process, tool Tool, window time.Duration, err error) {
 	if _, err := m.sample(); err != nil {
 		return nil, tool, 0, err
@@ -128,7 +124,7 @@ func (m *meter) read() (used []Process, tool Tool, window time.Duration, err err
 	return append(used, m.used...), tool, window, nil
 }
 
-// raiseFileLimit lets this process, and those it starts, have so many files open.
+// raiseFileLimit raises the limit of open files of this process, and of those it starts, to need.
 func raiseFileLimit(need uint64) error {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {

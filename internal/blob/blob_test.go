@@ -22,7 +22,7 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	code := testserver.Main(m)
+	code := testserver.Main(m, "TestS3.*", "TestNewS3.*")
 	if err := goleak.Find(); code == 0 && err != nil {
 		fmt.Fprintln(os.Stderr, "after the tests:", err)
 		code = 1

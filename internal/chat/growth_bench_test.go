@@ -25,7 +25,7 @@ import (
 // conversation take to read from the disk: neither SQLite nor the system has them in memory, and MariaDB has 128 MiB. Filling
 // the database takes minutes.
 //
-// \tgo test -run '^$' -bench Growth -benchtime 20000x ./internal/chat
+//	go test -run '^$' -bench Growth -benchtime 20000x ./internal/chat
 func BenchmarkGrowth(b *testing.B) {
 	b.Run("sqlite", func(b *testing.B) {
 		path := filepath.Join(b.TempDir(), "tim.db")

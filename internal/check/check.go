@@ -1,19 +1,19 @@
-// Package check proves what the server promises about delivery: it starts nodes and the servers below them, lets many
-// clients chat on both faces, breaks what can break, and then compares what each client was told with the database.
+// Package check is `tim check`. It tests what the server promises about delivery: it starts nodes and the servers that they use,
+// lets many clients chat, breaks nodes, servers and connections, and then compares what each client received with the database.
 //
-//	check.go     the run from beginning to end
-//	site.go      the installation: nodes (node.go) and the servers below them, with gates (gate.go) between
-//	trouble.go   what breaks
-//	people.go    accounts, their friends and groups, and whose rights come and go
-//	device.go    a client of tim.v1; talk.go sends, also over REST (rest.go)
+//	check.go     a run from beginning to end
+//	site.go      the installation: nodes, the servers that they use, and proxies between them (proxy.go)
+//	faults.go    what is broken and repaired
+//	people.go    accounts, their friends and groups, and members who join and leave
+//	device.go    a device on tim.v1; talk.go sends messages, also over REST (rest.go)
 //	contract.go  a client of the contract's sockets
-//	ledger.go    what each client was told
-//	truth.go     what the database holds
-//	judge.go     whether the two agree
+//	results.go   what each client received and was answered
+//	database.go  what the database holds
+//	judge.go     compares the two
 //	report.go    the figures and the verdict
 //
-// It knows the server by its specs, as any client does, and the database's tables, to read the truth behind the server's
-// back.
+// It uses the server as the specs describe it, as any client does. It reads the database's tables itself, so that it doesn't depend
+// on what the server says.
 package check
 
 import (
@@ -25,50 +25,53 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"tim/internal/client"
 )
 
 // Options of Run. The command line fills them in.
 //
 //nolint:tagalign // the tags read as sentences
 type Options struct {
-	On       string        `help:"What the nodes stand on: embedded (SQLite, one node), servers (MariaDB and Redis), cluster (MariaDB and a Redis Cluster of three masters). MinIO goes with the last two." enum:"embedded,servers,cluster" default:"embedded"`
-	Nodes    int           `help:"How many nodes there are; on embedded it is one." default:"2"`
+	On       string        `help:"What the nodes use: embedded (SQLite, one node), servers (MariaDB, Redis, MinIO), cluster (the same with a Redis Cluster of three masters)." enum:"embedded,servers,cluster" default:"embedded"`
+	Nodes    int           `help:"How many nodes to start; with --on=embedded always one." default:"2"`
 	Duration time.Duration `help:"How long the clients chat while things break." default:"1m"`
-	Accounts int           `help:"How many accounts chat on tim.v1; half as many again do so on the contract's sockets." default:"16"`
-	Rate     float64       `help:"Messages a second, of all together." default:"60"`
-	Seed     uint64        `help:"Repeats a run: who does what, and what breaks when. 0 takes one by chance."`
-	Peace    bool          `help:"Nothing breaks but the clients' own connections; then the memory of the nodes is judged, too."`
-	Growth   float64       `help:"In peace: by how much a node's memory may grow after the first third, in percent." default:"5"`
-	Logs     string        `help:"Folder that keeps the nodes' logs." placeholder:"DIR" type:"path"`
+	Accounts int           `help:"How many accounts chat on tim.v1; half as many others chat on the contract's sockets." default:"16"`
+	Rate     float64       `help:"Messages a second of all accounts together." default:"60"`
+	Seed     uint64        `help:"The same seed repeats who does what, and what breaks when. 0 chooses one."`
+	Peace    bool          `help:"Break nothing but the clients' connections, and also fail when the memory of a node grows."`
+	Growth   float64       `help:"With --peace: by how many percent a node's memory may grow after the first third of the time." default:"5"`
+	Logs     string        `help:"Folder for the nodes' logs; by default they are deleted." placeholder:"DIR" type:"path"`
 
-	Binary string    `kong:"-"` // what runs `serve`
-	Out    io.Writer `kong:"-"` // gets a line whenever something breaks
+	Binary string    `kong:"-"` // the program that the nodes run
+	Out    io.Writer `kong:"-"` // receives a line whenever something breaks
 }
 
 const (
-	settleTimeout = 90 * time.Second // for everybody to catch up at the end
-	statusEvery   = 10 * time.Second
+	completeTimeout = 90 * time.Second // for all clients to catch up at the end
+	statusEvery     = 10 * time.Second
 )
 
-// trial is one run under way.
+// trial is one run.
 type trial struct {
-	opts  Options
-	site  *site
-	http  *http.Client
-	spec  *spec
-	began time.Time
-	calm  chan struct{} // closed when nothing breaks any more and nobody talks
-	book  *book
+	opts       Options
+	site       *site
+	http       *http.Client
+	dialer     client.Dialer
+	spec       *client.Spec
+	began      time.Time
+	faultsOver chan struct{} // closed when everything is repaired and nobody writes any more
+	results    *results
 
 	accounts []*account
 	groups   []*group
-	trouble  *trouble
+	faults   *faults
 	printing sync.Mutex
 	nodeChoice
 }
 
-// Run runs a whole trial. The report is there also when its verdict is bad; an error says that there is none. It ends
-// early with ctx. Not to be called twice at the same time on one machine that is small.
+// Run runs a whole trial, until ctx ends at the latest. It returns a report also when a promise was broken; an error means that there
+// is no report.
 func Run(ctx context.Context, opts Options) (*Report, error) {
 	if opts.On == onEmbedded {
 		opts.Nodes = 1
@@ -76,16 +79,17 @@ func Run(ctx context.Context, opts Options) (*Report, error) {
 	if opts.Seed == 0 {
 		opts.Seed = rand.Uint64() //nolint:gosec // no secret
 	}
-	spec, err := newSpec()
+	spec, err := client.NewSpec()
 	if err != nil {
 		return nil, err
 	}
 	t := &trial{
-		opts: opts, spec: spec, began: time.Now(), calm: make(chan struct{}), book: newBook(),
-		http: &http.Client{Timeout: askTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 8, IdleConnTimeout: 10 * time.Second}},
+		opts: opts, spec: spec, began: time.Now(), faultsOver: make(chan struct{}), results: newResults(),
+		dialer: client.Dialer{Handshake: handshakeTimeout, Write: writeTimeout},
+		http:   &http.Client{Timeout: askTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 8, IdleConnTimeout: 10 * time.Second}},
 	}
 	defer t.http.CloseIdleConnections()
-	t.sayf("seed %d, on %s, %d nodes", opts.Seed, opts.On, opts.Nodes)
+	t.logf("seed %d, on %s, %d nodes", opts.Seed, opts.On, opts.Nodes)
 	t.site, err = newSite(ctx, opts)
 	if t.site != nil {
 		defer t.site.close() //nolint:errcheck // all is read by then
@@ -96,7 +100,7 @@ func Run(ctx context.Context, opts Options) (*Report, error) {
 	return t.run(ctx)
 }
 
-// random returns a source of chance of its own for each name, the same for the same seed.
+// random returns a generator for each name. The same seed and name give the same numbers.
 func (t *trial) random(name string) *rand.Rand {
 	hash := uint64(14695981039346656037) // FNV-1a
 	for _, b := range []byte(name) {
@@ -110,32 +114,32 @@ func (t *trial) run(ctx context.Context) (*Report, error) {
 	if err := t.populate(ctx); err != nil {
 		return nil, fmt.Errorf("before the run: %w", err)
 	}
-	t.trouble = newTrouble(t)
+	t.faults = newFaults(t)
 	living, stopLiving := context.WithCancel(ctx)
 	defer stopLiving()
 	var clients, disturbers sync.WaitGroup
-	t.settleDown(living, &clients)
+	t.startClients(living, &clients)
 
 	talking, stopTalking := context.WithTimeout(ctx, t.opts.Duration)
 	defer stopTalking()
 	memory := newMemoryWatch(t.site.nodes)
 	disturbers.Go(func() { memory.run(talking) })
-	disturbers.Go(func() { t.tell(talking) })
+	disturbers.Go(func() { t.reportProgress(talking) })
 	disturbers.Go(func() { t.churn(talking, living) })
 	if !t.opts.Peace {
-		disturbers.Go(func() { t.trouble.run(talking) })
+		disturbers.Go(func() { t.faults.run(talking) })
 	}
 	var talkers sync.WaitGroup
 	t.talk(talking, living, &talkers)
 	<-talking.Done()
 	disturbers.Wait()
-	if err := t.trouble.err; err != nil {
-		return nil, fmt.Errorf("what was broken could not be mended: %w", err)
+	if err := t.faults.err; err != nil {
+		return nil, fmt.Errorf("what was broken could not be repaired: %w", err)
 	}
-	close(t.calm)
-	t.sayf("nothing breaks any more; waiting until everybody has everything")
+	close(t.faultsOver)
+	t.logf("everything is repaired; waiting until all clients have everything")
 	talkers.Wait()
-	verdict, err := t.settle(ctx)
+	verdict, err := t.awaitComplete(ctx)
 	stopLiving()
 	clients.Wait()
 	if err != nil {
@@ -144,70 +148,71 @@ func (t *trial) run(ctx context.Context) (*Report, error) {
 	return t.report(verdict, memory), nil
 }
 
-// settleDown starts the clients, which live until ctx ends.
-func (t *trial) settleDown(ctx context.Context, clients *sync.WaitGroup) {
+// startClients starts the clients, which end with ctx.
+func (t *trial) startClients(ctx context.Context, clients *sync.WaitGroup) {
 	for _, a := range t.accounts {
 		for _, d := range a.devices {
 			clients.Go(func() { d.live(ctx) })
 		}
-		if a.front != nil {
-			clients.Go(func() { a.front.live(ctx) })
+		if a.contractClient != nil {
+			clients.Go(func() { a.contractClient.live(ctx) })
 		}
 	}
 }
 
-// settle waits until nobody lacks anything, then reads history as clients do, ends the nodes, and judges.
-func (t *trial) settle(ctx context.Context) (*verdict, error) {
-	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+// awaitComplete waits until no client lacks anything, or for completeTimeout. Then it reads the history over REST, stops the nodes,
+// and compares everything with the database.
+func (t *trial) awaitComplete(ctx context.Context) (*verdict, error) {
+	ctx, cancel := context.WithTimeout(ctx, completeTimeout)
 	defer cancel()
 	var v *verdict
 	for {
-		truth, err := t.site.readTruth(ctx)
+		contents, err := t.site.readDatabase(ctx)
 		if err != nil {
 			return nil, err
 		}
-		if v = t.judge(truth); v.gaps == 0 && v.missing == 0 {
+		if v = t.judge(contents); v.gaps == 0 && v.missing == 0 {
 			break
 		}
-		if !rest(ctx, nil, time.Second) {
-			t.sayf("not everybody has everything")
+		if !sleep(ctx, nil, time.Second) {
+			t.logf("some clients lack something")
 			break
 		}
 	}
-	reading, done := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	reading, done := context.WithTimeout(context.WithoutCancel(ctx), completeTimeout)
 	defer done()
-	wrong, err := t.compareHistory(reading)
+	violations, err := t.compareHistory(reading)
 	if err == nil {
 		err = t.site.stopNodes()
 	}
 	if err != nil {
 		return nil, err
 	}
-	truth, err := t.site.readTruth(reading)
+	contents, err := t.site.readDatabase(reading)
 	if err != nil {
 		return nil, err
 	}
-	v = t.judge(truth)
-	v.wrongHistory = wrong
+	v = t.judge(contents)
+	v.wrongHistory = violations
 	return v, nil
 }
 
-// tell says how far things are, from time to time.
-func (t *trial) tell(ctx context.Context) {
-	for rest(ctx, nil, statusEvery) {
-		acknowledged, heard := t.book.totals()
-		t.sayf("%d acknowledged, %d delivered", acknowledged, heard)
+// reportProgress prints every 10 s how many messages were acknowledged and delivered.
+func (t *trial) reportProgress(ctx context.Context) {
+	for sleep(ctx, nil, statusEvery) {
+		acknowledged, heard := t.results.totals()
+		t.logf("%d acknowledged, %d delivered", acknowledged, heard)
 	}
 }
 
-func (t *trial) sayf(format string, args ...any) {
+func (t *trial) logf(format string, args ...any) {
 	t.printing.Lock()
 	defer t.printing.Unlock()
 	fmt.Fprintf(t.opts.Out, "%7.1fs  %s\n", time.Since(t.began).Seconds(), fmt.Sprintf(format, args...)) //nolint:errcheck // progress alone
 }
 
-// rest lets time pass, unless ctx ends or wake is closed, and reports whether all of it has passed.
-func rest(ctx context.Context, wake <-chan struct{}, d time.Duration) bool {
+// sleep waits until d has passed, wake is closed or ctx ends. It reports whether d has passed.
+func sleep(ctx context.Context, wake <-chan struct{}, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -220,7 +225,7 @@ func rest(ctx context.Context, wake <-chan struct{}, d time.Duration) bool {
 	}
 }
 
-// about is a duration around a mean, as independent events have them, at most four times as long.
-func about(random *rand.Rand, mean time.Duration) time.Duration {
+// randomAround returns a random duration with this mean (exponential, as between independent events), at most four times the mean.
+func randomAround(random *rand.Rand, mean time.Duration) time.Duration {
 	return min(time.Duration(random.ExpFloat64()*float64(mean)), 4*mean)
 }

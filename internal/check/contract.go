@@ -2,7 +2,6 @@ package check
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -11,26 +10,26 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gorilla/websocket"
+	"tim/internal/client"
 )
 
-// front is a client of the contract's sockets: a chat socket, and one for each conversation, all of which come and go by
-// themselves.
-type front struct {
-	t       *trial
-	account *account
-	ledger  *ledger
+// contractClient is a client of the contract's sockets: a chat socket, and a socket for each conversation. Each of them ends and is
+// opened again independently.
+type contractClient struct {
+	t         *trial
+	account   *account
+	clientLog *clientLog
 
 	mu    sync.Mutex
 	token string
-	links map[string]*link // by conversation; those that are open
+	conns map[string]*client.Conn // by conversation; those that are open
 }
 
-func (t *trial) newFront(a *account) *front {
-	return &front{t: t, account: a, ledger: t.book.open(a, a.name, true), links: make(map[string]*link)}
+func (t *trial) newContractClient(a *account) *contractClient {
+	return &contractClient{t: t, account: a, clientLog: t.results.open(a, a.name, true), conns: make(map[string]*client.Conn)}
 }
 
-func (f *front) live(ctx context.Context) {
+func (f *contractClient) live(ctx context.Context) {
 	var sockets sync.WaitGroup
 	defer sockets.Wait()
 	sockets.Go(func() { f.keep(ctx, conversation{}) })
@@ -39,8 +38,8 @@ func (f *front) live(ctx context.Context) {
 	}
 }
 
-// path is where a conversation's socket is opened; without one, the chat socket.
-func (f *front) path(c conversation) string {
+// path returns the path of a conversation's socket; of the chat socket for a conversation without a key.
+func (f *contractClient) path(c conversation) string {
 	switch {
 	case c.target.Group != nil:
 		return "/websocket/" + strconv.Itoa(int(*c.target.Group)) + "/" + f.account.name
@@ -52,27 +51,26 @@ func (f *front) path(c conversation) string {
 }
 
 // keep opens a socket again whenever it has ended.
-func (f *front) keep(ctx context.Context, c conversation) {
+func (f *contractClient) keep(ctx context.Context, c conversation) {
 	random := f.t.random("front " + f.account.name + " " + c.key)
 	for ctx.Err() == nil {
 		token, err := f.session(ctx, random)
 		if err == nil {
-			var socket *websocket.Conn
-			var status int
-			socket, status, err = f.t.dial(ctx, f.t.any(random), f.path(c), token)
-			if status == http.StatusUnauthorized {
+			var conn *client.Conn
+			conn, err = f.t.dial(ctx, f.t.any(random), f.path(c), token, "")
+			if client.RefusedWith(err, http.StatusUnauthorized) {
 				f.forget(token)
 			}
 			if err == nil {
-				f.visit(ctx, random, c, &link{Conn: socket})
+				f.visit(ctx, random, c, conn)
 			}
 		}
-		rest(ctx, nil, about(random, awayMean))
+		sleep(ctx, nil, randomAround(random, awayMean))
 	}
 }
 
 // session returns the token that all sockets share.
-func (f *front) session(ctx context.Context, random *rand.Rand) (string, error) {
+func (f *contractClient) session(ctx context.Context, random *rand.Rand) (string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.token != "" {
@@ -83,7 +81,7 @@ func (f *front) session(ctx context.Context, random *rand.Rand) (string, error) 
 	return token, err
 }
 
-func (f *front) forget(token string) {
+func (f *contractClient) forget(token string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.token == token {
@@ -91,33 +89,33 @@ func (f *front) forget(token string) {
 	}
 }
 
-// visit reads a socket until it ends, which in the end the client does, cleanly or not.
-func (f *front) visit(ctx context.Context, random *rand.Rand, c conversation, l *link) {
-	visit := f.ledger.arrive()
-	f.opened(c, l)
+// visit reads a socket until it ends. After some time the client ends it, cleanly or not.
+func (f *contractClient) visit(ctx context.Context, random *rand.Rand, c conversation, conn *client.Conn) {
+	visit := f.clientLog.arrive()
+	f.opened(c, conn)
 	visiting, over := context.WithCancel(ctx)
-	defer context.AfterFunc(visiting, func() { _ = l.Close() })()
+	defer context.AfterFunc(visiting, conn.Close)()
 	var leaving sync.WaitGroup
 	defer leaving.Wait()
 	defer over()
-	defer f.closed(c, l)
-	after, clean := about(random, visitMean), random.IntN(2) == 0
+	defer f.closed(c, conn)
+	after, clean := randomAround(random, visitMean), random.IntN(2) == 0
 	var saidGoodbye atomic.Bool
 	leaving.Go(func() {
 		switch {
-		case !rest(visiting, f.t.calm, after):
+		case !sleep(visiting, f.t.faultsOver, after):
 		case clean:
 			saidGoodbye.Store(true)
-			l.sayGoodbye()
+			conn.CloseCleanly()
 		default:
-			l.reset()
+			conn.Reset()
 		}
 	})
 	for {
-		_, frame, err := l.ReadMessage()
+		frame, err := conn.Read()
 		if err != nil {
-			if saidGoodbye.Load() && wasAnswered(err) && f.t.trouble.databaseIsFine() {
-				f.ledger.leftCleanly(visit)
+			if saidGoodbye.Load() && wasAnswered(err) && f.t.faults.databaseIsFine() {
+				f.clientLog.leftCleanly(visit)
 			}
 			return
 		}
@@ -127,50 +125,50 @@ func (f *front) visit(ctx context.Context, random *rand.Rand, c conversation, l 
 	}
 }
 
-// wasAnswered tells whether the server has answered the client's goodbye: then it knows that all it had sent was read. Of
-// a goodbye that the server says first, nobody knows whether the answer arrived.
+// wasAnswered tells whether the server has answered the client's close frame. Then the server knows that the client has read
+// everything before the answer. When the server closes first, it can't know whether the client's answer arrived.
 func wasAnswered(err error) bool {
-	closed, ok := errors.AsType[*websocket.CloseError](err)
-	return ok && closed.Code == websocket.CloseNormalClosure
+	const normal = 1000 // RFC 6455
+	return client.CloseCode(err) == normal
 }
 
-func (f *front) take(c conversation, visit int, frame []byte) {
-	m, isMessage, err := f.t.spec.message(frame)
+func (f *contractClient) take(c conversation, visit int, frame []byte) {
+	m, isMessage, err := f.t.spec.Message(frame)
 	if err != nil {
-		f.t.book.accuse("a frame that is not as the spec has it: " + string(frame[:min(len(frame), 300)]))
+		f.t.results.violation("a frame that is not as the spec has it: " + string(frame[:min(len(frame), 300)]))
 	}
 	if isMessage {
-		f.ledger.hear(c.key, heard{hash: fingerprint(m.FromUser, m.Message), at: time.Now(), visit: visit})
+		f.clientLog.receive(c.key, heard{hash: fingerprint(m.FromUser, m.Message), at: time.Now(), visit: visit})
 	}
 }
 
-func (f *front) opened(c conversation, l *link) {
+func (f *contractClient) opened(c conversation, conn *client.Conn) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if c.key != "" {
-		f.links[c.key] = l
+		f.conns[c.key] = conn
 	}
 }
 
-func (f *front) closed(c conversation, l *link) {
+func (f *contractClient) closed(c conversation, conn *client.Conn) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.links[c.key] == l {
-		delete(f.links, c.key)
+	if f.conns[c.key] == conn {
+		delete(f.conns, c.key)
 	}
 }
 
-// talk writes from time to time to a conversation whose socket is open. These sockets know no acknowledgement, so what is
-// written once may be lost, and is not repeated.
-func (f *front) talk(talking context.Context, mean time.Duration) {
+// talk writes to conversations whose sockets are open, at random intervals around mean. These sockets have no acknowledgement, so a
+// message may be lost on the way; it isn't sent again.
+func (f *contractClient) talk(talking context.Context, mean time.Duration) {
 	random := f.t.random("talk " + f.account.name)
-	for n := 1; rest(talking, nil, about(random, mean)); n++ {
+	for n := 1; sleep(talking, nil, randomAround(random, mean)); n++ {
 		c := f.account.conversations[random.IntN(len(f.account.conversations))]
 		f.mu.Lock()
-		l := f.links[c.key]
+		conn := f.conns[c.key]
 		f.mu.Unlock()
-		if l != nil {
-			_ = l.writeText([]byte(strings.Join([]string{f.account.name, strconv.Itoa(n)}, "-"))) // its reader sees to what broke
+		if conn != nil {
+			_ = conn.Send([]byte(strings.Join([]string{f.account.name, strconv.Itoa(n)}, "-"))) // the reader notices a broken connection
 		}
 	}
 }

@@ -6,23 +6,20 @@ import (
 	"errors"
 	"maps"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"strconv"
 	"sync"
 	"time"
 
-	"github.com/gorilla/websocket"
-
 	"tim/gen/api"
 	"tim/gen/frames"
+	"tim/internal/client"
 )
 
 const (
 	handshakeTimeout = 5 * time.Second
 	writeTimeout     = 5 * time.Second
-	closeTimeout     = 5 * time.Second
-	answerTimeout    = 4 * time.Second // short of what a node may take, so that some are repeated while they are under way
+	answerTimeout    = 4 * time.Second // less than a node may take, so that some requests are repeated while the first is still being handled
 	visitMean        = 8 * time.Second
 	awayMean         = 400 * time.Millisecond
 	longAwayMean     = 4 * time.Second
@@ -30,50 +27,22 @@ const (
 
 var errAway = errors.New("the device is not connected")
 
-// device is a client of tim.v1: it comes, catches up by what it has, listens, and goes in every manner.
+// device is a client of tim.v1. It connects, syncs by what it has, reads, and ends the connection in one of several ways.
 type device struct {
 	t       *trial
 	account *account
 	name    string
-	random  *rand.Rand // of the goroutine that lives
+	random  *rand.Rand // of the goroutine of live
 
-	// Of the goroutine that lives; others ask installed.
-	token  string
-	ledger *ledger // changed under mu
+	// Of the goroutine of live; other goroutines call installed.
+	token     string
+	clientLog *clientLog // changed under mu
 
 	mu      sync.Mutex
-	link    *link // nil while it is away
+	conn    *client.Conn // nil while it is away
 	have    map[string]int64
 	waiting map[string]chan any // by the request's id
 	number  int
-}
-
-// link is a socket that several goroutines write to.
-type link struct {
-	*websocket.Conn
-	mu sync.Mutex
-}
-
-func (l *link) writeText(frame []byte) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err := l.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return err
-	}
-	return l.WriteMessage(websocket.TextMessage, frame)
-}
-
-func (l *link) sayGoodbye() {
-	_ = l.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(writeTimeout))
-	_ = l.SetReadDeadline(time.Now().Add(closeTimeout)) // for the answer
-}
-
-// reset ends the connection as one that breaks.
-func (l *link) reset() {
-	if tcp, ok := l.NetConn().(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0)
-	}
-	_ = l.Close()
 }
 
 func (t *trial) newDevice(a *account, name string) *device {
@@ -82,49 +51,49 @@ func (t *trial) newDevice(a *account, name string) *device {
 	return d
 }
 
-// forget makes the device one that was just installed.
+// forget makes the device one that was just installed, which has nothing.
 func (d *device) forget() {
-	fresh := d.t.book.open(d.account, d.name, false)
+	fresh := d.t.results.open(d.account, d.name, false)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.ledger, d.have = fresh, make(map[string]int64)
+	d.clientLog, d.have = fresh, make(map[string]int64)
 }
 
-// installed is the ledger of what is installed now.
-func (d *device) installed() *ledger {
+// installed returns the log of what is installed now.
+func (d *device) installed() *clientLog {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.ledger
+	return d.clientLog
 }
 
-// live comes and goes until ctx ends; once it is calm, it stays.
+// live connects again and again until ctx ends. Once everything is repaired it stays connected.
 func (d *device) live(ctx context.Context) {
 	for ctx.Err() == nil {
 		d.visit(ctx)
 		mean := awayMean
 		switch n := d.random.IntN(100); {
-		case n < 3 && !d.t.isCalm():
+		case n < 3 && !d.t.areFaultsOver():
 			d.forget()
 		case n < 20:
 			mean = longAwayMean
 		}
-		rest(ctx, d.t.calm, about(d.random, mean))
-		if d.t.isCalm() {
-			rest(ctx, nil, about(d.random, awayMean))
+		sleep(ctx, d.t.faultsOver, randomAround(d.random, mean))
+		if d.t.areFaultsOver() {
+			sleep(ctx, nil, randomAround(d.random, awayMean))
 		}
 	}
 }
 
-func (t *trial) isCalm() bool {
+func (t *trial) areFaultsOver() bool {
 	select {
-	case <-t.calm:
+	case <-t.faultsOver:
 		return true
 	default:
 		return false
 	}
 }
 
-// visit is one connection, from opening it to its end.
+// visit opens a connection and reads it to its end.
 func (d *device) visit(ctx context.Context) {
 	if d.token == "" {
 		token, err := d.t.logIn(ctx, d.random, d.account.name)
@@ -133,74 +102,66 @@ func (d *device) visit(ctx context.Context) {
 		}
 		d.token = token
 	}
-	socket, status, err := d.t.dial(ctx, d.t.any(d.random), "/websocket", d.token, "tim.v1")
-	if status == http.StatusUnauthorized {
+	conn, err := d.t.dial(ctx, d.t.any(d.random), client.Path, d.token, client.Protocol)
+	if client.RefusedWith(err, http.StatusUnauthorized) {
 		d.token = ""
 	}
 	if err != nil {
 		return
 	}
-	l := &link{Conn: socket}
-	visit := d.ledger.arrive()
-	d.connect(l)
+	visit := d.clientLog.arrive()
+	d.connect(conn)
 	visiting, over := context.WithCancel(ctx)
-	defer context.AfterFunc(visiting, func() { _ = socket.Close() })()
+	defer context.AfterFunc(visiting, conn.Close)()
 	var leaving sync.WaitGroup
 	defer leaving.Wait()
 	defer over()
 	defer d.disconnect()
 	plan := d.planEnd(visit)
 	leaving.Go(func() {
-		if rest(visiting, d.t.calm, plan.after) {
-			plan.end(visiting, l)
+		if sleep(visiting, d.t.faultsOver, plan.after) {
+			plan.end(visiting, conn)
 		}
 	})
-	d.listen(visiting, l, visit, plan)
+	d.listen(visiting, conn, visit, plan)
 	if plan.loggedOut {
 		d.token = ""
 	}
 }
 
-// dial opens a socket, and returns the status of a refusal.
-func (t *trial) dial(ctx context.Context, n *node, path, token string, protocols ...string) (*websocket.Conn, int, error) {
-	dialer := websocket.Dialer{HandshakeTimeout: handshakeTimeout, Subprotocols: protocols}
-	socket, answer, err := dialer.DialContext(ctx, "ws"+n.url[len("http"):]+path, http.Header{"token": {token}})
-	status := 0
-	if answer != nil {
-		status = answer.StatusCode
-		_ = answer.Body.Close()
-	}
-	return socket, status, err
+// dial opens a socket of a node.
+func (t *trial) dial(ctx context.Context, n *node, path, token, protocol string) (*client.Conn, error) {
+	return t.dialer.Dial(ctx, client.Endpoint{Server: n.URL, Path: path, Protocol: protocol, Token: token})
 }
 
-// ending is how a visit is to end.
+// ending is how a visit will end.
 type ending struct {
 	after     time.Duration
-	end       func(ctx context.Context, l *link)
+	end       func(ctx context.Context, conn *client.Conn)
 	loggedOut bool
-	silent    chan struct{} // closed when nothing is read any more
+	silent    chan struct{} // closed when the device stops reading
 	silence   time.Duration
 }
 
-// planEnd chooses among the ways in which connections end.
+// planEnd chooses how the visit ends: by a close frame, a reset, by not reading any more, or by logging out.
 func (d *device) planEnd(visit int) *ending {
-	e := &ending{after: about(d.random, visitMean), silent: make(chan struct{}), silence: about(d.random, longAwayMean)}
+	e := &ending{after: randomAround(d.random, visitMean), silent: make(chan struct{}), silence: randomAround(d.random, longAwayMean)}
 	switch n := d.random.IntN(100); {
 	case n < 45:
-		e.end = func(_ context.Context, l *link) { l.sayGoodbye() }
+		e.end = func(_ context.Context, conn *client.Conn) { conn.CloseCleanly() }
 	case n < 80:
-		e.end = func(_ context.Context, l *link) { l.reset() }
+		e.end = func(_ context.Context, conn *client.Conn) { conn.Reset() }
 	case n < 92:
-		e.end = func(_ context.Context, l *link) {
+		e.end = func(_ context.Context, conn *client.Conn) {
 			close(e.silent)
-			_ = l.SetReadDeadline(time.Now()) // the reader notices
+			conn.StopReading()
 		}
 	default:
 		e.loggedOut = true
-		ledger, token, random := d.ledger, d.token, rand.New(rand.NewPCG(d.random.Uint64(), 0)) //nolint:gosec // no secret
-		e.end = func(ctx context.Context, _ *link) {
+		clientLog, token, random := d.clientLog, d.token, rand.New(rand.NewPCG(d.random.Uint64(), 0)) //nolint:gosec // no secret
+		e.end = func(ctx context.Context, _ *client.Conn) {
 			if d.t.logOut(ctx, random, token) == nil {
-				ledger.sessionEnded(visit)
+				clientLog.sessionEnded(visit)
 			}
 		}
 	}
@@ -216,45 +177,45 @@ func (e *ending) isSilent() bool {
 	}
 }
 
-// listen syncs, and then takes what comes until the connection ends. A device that falls silent reads no more, and is
-// cut off some time later.
-func (d *device) listen(ctx context.Context, l *link, visit int, plan *ending) {
+// listen syncs, and then handles frames until the connection ends. A device that stops reading resets the connection some time
+// later.
+func (d *device) listen(ctx context.Context, conn *client.Conn, visit int, plan *ending) {
 	claimed := d.claims()
-	if d.sync(l, nil) != nil {
+	if conn.Sync(d.haveOf(claimed)) != nil {
 		return
 	}
 	for !plan.isSilent() {
-		_, frame, err := l.ReadMessage()
+		frame, err := conn.Read()
 		if err != nil && plan.isSilent() {
 			break
 		}
-		if err != nil || !d.take(l, visit, frame, claimed) {
+		if err != nil || !d.take(conn, visit, frame, claimed) {
 			return
 		}
 	}
-	rest(ctx, d.t.calm, plan.silence)
-	l.reset()
+	sleep(ctx, d.t.faultsOver, plan.silence)
+	conn.Reset()
 }
 
-// take sees to one frame. It returns false when the connection is of no more use.
-func (d *device) take(l *link, visit int, frame []byte, claimed map[string]int64) bool {
-	decoded, err := d.t.spec.decode(frame)
+// take handles one frame. It returns false when the device must connect again.
+func (d *device) take(conn *client.Conn, visit int, frame []byte, claimed map[string]int64) bool {
+	decoded, err := d.t.spec.Decode(frame)
 	if err != nil {
-		d.t.book.accuse("a frame that is not as the spec has it: " + err.Error() + ": " + string(frame[:min(len(frame), 300)]))
+		d.t.results.violation("a frame that is not as the spec has it: " + err.Error() + ": " + string(frame[:min(len(frame), 300)]))
 		return true
 	}
 	switch f := decoded.(type) {
 	case frames.Synced:
-		return d.takeSynced(l, f, claimed)
+		return d.takeSynced(conn, f, claimed)
 	case frames.MessageFrame:
-		d.hear(visit, f.Message)
+		d.receive(visit, f.Message)
 	case frames.Sent:
 		d.answer(f.ID, f)
 	case frames.Marked:
 		d.answer(f.ID, f)
 	case frames.Error:
-		if f.ID != nil && *f.ID == syncID {
-			return false // it comes back
+		if f.ID != nil && *f.ID == client.SyncID {
+			return false // it connects again
 		}
 		if f.ID != nil {
 			d.answer(*f.ID, f)
@@ -263,33 +224,23 @@ func (d *device) take(l *link, visit int, frame []byte, claimed map[string]int64
 	return true
 }
 
-const syncID = "sync"
-
-// sync asks what is new since what the device has.
-func (d *device) sync(l *link, after *string) error {
-	request := frames.Sync{Type: frames.SyncTypeSync, ID: syncID, After: after}
-	if after == nil {
-		have := []frames.Have{}
-		for key, seq := range d.claims() {
-			have = append(have, frames.Have{Conversation: d.named(key), Seq: seq})
-		}
-		request.Have = &have
+// haveOf returns what the device says that it has.
+func (d *device) haveOf(claimed map[string]int64) []frames.Have {
+	have := []frames.Have{}
+	for key, seq := range claimed {
+		have = append(have, frames.Have{Conversation: d.named(key), Seq: seq})
 	}
-	frame, err := json.Marshal(request)
-	if err != nil {
-		return err
-	}
-	return l.writeText(frame)
+	return have
 }
 
-// named is a conversation as the device's account names it.
+// named returns a conversation as the device's account names it.
 func (d *device) named(key string) api.Target {
 	for _, c := range d.account.conversations {
 		if c.key == key {
 			return c.target
 		}
 	}
-	return api.Target{} // a conversation that it was never given; the server will refuse it
+	return api.Target{} // not one of the account's, so the server refuses it
 }
 
 func (d *device) claims() map[string]int64 {
@@ -298,22 +249,23 @@ func (d *device) claims() map[string]int64 {
 	return maps.Clone(d.have)
 }
 
-// takeSynced begins the conversations that the device has nothing of at their newest message.
-func (d *device) takeSynced(l *link, f frames.Synced, claimed map[string]int64) bool {
+// takeSynced starts the conversations of which the device has nothing at their newest message, and asks for the next page.
+func (d *device) takeSynced(conn *client.Conn, f frames.Synced, claimed map[string]int64) bool {
 	for _, c := range f.Conversations {
 		key := d.key(c.Conversation)
 		if _, ok := claimed[key]; ok {
 			continue
 		}
-		d.ledger.begin(key, c.Last)
+		d.clientLog.begin(key, c.Last)
 		d.mu.Lock()
 		d.have[key] = max(d.have[key], c.Last)
 		d.mu.Unlock()
 	}
-	return f.Next == nil || d.sync(l, f.Next) == nil
+	_, err := conn.NextPage(f)
+	return err == nil
 }
 
-// key names a conversation as all its accounts do.
+// key returns the key of a conversation, which all its accounts share.
 func (d *device) key(t api.Target) string {
 	if t.Group != nil {
 		return groupKey(*t.Group)
@@ -321,30 +273,29 @@ func (d *device) key(t api.Target) string {
 	return directKey(d.account.name, *t.User)
 }
 
-func (d *device) hear(visit int, m api.Message) {
-	body, err := m.Body.AsTextBody()
-	text := body.Text
-	if err != nil || body.Kind != api.TextBodyKindText {
-		text = ""
+func (d *device) receive(visit int, m api.Message) {
+	var body api.TextBody
+	if err := json.Unmarshal(m.Body, &body); err != nil || body.Kind != api.TextBodyKindText {
+		body.Text = ""
 	}
 	key := d.key(m.Conversation)
-	d.ledger.hear(key, heard{seq: m.Seq, hash: fingerprint(m.Sender, text), at: time.Now(), visit: visit})
+	d.clientLog.receive(key, heard{seq: m.Seq, hash: fingerprint(m.Sender, body.Text), at: time.Now(), visit: visit})
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.have[key] = max(d.have[key], m.Seq)
 }
 
-func (d *device) connect(l *link) {
+func (d *device) connect(conn *client.Conn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.link, d.waiting = l, make(map[string]chan any)
+	d.conn, d.waiting = conn, make(map[string]chan any)
 }
 
-// disconnect tells whoever waits for an answer that none will come.
+// disconnect ends the waiting for answers: none will come.
 func (d *device) disconnect() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.link = nil
+	d.conn = nil
 	for _, w := range d.waiting {
 		close(w)
 	}
@@ -355,18 +306,18 @@ func (d *device) answer(id string, frame any) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if w := d.waiting[id]; w != nil {
-		w <- frame // there is room for its one answer
+		w <- frame // the channel has room for its one answer
 		delete(d.waiting, id)
 	}
 }
 
-// ask sends a request that build makes for an id, and waits for its answer, errAway if the connection ends before.
+// ask sends the request that build makes with an id, and waits for its answer; errAway when the connection ends before.
 func (d *device) ask(ctx context.Context, build func(id string) any) (any, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	d.mu.Lock()
-	l := d.link
-	if l == nil {
+	conn := d.conn
+	if conn == nil {
 		d.mu.Unlock()
 		return nil, errAway
 	}
@@ -375,11 +326,7 @@ func (d *device) ask(ctx context.Context, build func(id string) any) (any, error
 	answer := make(chan any, 1)
 	d.waiting[id] = answer
 	d.mu.Unlock()
-	frame, err := json.Marshal(build(id))
-	if err == nil {
-		err = l.writeText(frame)
-	}
-	if err != nil {
+	if err := conn.SendJSON(build(id)); err != nil {
 		return nil, err
 	}
 	select {

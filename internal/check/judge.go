@@ -7,21 +7,20 @@ import (
 	"time"
 )
 
-// grace is how long after its answer the end of a right may take to reach every node, were the bus away; see promise 6
-// of the README.
+// grace is how long after its answer the end of a right may take to reach every node while the bus is away.
 const grace = 5 * time.Second
 
-// verdict is what comparing has found. Every number but those of the last line has to be 0.
+// verdict is the result of the comparison. All numbers but those of the last line must be 0.
 type verdict struct {
 	missing, doubled, misordered, gaps, unrightful int
 	unstored, misnumbered, lostMarks, wrongHistory int
-	wrong                                          []string
+	violations                                     []string
 	examples                                       []string
 
 	stored, acknowledged, delivered, repeated, late int
 }
 
-// maxExamples is how many findings are spelled out.
+// maxExamples is how many findings the report describes.
 const maxExamples = 20
 
 func (v *verdict) findf(count *int, format string, args ...any) {
@@ -31,35 +30,35 @@ func (v *verdict) findf(count *int, format string, args ...any) {
 	}
 }
 
-// judge compares everything that clients were told with the truth.
-func (t *trial) judge(truth *truth) *verdict {
+// judge compares everything that clients received with the database.
+func (t *trial) judge(contents *contents) *verdict {
 	v := &verdict{}
-	t.book.mu.Lock()
-	defer t.book.mu.Unlock()
-	v.wrong = slices.Clone(t.book.wrong)
-	for key, s := range truth.conversations {
+	t.results.mu.Lock()
+	defer t.results.mu.Unlock()
+	v.violations = slices.Clone(t.results.violations)
+	for key, s := range contents.conversations {
 		v.stored += len(s.messages)
 		v.numbers(key, s)
 	}
-	for _, s := range t.book.sends {
-		v.acknowledgement(s, truth.conversations[s.conversation.key])
+	for _, s := range t.results.sends {
+		v.acknowledgement(s, contents.conversations[s.conversation.key])
 	}
-	for at, seq := range t.book.marks {
-		if truth.read[at] < seq && len(t.book.removals[at]) == 0 {
-			v.findf(&v.lostMarks, "%s had read up to %d of %s; stored is %d", at.account, seq, at.conversation, truth.read[at])
+	for at, seq := range t.results.marks {
+		if contents.read[at] < seq && len(t.results.removals[at]) == 0 {
+			v.findf(&v.lostMarks, "%s had read up to %d of %s; stored is %d", at.account, seq, at.conversation, contents.read[at])
 		}
 	}
-	for _, l := range t.book.ledgers {
+	for _, l := range t.results.logs {
 		l.mu.Lock()
-		for key, s := range truth.conversations {
-			v.ledger(l, key, s, t.book.removals[side{l.account.name, key}])
+		for key, s := range contents.conversations {
+			v.compareLog(l, key, s, t.results.removals[side{l.account.name, key}])
 		}
 		l.mu.Unlock()
 	}
 	return v
 }
 
-// numbers looks whether a conversation counts 1, 2, 3 … and has nothing twice.
+// numbers checks that a conversation is numbered 1, 2, 3 … and has no text twice.
 func (v *verdict) numbers(key string, s *stored) {
 	if s.last != int64(len(s.messages)) {
 		v.findf(&v.misnumbered, "%s has %d messages and says %d", key, len(s.messages), s.last)
@@ -90,8 +89,8 @@ func (v *verdict) acknowledgement(s *send, in *stored) {
 	}
 }
 
-// ledger compares what one client was told of one conversation. Its mutex is held.
-func (v *verdict) ledger(l *ledger, key string, s *stored, removals []time.Time) {
+// compareLog compares what one client received of one conversation. The caller holds the log's mutex.
+func (v *verdict) compareLog(l *clientLog, key string, s *stored, removals []time.Time) {
 	memberships := s.memberships(l.account.name)
 	if strings.HasPrefix(key, "d:") {
 		if !slices.ContainsFunc(l.account.conversations, func(c conversation) bool { return c.key == key }) {
@@ -113,9 +112,9 @@ func (v *verdict) ledger(l *ledger, key string, s *stored, removals []time.Time)
 	got.complete(memberships)
 }
 
-// right looks whether a message was the client's to read: by membership, and by a session that lives. What comes within
-// the grace is counted apart.
-func (v *verdict) right(l *ledger, key string, seq int64, h heard, memberships []membership, removals []time.Time) {
+// right checks that the client might read a message: by its membership, and by its session. What arrives within the grace is counted
+// apart.
+func (v *verdict) right(l *clientLog, key string, seq int64, h heard, memberships []membership, removals []time.Time) {
 	if ended := l.visits[h.visit].ended; !ended.IsZero() && h.at.After(ended) {
 		if h.at.Sub(ended) > grace {
 			v.findf(&v.unrightful, "%s, %s: %d came %v after the session's end", l.who, key, seq, h.at.Sub(ended))
@@ -142,21 +141,21 @@ func (v *verdict) right(l *ledger, key string, seq int64, h heard, memberships [
 	}
 }
 
-// reading is what one client was told of one conversation, looked at in the order in which it came.
+// reading checks what one client received of one conversation, in the order in which it arrived.
 type reading struct {
 	v   *verdict
-	l   *ledger
+	l   *clientLog
 	key string
 	s   *stored
 
 	had     map[int64]bool
 	highest int64
-	inVisit int64 // the highest of the visit under way
+	inVisit int64 // the highest of the present visit
 	visit   int
 	broken  bool // the visit before wasn't closed cleanly
 }
 
-// identify returns the seq of what was heard, if it is stored.
+// identify returns the seq of a message that was received, if it is stored.
 func (r *reading) identify(h heard) (int64, bool) {
 	if r.l.contract {
 		seq, ok := r.s.seqs[h.hash]
@@ -168,7 +167,7 @@ func (r *reading) identify(h heard) (int64, bool) {
 	return h.seq, true
 }
 
-// take looks whether a message is new, and in order. The contract's sockets may repeat what came before an unclean end.
+// take checks that a message is new, and in order. The contract's sockets may repeat what arrived before an unclean end.
 func (r *reading) take(seq int64, h heard) {
 	if h.visit != r.visit {
 		r.broken = len(r.had) > 0 && !r.l.visits[r.visit].clean
@@ -186,8 +185,9 @@ func (r *reading) take(seq int64, h heard) {
 	r.highest, r.inVisit = max(r.highest, seq), max(r.inVisit, seq)
 }
 
-// complete looks whether everything came that was owed: in the membership that lasts all that came after it began, or
-// after the client was installed; in earlier ones, which end while a client is away, what lies between.
+// complete checks that nothing is missing. Of the present membership that is everything after its beginning, or after the client
+// was installed. Of an earlier membership, which may have ended while the client was away, it is what lies between the messages
+// that arrived.
 func (r *reading) complete(memberships []membership) {
 	if r.l.contract && len(r.l.visits) == 0 || !r.l.contract && !r.isLast() {
 		return
@@ -205,7 +205,7 @@ func (r *reading) complete(memberships []membership) {
 	}
 }
 
-// span is what of a past membership has come: all that lies between must have.
+// span returns the range between the first and the last message that arrived of an earlier membership.
 func (r *reading) span(m membership) (after, upTo int64) {
 	after = m.upTo
 	for seq := range r.had {
@@ -216,7 +216,7 @@ func (r *reading) span(m membership) (after, upTo int64) {
 	return after, upTo
 }
 
-// shown tells whether this client is shown a message: the contract's sockets know no notices, and one to one no echo.
+// shown tells whether the server sends a message to this client: the contract's sockets have no notices, and one to one no echo.
 func (r *reading) shown(seq int64) bool {
 	m := r.s.messages[seq-1]
 	if !r.l.contract {
@@ -225,7 +225,7 @@ func (r *reading) shown(seq int64) bool {
 	return m.event == "" && (!strings.HasPrefix(r.key, "d:") || m.sender != r.l.account.name)
 }
 
-// isLast tells whether the client is what its device has installed now, so that it was there to the end.
+// isLast tells whether this is the log of what the device has installed now, so that it lasted to the end.
 func (r *reading) isLast() bool {
 	return slices.ContainsFunc(r.l.account.devices, func(d *device) bool { return d.installed() == r.l })
 }

@@ -16,7 +16,7 @@ func TestJudge(t *testing.T) {
 			if tc.do != nil {
 				tc.do(c)
 			}
-			got := c.trial.judge(c.truth).counts()
+			got := c.trial.judge(c.contents).counts()
 			for name, n := range got {
 				if (n > 0) != (name == tc.found) {
 					t.Errorf("%s: %d", name, n)
@@ -30,40 +30,40 @@ func TestJudge(t *testing.T) {
 func (v *verdict) counts() map[string]int {
 	return map[string]int{
 		"missing": v.missing, "doubled": v.doubled, "misordered": v.misordered, "gaps": v.gaps, "unrightful": v.unrightful,
-		"unstored": v.unstored, "misnumbered": v.misnumbered, "lostMarks": v.lostMarks, "wrong": len(v.wrong), "repeated": v.repeated,
+		"unstored": v.unstored, "misnumbered": v.misnumbered, "lostMarks": v.lostMarks, "wrong": len(v.violations), "repeated": v.repeated,
 	}
 }
 
 // court is a group g:1 whose members are a, on tim.v1, and k, on the contract's sockets; b was removed. Its messages: 1 to
 // 3 say that they joined, 4 to 7 are a's, 8 says that b left, 9 and 10 are a's. Everybody was told what they should be.
 type court struct {
-	trial   *trial
-	truth   *truth
-	group   *stored
-	a, b, k *ledger
-	began   time.Time
-	sends   []*send
+	trial    *trial
+	contents *contents
+	group    *stored
+	a, b, k  *clientLog
+	began    time.Time
+	sends    []*send
 }
 
 const courtGroup = "g:1"
 
 func newCourt() *court {
-	c := &court{trial: &trial{book: newBook()}, began: time.Now(), group: &stored{last: 10, seqs: map[uint64]int64{}}}
-	c.truth = &truth{conversations: map[string]*stored{courtGroup: c.group}, read: map[side]int64{{"a", courtGroup}: 9}}
+	c := &court{trial: &trial{results: newResults()}, began: time.Now(), group: &stored{last: 10, seqs: map[uint64]int64{}}}
+	c.contents = &contents{conversations: map[string]*stored{courtGroup: c.group}, read: map[side]int64{{"a", courtGroup}: 9}}
 	conversations := []conversation{{key: courtGroup}}
 	a, b := &account{name: "a", conversations: conversations}, &account{name: "b", conversations: conversations}
-	book := c.trial.book
-	c.a, c.b = book.open(a, "a#1", false), book.open(b, "b#1", false)
-	a.devices, b.devices = []*device{{ledger: c.a}}, []*device{{ledger: c.b}}
-	c.k = book.open(&account{name: "k", conversations: conversations}, "k", true)
-	for _, l := range []*ledger{c.a, c.b, c.k} {
+	results := c.trial.results
+	c.a, c.b = results.open(a, "a#1", false), results.open(b, "b#1", false)
+	a.devices, b.devices = []*device{{clientLog: c.a}}, []*device{{clientLog: c.b}}
+	c.k = results.open(&account{name: "k", conversations: conversations}, "k", true)
+	for _, l := range []*clientLog{c.a, c.b, c.k} {
 		l.arrive()
 	}
 	for seq := int64(1); seq <= 10; seq++ {
 		c.store(seq)
 	}
-	book.removed("b", courtGroup)
-	book.marked("a", courtGroup, 9)
+	results.removed("b", courtGroup)
+	results.marked("a", courtGroup, 9)
 	return c
 }
 
@@ -79,8 +79,8 @@ func (c *court) store(seq int64) {
 		m.text = "text " + strconv.FormatInt(seq, 10)
 		m.clientID = m.text
 		s := &send{account: c.a.account, conversation: conversation{key: courtGroup}, text: m.text, clientID: m.text}
-		c.trial.book.note(s)
-		c.trial.book.acknowledge(s, seq)
+		c.trial.results.note(s)
+		c.trial.results.acknowledge(s, seq)
 		c.sends = append(c.sends, s)
 	}
 	m.hash = fingerprint(m.sender, m.text)
@@ -88,28 +88,28 @@ func (c *court) store(seq int64) {
 	if m.event == "" {
 		c.group.seqs[m.hash] = seq
 		if seq > 3 {
-			c.tell(c.k, seq)
+			c.reportProgress(c.k, seq)
 		}
 	}
 	if seq > 1 {
-		c.tell(c.a, seq)
+		c.reportProgress(c.a, seq)
 	}
 	if seq > 2 && seq < 8 {
-		c.tell(c.b, seq)
+		c.reportProgress(c.b, seq)
 	}
 }
 
-// tell delivers a stored message to a client, in its newest visit.
-func (c *court) tell(l *ledger, seq int64) {
+// reportProgress delivers a stored message to a client, in its newest visit.
+func (c *court) reportProgress(l *clientLog, seq int64) {
 	h := heard{seq: seq, hash: c.group.messages[seq-1].hash, at: c.began, visit: len(l.visits) - 1}
 	if l.contract {
 		h.seq = 0
 	}
-	l.hear(courtGroup, h)
+	l.receive(courtGroup, h)
 }
 
 // forget undoes one delivery.
-func (l *ledger) forget(index int) {
+func (l *clientLog) forget(index int) {
 	all := l.heard[courtGroup]
 	l.heard[courtGroup] = append(all[:index:index], all[index+1:]...)
 }
@@ -125,41 +125,41 @@ func judgeCases() []judgeCase {
 		{name: "as it should be"},
 		{name: "acknowledged and not there", found: "missing", do: func(c *court) { c.sends[0].seq = 11 }},
 		{name: "acknowledged as another", found: "missing", do: func(c *court) { c.sends[0].seq = 5 }},
-		{name: "acknowledged twice, differently", found: "wrong", do: func(c *court) { c.trial.book.acknowledge(c.sends[0], 5) }},
+		{name: "acknowledged twice, differently", found: "wrong", do: func(c *court) { c.trial.results.acknowledge(c.sends[0], 5) }},
 		{name: "a hole in the numbers", found: "misnumbered", do: func(c *court) { c.group.messages[8].seq = 12 }},
 		{name: "the last number is too high", found: "misnumbered", do: func(c *court) { c.group.last = 9 }},
-		{name: "heard twice", found: "doubled", do: func(c *court) { c.tell(c.a, 10) }},
-		{name: "heard twice in another visit", found: "doubled", do: func(c *court) { c.a.arrive(); c.tell(c.a, 10) }},
-		{name: "heard late", found: "misordered", do: func(c *court) { c.a.forget(3); c.tell(c.a, 5) }},
+		{name: "heard twice", found: "doubled", do: func(c *court) { c.reportProgress(c.a, 10) }},
+		{name: "heard twice in another visit", found: "doubled", do: func(c *court) { c.a.arrive(); c.reportProgress(c.a, 10) }},
+		{name: "heard late", found: "misordered", do: func(c *court) { c.a.forget(3); c.reportProgress(c.a, 5) }},
 		{name: "never heard", found: "gaps", do: func(c *court) { c.a.forget(3) }},
 		{name: "the end was never heard", found: "gaps", do: func(c *court) { c.a.forget(8) }},
 		{name: "a hole in a membership that is over", found: "gaps", do: func(c *court) { c.b.forget(2) }},
 		{name: "away when the membership ended", do: func(c *court) { c.b.forget(4) }},
 		{name: "installed later", do: func(c *court) { c.a.begin(courtGroup, 3); c.a.forget(0); c.a.forget(0) }},
-		{name: "heard and not stored", found: "unstored", do: func(c *court) { c.a.hear(courtGroup, heard{seq: 11, at: c.began}) }},
-		{name: "heard with another text", found: "unstored", do: func(c *court) { c.a.hear(courtGroup, heard{seq: 6, hash: 1, at: c.began}) }},
+		{name: "heard and not stored", found: "unstored", do: func(c *court) { c.a.receive(courtGroup, heard{seq: 11, at: c.began}) }},
+		{name: "heard with another text", found: "unstored", do: func(c *court) { c.a.receive(courtGroup, heard{seq: 6, hash: 1, at: c.began}) }},
 		{name: "before it joined", found: "unrightful", do: func(c *court) {
 			c.b.heard[courtGroup] = nil
 			for seq := int64(1); seq < 8; seq++ {
-				c.tell(c.b, seq)
+				c.reportProgress(c.b, seq)
 			}
 		}},
 		{name: "long after the removal", found: "unrightful", do: func(c *court) {
 			c.began = c.began.Add(time.Minute)
-			c.tell(c.b, 9)
+			c.reportProgress(c.b, 9)
 		}},
-		{name: "a moment after the removal", do: func(c *court) { c.tell(c.b, 9) }},
+		{name: "a moment after the removal", do: func(c *court) { c.reportProgress(c.b, 9) }},
 		{name: "long after the session's end", found: "unrightful", do: func(c *court) {
 			c.a.forget(8)
 			c.a.sessionEnded(0)
 			c.began = c.began.Add(time.Minute)
-			c.tell(c.a, 10)
+			c.reportProgress(c.a, 10)
 		}},
-		{name: "a mark went back", found: "lostMarks", do: func(c *court) { c.trial.book.marked("a", courtGroup, 10) }},
+		{name: "a mark went back", found: "lostMarks", do: func(c *court) { c.trial.results.marked("a", courtGroup, 10) }},
 		{name: "contract: never heard", found: "gaps", do: func(c *court) { c.k.forget(1) }},
-		{name: "contract: again after a break", found: "repeated", do: func(c *court) { c.k.arrive(); c.tell(c.k, 9); c.tell(c.k, 10) }},
-		{name: "contract: again after a clean end", found: "doubled", do: func(c *court) { c.k.leftCleanly(0); c.k.arrive(); c.tell(c.k, 10) }},
-		{name: "contract: twice on one connection", found: "doubled", do: func(c *court) { c.tell(c.k, 10) }},
-		{name: "contract: not stored", found: "unstored", do: func(c *court) { c.k.hear(courtGroup, heard{hash: 1, at: c.began}) }},
+		{name: "contract: again after a break", found: "repeated", do: func(c *court) { c.k.arrive(); c.reportProgress(c.k, 9); c.reportProgress(c.k, 10) }},
+		{name: "contract: again after a clean end", found: "doubled", do: func(c *court) { c.k.leftCleanly(0); c.k.arrive(); c.reportProgress(c.k, 10) }},
+		{name: "contract: twice on one connection", found: "doubled", do: func(c *court) { c.reportProgress(c.k, 10) }},
+		{name: "contract: not stored", found: "unstored", do: func(c *court) { c.k.receive(courtGroup, heard{hash: 1, at: c.began}) }},
 	}
 }

@@ -10,18 +10,18 @@ import (
 	"time"
 
 	"tim/gen/api"
-	"tim/gen/client"
+	"tim/internal/client"
 )
 
-// account is one of those that chat, with its clients.
+// account is an account with its clients.
 type account struct {
-	name          string
-	conversations []conversation
-	devices       []*device // of tim.v1
-	front         *front    // of the contract's sockets; may be nil
+	name           string
+	conversations  []conversation
+	devices        []*device       // of tim.v1
+	contractClient *contractClient // of the contract's sockets; may be nil
 }
 
-// conversation is one as an account names it; key is the same for all of its accounts.
+// conversation is a conversation as an account names it. key is the same for all its accounts.
 type conversation struct {
 	key    string
 	target api.Target
@@ -49,7 +49,7 @@ type group struct {
 	guests []*account
 }
 
-// populate makes the accounts, their friendships and groups, and their clients.
+// populate makes the accounts, friendships, groups and clients.
 func (t *trial) populate(ctx context.Context) error {
 	random := t.random("populate")
 	modern := max(6, t.opts.Accounts)
@@ -85,11 +85,11 @@ func (t *trial) populate(ctx context.Context) error {
 }
 
 func (t *trial) register(ctx context.Context, random *rand.Rand, a *account) error {
-	_, err := insist(ctx, t, random, "", func(ctx context.Context, c *client.ClientWithResponses) (*client.UserRegisterResponse, error) {
-		return c.UserRegisterWithResponse(ctx, client.Registration{Account: a.name, Password: password, Username: "The " + a.name})
+	err := t.retry(ctx, random, "", func(ctx context.Context, c *client.REST) error {
+		return c.Register(ctx, a.name, password, "The "+a.name)
 	})
-	if err != nil && !refusedWith(err, http.StatusConflict) {
-		return fmt.Errorf("register %s: %w", a.name, err)
+	if err != nil && !client.RefusedWith(err, http.StatusConflict) { // the answer to an earlier attempt was lost
+		return err
 	}
 	return nil
 }
@@ -100,11 +100,9 @@ func (t *trial) befriend(ctx context.Context, random *rand.Rand, a, b *account, 
 	if err != nil {
 		return err
 	}
-	_, err = insist(ctx, t, random, token, func(ctx context.Context, c *client.ClientWithResponses) (*client.AddFriendResponse, error) {
-		return c.AddFriendWithResponse(ctx, &client.AddFriendParams{UserAccount: a.name, FriendAccount: b.name})
-	})
+	err = t.retry(ctx, random, token, func(ctx context.Context, c *client.REST) error { return c.Befriend(ctx, a.name, b.name) })
 	if err != nil {
-		return fmt.Errorf("%s and %s: %w", a.name, b.name, err)
+		return err
 	}
 	if chat {
 		a.conversations = append(a.conversations, direct(a.name, b.name))
@@ -113,8 +111,8 @@ func (t *trial) befriend(ctx context.Context, random *rand.Rand, a, b *account, 
 	return nil
 }
 
-// makeGroups makes one group with members on both faces, one on tim.v1 alone, a small one, and one whose guests come and
-// go.
+// makeGroups makes four groups: one with members on tim.v1 and on the contract's sockets, one on tim.v1 alone, a small one, and one
+// whose guests join and leave.
 func (t *trial) makeGroups(ctx context.Context, random *rand.Rand, m, k []*account) error {
 	var even, odd []*account
 	for i, a := range m {
@@ -156,9 +154,7 @@ func (t *trial) makeGroup(ctx context.Context, random *rand.Rand, members, guest
 		if i == 0 {
 			id, err = t.createGroup(ctx, random, token, a.name, name)
 		} else {
-			_, err = insist(ctx, t, random, token, func(ctx context.Context, c *client.ClientWithResponses) (*client.JoinGroupResponse, error) {
-				return c.JoinGroupWithResponse(ctx, &client.JoinGroupParams{UserAccount: a.name, GroupID: id})
-			})
+			err = t.retry(ctx, random, token, func(ctx context.Context, c *client.REST) error { return c.JoinGroup(ctx, a.name, id) })
 		}
 		if err != nil {
 			return fmt.Errorf("%s of %s: %w", name, a.name, err)
@@ -172,17 +168,15 @@ func (t *trial) makeGroup(ctx context.Context, random *rand.Rand, members, guest
 	return nil
 }
 
-func (t *trial) createGroup(ctx context.Context, random *rand.Rand, token, owner, name string) (int32, error) {
-	made, err := insist(ctx, t, random, token, func(ctx context.Context, c *client.ClientWithResponses) (*client.CreateGroupResponse, error) {
-		return c.CreateGroupWithResponse(ctx, &client.CreateGroupParams{CreateUserAccount: owner, GroupName: name})
+func (t *trial) createGroup(ctx context.Context, random *rand.Rand, token, owner, name string) (id int32, err error) {
+	err = t.retry(ctx, random, token, func(ctx context.Context, c *client.REST) error {
+		id, err = c.CreateGroup(ctx, owner, name)
+		return err
 	})
-	if err != nil {
-		return 0, err
-	}
-	return made.JSON200.Data.GroupID, nil
+	return id, err
 }
 
-// equip gives the accounts their clients: every second one on tim.v1 has two devices.
+// equip makes the clients. Every second account on tim.v1 has two devices.
 func (t *trial) equip(m, k []*account) {
 	for i, a := range m {
 		for n := range 2 - i%2 {
@@ -190,24 +184,24 @@ func (t *trial) equip(m, k []*account) {
 		}
 	}
 	for _, a := range k {
-		a.front = t.newFront(a)
+		a.contractClient = t.newContractClient(a)
 	}
 }
 
 const churnEvery = 1500 * time.Millisecond
 
-// churn lets guests come and go, until talking ends. What it has begun, it ends.
+// churn adds and removes guests until talking ends. It finishes what it has begun.
 func (t *trial) churn(talking, living context.Context) {
 	random := t.random("churn")
 	inside := make(map[*account]bool)
 	token := ""
-	for rest(talking, nil, about(random, churnEvery)) {
+	for sleep(talking, nil, randomAround(random, churnEvery)) {
 		g := t.groups[len(t.groups)-1]
 		guest := g.guests[random.IntN(len(g.guests))]
 		var err error
 		if token == "" {
 			if token, err = t.logIn(living, random, g.owner.name); err != nil {
-				continue // which later tries again
+				continue // the next round tries again
 			}
 		}
 		if inside[guest] {
@@ -218,27 +212,26 @@ func (t *trial) churn(talking, living context.Context) {
 		if err == nil {
 			inside[guest] = !inside[guest]
 		} else {
-			t.book.accuse(fmt.Sprintf("the owner could not change the group: %v", err))
+			t.results.violation(fmt.Sprintf("the owner could not change the group: %v", err))
 		}
 	}
 }
 
 func (t *trial) admit(ctx context.Context, random *rand.Rand, token string, g *group, guest *account) error {
-	_, err := insist(ctx, t, random, token, func(ctx context.Context, c *client.ClientWithResponses) (*client.AddMemberResponse, error) {
-		return c.AddMemberWithResponse(ctx, &client.AddMemberParams{UserAccount: g.owner.name, GroupID: *g.target.Group, MemberAccount: guest.name})
+	return t.retry(ctx, random, token, func(ctx context.Context, c *client.REST) error {
+		return c.AddMember(ctx, g.owner.name, *g.target.Group, guest.name)
 	})
-	return err
 }
 
-// remove notes when it was answered: from then on nothing more may come. That the guest is no member was the doing of a
-// request whose answer was lost.
+// remove removes a guest, and notes when that was answered: nothing more may arrive from then on. A refusal because the guest is no
+// member means that an earlier request was carried out and its answer was lost.
 func (t *trial) remove(ctx context.Context, random *rand.Rand, token string, g *group, guest *account) error {
-	_, err := insist(ctx, t, random, token, func(ctx context.Context, c *client.ClientWithResponses) (*client.RemoveMemberResponse, error) {
-		return c.RemoveMemberWithResponse(ctx, &client.RemoveMemberParams{UserAccount: g.owner.name, GroupID: *g.target.Group, MemberAccount: guest.name})
+	err := t.retry(ctx, random, token, func(ctx context.Context, c *client.REST) error {
+		return c.RemoveMember(ctx, g.owner.name, *g.target.Group, guest.name)
 	})
-	if err != nil && !refusedWith(err, http.StatusConflict) && !refusedWith(err, http.StatusNotFound) {
+	if err != nil && !client.RefusedWith(err, http.StatusConflict) && !client.RefusedWith(err, http.StatusNotFound) {
 		return err
 	}
-	t.book.removed(guest.name, g.key)
+	t.results.removed(guest.name, g.key)
 	return nil
 }

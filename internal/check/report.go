@@ -8,19 +8,19 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"tim/gen/client"
+	"tim/internal/client"
 )
 
-// Report is what a run has found.
+// Report is the outcome of a run.
 type Report struct {
 	Seed     uint64
 	Passed   bool
 	Rows     []Row
 	Troubles map[string]int // what was broken, and how often
-	Findings []string       // some of what was wrong
+	Findings []string       // the first of what was wrong
 }
 
-// Row is one figure. One that has a limit fails the run when it is above it.
+// Row is one figure. A figure above its limit fails the run.
 type Row struct {
 	Name  string
 	Value float64
@@ -29,7 +29,7 @@ type Row struct {
 }
 
 func (t *trial) report(v *verdict, memory *memoryWatch) *Report {
-	r := &Report{Seed: t.opts.Seed, Troubles: t.trouble.did, Findings: append(v.examples, v.wrong[:min(len(v.wrong), maxExamples)]...)}
+	r := &Report{Seed: t.opts.Seed, Troubles: t.faults.did, Findings: append(v.examples, v.violations[:min(len(v.violations), maxExamples)]...)}
 	zero := func(name string, n int) { r.Rows = append(r.Rows, Row{Name: name, Value: float64(n)}) }
 	told := func(name string, n int) { r.Rows = append(r.Rows, Row{Name: name, Value: float64(n), Limit: -1}) }
 	zero("acknowledged and missing", v.missing)
@@ -41,7 +41,7 @@ func (t *trial) report(v *verdict, memory *memoryWatch) *Report {
 	zero("numbered wrongly", v.misnumbered)
 	zero("marks acknowledged and lost", v.lostMarks)
 	zero("history that differs", v.wrongHistory)
-	zero("answers that no server may give", len(v.wrong))
+	zero("answers that no server may give", len(v.violations))
 	told("stored", v.stored)
 	told("acknowledged", v.acknowledged)
 	told("delivered", v.delivered)
@@ -63,7 +63,7 @@ func (t *trial) report(v *verdict, memory *memoryWatch) *Report {
 
 func (r Row) fails() bool { return r.Limit >= 0 && r.Value > r.Limit }
 
-// String is the table and the verdict.
+// String returns the table and the verdict.
 func (r *Report) String() string {
 	var out strings.Builder
 	table := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
@@ -89,10 +89,10 @@ func (r *Report) String() string {
 	return out.String()
 }
 
-// compareHistory reads each conversation over REST, as one who was always in it, and counts those that differ from what
-// the database holds.
-func (t *trial) compareHistory(ctx context.Context) (wrong int, err error) {
-	truth, err := t.site.readTruth(ctx)
+// compareHistory reads each conversation over REST, as an account that was always in it, and counts those that differ from the
+// database.
+func (t *trial) compareHistory(ctx context.Context) (violations int, err error) {
+	contents, err := t.site.readDatabase(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -104,7 +104,7 @@ func (t *trial) compareHistory(ctx context.Context) (wrong int, err error) {
 			return 0, err
 		}
 		for _, c := range a.conversations {
-			s := truth.conversations[c.key]
+			s := contents.conversations[c.key]
 			if done[c.key] || s == nil || t.isGuest(a, c) {
 				continue
 			}
@@ -114,11 +114,11 @@ func (t *trial) compareHistory(ctx context.Context) (wrong int, err error) {
 				return 0, err
 			}
 			if !s.equals(got, s.floor(a.name)) {
-				wrong++
+				violations++
 			}
 		}
 	}
-	return wrong, nil
+	return violations, nil
 }
 
 func (t *trial) isGuest(a *account, c conversation) bool {
@@ -132,7 +132,7 @@ func (t *trial) isGuest(a *account, c conversation) bool {
 	return false
 }
 
-// floor is the seq after which an account may read.
+// floor returns the seq after which an account may read.
 func (s *stored) floor(account string) int64 {
 	if all := s.memberships(account); len(all) > 0 {
 		return all[len(all)-1].after
@@ -140,18 +140,14 @@ func (s *stored) floor(account string) int64 {
 	return 0
 }
 
-// equals tells whether messages are exactly those that are stored after a seq.
-func (s *stored) equals(got []client.Message, after int64) bool {
+// equals tells whether the messages are those that are stored after a seq; more may follow.
+func (s *stored) equals(got []client.HistoryMessage, after int64) bool {
 	want := s.messages[after:]
-	if len(got) < len(want) { // what was stored since is none of this
+	if len(got) < len(want) { // more than that was stored later
 		return false
 	}
 	for i, m := range want {
-		text := ""
-		if body, err := got[i].Body.AsTextBody(); err == nil && body.Kind == client.TextBodyKindText {
-			text = body.Text
-		}
-		if got[i].Seq != m.seq || got[i].Sender != m.sender || text != m.text {
+		if got[i].Seq != m.seq || got[i].Sender != m.sender || got[i].Text != m.text {
 			return false
 		}
 	}
@@ -160,12 +156,12 @@ func (s *stored) equals(got []client.Message, after int64) bool {
 
 const lookAtMemoryEvery = time.Second
 
-// memoryWatch follows what the nodes take of memory.
+// memoryWatch samples the memory of the nodes.
 type memoryWatch struct {
 	nodes []*node
 
 	mu      sync.Mutex
-	samples map[string][]int64 // by node; of its life under way
+	samples map[string][]int64 // by node; of its present process
 	lives   map[string]int
 }
 
@@ -174,9 +170,9 @@ func newMemoryWatch(nodes []*node) *memoryWatch {
 }
 
 func (w *memoryWatch) run(ctx context.Context) {
-	for rest(ctx, nil, lookAtMemoryEvery) {
+	for sleep(ctx, nil, lookAtMemoryEvery) {
 		for _, n := range w.nodes {
-			bytes, life := n.memory()
+			bytes, life := n.Memory()
 			w.add(n.name, bytes, life)
 		}
 	}
@@ -193,7 +189,7 @@ func (w *memoryWatch) add(name string, bytes int64, life int) {
 	}
 }
 
-// growths are by how many percent each node's memory grew from the second third of the time to the last.
+// growths returns by how many percent each node's memory grew from the second third of the time to the last.
 func (w *memoryWatch) growths() map[string]float64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -6,132 +6,84 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"reflect"
 	"time"
 
-	"tim/gen/client"
+	"tim/internal/client"
 )
 
 const (
-	askTimeout = 12 * time.Second // above what a node gives a statement, so that its own answer comes first
-	insistFor  = 60 * time.Second
+	askTimeout = 12 * time.Second // more than a node gives a statement, so that the node's own answer comes first
+	retryFor   = 60 * time.Second
 	password   = "correct horse"
 )
 
-// errRefused says that the server has answered, and how.
-type errRefused struct {
-	status int
-	body   string
-}
-
-func (e *errRefused) Error() string { return fmt.Sprintf("%d %s", e.status, e.body) }
-
-// nodeChoice picks nodes by chance, as a load balancer does that knows nothing of their state.
+// nodeChoice chooses nodes at random, as a load balancer that doesn't ask for their health.
 type nodeChoice struct{ nodes []*node }
 
 func (c nodeChoice) any(random *rand.Rand) *node { return c.nodes[random.IntN(len(c.nodes))] }
 
-// on is a client of a node, for a token or "".
-func (t *trial) on(n *node, token string) (*client.ClientWithResponses, error) {
-	return client.NewClientWithResponses(n.url, client.WithHTTPClient(t.http),
-		client.WithRequestEditorFn(func(_ context.Context, r *http.Request) error {
-			if token != "" {
-				r.Header.Set("token", token)
-			}
-			return nil
-		}))
-}
-
-// response is what every answer of the generated client has.
-type response interface{ StatusCode() int }
-
-// insist asks nodes until one answers with anything but a failure of its own, as a patient client does. What is asked
-// must bear repetition. A refusal is an *errRefused.
-func insist[R response](ctx context.Context, t *trial, random *rand.Rand, token string, ask func(context.Context, *client.ClientWithResponses) (R, error)) (R, error) {
-	ctx, cancel := context.WithTimeout(ctx, insistFor)
+// retry asks nodes until one answers with a success or a refusal, for at most retryFor. The request must be one that may be repeated.
+// A refusal is a *client.Refusal.
+func (t *trial) retry(ctx context.Context, random *rand.Rand, token string, ask func(context.Context, *client.REST) error) error {
+	ctx, cancel := context.WithTimeout(ctx, retryFor)
 	defer cancel()
-	var none R
 	for {
-		c, err := t.on(t.any(random), token)
+		c, err := client.NewREST(t.any(random).URL, token, t.http)
 		if err != nil {
-			return none, err
+			return err
 		}
-		var answer R
-		answer, err = ask(ctx, c)
-		if err == nil {
-			status := answer.StatusCode()
-			switch {
-			case status == http.StatusOK:
-				return answer, nil
-			case status < http.StatusInternalServerError && status != http.StatusTooManyRequests:
-				return answer, &errRefused{status: status, body: body(answer)}
-			}
-			err = &errRefused{status: status}
+		if err = ask(ctx, c); err == nil || isFinal(err) {
+			return err
 		}
-		if !rest(ctx, nil, about(random, 200*time.Millisecond)) {
-			return none, errors.Join(ctx.Err(), err)
+		if !sleep(ctx, nil, randomAround(random, 200*time.Millisecond)) {
+			return errors.Join(ctx.Err(), err)
 		}
 	}
 }
 
-// body is what an answer says: the generated types have a field for it, and no method.
-func body(answer response) string {
-	if field := reflect.Indirect(reflect.ValueOf(answer)).FieldByName("Body"); field.IsValid() {
-		return string(field.Bytes())
-	}
-	return ""
-}
-
-// refusedWith tells whether an error is the server's refusal with a status.
-func refusedWith(err error, status int) bool {
-	refused, ok := errors.AsType[*errRefused](err)
-	return ok && refused.status == status
+// isFinal tells whether an error is a refusal that asking again wouldn't change.
+func isFinal(err error) bool {
+	refusal, ok := errors.AsType[*client.Refusal](err)
+	return ok && refusal.Status < http.StatusInternalServerError && refusal.Status != http.StatusTooManyRequests
 }
 
 // logIn returns a token of a new session.
-func (t *trial) logIn(ctx context.Context, random *rand.Rand, account string) (string, error) {
-	in, err := insist(ctx, t, random, "", func(ctx context.Context, c *client.ClientWithResponses) (*client.UserLoginResponse, error) {
-		return c.UserLoginWithResponse(ctx, client.Credentials{Account: account, Password: password})
+func (t *trial) logIn(ctx context.Context, random *rand.Rand, account string) (token string, err error) {
+	err = t.retry(ctx, random, "", func(ctx context.Context, c *client.REST) error {
+		token, err = c.LogIn(ctx, account, password)
+		return err
 	})
-	if err != nil {
-		return "", fmt.Errorf("log in %s: %w", account, err)
-	}
-	token, err := in.JSON200.Data[1].AsToken()
-	return token.Token, err
+	return token, err
 }
 
-// logOut ends a session; that it had ended before is as good.
+// logOut ends a session. It is no error when the session had ended before.
 func (t *trial) logOut(ctx context.Context, random *rand.Rand, token string) error {
-	_, err := insist(ctx, t, random, token, func(ctx context.Context, c *client.ClientWithResponses) (*client.UserLogoutResponse, error) {
-		return c.UserLogoutWithResponse(ctx)
-	})
-	if refusedWith(err, http.StatusUnauthorized) {
+	err := t.retry(ctx, random, token, func(ctx context.Context, c *client.REST) error { return c.LogOut(ctx) })
+	if client.RefusedWith(err, http.StatusUnauthorized) {
 		return nil
 	}
 	return err
 }
 
-// historyPage is how many messages compareHistory asks for at once.
+// historyPage is how many messages history asks for at once.
 const historyPage = 200
 
 // history reads a conversation from beginning to end over REST, as its account sees it.
-func (t *trial) history(ctx context.Context, a *account, token string, c conversation) ([]client.Message, error) {
-	random := t.random("history " + c.key)
-	var all []client.Message
-	after, limit := int64(0), int32(historyPage)
-	for {
-		page, err := insist(ctx, t, random, token, func(ctx context.Context, cl *client.ClientWithResponses) (*client.GetHistoryResponse, error) {
-			params := client.GetHistoryParams{Account: a.name, FriendAccount: c.target.User, GroupID: c.target.Group, After: &after, Limit: &limit}
-			return cl.GetHistoryWithResponse(ctx, &params)
+func (t *trial) history(ctx context.Context, a *account, token string, of conversation) (all []client.HistoryMessage, err error) {
+	random := t.random("history " + of.key)
+	for after := int64(0); ; {
+		var page []client.HistoryMessage
+		err := t.retry(ctx, random, token, func(ctx context.Context, c *client.REST) (err error) {
+			page, err = c.History(ctx, a.name, of.target, after, historyPage)
+			return err
 		})
 		if err != nil {
-			return nil, fmt.Errorf("history of %s: %w", c.key, err)
+			return nil, fmt.Errorf("history of %s: %w", of.key, err)
 		}
-		messages := page.JSON200.Data.Messages
-		if len(messages) == 0 {
+		if len(page) == 0 {
 			return all, nil
 		}
-		all = append(all, messages...)
-		after = messages[len(messages)-1].Seq
+		all = append(all, page...)
+		after = page[len(page)-1].Seq
 	}
 }

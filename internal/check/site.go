@@ -7,28 +7,23 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 
 	"tim/internal/servers"
 )
 
-// What the nodes stand on, see [Options].
+// What the nodes use, see [Options].
 const (
 	onEmbedded = "embedded"
 	onServers  = "servers"
 	onCluster  = "cluster"
 )
 
-// site is the installation under test: its nodes, and the servers that they stand on.
+// site is the installation under test: nodes and the servers that they use.
 type site struct {
 	opts  Options
 	home  *servers.Home
-	logs  string
 	nodes []*node
-
-	database *servers.Server   // nil on the embedded default
-	redis    []*servers.Server // none on the embedded default, several in a cluster
-	env      []string          // of all nodes
+	stack *servers.Stack // nil on embedded
 }
 
 // newSite starts everything. The caller closes it, also after an error.
@@ -37,101 +32,91 @@ func newSite(ctx context.Context, opts Options) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &site{opts: opts, home: home, logs: home.Folder()}
+	s := &site{opts: opts, home: home}
 	if opts.Logs != "" {
 		if err := os.MkdirAll(opts.Logs, 0o750); err != nil {
 			return s, fmt.Errorf("folder for logs: %w", err)
 		}
-		s.logs = opts.Logs
 	}
 	if opts.On != onEmbedded {
-		if err := s.startServers(); err != nil {
+		if s.stack, err = home.StartStack(opts.On == onCluster); err != nil {
 			return s, err
 		}
 	}
 	for i := range opts.Nodes {
 		n, err := s.newNode(ctx, i+1)
+		s.nodes = append(s.nodes, n)
 		if err != nil {
 			return s, err
 		}
-		s.nodes = append(s.nodes, n)
 	}
 	for _, n := range s.nodes { // the first one migrates the database
-		if err := n.start(ctx); err != nil {
+		if err := n.Start(); err != nil {
 			return s, err
 		}
 	}
 	return s, nil
 }
 
-func (s *site) startServers() (err error) {
-	if s.database, err = s.home.MariaDB(); err != nil {
-		return err
-	}
-	if s.opts.On == onCluster {
-		s.redis, err = s.home.RedisCluster()
-	} else {
-		var one *servers.Server
-		one, err = s.home.Redis()
-		s.redis = []*servers.Server{one}
-	}
-	if err != nil {
-		return err
-	}
-	files, err := s.home.MinIO()
-	if err != nil {
-		return err
-	}
-	s.env = []string{
-		"TIM_JWT_KEY=a key that is only good for checking", "TIM_S3_ENDPOINT=http://" + files.Endpoint,
-		"TIM_S3_ACCESS_KEY=" + files.AccessKey, "TIM_S3_SECRET_KEY=" + files.SecretKey, "TIM_S3_BUCKET=tim-check",
-	}
-	return nil
+// node is one `tim serve`, with proxies between it and the servers that it uses.
+type node struct {
+	*servers.Node
+
+	name     string
+	database *proxy // nil on embedded
+	redis    *proxy // nil on embedded and on a Redis Cluster
 }
 
-// newNode makes a node that is down, and the gates between it and the servers. The nodes of a Redis Cluster tell their
-// own addresses, so there is no gate before them.
+// newNode makes a node that is down, and its proxies.
 func (s *site) newNode(ctx context.Context, number int) (*node, error) {
-	port, err := servers.FreePort()
-	if err != nil {
-		return nil, err
+	n := &node{name: "node " + strconv.Itoa(number)}
+	options := servers.NodeOptions{Binary: s.opts.Binary}
+	if s.opts.Logs != "" {
+		options.Log = filepath.Join(s.opts.Logs, fmt.Sprintf("node%d.log", number))
 	}
-	address := "127.0.0.1:" + strconv.Itoa(port)
-	n := &node{
-		name: "node " + strconv.Itoa(number), binary: s.opts.Binary, url: "http://" + address,
-		log: filepath.Join(s.logs, fmt.Sprintf("node%d.log", number)),
-	}
-	n.env = append([]string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TIM_LISTEN=" + address, "TIM_ADMIN_LISTEN=",
-		"TIM_BCRYPT_COST=4", "TIM_DATA_DIR=" + filepath.Join(s.home.Folder(), "data"+strconv.Itoa(number)),
-	}, s.env...)
-	if s.database == nil {
-		return n, nil
-	}
-	if n.database, err = newGate(ctx, s.database.TCPAddress); err != nil {
-		return n, err
-	}
-	n.env = append(n.env, "TIM_MYSQL_DSN=root@tcp("+n.database.address()+")/tim")
-	if len(s.redis) > 1 {
-		var urls []string
-		for _, r := range s.redis {
-			urls = append(urls, r.Address)
+	if s.stack != nil {
+		dsn, redisURL, err := s.throughProxies(ctx, n)
+		if err != nil {
+			return n, err
 		}
-		n.env = append(n.env, "TIM_REDIS_URL="+strings.Join(urls, ","))
-		return n, nil
+		options.Env = s.stack.Env(dsn, redisURL)
 	}
-	if n.redis, err = newGate(ctx, s.redis[0].TCPAddress); err != nil {
-		return n, err
-	}
-	n.env = append(n.env, "TIM_REDIS_URL=redis://"+n.redis.address())
-	return n, nil
+	var err error
+	n.Node, err = s.home.NewNode(options)
+	return n, err
 }
 
-// stopNodes ends the nodes in peace, before the database is read.
+// throughProxies makes the proxies of a node, and returns the addresses at which it finds MariaDB and Redis. A Redis Cluster tells
+// clients the addresses of its masters, so it has no proxy.
+func (s *site) throughProxies(ctx context.Context, n *node) (dsn, redisURL string, err error) {
+	if n.database, err = newProxy(ctx, s.stack.MariaDB.TCPAddress); err != nil {
+		return "", "", err
+	}
+	dsn = "root@tcp(" + n.database.address() + ")/tim"
+	if s.opts.On == onCluster {
+		return dsn, s.stack.RedisURL(), nil
+	}
+	if n.redis, err = newProxy(ctx, s.stack.Redis[0].TCPAddress); err != nil {
+		return "", "", err
+	}
+	return dsn, "redis://" + n.redis.address(), nil
+}
+
+// proxies returns the proxies that the node has.
+func (n *node) proxies() (proxies []*proxy) {
+	for _, g := range []*proxy{n.database, n.redis} {
+		if g != nil {
+			proxies = append(proxies, g)
+		}
+	}
+	return proxies
+}
+
+// stopNodes stops the nodes by SIGTERM, before the database is read.
 func (s *site) stopNodes() error {
 	var errs []error
 	for _, n := range s.nodes {
-		errs = append(errs, n.stop())
+		errs = append(errs, n.Stop())
 	}
 	return errors.Join(errs...)
 }
@@ -140,7 +125,12 @@ func (s *site) stopNodes() error {
 func (s *site) close() error {
 	var errs []error
 	for _, n := range s.nodes {
-		errs = append(errs, n.close())
+		if n.Node != nil {
+			errs = append(errs, n.Kill())
+		}
+		for _, g := range n.proxies() {
+			errs = append(errs, g.close())
+		}
 	}
 	return errors.Join(append(errs, s.home.Close())...)
 }

@@ -10,27 +10,33 @@ import (
 	"time"
 
 	"tim/gen/api"
-	"tim/gen/client"
 	"tim/gen/frames"
+	"tim/internal/client"
 )
 
 const (
 	againMean = 150 * time.Millisecond
-	// Of a hundred attempts so many go over REST, of a hundred acknowledged messages so many are sent once more, and
-	// before so many of a hundred messages the conversation is marked as read.
+	// In percent: how many attempts go over REST, how many acknowledged messages are sent again, and before how many messages the
+	// conversation is marked as read.
 	restAttempts = 20
 	sentAgain    = 5
 	markedRead   = 10
 )
 
-// talk lets everybody write until talking ends; what was begun then goes on until it is answered.
+// Reasons of the spec by which a send is refused for good.
+const (
+	clientIDReused = "client_id_reused"
+	notAMember     = "not_a_member"
+)
+
+// talk lets all clients write until talking ends. A message that was begun is sent again until it is answered.
 func (t *trial) talk(talking, living context.Context, talkers *sync.WaitGroup) {
 	var speak []func(mean time.Duration)
 	for _, a := range t.accounts {
 		for _, d := range a.devices {
 			speak = append(speak, func(mean time.Duration) { d.talk(talking, living, mean) })
 		}
-		if f := a.front; f != nil {
+		if f := a.contractClient; f != nil {
 			speak = append(speak, func(mean time.Duration) { f.talk(talking, mean) })
 		}
 	}
@@ -40,12 +46,12 @@ func (t *trial) talk(talking, living context.Context, talkers *sync.WaitGroup) {
 	}
 }
 
-// talk writes from time to time, and marks what it has as read.
+// talk writes at random intervals around mean, and sometimes marks what it has as read.
 func (d *device) talk(talking, living context.Context, mean time.Duration) {
 	random := d.t.random("talk " + d.name)
 	token := ""
-	for n := 1; rest(talking, nil, about(random, mean)); n++ {
-		if token == "" { // REST has a session of its own
+	for n := 1; sleep(talking, nil, randomAround(random, mean)); n++ {
+		if token == "" { // a session for REST
 			var err error
 			if token, err = d.t.logIn(living, random, d.account.name); err != nil {
 				continue
@@ -57,35 +63,35 @@ func (d *device) talk(talking, living context.Context, mean time.Duration) {
 		}
 		text := d.name + "-" + strconv.Itoa(n)
 		s := &send{account: d.account, conversation: c, text: text, clientID: text}
-		d.t.book.note(s)
+		d.t.results.note(s)
 		d.deliver(living, random, token, s)
 	}
 }
 
-// deliver sends a message again and again, over the socket or REST, until it is acknowledged or refused for good.
+// deliver sends a message again and again, over the socket or REST, until it is acknowledged or finally refused.
 func (d *device) deliver(ctx context.Context, random *rand.Rand, token string, s *send) {
-	ctx, cancel := context.WithTimeout(ctx, insistFor)
+	ctx, cancel := context.WithTimeout(ctx, retryFor)
 	defer cancel()
 	for {
 		overREST := random.IntN(100) < restAttempts
 		seq, final, err := d.attempt(ctx, random, token, s, overREST)
 		switch {
 		case err == nil:
-			d.t.book.acknowledge(s, seq)
+			d.t.results.acknowledge(s, seq)
 			if random.IntN(100) >= sentAgain {
 				return
 			}
 		case final:
 			return
 		}
-		if !rest(ctx, nil, about(random, againMean)) {
-			d.t.book.accuse(fmt.Sprintf("%s could not be sent for %v: %v", s.text, insistFor, err))
+		if !sleep(ctx, nil, randomAround(random, againMean)) {
+			d.t.results.violation(fmt.Sprintf("%s could not be sent for %v: %v", s.text, retryFor, err))
 			return
 		}
 	}
 }
 
-// attempt sends it once. What is final is no use repeating.
+// attempt sends it once. final tells whether another attempt would be refused, too.
 func (d *device) attempt(ctx context.Context, random *rand.Rand, token string, s *send, overREST bool) (seq int64, final bool, err error) {
 	if overREST {
 		return d.t.sendREST(ctx, random, token, s)
@@ -104,40 +110,29 @@ func (d *device) attempt(ctx context.Context, random *rand.Rand, token string, s
 	case frames.Sent:
 		return a.Seq, false, nil
 	case frames.Error:
-		if a.Reason == api.ReasonClientIDReused {
-			d.t.book.accuse("the same message was called another: " + s.text)
+		if a.Reason == clientIDReused {
+			d.t.results.violation("the same message was called another: " + s.text)
 		}
-		return 0, a.Reason == api.ReasonNotAMember || a.Reason == api.ReasonClientIDReused, fmt.Errorf("refused: %s", a.Reason)
+		return 0, a.Reason == notAMember || a.Reason == clientIDReused, fmt.Errorf("refused: %s", a.Reason)
 	default:
 		return 0, false, fmt.Errorf("an answer of type %T", answer)
 	}
 }
 
 func (t *trial) sendREST(ctx context.Context, random *rand.Rand, token string, s *send) (seq int64, final bool, err error) {
-	c, err := t.on(t.any(random), token)
+	c, err := client.NewREST(t.any(random).URL, token, t.http)
 	if err != nil {
 		return 0, true, err
 	}
-	request := client.SendRequest{ClientID: s.clientID, To: client.Target{User: s.conversation.target.User, Group: s.conversation.target.Group}}
-	if err := request.Body.FromTextBody(client.TextBody{Kind: client.TextBodyKindText, Text: s.text}); err != nil {
-		return 0, true, err
+	seq, err = c.SendText(ctx, s.conversation.target, s.clientID, s.text)
+	if client.RefusedWith(err, http.StatusConflict) {
+		t.results.violation("the same message was called another over REST: " + s.text)
 	}
-	answer, err := c.SendMessageWithResponse(ctx, request)
-	if err != nil {
-		return 0, false, err
-	}
-	if answer.JSON200 != nil {
-		return answer.JSON200.Data.Seq, false, nil
-	}
-	status := answer.StatusCode()
-	if status == http.StatusConflict {
-		t.book.accuse("the same message was called another over REST: " + s.text)
-	}
-	final = status == http.StatusForbidden || status == http.StatusConflict
-	return 0, final, &errRefused{status: status, body: string(answer.Body)}
+	final = client.RefusedWith(err, http.StatusForbidden) || client.RefusedWith(err, http.StatusConflict)
+	return seq, final, err
 }
 
-// markRead marks what the device has as read. An acknowledged mark must never go back; a guest's begins anew.
+// markRead marks what the device has as read. An acknowledged mark must never go back, except that a new membership has a new one.
 func (d *device) markRead(ctx context.Context, c conversation) {
 	seq := d.claims()[c.key]
 	if seq == 0 {
@@ -151,8 +146,8 @@ func (d *device) markRead(ctx context.Context, c conversation) {
 	}
 	if marked, ok := answer.(frames.Marked); ok {
 		if marked.Read < seq {
-			d.t.book.accuse(fmt.Sprintf("a mark up to %d was answered with %d", seq, marked.Read))
+			d.t.results.violation(fmt.Sprintf("a mark up to %d was answered with %d", seq, marked.Read))
 		}
-		d.t.book.marked(d.account.name, c.key, marked.Read)
+		d.t.results.marked(d.account.name, c.key, marked.Read)
 	}
 }

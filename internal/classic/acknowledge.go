@@ -36,8 +36,8 @@ func (m *mark) resume(delivered int64) {
 	m.written, m.asked, m.read, m.stored = delivered, delivered, delivered, delivered
 }
 
-// Ping implements socket.Handler: its number, and the last message written before it.
-func (c *Conversation) Ping(payload []byte, written int64) []byte {
+// PingPayload implements socket.Handler: its number, and the last message written before it.
+func (c *Conversation) PingPayload(payload []byte, written int64) []byte {
 	m := &c.mark
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -47,7 +47,7 @@ func (c *Conversation) Ping(payload []byte, written int64) []byte {
 	return strconv.AppendInt(payload, m.asked, 10)
 }
 
-// parsePong undoes Ping. Anything else is a pong that nobody has asked for, RFC 6455 section 5.5.3.
+// parsePong undoes PingPayload. Anything else is a pong that nobody has asked for, RFC 6455 section 5.5.3.
 func parsePong(payload []byte) (number, seq int64, ok bool) {
 	left, right, _ := bytes.Cut(payload, []byte(":"))
 	number, err1 := strconv.ParseInt(string(left), 10, 64)

@@ -10,7 +10,7 @@
 //	acknowledge.go  how far a socket's peer has read
 //	siblings.go     … and the account's other sockets of the same conversation
 //	catchup.go      what is asked of the database after the bus may have lost something
-//	frames.go       the frames that are sent
+//	frames.go       the frames that are sent, of package sockets, which asyncapi.yaml generates
 package classic
 
 import (
@@ -104,8 +104,8 @@ func (b *base) account() string { return b.session.Account }
 // Pong implements socket.Handler.
 func (b *base) Pong([]byte) {}
 
-// Ping implements socket.Handler.
-func (b *base) Ping(payload []byte, _ int64) []byte { return payload }
+// PingPayload implements socket.Handler.
+func (b *base) PingPayload(payload []byte, _ int64) []byte { return payload }
 
 // Written implements socket.Handler.
 func (b *base) Written(int64) {}
@@ -143,7 +143,7 @@ type deaf struct{}
 
 func (deaf) MessageStored(*feed.News, *feed.MessageStored)     {}
 func (deaf) MarksMoved(*feed.News, *feed.MarksMoved)           {}
-func (deaf) Typing(*feed.News, *feed.Typing)                   {}
+func (deaf) AccountTyping(*feed.News, *feed.AccountTyping)     {}
 func (deaf) PresenceMoved(*feed.News, *feed.PresenceMoved)     {}
 func (deaf) FriendshipBegan(*feed.News, *feed.FriendshipBegan) {}
 func (deaf) FriendshipEnded(*feed.News, *feed.FriendshipEnded) {}

@@ -19,8 +19,8 @@ import (
 
 func TestMain(m *testing.M) {
 	redis.SetLogger(&logging.VoidLogger{})
-	code := testserver.Main(m)
-	// The client library goes on probing for a second where it couldn't connect.
+	code := testserver.Main(m, "TestRedis.*")
+	// The client library probes for a second more where it couldn't connect.
 	err := goleak.Find()
 	for end := time.Now().Add(5 * time.Second); err != nil && time.Now().Before(end); {
 		err = goleak.Find()

@@ -115,7 +115,7 @@ func TestRedisClusterMasterSilent(t *testing.T) {
 	healthy(t, a, b)
 
 	first := raw(t, strings.Split(urls, ",")[0])
-	if err := first.Do(t.Context(), "client", "pause", 1500, "all").Err(); err != nil {
+	if err := first.Do(t.Context(), "client", "pause", 3000, "all").Err(); err != nil {
 		t.Fatal(err)
 	}
 	// Two thirds of the topics are not affected. Those of the silent master are delivered on their own node.

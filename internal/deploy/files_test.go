@@ -15,7 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"tim/internal/app"
-	"tim/internal/servers"
+	"tim/internal/testserver"
 )
 
 func read(t *testing.T, path string) string {
@@ -44,7 +44,7 @@ func parse(t *testing.T, environment map[string]string) app.Settings {
 	return settings
 }
 
-// setting is what looks like one.
+// setting matches the name of a setting.
 var setting = regexp.MustCompile(`\bTIM_[A-Z0-9_]+`)
 
 func TestEverySettingNamedExists(t *testing.T) {
@@ -68,7 +68,7 @@ func TestEverySettingNamedExists(t *testing.T) {
 	}
 }
 
-// unit reads the unit: values by name.
+// unit reads the unit file: values by name.
 func unit(t *testing.T) map[string]string {
 	t.Helper()
 	values := make(map[string]string)
@@ -82,8 +82,7 @@ func unit(t *testing.T) map[string]string {
 
 func TestUnit(t *testing.T) {
 	t.Parallel()
-	analyze, err := servers.LookPath("systemd-analyze")
-	must(t, err)
+	analyze := testserver.LookPath(t, "systemd-analyze")
 	program := filepath.Join(t.TempDir(), "tim")
 	write(t, program, "#!/bin/sh\n")
 	must(t, os.Chmod(program, 0o700))
@@ -107,7 +106,7 @@ func TestUnit(t *testing.T) {
 	longer(t, values["TimeoutStopSec"], settings.DrainTimeout)
 }
 
-// longer checks that a stop may take what draining takes.
+// longer checks that the time for a stop is 10 s longer than draining takes.
 func longer(t *testing.T, stop string, drain time.Duration) {
 	t.Helper()
 	if d, err := time.ParseDuration(stop); err != nil || d < drain+10*time.Second {
@@ -115,7 +114,7 @@ func longer(t *testing.T, stop string, drain time.Duration) {
 	}
 }
 
-// service is what the tests look at of a service in the compose file.
+// service is the part of a service in the compose file that the tests check.
 type service struct {
 	Build struct {
 		Context    string `yaml:"context"`
@@ -129,7 +128,7 @@ type service struct {
 	Depends     yaml.Node         `yaml:"depends_on"`
 }
 
-// variable is how the compose file asks for what the operator sets: with :? it must be, with :- it may be.
+// variable matches a variable of the compose file. One with :? must be set, one with :- has a default.
 var variable = regexp.MustCompile(`\$\{([A-Z0-9_]+)(:[?-])?([^}]*)\}`)
 
 func TestCompose(t *testing.T) {
@@ -186,8 +185,7 @@ func TestCompose(t *testing.T) {
 	}
 }
 
-// The image is built from what the Dockerfile copies and its ignore file lets through, and that must be all the server
-// consists of.
+// The Dockerfile must copy every folder that the server is built from, and its ignore file must let it through.
 func TestImageHasAllSources(t *testing.T) {
 	t.Parallel()
 	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{if .Module}}{{if .Module.Main}}{{.ImportPath}}{{end}}{{end}}", "./cmd/tim")
@@ -206,7 +204,7 @@ func TestImageHasAllSources(t *testing.T) {
 	}
 }
 
-// The same MinIO is tested with and shipped.
+// Tests and the image use the same version of MinIO.
 func TestImageHasTestedMinIO(t *testing.T) {
 	t.Parallel()
 	module := regexp.MustCompile(`github\.com/minio/minio@[^\s']+`)

@@ -22,7 +22,7 @@ import (
 	"tim/internal/store"
 )
 
-// hub is the sockets alone, with a heartbeat of their own, which no setting offers.
+// hub serves sockets alone, with a heartbeat that no setting offers.
 type hub struct {
 	address string
 	token   string // of the account a
@@ -64,7 +64,7 @@ func startHub(t *testing.T, heartbeat time.Duration) hub {
 	})
 	_, err = service.Register(ctx, chat.Registration{Account: "a", Password: apptest.Password, Username: "A"})
 	must(t, err)
-	token, err := sessions.Login(ctx, "a", apptest.Password, "127.0.0.1", "test")
+	token, _, err := sessions.Login(ctx, "a", apptest.Password, "127.0.0.1", "test")
 	must(t, err)
 	return hub{server.Listener.Addr().String(), token}
 }

@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -26,12 +27,13 @@ import (
 
 	"tim/internal/apptest"
 	"tim/internal/servers"
+	"tim/internal/testserver"
 )
 
-// patience is how long a test waits for what must come.
-const patience = 20 * time.Second
+// patience is how long a test waits for what must happen.
+const patience = time.Minute
 
-// clientAddress is where the tests' clients come from: another address than that of the proxies, which is 127.0.0.1.
+// clientAddress is the address of the tests' clients. The proxies have 127.0.0.1.
 const clientAddress = "127.0.0.77"
 
 // proxy is a running nginx or HAProxy.
@@ -49,8 +51,8 @@ type kind struct {
 
 func kinds() []kind { return []kind{{"nginx", startNginx}, {"haproxy", startHAProxy}} }
 
-// startNginx runs nginx with the shipped settings before two nodes, until the test ends. Of the settings only addresses
-// and paths are others, and what replace lists as old, new, old, new.
+// startNginx runs nginx in front of two nodes until the test ends. It uses the shipped settings with other addresses and paths, and
+// with the replacements that replace lists as old, new, old, new.
 func startNginx(t testing.TB, nodes [2]string, replace ...string) *proxy {
 	t.Helper()
 	dir := t.TempDir()
@@ -82,7 +84,7 @@ func startNginx(t testing.TB, nodes [2]string, replace ...string) *proxy {
 	return p
 }
 
-// startHAProxy is startNginx for HAProxy. Its user is left out as well: a test needn't be root.
+// startHAProxy is startNginx for HAProxy. It also removes the user, because the test may not be root.
 func startHAProxy(t testing.TB, nodes [2]string, replace ...string) *proxy {
 	t.Helper()
 	dir := t.TempDir()
@@ -98,7 +100,7 @@ func startHAProxy(t testing.TB, nodes [2]string, replace ...string) *proxy {
 	return p
 }
 
-// shipped is a file of this folder with some texts replaced, each of which must be there.
+// shipped returns a file of this folder with some texts replaced. Each must be in the file.
 func shipped(t testing.TB, name string, replace ...string) string {
 	t.Helper()
 	file, err := os.ReadFile(name)
@@ -134,10 +136,7 @@ func freeAddress(t testing.TB) string {
 // run starts a program, waits until it accepts connections on the addresses, and ends it with the test.
 func run(t testing.TB, env, addresses []string, name string, args ...string) *apptest.Log {
 	t.Helper()
-	path, err := servers.LookPath(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	path := testserver.LookPath(t, name)
 	log := &apptest.Log{}
 	cmd := exec.Command(path, args...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), env...), log, log
@@ -239,7 +238,8 @@ func (p *proxy) client(t testing.TB) *http.Client {
 // peer is a client's end of a socket. A goroutine reads it until it ends.
 type peer struct {
 	*websocket.Conn
-	frames chan string   // the first ones
+	frames chan string // the first ones
+	pings  atomic.Int64
 	ended  chan struct{} // closed at the end,
 	err    error         // whose reason is here then
 }
@@ -261,6 +261,11 @@ func opened(t testing.TB, dialer websocket.Dialer, url string) *peer {
 		t.Fatalf("open %s: %v %v", url, err, response)
 	}
 	c := &peer{Conn: conn, frames: make(chan string, 100), ended: make(chan struct{})}
+	pong := conn.PingHandler()
+	conn.SetPingHandler(func(data string) error {
+		c.pings.Add(1)
+		return pong(data)
+	})
 	go func() {
 		defer close(c.ended)
 		for {

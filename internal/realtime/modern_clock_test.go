@@ -125,7 +125,7 @@ func (n *node) hasRead(account string, in chat.Target, seq int64) bool {
 // sessionsGoOn wants those begun before a jump to live, for a node that has never seen them, and a login not to end them.
 func (n *node) sessionsGoOn(by time.Duration) {
 	n.t.Helper()
-	token, err := n.auth.Login(n.t.Context(), "alice", apptest.Password, "127.0.0.1", "another device")
+	token, _, err := n.auth.Login(n.t.Context(), "alice", apptest.Password, "127.0.0.1", "another device")
 	must(n.t, err)
 	passwords, err := auth.NewPasswords(4)
 	must(n.t, err)

@@ -131,7 +131,7 @@ func (n *node) users(accounts ...string) {
 	for _, account := range accounts {
 		_, err := n.service.Register(n.t.Context(), chat.Registration{Account: account, Password: apptest.Password, Username: strings.ToUpper(account)})
 		must(n.t, err)
-		token, err := n.auth.Login(n.t.Context(), account, apptest.Password, "127.0.0.1", "test")
+		token, _, err := n.auth.Login(n.t.Context(), account, apptest.Password, "127.0.0.1", "test")
 		must(n.t, err)
 		n.tokens[account] = token
 	}

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"time"
 
 	"github.com/oapi-codegen/nullable"
 
@@ -25,7 +26,7 @@ func (h *handlers) UserRegister(ctx context.Context, r api.UserRegisterRequestOb
 // UserLogin begins a session.
 func (h *handlers) UserLogin(ctx context.Context, r api.UserLoginRequestObject) (api.UserLoginResponseObject, error) {
 	req := requestOf(ctx)
-	token, err := h.auth.Login(ctx, r.Body.Account, r.Body.Password, req.address, req.http.UserAgent())
+	token, expires, err := h.auth.Login(ctx, r.Body.Account, r.Body.Password, req.address, req.http.UserAgent())
 	if err != nil {
 		return nil, err
 	}
@@ -33,14 +34,19 @@ func (h *handlers) UserLogin(ctx context.Context, r api.UserLoginRequestObject) 
 	if err != nil {
 		return nil, err
 	}
-	data := make([]api.LoginDone_Data_Item, 2)
-	if err := data[0].FromUser(userOf(user)); err != nil {
-		return nil, err
-	}
-	if err := data[1].FromToken(api.Token{Token: token}); err != nil {
-		return nil, err
-	}
-	return api.UserLogin200JSONResponse{Code: fault.CodeSuccess, Message: say(ctx, fault.LoggedIn), Data: data}, nil
+	return api.UserLogin200JSONResponse{
+		Code: fault.CodeSuccess, Message: say(ctx, fault.LoggedIn), Data: []api.LoginPart{userPart(userOf(user)), tokenPart(token, expires)},
+	}, nil
+}
+
+// userPart is the first element of a login's answer.
+func userPart(u api.User) api.LoginPart {
+	return api.LoginPart{ID: &u.ID, Username: &u.Username, Account: &u.Account, Sex: u.Sex, Age: &u.Age, OnlineStatus: &u.OnlineStatus}
+}
+
+// tokenPart is the second.
+func tokenPart(token string, expires time.Time) api.LoginPart {
+	return api.LoginPart{Token: &token, Expires: new(expires.UnixMilli())}
 }
 
 // UserLogout ends the session of the request's token.
@@ -103,7 +109,7 @@ func userOf(u chat.User) api.User {
 		out.Sex = nullable.NewNullableWithValue(*u.Sex)
 	}
 	if u.Online {
-		out.OnlineStatus = api.UserOnlineStatusN1
+		out.OnlineStatus = 1
 	}
 	return out
 }

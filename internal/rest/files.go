@@ -16,15 +16,12 @@ import (
 	"tim/internal/files"
 )
 
-// UploadHeadPic sets the caller's avatar. The name may be in the query, or in the form before or after the file.
+// UploadHeadPic sets the caller's avatar. A name may stand in the query or anywhere in the form, and must then be the
+// caller's.
 func (h *handlers) UploadHeadPic(ctx context.Context, r api.UploadHeadPicRequestObject) (api.UploadHeadPicResponseObject, error) {
 	account := requestOf(ctx).session.Account
 	form := files.NewForm(r.Body, func(fields map[string]string) error {
-		name, inForm := fields["username"]
-		if !inForm && r.Params.Username == nil {
-			return fault.Invalid(fault.MalformedUpload, "username", "is missing")
-		}
-		if inForm {
+		if name, inForm := fields["username"]; inForm {
 			if err := h.chat.OwnName(ctx, account, name); err != nil {
 				return err
 			}

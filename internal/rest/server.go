@@ -76,7 +76,10 @@ func New(o Options) (*echo.Echo, error) {
 	if err := checkTraits(spec); err != nil {
 		return nil, err
 	}
-	document, err := spec.MarshalJSON()
+	if err := apispec.Simplify(spec); err != nil {
+		return nil, err
+	}
+	document, err := jsonOf([]byte(apispec.OpenAPI()))
 	if err != nil {
 		return nil, fmt.Errorf("encode the spec: %w", err)
 	}

@@ -14,7 +14,7 @@ func (h *handlers) RenewToken(ctx context.Context, _ api.RenewTokenRequestObject
 	if err != nil {
 		return nil, err
 	}
-	fresh := api.FreshToken{Token: token, Expires: expires.UnixMilli()}
+	fresh := api.Token{Token: token, Expires: expires.UnixMilli()}
 	return api.RenewToken200JSONResponse{Code: fault.CodeSuccess, Message: "ok", Data: fresh}, nil
 }
 

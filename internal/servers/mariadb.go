@@ -45,7 +45,7 @@ func newMariaDB(mariadbd, installer string, port int) *Server {
 			"--skip-name-resolve", "--innodb-flush-log-at-trx-commit=1", "--innodb-buffer-pool-size=64M", "--max-connections=500")
 		return installMariaDB(ctx, installer, s)
 	}
-	// Through the socket, which is in its folder: nobody else answers there. It listens on the port before.
+	// It asks through the unix socket, which is in its folder, so no other server answers. The server listens on the port earlier.
 	s.ready = func(ctx context.Context, _ int) error {
 		if _, err := os.Stat(mariadbSocket(s)); err != nil {
 			return err
@@ -56,18 +56,18 @@ func newMariaDB(mariadbd, installer string, port int) *Server {
 }
 
 // CreateDatabase makes one more empty utf8mb4 database in a MariaDB that runs and returns its DSN, which is like
-// Address. The name is put into the statement as it is.
+// Address. The name isn't quoted.
 func (s *Server) CreateDatabase(name string) (dsn string, err error) {
 	return mariadbDSN(s, name), mariadbExec(mariadbDSN(s, ""), "CREATE DATABASE "+name+" CHARACTER SET utf8mb4")
 }
 
-// DropDatabase deletes a database of a MariaDB that runs; it is no error when there is none of that name. It fails
-// after a while when an open transaction holds a lock there.
+// DropDatabase deletes a database of a MariaDB that runs. It is no error when there is none of that name. It fails after 20 s when an
+// open transaction holds a lock in the database.
 func (s *Server) DropDatabase(name string) error {
 	return mariadbExec(mariadbDSN(s, ""), "DROP DATABASE IF EXISTS "+name)
 }
 
-// mariadbOptions are those that the server and its installation share. Nothing is read from /etc.
+// mariadbOptions returns the options that the server and its installation share. Nothing is read from /etc.
 func mariadbOptions(s *Server) []string {
 	options := []string{
 		"--no-defaults", "--datadir=" + s.path("data"), "--tmpdir=" + s.folder,
@@ -117,7 +117,7 @@ func mariadbExec(dsn, statement string) error {
 	return nil
 }
 
-// onMariaDB lends a connection that ends with the call.
+// onMariaDB calls f with a connection that ends with the call.
 func onMariaDB(dsn string, f func(*sql.DB) error) error {
 	db, err := sql.Open("mysql", dsn)
 	if err != nil {

@@ -8,15 +8,15 @@ import (
 	"os"
 )
 
-// S3 is a bucket that doesn't exist yet, and the way to it.
+// S3 is the address of an S3 server, and the name of a bucket that doesn't exist yet.
 type S3 struct {
 	Endpoint  string // host:port, spoken to with plain HTTP
 	AccessKey string
 	SecretKey string
-	Bucket    string // unused so far; who uses it makes it
+	Bucket    string // the first user makes it
 }
 
-// MinIO starts a MinIO with no bucket in it; the one it names is for the caller to make.
+// MinIO starts a MinIO without buckets. The caller makes the one that the result names.
 func (h *Home) MinIO() (S3, error) {
 	binary, err := LookPath("minio")
 	if err != nil {
@@ -26,7 +26,7 @@ func (h *Home) MinIO() (S3, error) {
 	server, err := h.startOnFreePort(func(port int) *Server {
 		return &Server{
 			kind: "minio",
-			// Everything stays in its folder, which is the working directory.
+			// The working directory is its folder; all its files stay there.
 			argv: []string{binary, "server", "--quiet", "--address", loopback(port), "--certs-dir", "certs", "data"},
 			env: []string{
 				"MINIO_ROOT_USER=" + s3.AccessKey, "MINIO_ROOT_PASSWORD=" + s3.SecretKey,

@@ -22,7 +22,7 @@ const (
 func (h *Home) Redis() (*Server, error) { return h.startRedis("--appendonly", "no") }
 
 // DurableRedis starts a Redis that writes every change to disk before it answers, so that Start finds everything
-// that was acknowledged, even after Kill; FLUSHALL makes it the Redis that lost its data.
+// that was acknowledged, even after Kill. FLUSHALL makes it lose its data.
 func (h *Home) DurableRedis() (*Server, error) {
 	return h.startRedis("--appendonly", "yes", "--appendfsync", "always")
 }
@@ -130,8 +130,8 @@ func clusterReady(ctx context.Context, port, masters int) error {
 	return nil
 }
 
-// redisAsk sends one command on a connection of its own and returns the answer, a simple or a bulk string. A
-// client library here would bring its pool into the tests of packages that count goroutines.
+// redisAsk sends one command on a connection of its own and returns the answer, a simple or a bulk string. It uses no client library,
+// because a library's pool would have goroutines, which tests count.
 func redisAsk(ctx context.Context, port int, command string) (answer string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()

@@ -1,6 +1,7 @@
 package servers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,16 +24,14 @@ const (
 // errDied says that a server ended while its start was awaited.
 var errDied = errors.New("the server ended at its start")
 
-// Server is one server: its folder survives stops, its process does not. Its methods may be called from any
-// goroutine; one waits for the other.
+// Server is one server. Its folder stays when the process ends. Its methods may be called from any goroutine; one call waits for
+// another.
 type Server struct {
-	// Address is what Tim is configured with; it stays the same over restarts. For MariaDB it is the DSN (of
-	// go-sql-driver, without parameters) of an empty utf8mb4 database, through a unix socket; for Redis a URL,
-	// redis://127.0.0.1:port.
+	// Address is what Tim's settings need. Restarts don't change it. For MariaDB it is the DSN (of go-sql-driver, without
+	// parameters) of an empty utf8mb4 database, through a unix socket; for Redis redis://127.0.0.1:port; for a node its URL.
 	Address string
 
-	// TCPAddress is 127.0.0.1:port, for who wants to stand in between; it stays the same over restarts. At a
-	// MariaDB it admits root without a password.
+	// TCPAddress is 127.0.0.1:port, for proxies. Restarts don't change it. MariaDB admits root there without a password.
 	TCPAddress string
 
 	home   *Home
@@ -41,8 +40,11 @@ type Server struct {
 	port   int
 	argv   []string
 	env    []string // nil: this process's own
+	log    string   // the file that the process writes to; "" for one in the folder
 
-	// install is what the first start does before all else; nil when there is nothing to do.
+	stopWithin time.Duration // 0 for the default
+
+	// install is called once, before the first start; nil when there is nothing to do.
 	install func(ctx context.Context) error
 
 	// ready returns nil once the server answers; pid is its process.
@@ -51,13 +53,16 @@ type Server struct {
 	mu      sync.Mutex
 	removed bool
 	cmd     *exec.Cmd // nil while it is down
+	starts  int
 }
 
 func (s *Server) path(elem string) string { return filepath.Join(s.folder, elem) }
 
-// Start starts the server, again on the same address with the same data, and returns when it answers, or else
-// leaves it down. It is an error when the server runs, or ended by itself and was not stopped or killed since.
-// The constructors of Home return servers that are started.
+func (s *Server) logFile() string { return cmp.Or(s.log, s.path("log")) }
+
+// Start starts the server, on the same address and with the same data as before, and returns when it answers. After an error the
+// server is down. It is an error when the server runs, or when it has ended by itself and was not stopped or killed since. The
+// constructors of Home return servers that are started, except NewNode.
 func (s *Server) Start() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -86,21 +91,22 @@ func (s *Server) Start() error {
 
 // launch starts the process. The caller holds mu.
 func (s *Server) launch() error {
-	log, err := os.OpenFile(s.path("log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := os.OpenFile(s.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("log of %s: %w", s.kind, err)
 	}
 	defer log.Close()                             //nolint:errcheck // the server writes through its own
 	cmd := exec.Command(s.argv[0], s.argv[1:]...) //nolint:noctx // it lives until end
 	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = s.env, s.folder, log, log
-	// A group of its own, so that Ctrl-C at the terminal doesn't take the server away from who uses it. The
-	// death signal follows the thread that started the child; Go ends a thread only when a goroutine that locked
-	// it returns, which no code here does.
+	// A process group of its own, so that Ctrl-C at the terminal doesn't end the server before its user. The kernel sends the death
+	// signal when the thread that started the child ends; Go ends a thread only when a goroutine that has locked it returns, and
+	// no code here locks one.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", s.kind, err)
 	}
 	s.cmd = cmd
+	s.starts++
 	return nil
 }
 
@@ -122,7 +128,7 @@ func (s *Server) awaitReady(ctx context.Context) error {
 	}
 }
 
-// Kill ends the server as a power cut would (SIGKILL); it does nothing when the server is down.
+// Kill ends the server at once (SIGKILL). It does nothing when the server is down.
 func (s *Server) Kill() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -152,7 +158,7 @@ func (s *Server) PID() int {
 	return pid
 }
 
-// Stop asks the server to end (SIGTERM) and returns when it has; it does nothing when the server is down.
+// Stop asks the server to end (SIGTERM) and returns when it has. It does nothing when the server is down.
 func (s *Server) Stop() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -175,6 +181,7 @@ func (s *Server) end(signal syscall.Signal) error {
 	if err := cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("end %s: %w", s.kind, err)
 	}
+	within := cmp.Or(s.stopWithin, stopWithin)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -183,18 +190,18 @@ func (s *Server) end(signal syscall.Signal) error {
 	select {
 	case <-ended:
 		return nil
-	case <-time.After(stopWithin):
+	case <-time.After(within):
 	}
 	err := cmd.Process.Kill()
 	<-ended
-	return errors.Join(fmt.Errorf("%s didn't end within %v of %v\n%s", s.kind, stopWithin, signal, s.logTail()), err)
+	return errors.Join(fmt.Errorf("%s didn't end within %v of %v\n%s", s.kind, within, signal, s.logTail()), err)
 }
 
-// Pause makes the server fall silent (SIGSTOP): connections stay open and the kernel accepts new ones, nothing is
-// answered. It is an error when the server is down.
+// Pause stops the process (SIGSTOP): connections stay open, the kernel accepts new ones, and nothing is answered. It is an error when
+// the server is down.
 func (s *Server) Pause() error { return s.signal(syscall.SIGSTOP, 'T') }
 
-// Resume ends a Pause (SIGCONT); the server then answers what it was asked meanwhile.
+// Resume ends a Pause (SIGCONT). The server then answers what it was asked meanwhile.
 func (s *Server) Resume() error { return s.signal(syscall.SIGCONT, 'S', 'R', 'D') }
 
 // signal sends a signal and waits until the process is in one of the states.
@@ -219,7 +226,7 @@ func (s *Server) signal(signal syscall.Signal, states ...byte) error {
 }
 
 func (s *Server) logTail() string {
-	log, err := os.ReadFile(s.path("log"))
+	log, err := os.ReadFile(s.logFile())
 	if err != nil {
 		return err.Error()
 	}

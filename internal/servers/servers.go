@@ -1,10 +1,16 @@
-// Package servers runs private instances of MariaDB, Redis, Redis Cluster and MinIO in a folder: for tests, the
-// delivery checker and the load tool. Each is reachable through a unix socket or a free port of the loopback
-// address, and by nobody from another machine.
+// Package servers runs private instances of MariaDB, Redis, Redis Cluster, MinIO and Tim itself in a temporary folder, for tests,
+// the delivery checker and the load tool. They listen on unix sockets and on free ports of the loopback address, so no other
+// machine reaches them.
 //
-// A [Home] starts the servers and ends them. They die with the process even when that is killed; the folder it
-// then leaves is removed by the next NewHome of any process. The package keeps no goroutine and no connection
-// between calls, so it does not disturb tests that look for leaks. It is made for Linux.
+//	servers.go   the folder, which ends all servers in it
+//	server.go    a process that is started, stopped, killed, paused
+//	mariadb.go, redis.go, minio.go   one kind of server each
+//	node.go      a node of Tim; stack.go the servers that several nodes share
+//	system.go    programs, ports and processes of this machine
+//
+// A [Home] starts the servers and ends them. They end with the process, even when that is killed. The next NewHome of any process
+// then removes the folder. The package keeps no goroutine and no connection between calls, so it does not disturb tests that look
+// for leaks. It works on Linux only.
 package servers
 
 import (
@@ -22,12 +28,12 @@ const (
 	folderPrefix = "tim-test-"
 	lockName     = "lock"
 
-	// A unix socket's path has room for 107 bytes; the longest that is put behind the folder takes some 30.
+	// A unix socket's path may have 107 bytes; what is appended to the folder's path has some 30.
 	longestTempDir = 60
 )
 
-// Home is a folder with servers in it; they end with the process that made it, even when that is killed. Its
-// methods may be called from any goroutine.
+// Home is a folder with servers in it. They end with the process that made it, even when that is killed. Its methods may be called
+// from any goroutine.
 type Home struct {
 	folder string
 	unlock func() error
@@ -38,8 +44,8 @@ type Home struct {
 	names   int
 }
 
-// NewHome makes a temporary folder for servers, and removes those of processes that were killed. The caller
-// closes it; a process may have several.
+// NewHome makes a temporary folder for servers, and removes the folders of processes that were killed. The caller closes it. A process
+// may have several.
 func NewHome() (*Home, error) { return newHome(tempDir()) }
 
 func newHome(parent string) (*Home, error) {
@@ -51,12 +57,12 @@ func newHome(parent string) (*Home, error) {
 	return &Home{folder: folder, unlock: unlock, servers: make(map[*Server]struct{})}, nil
 }
 
-// Folder returns the path of the folder. The caller may keep files of its own there until Close removes it; the
-// servers have theirs in folders named after what they are.
+// Folder returns the path of the folder. The caller may keep files there until Close removes it. The servers have folders in it,
+// which are named after their kind.
 func (h *Home) Folder() string { return h.folder }
 
-// Close kills every server and removes the folder; nobody needs its data any more. A server whose start is under
-// way is waited for. Closing again does nothing.
+// Close kills every server and removes the folder with its data. It waits for a server that is being started. A second call does
+// nothing.
 func (h *Home) Close() error {
 	h.mu.Lock()
 	closed, running := h.closed, slices.Collect(maps.Keys(h.servers))
@@ -94,7 +100,7 @@ func (h *Home) forget(s *Server) {
 	delete(h.servers, s)
 }
 
-// startOnFreePort builds servers until one starts: each gets another port.
+// startOnFreePort builds servers, each on another port, until one starts.
 func (h *Home) startOnFreePort(build func(port int) *Server) (*Server, error) {
 	for attempt := 1; ; attempt++ {
 		port, err := FreePort()
@@ -123,14 +129,14 @@ func tempDir() string {
 	return "/tmp"
 }
 
-// makeFolder makes the folder of this process and locks it for as long as the process lives, which is how
-// sweep tells it from one whose process was killed.
+// makeFolder makes the folder of this process and locks it until the process ends. By the lock, sweep tells the folder from one
+// whose process was killed.
 func makeFolder(parent string) (folder string, unlock func() error, err error) {
 	folder, err = os.MkdirTemp(parent, folderPrefix)
 	if err != nil {
 		return "", nil, fmt.Errorf("temporary folder: %w", err)
 	}
-	// The lock gets its name only once it is held: sweep never sees one that is not held yet.
+	// The file gets its name when the lock is held, so that sweep never sees an unlocked one of a living process.
 	unnamed := filepath.Join(folder, "unnamed")
 	file, err := os.OpenFile(unnamed, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -145,7 +151,7 @@ func makeFolder(parent string) (folder string, unlock func() error, err error) {
 	return folder, file.Close, nil
 }
 
-// sweep removes the folders of processes that were killed. What it can't remove belongs to somebody else.
+// sweep removes the folders of processes that were killed. It ignores those that it can't remove: they belong to another user.
 func sweep(parent string) {
 	locks, err := filepath.Glob(filepath.Join(parent, folderPrefix+"*", lockName))
 	if err != nil {

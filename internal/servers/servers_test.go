@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -17,11 +16,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/logging"
-	"go.uber.org/goleak"
 )
 
-// childMode makes TestMain of a copy of this test process hold servers instead of running tests.
+// See TestMain, which is in main_test.go: a copy of this test process with these in its environment holds servers.
 const (
 	childMode  = "SERVERS_CHILD"
 	childHold  = "hold"
@@ -29,38 +26,6 @@ const (
 
 	patience = 10 * time.Second // for what should come at once
 )
-
-func TestMain(m *testing.M) {
-	if os.Getenv(childMode) == childHold {
-		fmt.Println(hold())
-		os.Exit(1)
-	}
-	redis.SetLogger(&logging.VoidLogger{})
-	code := m.Run()
-	// The Redis client probes for a second more where it couldn't connect.
-	if err := until(patience, func() error { return goleak.Find() }); err != nil && code == 0 {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-// hold starts servers, says so, and waits to be killed.
-func hold() error {
-	home, err := NewHome()
-	if err != nil {
-		return err
-	}
-	if _, err := home.MariaDB(); err != nil {
-		return err
-	}
-	if _, err := home.Redis(); err != nil {
-		return err
-	}
-	fmt.Println(childReady)
-	_, err = io.Copy(io.Discard, os.Stdin)
-	return err
-}
 
 // shortTempDir is like t.TempDir, but short enough for sockets.
 func shortTempDir(t *testing.T) string {

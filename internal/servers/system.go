@@ -15,20 +15,20 @@ import (
 )
 
 const (
-	// Ports are taken from below the range that Linux gives to outgoing connections (32768 and up), so that
-	// no client takes the port of a server that is down for a moment; Redis Cluster needs port+10000 as well.
+	// Ports are chosen below the range that Linux uses for outgoing connections (32768 and up), so that no client takes the port
+	// of a server that is down for a moment. Redis Cluster also needs port+10000.
 	firstPort    = 12000
 	portCount    = 10000
 	busDistance  = 10000
 	portAttempts = 100
 	answerWithin = 10 * time.Second // for one question to a program or server on this machine
 
-	// Between looking for a free port and using it another process can take it: then the start is repeated.
+	// Another process may take a free port before the server does; the start is then repeated on another port.
 	startAttempts = 5
 )
 
-// LookPath finds a server's binary: in PATH, where Debian puts servers, which an ordinary user's PATH leaves
-// out, and where `go install` puts them.
+// LookPath finds a server's program: in PATH, in the folders for servers that an ordinary user's PATH lacks on Debian, and where
+// `go install` puts programs.
 func LookPath(name string) (string, error) {
 	if path, err := exec.LookPath(name); err == nil {
 		return path, nil
@@ -54,11 +54,11 @@ func LookPath(name string) (string, error) {
 	return "", fmt.Errorf("%s is not installed: run `make deps`", name)
 }
 
-// FreePort returns a port of the loopback address that nobody listens on, nor on the one 10000 above it, nor is it
-// one that Linux gives to outgoing connections. Another process may take it before the caller does.
+// FreePort returns a port of the loopback address that is free, as is the one 10000 above it. Linux doesn't use it for outgoing
+// connections. Another process may take it before the caller does.
 func FreePort() (int, error) {
 	for range portAttempts {
-		port := firstPort + rand.IntN(portCount) //nolint:gosec // a guess is all it is
+		port := firstPort + rand.IntN(portCount) //nolint:gosec // no secret
 		if portFree(port) && portFree(port+busDistance) {
 			return port, nil
 		}
@@ -76,7 +76,7 @@ func portFree(port int) bool {
 
 func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
-// processState returns the kernel's letter for what the process does: R, S, D, T (stopped), Z (ended).
+// processState returns the kernel's letter for the state of the process: R, S, D, T (stopped), Z (ended).
 func processState(pid int) (byte, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -90,8 +90,8 @@ func processState(pid int) (byte, error) {
 	return stat[end+2], nil
 }
 
-// listens tells whether the process itself listens on the loopback port: an answer from there could come from
-// another process that was given the same port.
+// listens tells whether the process itself listens on the loopback port. An answer from the port alone could come from another
+// process.
 func listens(pid, port int) bool {
 	table, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/tcp", pid))
 	if err != nil {
@@ -117,7 +117,7 @@ func listens(pid, port int) bool {
 	return false
 }
 
-// until calls f until it returns nil, or gives up with its last error after the time.
+// until calls f until it returns nil. After the time it returns the last error.
 func until(within time.Duration, f func() error) error {
 	for deadline := time.Now().Add(within); ; time.Sleep(pollEvery) {
 		err := f()

@@ -56,9 +56,9 @@ type Handler interface {
 	// server.
 	Text(ctx context.Context, message []byte)
 
-	// Ping appends the payload of the next ping, at most 125 bytes. written is the token of the last frame that goes out
-	// before it. The connection's lock is held: Ping must not call the connection.
-	Ping(payload []byte, written int64) []byte
+	// PingPayload appends the payload of the next ping, at most 125 bytes. written is the token of the last frame that goes out
+	// before it. The connection's lock is held: PingPayload must not call the connection.
+	PingPayload(payload []byte, written int64) []byte
 
 	// Pong takes the payload of a pong, asked for or not.
 	Pong(payload []byte)

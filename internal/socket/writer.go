@@ -118,7 +118,7 @@ func (c *Conn) add(b *batch, o outgoing) {
 	case o.Flow != nil:
 		o.Flow.last = o.Token
 	case o.opcode == websocket.PingMessage:
-		data = c.handler.Ping(b.ping[:0], c.last)
+		data = c.handler.PingPayload(b.ping[:0], c.last)
 	}
 	if data != nil || o.opcode != opText {
 		b.frames = appendFrame(b.frames, o.opcode, data)

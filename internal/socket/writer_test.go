@@ -38,7 +38,7 @@ func (q *quiet) Text(context.Context, []byte) {
 	}
 }
 
-func (q *quiet) Ping(payload []byte, written int64) []byte {
+func (q *quiet) PingPayload(payload []byte, written int64) []byte {
 	q.pings++
 	return fmt.Appendf(payload, "%d:%d", q.pings, written)
 }

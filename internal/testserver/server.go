@@ -6,11 +6,11 @@ import (
 	"tim/internal/servers"
 )
 
-// Server is a server that one test has for itself and may hurt. It is gone when the test ends. Its methods fail
-// the test when they can't do what they say, so they are called from the test's own goroutine, one at a time.
+// Server is a server of one test, which may stop or kill it. It is removed when the test ends. Its methods fail the test when they
+// fail, so they are called from the test's own goroutine, one at a time.
 type Server struct {
-	// Address is what the code under test is configured with; it stays the same over restarts. For MariaDB
-	// it is the DSN of an empty utf8mb4 database, for Redis a URL.
+	// Address is for the settings of the code under test. Restarts don't change it. For MariaDB it is the DSN of an empty utf8mb4
+	// database, for Redis a URL.
 	Address string
 
 	t      testing.TB
@@ -19,7 +19,7 @@ type Server struct {
 
 func newServer(t testing.TB, constructor func(*servers.Home) (*servers.Server, error)) *Server {
 	t.Helper()
-	server, err := start(constructor)
+	server, err := start(t, constructor)
 	if err != nil {
 		t.Fatalf("testserver: %v", err)
 	}
@@ -36,13 +36,13 @@ func removeAfter(t testing.TB, server *servers.Server) {
 	})
 }
 
-// Stop asks the server to end (SIGTERM) and returns when it has; it does nothing when the server is down.
+// Stop asks the server to end (SIGTERM) and returns when it has. It does nothing when the server is down.
 func (s *Server) Stop() {
 	s.t.Helper()
 	s.must(s.server.Stop())
 }
 
-// Kill ends the server as a power cut would (SIGKILL); it does nothing when the server is down.
+// Kill ends the server at once (SIGKILL). It does nothing when the server is down.
 func (s *Server) Kill() {
 	s.t.Helper()
 	s.must(s.server.Kill())
@@ -55,14 +55,13 @@ func (s *Server) Start() {
 	s.must(s.server.Start())
 }
 
-// Pause makes the server fall silent (SIGSTOP): connections stay open and new ones are accepted, nothing is
-// answered.
+// Pause stops the process (SIGSTOP): connections stay open, new ones are accepted, and nothing is answered.
 func (s *Server) Pause() {
 	s.t.Helper()
 	s.must(s.server.Pause())
 }
 
-// Resume ends a Pause (SIGCONT); the server then answers what it was asked meanwhile.
+// Resume ends a Pause (SIGCONT). The server then answers what it was asked meanwhile.
 func (s *Server) Resume() {
 	s.t.Helper()
 	s.must(s.server.Resume())

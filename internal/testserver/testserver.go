@@ -1,14 +1,18 @@
 // Package testserver starts real servers for tests: MariaDB, Redis, Redis Cluster and MinIO, each a private
-// instance of package servers in a temporary folder. What can't be done fails the test.
+// instance of package servers in a temporary folder. A server that can't be started fails the test.
 //
-// A package whose tests use it says so once:
+// A package whose tests use it calls Main once, and names the tests that can't run without a server:
 //
-//	func TestMain(m *testing.M) { os.Exit(testserver.Main(m)) }
+//	func TestMain(m *testing.M) { os.Exit(testserver.Main(m, "TestRedisAway", "TestTwoNodes")) }
 //
-// Servers start when the first test asks and are gone when Main returns. They die with the test process even
-// when that is killed; the folder it then leaves is removed by the next test process. All functions may be
-// called from parallel tests. The package keeps no goroutine and no connection between calls, so it does not
-// disturb tests that look for leaks. It is made for Linux.
+// With TIM_TEST_MODE=embedded in the environment those tests don't run, and tests that run once for each engine (see
+// [Available]) run on the embedded one alone. Main then says in capitals what was left out. A machine without the servers
+// can test this way; without that variable every test runs.
+//
+// Servers start when the first test asks and are gone when Main returns. They die with the test process even when that is
+// killed; the next test process removes the folder that is then left. All functions may be called from parallel tests.
+// The package keeps no goroutine and no connection between calls, so it does not disturb tests that look for leaks. It
+// is made for Linux.
 package testserver
 
 import (
@@ -22,11 +26,13 @@ import (
 	"tim/internal/servers"
 )
 
-// process is what this test process has started.
+// process holds the servers of this test process.
 type process struct {
 	mu    sync.Mutex
 	home  *servers.Home // nil outside Main
 	names int
+	users map[string]bool // the tests that asked for a server
+	parts int             // how often Available has answered false
 
 	// Shared by all tests of the process; the first one that asks starts them.
 	mariadb struct {
@@ -41,26 +47,51 @@ type process struct {
 	}
 }
 
-// here is the one thing that outlives a test: servers shared by all tests of the process.
+// here holds the servers that all tests of the process share.
 //
-//nolint:gochecknoglobals // one per process is its meaning, and tests have no other common place
+//nolint:gochecknoglobals // there is one for each process, and tests have nothing else in common
 var here = &process{}
 
-// Main runs the tests of m and then ends every server they started. It returns the exit code for os.Exit.
-// Only TestMain calls it, once.
-func Main(m *testing.M) int {
+// Main runs the tests of m and then ends every server they started. It returns the exit code for os.Exit. Only TestMain
+// calls it, once. needServer names the tests that can't run without a server, each by its name or several by a regular expression;
+// [AllTests] is for a package whose tests all need one. It is an error when a named test runs and uses no server.
+func Main(m *testing.M, needServer ...string) int {
+	err := here.run(m, needServer)
+	if err == nil {
+		return 0
+	}
+	if !errors.Is(err, errFailed) {
+		fmt.Fprintln(os.Stderr, "testserver:", err)
+	}
+	return 1
+}
+
+// errFailed says that a test has failed, which the testing package has told.
+var errFailed = errors.New("a test failed")
+
+func (p *process) run(m *testing.M, needServer []string) error {
 	home, err := servers.NewHome()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "testserver:", err)
-		return 1
+		return err
 	}
-	here.open(home)
-	code := m.Run()
-	if err := home.Close(); err != nil {
-		fmt.Fprintln(os.Stderr, "testserver:", err)
-		return max(code, 1)
+	p.open(home)
+	if embedded() {
+		err = leaveOut(needServer)
 	}
-	return code
+	if err == nil && m.Run() != 0 {
+		err = errFailed
+	}
+	err = errors.Join(err, home.Close())
+	switch {
+	case err != nil:
+	case embedded():
+		err = p.report(needServer)
+	default:
+		if idle := p.idle(needServer); idle != nil {
+			err = fmt.Errorf("TestMain says that these tests need a server, and they have used none: %v", idle)
+		}
+	}
+	return err
 }
 
 func (p *process) open(home *servers.Home) {
@@ -69,7 +100,12 @@ func (p *process) open(home *servers.Home) {
 	p.home = home
 }
 
-func (p *process) opened() (*servers.Home, error) {
+// opened returns the home of the servers, for a test that uses one.
+func (p *process) opened(t testing.TB) (*servers.Home, error) {
+	if embedded() {
+		return nil, errEmbedded
+	}
+	p.asked(t)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.home == nil {
@@ -86,9 +122,16 @@ func (p *process) name(prefix string) string {
 	return fmt.Sprintf("%s%d", prefix, p.names)
 }
 
+func (p *process) lookPath(t testing.TB, program string) (string, error) {
+	if _, err := p.opened(t); err != nil {
+		return "", err
+	}
+	return servers.LookPath(program)
+}
+
 // start calls one of the constructors of Home.
-func start[T any](constructor func(*servers.Home) (T, error)) (server T, err error) {
-	home, err := here.opened()
+func start[T any](t testing.TB, constructor func(*servers.Home) (T, error)) (server T, err error) {
+	home, err := here.opened(t)
 	if err != nil {
 		return server, err
 	}
@@ -96,12 +139,13 @@ func start[T any](constructor func(*servers.Home) (T, error)) (server T, err err
 }
 
 // MariaDB returns the DSN (of go-sql-driver, without parameters) of an empty utf8mb4 database in a MariaDB that
-// all tests of this process share; the database is dropped when the test ends. The server commits durably, as
-// in production. What belongs to the whole server, such as GET_LOCK, is shared with the other tests.
+// all tests of this process share. The database is dropped when the test ends. The server commits durably, as in production. The
+// tests also share what belongs to the whole server, such as GET_LOCK.
 func MariaDB(t testing.TB) (dsn string) {
 	t.Helper()
 	shared := &here.mariadb
-	shared.once.Do(func() { shared.server, shared.err = start((*servers.Home).MariaDB) })
+	here.asked(t)
+	shared.once.Do(func() { shared.server, shared.err = start(t, (*servers.Home).MariaDB) })
 	if shared.err != nil {
 		t.Fatalf("testserver: %v", shared.err)
 	}
@@ -111,7 +155,7 @@ func MariaDB(t testing.TB) (dsn string) {
 		t.Fatalf("testserver: %v", err)
 	}
 	t.Cleanup(func() {
-		// It hangs while a connection that the test left open holds a lock in the database.
+		// It waits while a connection that the test left open holds a lock in the database.
 		if err := shared.server.DropDatabase(name); err != nil {
 			t.Errorf("testserver: %v; does the test leave a transaction open?", err)
 		}
@@ -131,9 +175,8 @@ func Redis(t testing.TB) (url string) {
 	return newServer(t, (*servers.Home).Redis).Address
 }
 
-// RedisServer starts a Redis for this test alone that the test may hurt. It writes every change to disk before
-// it answers, so that Start finds everything that was acknowledged, even after Kill; FLUSHALL makes it the
-// Redis that lost its data.
+// RedisServer starts a Redis for this test alone, which may stop or kill it. It writes every change to disk before it answers, so that
+// Start finds everything that was acknowledged, even after Kill. FLUSHALL makes it lose its data.
 func RedisServer(t testing.TB) *Server {
 	t.Helper()
 	return newServer(t, (*servers.Home).DurableRedis)
@@ -144,7 +187,7 @@ func RedisServer(t testing.TB) *Server {
 // master to look around.
 func RedisCluster(t testing.TB) (urls string) {
 	t.Helper()
-	masters, err := start((*servers.Home).RedisCluster)
+	masters, err := start(t, (*servers.Home).RedisCluster)
 	if err != nil {
 		t.Fatalf("testserver: %v", err)
 	}
@@ -156,14 +199,15 @@ func RedisCluster(t testing.TB) (urls string) {
 	return strings.Join(all, ",")
 }
 
-// S3 is a bucket that doesn't exist yet, and the way to it.
+// S3 is the address of an S3 server, and the name of a bucket that doesn't exist yet.
 type S3 = servers.S3
 
 // MinIO returns a new bucket's name in a MinIO that all tests of this process share.
 func MinIO(t testing.TB) S3 {
 	t.Helper()
 	minio := &here.minio
-	minio.once.Do(func() { minio.s3, minio.err = start((*servers.Home).MinIO) })
+	here.asked(t)
+	minio.once.Do(func() { minio.s3, minio.err = start(t, (*servers.Home).MinIO) })
 	if minio.err != nil {
 		t.Fatalf("testserver: %v", minio.err)
 	}

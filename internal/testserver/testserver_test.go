@@ -19,6 +19,7 @@ import (
 const (
 	childMode    = "TESTSERVER_CHILD"
 	childNoMain  = "no main"
+	childNeeds   = "TESTSERVER_NEEDS" // the tests that its Main is told to need servers
 	childTimeout = 2 * time.Minute
 )
 
@@ -26,18 +27,21 @@ func TestMain(m *testing.M) {
 	if os.Getenv(childMode) == childNoMain {
 		os.Exit(m.Run())
 	}
-	os.Exit(Main(m))
+	if needs := os.Getenv(childNeeds); needs != "" {
+		os.Exit(Main(m, strings.Fields(needs)...))
+	}
+	os.Exit(Main(m, AllTests))
 }
 
 // child runs tests in a copy of this process, with dir for temporary files.
-func child(t *testing.T, dir, mode, tests string) (out string, err error) {
+func child(t *testing.T, dir, mode, tests string, env ...string) (out string, err error) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), self, "-test.run="+tests, "-test.timeout="+childTimeout.String(), "-test.count=1")
-	cmd.Env = append(os.Environ(), "TMPDIR="+dir, childMode+"="+mode)
+	cmd.Env = append(append(os.Environ(), "TMPDIR="+dir, childMode+"="+mode), env...)
 	both, err := cmd.CombinedOutput()
 	return string(both), err
 }

@@ -1,20 +1,21 @@
 #!/usr/bin/env bash
-# Installs what this machine lacks, and says nothing when there is nothing to do. Made for Debian 12.
+# Installs what this machine lacks, and prints a line before each step that takes time. Prints nothing when nothing is missing.
+# Made for Debian 12.
 #
-#   deps.sh servers   what `make test` needs: MariaDB, Redis, MinIO, nginx, HAProxy, systemd's tool that checks units, a C
-#                     compiler for Go's race detector
-#   deps.sh node      what `make verify` needs besides: Node and npm
+#   deps.sh servers   for `make test`: MariaDB, Redis, MinIO, nginx, HAProxy, systemd-analyze, which checks units, and a C compiler
+#                     for Go's race detector
+#   deps.sh node      for `make verify`, too: Node and npm
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-# MinIO publishes no binaries any more; this is its last release, built from source.
+# MinIO's makers publish the source alone. This is its last release.
 readonly minio='github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c'
 
-# The linters of the specs refuse the Node of Debian 12. This one lies in bin/ and nothing else uses it.
+# The linters of the specs refuse the Node of Debian 12. This one is installed into bin/, for the Makefile alone.
 readonly node_version=22.23.3
 readonly node_folder=bin/node
 
-# Debian keeps servers in /usr/sbin, which an ordinary user's PATH leaves out.
+# Debian installs servers into /usr/sbin, which isn't in an ordinary user's PATH.
 PATH="$PWD/$node_folder/node_modules/.bin:$PATH:/usr/local/sbin:/usr/sbin:$HOME/go/bin"
 
 have() { command -v "$1" >/dev/null 2>&1; }
@@ -36,7 +37,7 @@ as_root() {
 install_packages() {
 	(($# > 0)) || return 0
 	have apt-get || die "no apt-get here; install these yourself: $*"
-	echo "deps: installing $*"
+	echo "deps: installing $* with apt-get, which takes up to a minute ..."
 	as_root apt-get update -qq
 	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >/dev/null
 }
@@ -51,7 +52,7 @@ install_servers() {
 	have nginx || proxies+=(nginx)
 	have haproxy || proxies+=(haproxy)
 	install_packages "${missing[@]}" "${proxies[@]}"
-	# Debian starts them at once, on ports that may be wanted; the tests start their own.
+	# Debian starts them at once, on ports that somebody may want. The tests start their own.
 	if ((${#proxies[@]} > 0)) && [ -d /run/systemd/system ]; then
 		as_root systemctl disable --quiet --now "${proxies[@]}"
 	fi
@@ -60,11 +61,11 @@ install_servers() {
 	local bin
 	bin=$(go env GOBIN)
 	[ -x "${bin:-$(go env GOPATH | cut -d: -f1)/bin}/minio" ] && return
-	echo 'deps: building MinIO (some three minutes, once)'
+	echo 'deps: building MinIO from source, which takes some 3 minutes, once ...'
 	CGO_ENABLED=0 go install "$minio"
 }
 
-# As the engines field of package.json has it.
+# node_fits tells whether the machine's Node is one that the engines field of package.json allows.
 node_fits() {
 	case $(node --version 2>/dev/null) in
 	v20.19.* | v20.[2-9]?.* | v22.1[2-9].* | v22.[2-9]?.* | v2[3-9].* | v[3-9]?.*) ;;
@@ -83,7 +84,7 @@ install_node() {
 	aarch64) machine=arm64 ;;
 	*) die "install Node $node_version yourself" ;;
 	esac
-	echo "deps: Node $node_version into $node_folder"
+	echo "deps: downloading Node $node_version into $node_folder ..."
 	npm install --silent --no-audit --no-fund --prefix "$node_folder" "node-linux-$machine@$node_version"
 }
 

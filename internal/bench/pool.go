@@ -11,27 +11,27 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gorilla/websocket"
+	"tim/internal/client"
 )
 
-// crowd is many sockets.
-type crowd struct {
+// pool is all sockets of a run.
+type pool struct {
 	clock    clock
 	run      []byte // what the run's texts begin with
 	size     int    // of texts, in bytes
 	sockets  []*socket
 	loopback bool
 	current  atomic.Pointer[recorder]
-	dial     websocket.Dialer
+	dial     client.Dialer
 }
 
-// newCrowd makes sockets that are closed, one for each person, spread over the servers.
-func (b *bench) newCrowd(people []*person, size, readBuffer int) *crowd {
-	c := &crowd{
+// newPool makes a closed socket for each person. The sockets are spread over the nodes.
+func (b *bench) newPool(people []*person, size, readBuffer int) *pool {
+	c := &pool{
 		clock: b.clock, run: b.run, size: size, loopback: true,
-		dial: websocket.Dialer{
-			Subprotocols:   []string{"tim.v1"},
-			ReadBufferSize: readBuffer, WriteBufferSize: 1024, WriteBufferPool: &sync.Pool{},
+		dial: client.Dialer{
+			Handshake: handshakeTimeout, Write: writeTimeout, Silence: silenceTimeout,
+			ReadBuffer: readBuffer, WriteBuffer: 1024, Buffers: &sync.Pool{},
 		},
 	}
 	c.current.Store(newRecorder())
@@ -41,48 +41,38 @@ func (b *bench) newCrowd(people []*person, size, readBuffer int) *crowd {
 	}
 	for i, p := range people {
 		c.sockets = append(c.sockets, &socket{
-			crowd: c, index: i, person: p, url: b.site.urls[i%len(b.site.urls)], streams: make(map[string]*stream),
+			pool: c, index: i, person: p, url: b.site.urls[i%len(b.site.urls)], streams: make(map[string]*stream),
 		})
 	}
 	return c
 }
 
-func (c *crowd) recorder() *recorder { return c.current.Load() }
+func (c *pool) recorder() *recorder { return c.current.Load() }
 
 // portsOfAddress is below how many connections Linux opens from one address to one port.
 const portsOfAddress = 20_000
 
-// source is the address that a socket of the loopback interface comes from.
-func source(index int) net.IP {
+// source is the address that a socket comes from: another of the loopback interface's when one has no ports left.
+func (c *pool) source(index int) net.Addr {
+	if !c.loopback || index < portsOfAddress {
+		return nil
+	}
+	return &net.TCPAddr{IP: loopbackAddress(index)}
+}
+
+func loopbackAddress(index int) net.IP {
 	return net.IPv4(127, 0, 0, byte(1+index/portsOfAddress%250)) //nolint:gosec // below 256
 }
 
-// dialer makes connections that are wires.
-func (c *crowd) dialer(index int) *websocket.Dialer {
-	d := c.dial
-	d.NetDialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		var plain net.Dialer
-		if c.loopback && index >= portsOfAddress {
-			plain.LocalAddr = &net.TCPAddr{IP: source(index)}
-		}
-		conn, err := plain.DialContext(ctx, network, address)
-		if err != nil {
-			return nil, err
-		}
-		return &wire{Conn: conn}, nil
-	}
-	return &d
-}
-
-// opening is how sockets are opened.
+// opening is what sockets do when they are opened.
 type opening struct {
-	live  bool // they sync
-	again bool // they say what they have
+	live  bool // sync
+	again bool // say what they have
 }
 
-// open opens sockets, so many at once. The latencies count from the beginning of each; those of a crowd that comes back
-// at once count from a common moment, since, unless it is 0.
-func (c *crowd) open(ctx context.Context, sockets []*socket, concurrency int, how opening, since int64) error {
+// open opens sockets, concurrency of them at once. The latency of each counts from its own beginning, or from since unless that is
+// 0: sockets that all broke at one moment.
+func (c *pool) open(ctx context.Context, sockets []*socket, concurrency int, how opening, since int64) error {
 	return each(ctx, sockets, concurrency, func(ctx context.Context, s *socket) error {
 		due := since
 		if due == 0 {
@@ -91,12 +81,13 @@ func (c *crowd) open(ctx context.Context, sockets []*socket, concurrency int, ho
 		if err := s.dial(ctx); err != nil {
 			return err
 		}
-		c.recorder().note(s.index, connected, due, c.clock.now())
+		c.recorder().record(s.index, connected, due, c.clock.now())
 		if how.live {
 			if err := s.sync(ctx, how.again); err != nil {
-				return errors.Join(err, s.wire.reset())
+				s.conn.Reset()
+				return err
 			}
-			c.recorder().note(s.index, inStep, due, c.clock.now())
+			c.recorder().record(s.index, inStep, due, c.clock.now())
 		}
 		s.start()
 		return nil
@@ -104,7 +95,7 @@ func (c *crowd) open(ctx context.Context, sockets []*socket, concurrency int, ho
 }
 
 // drop breaks all connections at once.
-func (c *crowd) drop() {
+func (c *pool) drop() {
 	var all sync.WaitGroup
 	for i := range dropWorkers {
 		all.Go(func() {
@@ -118,7 +109,7 @@ func (c *crowd) drop() {
 
 const dropWorkers = 16
 
-// each does something for each of many, so many at once, until one fails or ctx ends.
+// each calls do for each element, concurrency of them at once, until one fails or ctx ends.
 func each[T any](ctx context.Context, all []T, concurrency int, do func(context.Context, T) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -143,22 +134,22 @@ func each[T any](ctx context.Context, all []T, concurrency int, do func(context.
 }
 
 const (
-	settleTimeout = 30 * time.Second
-	settleLook    = 10 * time.Millisecond
+	deliveredTimeout = 30 * time.Second
+	deliveredLook    = 10 * time.Millisecond
 )
 
-// settle waits until everything is answered and everybody has what was acknowledged. That it doesn't happen is no error;
-// judge will say what is missing.
-func (c *crowd) settle(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, settleTimeout, errNotSettled)
+// awaitDelivered waits until every request is answered and every socket has received what was acknowledged. It is no error when
+// that doesn't happen in time: judge then says what is missing.
+func (c *pool) awaitDelivered(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, deliveredTimeout, errUndelivered)
 	defer cancel()
-	look := time.NewTicker(settleLook)
+	look := time.NewTicker(deliveredLook)
 	defer look.Stop()
 	for _, s := range c.sockets {
-		for !s.settled() {
+		for !s.isDelivered() {
 			select {
 			case <-ctx.Done():
-				if err := context.Cause(ctx); !errors.Is(err, errNotSettled) {
+				if err := context.Cause(ctx); !errors.Is(err, errUndelivered) {
 					return err
 				}
 				return nil
@@ -169,17 +160,17 @@ func (c *crowd) settle(ctx context.Context) error {
 	return nil
 }
 
-var errNotSettled = errors.New("not settled")
+var errUndelivered = errors.New("not everything was delivered in time")
 
-func (s *socket) settled() bool {
+func (s *socket) isDelivered() bool {
 	s.mu.Lock()
 	gone, open := s.gone, len(s.pending)
 	s.mu.Unlock()
 	return gone || open == 0 && s.inStep()
 }
 
-// judge sums up what became of the promises.
-func (c *crowd) judge() (p Promises) {
+// judge counts the broken promises of all sockets.
+func (c *pool) judge() (p Promises) {
 	for _, s := range c.sockets {
 		s.mu.Lock()
 		for _, heard := range s.streams {
@@ -191,7 +182,7 @@ func (c *crowd) judge() (p Promises) {
 	return p
 }
 
-// newRun returns what tells the texts of this run, and its client ids, from those of all others.
+// newRun returns the beginning of this run's texts and client ids, which no other run has.
 func newRun() []byte { return []byte("b" + strconv.FormatInt(time.Now().UnixNano(), 36)) }
 
 func (p *Promises) add(q Promises) {
@@ -208,5 +199,5 @@ func (p *Promises) String() string {
 		p.Lost, p.Doubled, p.OutOfOrder, p.Unanswered, p.Corrupted, p.Disconnected)
 }
 
-// kept tells whether nothing was broken.
+// kept tells whether no promise was broken.
 func (p *Promises) kept() bool { return *p == Promises{} }

@@ -9,45 +9,45 @@ import (
 	"time"
 )
 
-// gate stands between a node and a server that it needs, and can be shut. Safe for concurrent use.
-type gate struct {
+// proxy passes TCP connections from a node to a server, and can stall or cut them. Safe for concurrent use.
+type proxy struct {
 	target   string
 	listener net.Listener
 	work     sync.WaitGroup
 
 	mu    sync.Mutex
-	state gateState
+	state proxyState
 	moved chan struct{} // closed when state changes
 	conns map[net.Conn]struct{}
 }
 
-type gateState int
+type proxyState int
 
 const (
-	gateOpen gateState = iota
-	// gateStalled lets nothing through, as a network does that drops packets.
-	gateStalled
-	// gateCut has ended all connections and refuses new ones.
-	gateCut
-	gateClosed
+	proxyOpen proxyState = iota
+	// proxyStalled passes nothing on, as a network that drops packets.
+	proxyStalled
+	// proxyCut has ended all connections and refuses new ones.
+	proxyCut
+	proxyClosed
 )
 
 const dialTimeout = 5 * time.Second
 
-// newGate listens on a free port of the loopback address. The caller closes it.
-func newGate(ctx context.Context, target string) (*gate, error) {
+// newProxy listens on a free port of the loopback address. The caller closes it.
+func newProxy(ctx context.Context, target string) (*proxy, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, fmt.Errorf("gate: %w", err)
+		return nil, fmt.Errorf("proxy: %w", err)
 	}
-	g := &gate{target: target, listener: listener, moved: make(chan struct{}), conns: make(map[net.Conn]struct{})}
+	g := &proxy{target: target, listener: listener, moved: make(chan struct{}), conns: make(map[net.Conn]struct{})}
 	g.work.Go(g.accept)
 	return g, nil
 }
 
-func (g *gate) address() string { return g.listener.Addr().String() }
+func (g *proxy) address() string { return g.listener.Addr().String() }
 
-func (g *gate) accept() {
+func (g *proxy) accept() {
 	for {
 		conn, err := g.listener.Accept()
 		if errors.Is(err, net.ErrClosed) {
@@ -59,7 +59,7 @@ func (g *gate) accept() {
 	}
 }
 
-func (g *gate) serve(near net.Conn) {
+func (g *proxy) serve(near net.Conn) {
 	defer near.Close() //nolint:errcheck // it ends either way
 	if !g.enter(near) {
 		return
@@ -80,8 +80,8 @@ func (g *gate) serve(near net.Conn) {
 	back.Wait()
 }
 
-// pump carries bytes one way until either side ends, which then ends the other.
-func (g *gate) pump(to, from net.Conn) {
+// pump copies bytes one way until either side ends, and then ends both.
+func (g *proxy) pump(to, from net.Conn) {
 	defer to.Close()   //nolint:errcheck // it ends either way
 	defer from.Close() //nolint:errcheck // as to
 	buffer := make([]byte, 32<<10)
@@ -99,11 +99,11 @@ func (g *gate) pump(to, from net.Conn) {
 	}
 }
 
-// pass returns when the gate doesn't stall.
-func (g *gate) pass() {
+// pass returns when the proxy isn't stalled.
+func (g *proxy) pass() {
 	for {
 		g.mu.Lock()
-		stalled, moved := g.state == gateStalled, g.moved
+		stalled, moved := g.state == proxyStalled, g.moved
 		g.mu.Unlock()
 		if !stalled {
 			return
@@ -112,30 +112,30 @@ func (g *gate) pass() {
 	}
 }
 
-func (g *gate) enter(conn net.Conn) bool {
+func (g *proxy) enter(conn net.Conn) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.state >= gateCut {
+	if g.state >= proxyCut {
 		return false
 	}
 	g.conns[conn] = struct{}{}
 	return true
 }
 
-func (g *gate) leave(conn net.Conn) {
+func (g *proxy) leave(conn net.Conn) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.conns, conn)
 }
 
-// set changes what the gate lets through.
-func (g *gate) set(state gateState) {
+// set changes what the proxy does.
+func (g *proxy) set(state proxyState) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.state = state
 	close(g.moved)
 	g.moved = make(chan struct{})
-	if state < gateCut {
+	if state < proxyCut {
 		return
 	}
 	for conn := range g.conns {
@@ -143,9 +143,9 @@ func (g *gate) set(state gateState) {
 	}
 }
 
-// close ends the gate and waits for what it carried.
-func (g *gate) close() error {
-	g.set(gateClosed)
+// close ends the proxy and its connections, and waits for them.
+func (g *proxy) close() error {
+	g.set(proxyClosed)
 	err := g.listener.Close()
 	g.work.Wait()
 	return err

@@ -12,42 +12,42 @@ import (
 	_ "modernc.org/sqlite"             // the driver "sqlite"
 )
 
-// truth is what the database holds.
-type truth struct {
+// contents is what the database holds.
+type contents struct {
 	conversations map[string]*stored // by conversation
 	read          map[side]int64
 }
 
 // stored is one conversation.
 type stored struct {
-	last     int64 // as the conversation itself has it
+	last     int64 // the last seq as the table of conversations has it
 	messages []storedMessage
-	seqs     map[uint64]int64 // by fingerprint; of texts, which are never the same
+	seqs     map[uint64]int64 // by fingerprint, of texts, each of which is sent once
 }
 
-// storedMessage is a message; its seq is one more than its index, or else faulty.
+// storedMessage is a message. Its seq must be its index plus one.
 type storedMessage struct {
 	seq      int64
 	sender   string
 	clientID string
 	text     string
-	event    string // of a notice
-	account  string // … whom it is about
+	event    string // of a notice: what happened
+	account  string // of a notice: to whom
 	hash     uint64
 }
 
-// readTruth reads all of it, also while nodes run.
-func (s *site) readTruth(ctx context.Context) (*truth, error) {
-	driver, source := "sqlite", "file:"+filepath.Join(s.home.Folder(), "data1", "tim.db")+"?mode=ro&_pragma=busy_timeout(10000)"
-	if s.database != nil {
-		driver, source = "mysql", s.database.Address
+// readDatabase reads all messages and marks. Nodes may run meanwhile.
+func (s *site) readDatabase(ctx context.Context) (*contents, error) {
+	driver, source := "sqlite", "file:"+filepath.Join(s.nodes[0].DataDir(), "tim.db")+"?mode=ro&_pragma=busy_timeout(10000)"
+	if s.stack != nil {
+		driver, source = "mysql", s.stack.MariaDB.Address
 	}
 	db, err := sql.Open(driver, source)
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
 	defer db.Close() //nolint:errcheck // it was only read
-	t := &truth{conversations: make(map[string]*stored), read: make(map[side]int64)}
+	t := &contents{conversations: make(map[string]*stored), read: make(map[side]int64)}
 	names, err := t.readSides(ctx, db)
 	if err == nil {
 		err = t.readConversations(ctx, db, names)
@@ -61,15 +61,15 @@ func (s *site) readTruth(ctx context.Context) (*truth, error) {
 	return t, nil
 }
 
-// readSides returns the conversations' names here, by their ids.
-func (t *truth) readSides(ctx context.Context, db *sql.DB) (names map[string]string, err error) {
+// readSides reads the marks, and returns the checker's names of the conversations by their ids.
+func (t *contents) readSides(ctx context.Context, db *sql.DB) (names map[string]string, err error) {
 	names = make(map[string]string)
 	err = each(ctx, db, `SELECT account, conversation, COALESCE(peer, ''), COALESCE(group_id, 0), read_seq,
 		CASE WHEN peer IS NULL THEN 0 WHEN account < peer THEN first_sent ELSE second_sent END
 		FROM participant JOIN conversation ON conversation.id = participant.conversation`, func(row *sql.Rows) error {
 		var account, id, peer string
 		var group int32
-		var read, sent int64 // who writes has read what came before
+		var read, sent int64 // a sender has read what is before its own message
 		if err := row.Scan(&account, &id, &peer, &group, &read, &sent); err != nil {
 			return err
 		}
@@ -83,7 +83,7 @@ func (t *truth) readSides(ctx context.Context, db *sql.DB) (names map[string]str
 	return names, err
 }
 
-func (t *truth) readConversations(ctx context.Context, db *sql.DB, names map[string]string) error {
+func (t *contents) readConversations(ctx context.Context, db *sql.DB, names map[string]string) error {
 	return each(ctx, db, "SELECT id, last_seq FROM conversation", func(row *sql.Rows) error {
 		var id string
 		s := &stored{seqs: make(map[uint64]int64)}
@@ -98,7 +98,7 @@ func (t *truth) readConversations(ctx context.Context, db *sql.DB, names map[str
 	})
 }
 
-func (t *truth) readMessages(ctx context.Context, db *sql.DB, names map[string]string) error {
+func (t *contents) readMessages(ctx context.Context, db *sql.DB, names map[string]string) error {
 	const query = "SELECT conversation, seq, sender, COALESCE(client_id, ''), body FROM message ORDER BY conversation, seq"
 	return each(ctx, db, query, func(row *sql.Rows) error {
 		var id, body string
@@ -142,10 +142,10 @@ func each(ctx context.Context, db *sql.DB, query string, do func(*sql.Rows) erro
 	return errors.Join(err, rows.Err())
 }
 
-// membership is from where to where an account may read a conversation: after the one seq, up to the other, 0 for no end.
+// membership is the range of seqs that an account may read: those above after, up to upTo, which is 0 for no end.
 type membership struct{ after, upTo int64 }
 
-// memberships of an account, in order. One to one there is one without end.
+// memberships returns an account's memberships in a group, in order.
 func (s *stored) memberships(account string) (all []membership) {
 	inside := false
 	for _, m := range s.messages {

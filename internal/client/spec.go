@@ -1,4 +1,4 @@
-package check
+package client
 
 import (
 	"encoding/json"
@@ -11,27 +11,28 @@ import (
 	"tim/gen/frames"
 )
 
-// spec knows what frames the server may send. Safe for concurrent use.
-type spec struct {
+// Spec checks and decodes the frames that the server may send. Its methods may be called from any goroutine.
+type Spec struct {
 	modern   map[string]*openapi3.Schema // by type
 	contract *openapi3.Schema
 }
 
-func newSpec() (*spec, error) {
+// NewSpec reads the schemas that are built in.
+func NewSpec() (*Spec, error) {
 	all, err := frames.GetSpec()
 	if err != nil {
 		return nil, fmt.Errorf("load the frames: %w", err)
 	}
 	schemas := all.Components.Schemas
-	s := &spec{modern: make(map[string]*openapi3.Schema), contract: schemas["ChatMessage"].Value}
+	s := &Spec{modern: make(map[string]*openapi3.Schema), contract: schemas["ChatMessage"].Value}
 	for kind, ref := range schemas["ServerFrame"].Value.Discriminator.Mapping {
 		s.modern[kind] = schemas[ref.Ref[strings.LastIndexByte(ref.Ref, '/')+1:]].Value
 	}
 	return s, nil
 }
 
-// decode checks a frame of tim.v1 and returns it as its generated type.
-func (s *spec) decode(frame []byte) (any, error) {
+// Decode checks a frame of tim.v1 and returns it as its generated type.
+func (s *Spec) Decode(frame []byte) (any, error) {
 	var value map[string]any
 	if err := json.Unmarshal(frame, &value); err != nil {
 		return nil, err
@@ -51,8 +52,9 @@ func (s *spec) decode(frame []byte) (any, error) {
 	return frameOfServer.ValueByDiscriminator()
 }
 
-// message returns what a frame of the contract's conversation sockets says, if it is a message: the others are bare text.
-func (s *spec) message(frame []byte) (m frames.ChatMessage, ok bool, err error) {
+// Message returns what a frame of the contract's conversation sockets says, if it is a message: the others are bare text. An
+// error is a frame of JSON that is not as the spec has it.
+func (s *Spec) Message(frame []byte) (m frames.ChatMessage, ok bool, err error) {
 	var value any
 	if json.Unmarshal(frame, &value) != nil {
 		return m, false, nil //nolint:nilerr // a bare text is no error

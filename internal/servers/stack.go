@@ -1,0 +1,51 @@
+package servers
+
+import "strings"
+
+// Stack is what several nodes share: a MariaDB, a Redis or a Redis Cluster, and a MinIO.
+type Stack struct {
+	MariaDB *Server
+	Redis   []*Server // one, or the masters of a Redis Cluster
+	MinIO   S3
+}
+
+// StartStack starts a MariaDB, a MinIO, and a Redis, or a Redis Cluster of three masters. What it has started before an
+// error ends with the home.
+func (h *Home) StartStack(cluster bool) (*Stack, error) {
+	s := &Stack{}
+	var err error
+	if s.MariaDB, err = h.MariaDB(); err != nil {
+		return nil, err
+	}
+	if cluster {
+		s.Redis, err = h.RedisCluster()
+	} else {
+		var one *Server
+		one, err = h.Redis()
+		s.Redis = []*Server{one}
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.MinIO, err = h.MinIO()
+	return s, err
+}
+
+// RedisURL is the nodes' setting for the Redis.
+func (s *Stack) RedisURL() string {
+	urls := make([]string, len(s.Redis))
+	for i, one := range s.Redis {
+		urls[i] = one.Address
+	}
+	return strings.Join(urls, ",")
+}
+
+// Env returns the settings of a node that uses the stack, for NodeOptions. dsn and redisURL are the stack's own, or those
+// of a proxy before it.
+func (s *Stack) Env(dsn, redisURL string) []string {
+	return []string{
+		"TIM_JWT_KEY=the key of servers that are thrown away", "TIM_MYSQL_DSN=" + dsn, "TIM_REDIS_URL=" + redisURL,
+		"TIM_S3_ENDPOINT=http://" + s.MinIO.Endpoint, "TIM_S3_ACCESS_KEY=" + s.MinIO.AccessKey,
+		"TIM_S3_SECRET_KEY=" + s.MinIO.SecretKey, "TIM_S3_BUCKET=" + s.MinIO.Bucket,
+	}
+}
