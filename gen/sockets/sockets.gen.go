@@ -322,30 +322,34 @@ func (*TypingFrame) isTimV1Push() {}
 func (*Notice) isTimV1Push() {}
 
 // PeerNotOnline: The account has no live chat socket, which a one-to-one socket needs; the server closes after it.
-func PeerNotOnline(text string) string { return "" + text + "用户未上线" }
+func PeerNotOnline(text string) []byte { return []byte("" + text + "用户未上线") }
 
 // DirectEnded: The account's last chat socket closed, and so does this one-to-one socket after this frame.
-func DirectEnded(text string) string {
-	return "" + text + "客户端下线,一对一通信连接断开"
+func DirectEnded(text string) []byte {
+	return []byte("" + text + "客户端下线,一对一通信连接断开")
 }
 
 // MemberOpened: A member opened its first socket of this group; by display name.
-func MemberOpened(text string) string { return "用户" + text + "上线" }
+func MemberOpened(text string) []byte { return []byte("用户" + text + "上线") }
 
 // MemberClosed: A member closed its last socket of this group; by display name.
-func MemberClosed(text string) string { return "用户" + text + "下线" }
+func MemberClosed(text string) []byte { return []byte("用户" + text + "下线") }
 
 // GroupOnlineList: The display names of the members with an open socket of this group, in the order they came.
-func GroupOnlineList(text string) string { return "当前群在线用户列表：[" + text + "]" }
+func GroupOnlineList(text string) []byte {
+	return []byte("当前群在线用户列表：[" + text + "]")
+}
 
 // GroupRemainingList: The display names of those who remain after a member closed its last socket of this group.
-func GroupRemainingList(text string) string { return "当前群聊在线用户[" + text + "]" }
+func GroupRemainingList(text string) []byte { return []byte("当前群聊在线用户[" + text + "]") }
 
 // GroupOnlineCount: Stands for either list in a group with more members online than the configured number.
-func GroupOnlineCount(n int) string { return "当前群在线人数：" + strconv.Itoa(n) + "" }
+func GroupOnlineCount(n int) []byte {
+	return append(strconv.AppendInt([]byte("当前群在线人数："), int64(n), 10), ""...)
+}
 
 // MemberNotOnline: The account has no live chat socket, which a group socket needs; the server closes after it.
-func MemberNotOnline() string { return "用户未上线" }
+func MemberNotOnline() []byte { return []byte("用户未上线") }
 
 // ContractClose is a status with which the server closes a socket.
 type ContractClose int

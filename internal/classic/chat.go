@@ -2,7 +2,6 @@ package classic
 
 import (
 	"context"
-	"errors"
 	"sync"
 
 	"tim/gen/sockets"
@@ -107,10 +106,10 @@ func (c *Chat) Text(ctx context.Context, frame []byte) {
 		c.Refuse(err)
 		return
 	}
-	text, problem := decodeText(frame)
+	text, err := sockets.DecodeDirectText(frame)
 	switch {
-	case problem != "":
-		c.conn.Abort(socket.Invalid, problem)
+	case err != nil:
+		c.conn.Abort(socket.Invalid, problemOf(err))
 		return
 	case text.Text == leaveText:
 		c.leave()
@@ -143,18 +142,8 @@ func (c *Chat) readers(ctx context.Context, to string) ([]string, error) {
 	return []string{account.Normal(to)}, nil
 }
 
-// decodeText checks and decodes a frame. The problem says what is wrong, in few words: it goes into a close frame.
-func decodeText(frame []byte) (text sockets.DirectText, problem string) {
-	text, err := sockets.DecodeDirectText(frame)
-	f, refused := errors.AsType[*fault.Fault](err)
-	switch {
-	case !refused:
-		return text, ""
-	case f.Reason == fault.MalformedJSON:
-		return text, "not JSON"
-	case f.Field == "frame":
-		return text, f.Problem
-	default:
-		return text, f.Field + " " + f.Problem
-	}
+// problemOf says in few words what is wrong with a frame.
+func problemOf(err error) string {
+	f := fault.From(err)
+	return f.Field + " " + f.Problem
 }

@@ -10,7 +10,7 @@
 //	acknowledge.go  how far a socket's peer has read
 //	siblings.go     … and the account's other sockets of the same conversation
 //	catchup.go      what is asked of the database after the bus may have lost something
-//	frames.go       the frames that are sent
+//	frames.go       the frames that are sent, of package sockets, which asyncapi.yaml generates
 package classic
 
 import (
@@ -143,7 +143,7 @@ type deaf struct{}
 
 func (deaf) MessageStored(*feed.News, *feed.MessageStored)     {}
 func (deaf) MarksMoved(*feed.News, *feed.MarksMoved)           {}
-func (deaf) Typing(*feed.News, *feed.Typing)                   {}
+func (deaf) AccountTyping(*feed.News, *feed.AccountTyping)     {}
 func (deaf) PresenceMoved(*feed.News, *feed.PresenceMoved)     {}
 func (deaf) FriendshipBegan(*feed.News, *feed.FriendshipBegan) {}
 func (deaf) FriendshipEnded(*feed.News, *feed.FriendshipEnded) {}

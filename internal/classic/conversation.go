@@ -65,8 +65,8 @@ func (c *Conversation) Prepare(ctx context.Context) error {
 }
 
 // refuseOffline says that the account has no chat socket, and closes.
-func (c *Conversation) refuseOffline(text string) {
-	c.conn.Send([]byte(text))
+func (c *Conversation) refuseOffline(frame []byte) {
+	c.conn.Send(frame)
 	c.conn.Close(socket.Normal, "")
 }
 

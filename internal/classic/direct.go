@@ -53,7 +53,7 @@ func (d *Direct) FriendshipEnded(_ *feed.News, e *feed.FriendshipEnded) {
 
 // WentOffline implements feed.Subscriber.
 func (d *Direct) WentOffline(_ *feed.News, e *feed.WentOffline) {
-	d.conn.Send([]byte(sockets.DirectEnded(e.Account)))
+	d.conn.Send(sockets.DirectEnded(e.Account))
 	d.conn.Close(socket.Normal, "")
 }
 

@@ -8,16 +8,10 @@ import (
 	"tim/internal/chat"
 )
 
-// list is how the contract lists display names.
-func list(names []string) string { return strings.Join(names, ", ") }
-
-func onlineList(names []string) string    { return sockets.GroupOnlineList(list(names)) }
-func remainingList(names []string) string { return sockets.GroupRemainingList(list(names)) }
-
 // frameTime is the contract's time: the server's zone, no offset, three decimals.
 const frameTime = "2006-01-02T15:04:05.000"
 
-// chatMessage is a message as readers of the contract's sockets get it, nil for one that they don't.
+// chatMessage is a message as a frame; nil for one that these sockets don't show.
 func chatMessage(m chat.Message, zone *time.Location) []byte {
 	text, shown := m.Text()
 	if !shown {
@@ -27,10 +21,7 @@ func chatMessage(m chat.Message, zone *time.Location) []byte {
 	return frame.JSON()
 }
 
-func connected() []byte {
-	var frame sockets.Connected
-	return frame.JSON()
-}
+func connected() []byte { return new(sockets.Connected).JSON() }
 
 func onlineUsers(accounts []string) []byte {
 	frame := sockets.OnlineUsers{Users: make([]sockets.OnlineUser, len(accounts))}
@@ -43,4 +34,12 @@ func onlineUsers(accounts []string) []byte {
 func directText(from, text string) []byte {
 	frame := sockets.DirectTextDelivery{DirectTextFrom: sockets.DirectTextFrom{From: from}, DirectTextBody: sockets.DirectTextBody{Text: text}}
 	return frame.JSON()
+}
+
+func onlineList(names []string) string {
+	return string(sockets.GroupOnlineList(strings.Join(names, ", ")))
+}
+
+func remainingList(names []string) string {
+	return string(sockets.GroupRemainingList(strings.Join(names, ", ")))
 }

@@ -32,7 +32,7 @@ func (g *Group) enter() {
 	}
 	texts := []string{names.list}
 	if first {
-		texts = []string{sockets.MemberOpened(names.self), names.list}
+		texts = []string{string(sockets.MemberOpened(names.self)), names.list}
 	}
 	s.Feed.Publish(&feed.RosterMoved{Conversation: g.id, Group: g.target.Group, Texts: texts, Socket: g.conn.ID(), OnlySocket: !first})
 }
@@ -60,7 +60,7 @@ func (g *Group) leave() {
 		s.Log.Warn("a group is not told who is online", "group", g.target.Group, "err", err)
 		return
 	}
-	s.Feed.Publish(&feed.RosterMoved{Conversation: g.id, Group: g.target.Group, Texts: []string{sockets.MemberClosed(names.self), names.list}})
+	s.Feed.Publish(&feed.RosterMoved{Conversation: g.id, Group: g.target.Group, Texts: []string{string(sockets.MemberClosed(names.self)), names.list}})
 }
 
 // roster is what a group is told of who is online.
@@ -88,7 +88,7 @@ func (g *Group) whoIsOnline(ctx context.Context, list func([]string) string) (ro
 	}
 	r := roster{self: names[len(names)-1], list: list(names[:len(names)-1])}
 	if total > limit {
-		r.list = sockets.GroupOnlineCount(total)
+		r.list = string(sockets.GroupOnlineCount(total))
 	}
 	return r, nil
 }

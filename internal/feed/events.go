@@ -19,7 +19,7 @@ type Event interface {
 type Subscriber interface {
 	MessageStored(n *News, e *MessageStored)
 	MarksMoved(n *News, e *MarksMoved)
-	Typing(n *News, e *Typing)
+	AccountTyping(n *News, e *AccountTyping)
 	PresenceMoved(n *News, e *PresenceMoved)
 
 	FriendshipBegan(n *News, e *FriendshipBegan)
@@ -37,7 +37,7 @@ type Subscriber interface {
 // kinds lists an empty event of every kind. A kind that isn't listed can't be decoded.
 func kinds() []Event {
 	return []Event{
-		new(MessageStored), new(MarksMoved), new(Typing), new(PresenceMoved),
+		new(MessageStored), new(MarksMoved), new(AccountTyping), new(PresenceMoved),
 		new(FriendshipBegan), new(FriendshipEnded), new(MemberJoined), new(MemberLeft), new(OwnerChanged), new(GroupDissolved),
 		new(TextSent), new(WentOffline), new(RosterMoved),
 	}
@@ -48,6 +48,14 @@ func kinds() []Event {
 type Sides struct {
 	Group    int32    `json:"group,omitempty"` // 0 one to one
 	Accounts []string `json:"accounts,omitempty"`
+}
+
+// SidesOf are those whom an account's conversation concerns.
+func SidesOf(account string, t chat.Target) Sides {
+	if t.Group != 0 {
+		return Sides{Group: t.Group}
+	}
+	return Sides{Accounts: []string{account, t.User}}
 }
 
 // target is the conversation as the subscribers to a topic name it: one to one each names the other.
@@ -110,24 +118,24 @@ func (*MarksMoved) kind() string                 { return "marks" }
 func (e *MarksMoved) topics() []string           { return e.topicsOf(e.Conversation) }
 func (e *MarksMoved) tell(s Subscriber, n *News) { s.MarksMoved(n, e) }
 
-// Typing tells that an account is writing. It isn't stored. One to one, Accounts are the one who writes and the other.
-type Typing struct {
+// AccountTyping tells that an account is writing. It isn't stored. One to one, Accounts are the one who writes and the other.
+type AccountTyping struct {
 	Sides
 
 	Conversation string `json:"conversation"`
 	Account      string `json:"account"`
 }
 
-func (*Typing) kind() string { return "typing" }
+func (*AccountTyping) kind() string { return "typing" }
 
 // topics are the group's, or the other's: the one who writes needs not hear of it.
-func (e *Typing) topics() []string {
+func (e *AccountTyping) topics() []string {
 	if e.Group == 0 && len(e.Accounts) > 1 {
 		return accountTopics(e.Accounts[1:])
 	}
 	return e.topicsOf(e.Conversation)
 }
-func (e *Typing) tell(s Subscriber, n *News) { s.Typing(n, e) }
+func (e *AccountTyping) tell(s Subscriber, n *News) { s.AccountTyping(n, e) }
 
 // PresenceMoved tells whether an account is online.
 type PresenceMoved struct {

@@ -24,7 +24,7 @@ func (r *recorder) note(kind string, n *News) {
 
 func (r *recorder) MessageStored(n *News, _ *MessageStored)     { r.note("message", n) }
 func (r *recorder) MarksMoved(n *News, _ *MarksMoved)           { r.note("marks", n) }
-func (r *recorder) Typing(n *News, _ *Typing)                   { r.note("typing", n) }
+func (r *recorder) AccountTyping(n *News, _ *AccountTyping)     { r.note("typing", n) }
 func (r *recorder) PresenceMoved(n *News, _ *PresenceMoved)     { r.note("presence", n) }
 func (r *recorder) FriendshipBegan(n *News, _ *FriendshipBegan) { r.note("befriended", n) }
 func (r *recorder) FriendshipEnded(n *News, _ *FriendshipEnded) { r.note("unfriended", n) }
@@ -124,7 +124,7 @@ func TestTargets(t *testing.T) {
 		{&MessageStored{Sides: Sides{Accounts: []string{"alice", "bob"}}}, "a:alice", chat.ToUser("bob")},
 		{&MessageStored{Sides: Sides{Accounts: []string{"alice", "bob"}}}, "a:bob", chat.ToUser("alice")},
 		{&MessageStored{Sides: Sides{Accounts: []string{"alice", "alice"}}}, "a:alice", chat.ToUser("alice")},
-		{&Typing{Sides: Sides{Accounts: []string{"alice", "bob"}}}, "a:bob", chat.ToUser("alice")},
+		{&AccountTyping{Sides: Sides{Accounts: []string{"alice", "bob"}}}, "a:bob", chat.ToUser("alice")},
 		{&MarksMoved{Sides: Sides{Group: 7}}, "c:g7", chat.ToGroup(7)},
 		{&MemberLeft{GroupChange{Group: 7}}, "a:alice", chat.ToGroup(7)},
 	} {
@@ -132,7 +132,7 @@ func TestTargets(t *testing.T) {
 			t.Errorf("%+v on %s is about %+v, want %+v", c.e, c.topic, got, c.want)
 		}
 	}
-	typing := &Typing{Sides: Sides{Accounts: []string{"alice", "bob"}}}
+	typing := &AccountTyping{Sides: Sides{Accounts: []string{"alice", "bob"}}}
 	if diff := cmp.Diff([]string{"a:bob"}, typing.topics()); diff != "" {
 		t.Errorf("who hears of typing (-want +got):\n%s", diff)
 	}

@@ -17,7 +17,6 @@ import (
 	"tim/internal/auth"
 	"tim/internal/fault"
 	"tim/internal/socket"
-	"tim/internal/timv1"
 )
 
 // tokenProtocol is what a subprotocol begins with that is a token. Browsers insist that one of the list is answered, and the
@@ -27,8 +26,8 @@ const tokenProtocol = "token."
 // wireVersion is the version of RFC 6455.
 const wireVersion = "13"
 
-// admit checks what every socket's handshake needs: origin, token, the account in the path, and that it is one.
-func (h *Hub) admit(ctx context.Context, c echo.Context) (auth.Session, error) {
+// admit checks what every socket's handshake needs: origin, token, the account in the address, and that it is one.
+func (h *Hub) admit(ctx context.Context, c echo.Context, account *string) (auth.Session, error) {
 	r := c.Request()
 	if !h.AllowOrigin(r) {
 		return auth.Session{}, fault.New(fault.OriginNotAllowed)
@@ -37,8 +36,8 @@ func (h *Hub) admit(ctx context.Context, c echo.Context) (auth.Session, error) {
 	if err != nil {
 		return session, err
 	}
-	if slices.Contains(c.ParamNames(), "useraccount") {
-		named, err := accountParam(c.Param("useraccount"), "useraccount")
+	if account != nil {
+		named, err := accountParam(*account, "useraccount")
 		if err != nil {
 			return session, err
 		}
@@ -92,27 +91,22 @@ func groupParam(text, name string) (int32, error) {
 	return int32(group), nil
 }
 
-// endpoints opens the sockets: one method a channel of asyncapi.yaml. accept has checked the account in the path.
-type endpoints struct{ *Hub }
-
-var _ sockets.Server[echo.Context] = endpoints{}
-
 // OpenTimV1 implements sockets.Server.
-func (h endpoints) OpenTimV1(c echo.Context, _ sockets.TimV1Params) error {
-	if !slices.Contains(websocket.Subprotocols(c.Request()), timv1.Subprotocol) && websocket.IsWebSocketUpgrade(c.Request()) {
-		return fault.Invalid(fault.InvalidParameter, "Sec-WebSocket-Protocol", "must contain "+timv1.Subprotocol)
+func (h *Hub) OpenTimV1(c echo.Context, _ sockets.TimV1Params) error {
+	if !slices.Contains(websocket.Subprotocols(c.Request()), sockets.TimV1Subprotocol) && websocket.IsWebSocketUpgrade(c.Request()) {
+		return fault.Invalid(fault.InvalidParameter, "Sec-WebSocket-Protocol", "must contain "+sockets.TimV1Subprotocol)
 	}
-	return h.accept(c, func(session auth.Session) (face, error) { return h.timv1.NewSession(session), nil })
+	return h.accept(c, nil, func(session auth.Session) (face, error) { return h.timv1.NewSession(session), nil })
 }
 
 // OpenChat implements sockets.Server.
-func (h endpoints) OpenChat(c echo.Context, _ sockets.ChatParams) error {
-	return h.accept(c, func(session auth.Session) (face, error) { return h.classic.NewChat(session), nil })
+func (h *Hub) OpenChat(c echo.Context, p sockets.ChatParams) error {
+	return h.accept(c, &p.Useraccount, func(session auth.Session) (face, error) { return h.classic.NewChat(session), nil })
 }
 
 // OpenOneToOne implements sockets.Server.
-func (h endpoints) OpenOneToOne(c echo.Context, p sockets.OneToOneParams) error {
-	return h.accept(c, func(session auth.Session) (face, error) {
+func (h *Hub) OpenOneToOne(c echo.Context, p sockets.OneToOneParams) error {
+	return h.accept(c, &p.Useraccount, func(session auth.Session) (face, error) {
 		friend, err := accountParam(p.Friendaccount, "friendaccount")
 		if err != nil {
 			return nil, err
@@ -122,8 +116,8 @@ func (h endpoints) OpenOneToOne(c echo.Context, p sockets.OneToOneParams) error 
 }
 
 // OpenGroup implements sockets.Server.
-func (h endpoints) OpenGroup(c echo.Context, p sockets.GroupParams) error {
-	return h.accept(c, func(session auth.Session) (face, error) {
+func (h *Hub) OpenGroup(c echo.Context, p sockets.GroupParams) error {
+	return h.accept(c, &p.Useraccount, func(session auth.Session) (face, error) {
 		group, err := groupParam(p.GroupID, "GroupID")
 		if err != nil {
 			return nil, err
@@ -132,13 +126,14 @@ func (h endpoints) OpenGroup(c echo.Context, p sockets.GroupParams) error {
 	})
 }
 
-// accept turns a handshake into a running connection. describe makes the socket of an admitted session.
-func (h *Hub) accept(c echo.Context, describe func(auth.Session) (face, error)) error {
+// accept turns a handshake into a running connection. account is the caller's in the address, nil for none; describe makes the
+// socket of an admitted session.
+func (h *Hub) accept(c echo.Context, account *string, describe func(auth.Session) (face, error)) error {
 	// Not a child of the request's context: the runtime keeps stopped timers for a while, and with them all of the request.
 	ctx, cancel := context.WithCancel(h.handshakes.Within(h.sockets.Life(), h.Timing.Handshake))
 	defer cancel()
 	defer context.AfterFunc(c.Request().Context(), cancel)()
-	session, err := h.admit(ctx, c)
+	session, err := h.admit(ctx, c, account)
 	if err != nil {
 		return err
 	}
@@ -163,7 +158,7 @@ func (h *Hub) accept(c echo.Context, describe func(auth.Session) (face, error)) 
 	if err := f.Prepare(ctx); err != nil {
 		return err
 	}
-	network, err := h.sockets.Upgrade(c.Response(), c.Request(), timv1.Subprotocol, f.Greet())
+	network, err := h.sockets.Upgrade(c.Response(), c.Request(), sockets.TimV1Subprotocol, f.Greet())
 	c.Response().Committed = true
 	c.Response().Status = http.StatusSwitchingProtocols // for the log
 	if err != nil {

@@ -97,11 +97,11 @@ func New(ctx context.Context, o Options) (*Hub, error) {
 	if err := errors.Join(o.Metrics.Register(h.open), o.Metrics.Register(stored)); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
-	var err error
-	h.unsubscribe, err = o.Feed.OnSessionEnded(ctx, h.endSession)
+	unsubscribe, err := o.Feed.OnSessionEnded(ctx, h.endSession)
 	if err != nil {
 		return nil, err
 	}
+	h.unsubscribe = unsubscribe
 	t := o.Timing
 	h.sockets = socket.New(socket.Options{
 		Timing: t.socket(), FrameLimit: o.FrameLimit, SendRate: o.SendRate, SendBurst: o.SendBurst, Log: o.Log, Ended: h.unregister,
@@ -124,9 +124,10 @@ func New(ctx context.Context, o Options) (*Hub, error) {
 	return h, nil
 }
 
-// Routes adds the sockets to a router: the channels of asyncapi.yaml.
+// Routes adds the sockets to a router: those of asyncapi.yaml, and no others.
 func (h *Hub) Routes(e *echo.Echo) {
-	sockets.Mount(endpoints{h}, echo.Context.Param, func(route string, open func(c echo.Context) error) { e.GET(route, open) })
+	get := func(route string, open func(echo.Context) error) { e.GET(route, open) }
+	sockets.Mount[echo.Context](h, func(c echo.Context, name string) string { return c.Param(name) }, get)
 }
 
 // Close tells every client to come back elsewhere and waits for all sockets to end. When ctx ends first, it cuts them. It

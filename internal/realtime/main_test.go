@@ -19,7 +19,12 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	code := testserver.Main(m)
+	code := testserver.Main(m,
+		"TestCatchUpByPages", "TestNeitherBusNorDatabase", "TestLostMessageOfManyReaders", "TestOneOrderOnTwoNodes",
+		"TestTwoNodes", "TestDatabaseAway", "TestDatabaseSilent", "TestCatchUp",
+		"TestRedisAway", "TestModernRedisCluster", "TestModernTwoNodes", "TestModernRemoved",
+		"TestModernDatabaseAway", "TestModernWithoutDatabase", "TestHeirAfterAClockJump", "TestModernClockJumps",
+	)
 	http.DefaultClient.CloseIdleConnections()
 	if err := goleak.Find(); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)

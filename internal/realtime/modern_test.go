@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"tim/internal/testserver"
 )
 
 // frame is what tests look at of a server's frame of tim.v1.
@@ -219,7 +221,11 @@ const deaf = time.Second
 // testModes runs a test on the embedded database and on MariaDB.
 func testModes(t *testing.T, test func(t *testing.T, s setup)) {
 	t.Helper()
-	for _, mode := range []string{"embedded", "mariadb"} {
+	modes := []string{"embedded"}
+	if testserver.Available() {
+		modes = append(modes, "mariadb")
+	}
+	for _, mode := range modes {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			var s setup

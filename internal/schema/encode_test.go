@@ -131,13 +131,13 @@ func TestBareTexts(t *testing.T) {
 	t.Parallel()
 	spec, err := frames.GetSpec()
 	must(t, err)
-	for name, text := range map[string]string{
+	for name, text := range map[string][]byte{
 		"PeerNotOnline": sockets.PeerNotOnline("alice"), "DirectEnded": sockets.DirectEnded("alice"), "MemberOpened": sockets.MemberOpened("Alice"),
 		"MemberClosed": sockets.MemberClosed("Alice"), "GroupOnlineList": sockets.GroupOnlineList("Bob, Alice"), "GroupRemainingList": sockets.GroupRemainingList("Bob"),
 		"GroupOnlineCount": sockets.GroupOnlineCount(201), "MemberNotOnline": sockets.MemberNotOnline(),
 	} {
 		s := spec.Components.Schemas[name].Value
-		if diff := cmp.Diff(s.Example, any(text)); diff != "" {
+		if diff := cmp.Diff(s.Example, any(string(text))); diff != "" {
 			t.Errorf("%s (-example +got):\n%s", name, diff)
 		}
 	}

@@ -1,7 +1,6 @@
 package schema
 
 import (
-	"encoding/json"
 	"math"
 	"math/big"
 	"strconv"
@@ -51,15 +50,6 @@ func (r *Reader) Number(field string, low, high float64, bounded bool) Number {
 		r.Refuse(field, AnyReal())
 	}
 	return "0"
-}
-
-// NumberOf is a number, which is neither infinite nor NaN, as JSON.
-func NumberOf(f float64) Number {
-	text, err := json.Marshal(f)
-	if err != nil {
-		panic(err)
-	}
-	return Number(text)
 }
 
 // Float is what a number is to a program.
@@ -170,4 +160,12 @@ func normal(literal string) string {
 		return strconv.FormatInt(n, 10)
 	}
 	return literal
+}
+
+// NumberOf is a finite number as [Number] has it.
+func NumberOf(f float64) Number {
+	if f == math.Trunc(f) && math.Abs(f) <= exactly {
+		return Number(strconv.FormatInt(int64(f), 10))
+	}
+	return Number(strconv.FormatFloat(f, 'g', -1, 64))
 }

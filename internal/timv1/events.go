@@ -21,12 +21,12 @@ func (s *Session) hears(n *feed.News, conversation string) bool {
 	return s.reader.Carries(conversation)
 }
 
-// frame is an event's frame, encoded once for all subscribers of its topic.
-func frame(n *feed.News, frame func() sockets.TimV1Push) []byte {
+// send sends an event's frame, which is encoded once for all subscribers of its topic.
+func (s *Session) send(n *feed.News, push func() sockets.TimV1Push) {
 	if n.Frames[feed.TimV1] == nil {
-		n.Frames[feed.TimV1] = frame().JSON()
+		n.Frames[feed.TimV1] = push().JSON()
 	}
-	return n.Frames[feed.TimV1]
+	s.conn.Send(n.Frames[feed.TimV1])
 }
 
 // MessageStored implements feed.Subscriber.
@@ -38,30 +38,26 @@ func (s *Session) MarksMoved(n *feed.News, e *feed.MarksMoved) {
 	if many && s.account() != e.Account || !s.hears(n, e.Conversation) {
 		return
 	}
-	s.conn.Send(frame(n, func() sockets.TimV1Push {
-		return &sockets.MarksFrame{Conversation: fromTarget(n.Target), Account: e.Account, Received: e.Received, Read: e.Read}
-	}))
+	s.send(n, func() sockets.TimV1Push {
+		return &sockets.MarksFrame{Conversation: named(n.Target), Account: e.Account, Received: e.Received, Read: e.Read}
+	})
 }
 
-// Typing implements feed.Subscriber.
-func (s *Session) Typing(n *feed.News, e *feed.Typing) {
+// AccountTyping implements feed.Subscriber.
+func (s *Session) AccountTyping(n *feed.News, e *feed.AccountTyping) {
 	if s.account() == e.Account || !s.hears(n, e.Conversation) {
 		return
 	}
-	s.conn.Send(frame(n, func() sockets.TimV1Push {
-		return &sockets.TypingFrame{Conversation: fromTarget(n.Target), Account: e.Account}
-	}))
+	s.send(n, func() sockets.TimV1Push {
+		return &sockets.TypingFrame{Conversation: named(n.Target), Account: e.Account}
+	})
 }
 
 // PresenceMoved implements feed.Subscriber.
 func (s *Session) PresenceMoved(n *feed.News, e *feed.PresenceMoved) {
-	if !s.saw(e.Account, e.Online) {
-		return
+	if s.saw(e.Account, e.Online) {
+		s.send(n, func() sockets.TimV1Push { return &sockets.Presence{Account: e.Account, Online: e.Online} })
 	}
-	if n.Frames[feed.TimV1] == nil {
-		n.Frames[feed.TimV1] = presenceFrame(e.Account, e.Online)
-	}
-	s.conn.Send(n.Frames[feed.TimV1])
 }
 
 // FriendshipBegan implements feed.Subscriber.
@@ -136,16 +132,16 @@ func (s *Session) groupNotice(n *feed.News, e *feed.GroupChange, event sockets.N
 }
 
 func (s *Session) notice(n *feed.News, event sockets.NoticeEvent, account, actor string) {
-	s.conn.Send(frame(n, func() sockets.TimV1Push {
-		out := &sockets.Notice{Event: event, Conversation: fromTarget(n.Target)}
+	s.send(n, func() sockets.TimV1Push {
+		out := sockets.Notice{Event: event, Conversation: named(n.Target)}
 		if account != "" {
 			out.Account = &account
 		}
 		if actor != "" {
 			out.Actor = &actor
 		}
-		return out
-	}))
+		return &out
+	})
 }
 
 // TextSent implements feed.Subscriber: it concerns the contract's sockets alone.

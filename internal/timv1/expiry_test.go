@@ -20,13 +20,13 @@ import (
 func bare(t *testing.T) *Service {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	server := socket.New(socket.Options{
+	sockets := socket.New(socket.Options{
 		Timing: socket.Timing{Heartbeat: 15 * time.Second, LastWords: time.Second}, Log: log, Ended: func(*socket.Conn) {},
 	})
-	t.Cleanup(func() { server.Close(context.Background()) })
-	source := delivery.NewSource(server, &chat.Service{}, time.Second, time.Second, log)
+	t.Cleanup(func() { sockets.Close(context.Background()) })
+	source := delivery.NewSource(sockets, &chat.Service{}, time.Second, time.Second, log)
 	return New(Options{
-		Sockets: server, Source: source, IsUnavailable: func(error) bool { return false }, Log: log,
+		Sockets: sockets, Source: source, IsUnavailable: func(error) bool { return false }, Log: log,
 		Timing: Timing{FrameTimeout: time.Second, StoreTimeout: time.Second, LookAgain: time.Minute},
 	})
 }
@@ -88,8 +88,8 @@ func TestSyncWithoutATurn(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	err := sockets.TimV1Dispatch(ctx, requests{s}, &sockets.Sync{ID: "1"})
-	if got := string(service.errorFrame("1", err)); !strings.Contains(got, `"reason":"`+string(fault.Unavailable)+`"`) {
+	err := s.Sync(ctx, &sockets.Sync{ID: "1"}, func(sockets.Synced) { t.Error("it is answered") })
+	if got := string(service.errorFrame("1", err)); !strings.Contains(got, string(fault.Unavailable)) {
 		t.Errorf("without a turn: %s", got)
 	}
 	if !s.reader.BeginSync() {

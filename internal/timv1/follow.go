@@ -21,7 +21,7 @@ type follow struct {
 const accountsPerToken = 10
 
 // Subscribe implements sockets.TimV1: it follows accounts, instead of those before. Whom the caller may not see stays offline for it.
-func (s requests) Subscribe(ctx context.Context, r *sockets.Subscribe) (sockets.Subscribed, error) {
+func (s *Session) Subscribe(ctx context.Context, r *sockets.Subscribe) (sockets.Subscribed, error) {
 	defer s.conn.Pause(len(r.Accounts) / accountsPerToken)
 	wanted := make(map[string]bool, len(r.Accounts))
 	for _, name := range r.Accounts {
@@ -38,7 +38,7 @@ func (s requests) Subscribe(ctx context.Context, r *sockets.Subscribe) (sockets.
 		return sockets.Subscribed{}, err
 	}
 	accounts := slices.Sorted(maps.Keys(wanted))
-	var out sockets.Subscribed
+	out := sockets.Subscribed{Online: []string{}}
 	for i, online := range s.service.Presence.Online(ctx, accounts) {
 		if s.asked(accounts[i], online) {
 			out.Online = append(out.Online, accounts[i])
@@ -162,9 +162,4 @@ func (s *Service) check(checks []followCheck) {
 		}
 		cancel()
 	}
-}
-
-func presenceFrame(account string, online bool) []byte {
-	frame := sockets.Presence{Account: account, Online: online}
-	return frame.JSON()
 }

@@ -1,6 +1,7 @@
 package timv1
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -31,7 +32,7 @@ func (s *Session) Text(ctx context.Context, frame []byte) {
 		err = s.service.Auth.Check(ctx, s.session)
 	}
 	if err == nil {
-		err = sockets.TimV1Dispatch(ctx, requests{s}, request)
+		err = sockets.TimV1Dispatch(ctx, s, request)
 	}
 	switch {
 	case fault.Is(err, fault.SessionEnded):
@@ -41,16 +42,11 @@ func (s *Session) Text(ctx context.Context, frame []byte) {
 	}
 }
 
-// requests answers what a connection's client asks for.
-type requests struct{ *Session }
-
-var _ sockets.TimV1 = requests{} // one method a request of asyncapi.yaml
-
 // Answer implements sockets.TimV1.
-func (s requests) Answer(frame []byte) { s.conn.Send(frame) }
+func (s *Session) Answer(frame []byte) { s.conn.Send(frame) }
 
 // Send implements sockets.TimV1.
-func (s requests) Send(ctx context.Context, r *sockets.Send) (sockets.Sent, error) {
+func (s *Session) Send(ctx context.Context, r *sockets.Send) (sockets.Sent, error) {
 	content := chat.Content{Body: r.Body.JSON, ReplyTo: r.ReplyTo, Mentions: r.Mentions}
 	m, err := s.service.Chat.Send(ctx, s.account(), target(r.To), content, r.ClientID)
 	if err != nil {
@@ -61,12 +57,8 @@ func (s requests) Send(ctx context.Context, r *sockets.Send) (sockets.Sent, erro
 }
 
 // History implements sockets.TimV1.
-func (s requests) History(ctx context.Context, r *sockets.History) (sockets.Page, error) {
-	limit := defaultPage
-	if r.Limit != 0 {
-		limit = int(r.Limit)
-	}
-	page, err := wire.Page(r.After, r.Before, limit)
+func (s *Session) History(ctx context.Context, r *sockets.History) (sockets.Page, error) {
+	page, err := wire.Page(r.After, r.Before, cmp.Or(int(r.Limit), defaultPage))
 	if err != nil {
 		return sockets.Page{}, err
 	}
@@ -102,34 +94,32 @@ func firstBytes(messages []chat.Message, forward bool) []chat.Message {
 }
 
 // Received implements sockets.TimV1.
-func (s requests) Received(ctx context.Context, r *sockets.Received) (sockets.Marked, error) {
+func (s *Session) Received(ctx context.Context, r *sockets.Received) (sockets.Marked, error) {
 	return s.mark(ctx, r.Conversation, chat.Marks{Received: r.Seq})
 }
 
 // Read implements sockets.TimV1.
-func (s requests) Read(ctx context.Context, r *sockets.Read) (sockets.Marked, error) {
+func (s *Session) Read(ctx context.Context, r *sockets.Read) (sockets.Marked, error) {
 	return s.mark(ctx, r.Conversation, chat.Marks{Read: r.Seq})
 }
 
-func (s requests) mark(ctx context.Context, conversation sockets.Target, m chat.Marks) (sockets.Marked, error) {
-	m, err := s.service.Chat.Mark(ctx, s.account(), target(conversation), m)
+func (s *Session) mark(ctx context.Context, of sockets.Target, m chat.Marks) (sockets.Marked, error) {
+	m, err := s.service.Chat.Mark(ctx, s.account(), target(of), m)
 	return sockets.Marked{Received: m.Received, Read: m.Read}, err
 }
 
 // Typing implements sockets.TimV1.
-func (s requests) Typing(ctx context.Context, r *sockets.Typing) (sockets.Done, error) {
-	in := target(r.Conversation)
-	if err := s.service.Chat.MayWrite(ctx, s.account(), in); err != nil {
+func (s *Session) Typing(ctx context.Context, r *sockets.Typing) (sockets.Done, error) {
+	to := target(r.Conversation)
+	if err := s.service.Chat.MayWrite(ctx, s.account(), to); err != nil {
 		return sockets.Done{}, err
 	}
-	s.service.Feed.Publish(&feed.Typing{
-		Sides: feed.Sides{Group: in.Group, Accounts: sides(s.account(), in)}, Conversation: in.Conversation(s.account()), Account: s.account(),
-	})
+	s.service.Feed.Publish(&feed.AccountTyping{Sides: feed.SidesOf(s.account(), to), Conversation: to.Conversation(s.account()), Account: s.account()})
 	return sockets.Done{}, nil
 }
 
 // Renew implements sockets.TimV1.
-func (s requests) Renew(ctx context.Context, _ *sockets.Renew) (sockets.Renewed, error) {
+func (s *Session) Renew(ctx context.Context, _ *sockets.Renew) (sockets.Renewed, error) {
 	token, expires, err := s.service.Auth.Renew(ctx, s.session)
 	if err != nil {
 		return sockets.Renewed{}, err
@@ -139,35 +129,6 @@ func (s requests) Renew(ctx context.Context, _ *sockets.Renew) (sockets.Renewed,
 }
 
 // Ping implements sockets.TimV1.
-func (s requests) Ping(context.Context, *sockets.Ping) (sockets.Pong, error) {
+func (s *Session) Ping(context.Context, *sockets.Ping) (sockets.Pong, error) {
 	return sockets.Pong{Time: time.Now().UnixMilli()}, nil
-}
-
-// errorFrame is the answer to a request that is refused, with the reasons of the REST envelope.
-func (s *Service) errorFrame(id string, err error) []byte {
-	f, known := errors.AsType[*fault.Fault](err)
-	if !known {
-		f = fault.Wrap(fault.Internal, err)
-		if s.IsUnavailable(err) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-			f = fault.Wrap(fault.Unavailable, err)
-		}
-		s.Log.Error("request failed", "err", err)
-	}
-	out := sockets.Error{ID: id, Reason: sockets.Reason(f.Reason), Message: f.Text("").In(fault.English)}
-	if f.Field != "" {
-		out.Field, out.Problem = &f.Field, &f.Problem
-	}
-	if f.RetryAfter > 0 {
-		after := (f.RetryAfter + time.Millisecond - 1).Milliseconds() // rounded up: else whoever waits so long is too early
-		out.RetryAfter = &after
-	}
-	return out.JSON()
-}
-
-// sides are both accounts of a one-to-one conversation, nobody of a group.
-func sides(account string, t chat.Target) []string {
-	if t.Group != 0 {
-		return nil
-	}
-	return []string{account, t.User}
 }

@@ -45,7 +45,7 @@ func (s *Service) NewSession(session auth.Session) *Session {
 }
 
 // Kind names this kind of socket in metrics.
-func (s *Session) Kind() string { return Subprotocol }
+func (s *Session) Kind() string { return sockets.TimV1Subprotocol }
 
 // Conn is the socket's connection.
 func (s *Session) Conn() *socket.Conn { return s.conn }
@@ -73,12 +73,14 @@ func (s *Session) Begin() func() { return nil }
 
 func (s *Session) hello() []byte {
 	o := s.service.Sockets.Options
-	frame := sockets.Hello{
+	hello := sockets.Hello{
 		Account: s.account(), Session: s.session.ID, Time: time.Now().UnixMilli(),
 		Expires: s.session.Expires.UnixMilli(), Heartbeat: int32(o.Heartbeat.Milliseconds()), //nolint:gosec // some seconds
-		Limits: sockets.SocketLimits{FrameBytes: o.FrameLimit, SendRate: schema.NumberOf(o.SendRate), SendBurst: int32(min(o.SendBurst, math.MaxInt32))}, //nolint:gosec // it fits
+		Limits: sockets.SocketLimits{
+			FrameBytes: o.FrameLimit, SendRate: schema.NumberOf(o.SendRate), SendBurst: int32(min(o.SendBurst, math.MaxInt32)), //nolint:gosec // it fits
+		},
 	}
-	return frame.JSON()
+	return hello.JSON()
 }
 
 // PingPayload implements socket.Handler.

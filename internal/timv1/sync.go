@@ -22,52 +22,54 @@ const (
 	mostSyncing = 64
 )
 
-// Sync implements sockets.TimV1: it lists a page of the account's conversations. The first one makes the connection live: it subscribes to its groups
-// before it looks at where the conversations stand, so that nothing falls between. The messages that the client lacks come
-// behind the answer. A sync that fails leaves the connection as it was. It waits for its turn until the frame's time is over.
-func (s requests) Sync(ctx context.Context, r *sockets.Sync, answer func(sockets.Synced)) error {
+// Sync implements sockets.TimV1: it lists a page of the account's conversations. The first one makes the connection live: it
+// subscribes to its groups before it looks at where the conversations stand, so that nothing falls between. The messages that
+// the client lacks come behind the answer. A sync that fails leaves the connection as it was. It waits for its turn until the
+// frame's time is over.
+func (s *Session) Sync(ctx context.Context, r *sockets.Sync, answer func(sockets.Synced)) error {
 	done, err := turn(ctx, s.service.syncing)
 	if err != nil {
 		return err
 	}
 	defer done()
-	if !s.reader.BeginSync() {
-		return s.sync(ctx, r, false, answer)
-	}
-	if err := s.sync(ctx, r, true, answer); err != nil {
+	first := s.reader.BeginSync()
+	page, err := s.page(ctx, r, first)
+	switch {
+	case err != nil && first:
 		s.reader.AbortSync()
 		return err
+	case err != nil:
+		return err
+	}
+	answer(synced(page))
+	if !first {
+		return nil
 	}
 	strange, recheck := s.reader.EndSync()
 	_ = s.syncTopics(ctx, conversationTopics(strange)...) // which only leaves
 	if recheck {
-		if err := s.service.CatchUp(ctx, []*Session{s.Session}); err != nil {
+		if err := s.service.CatchUp(ctx, []*Session{s}); err != nil {
 			s.Refuse(err) // the request has its answer
 		}
 	}
 	return nil
 }
 
-func (s requests) sync(ctx context.Context, r *sockets.Sync, first bool, answer func(sockets.Synced)) error {
+// page is the page of conversations that a sync asks for; the first sync makes the connection live.
+func (s *Session) page(ctx context.Context, r *sockets.Sync, first bool) (page []chat.Conversation, err error) {
 	after := ""
 	if r.After != nil {
 		after = *r.After
 	}
-	var page []chat.Conversation
-	var err error
 	if first {
-		page, err = s.goLive(ctx, r.Have)
+		if page, err = s.goLive(ctx, r.Have); err != nil || after == "" {
+			return page, err
+		}
 	}
-	if err == nil && (!first || after != "") {
-		page, err = s.service.Chat.Conversations(ctx, s.account(), s.account(), after, syncPage)
-	}
-	if err != nil {
-		return err
-	}
-	answer(synced(page))
-	return nil
+	return s.service.Chat.Conversations(ctx, s.account(), s.account(), after, syncPage)
 }
 
+// synced is as much of a page as an answer holds.
 func synced(page []chat.Conversation) sockets.Synced {
 	out := sockets.Synced{Conversations: make([]sockets.Conversation, 0, len(page))}
 	size := 0

@@ -9,9 +9,9 @@
 //	watch.go       … and what is asked again after the bus may have lost something
 //	events.go      what it makes of each kind of event
 //	catchup.go     what is asked of the database after the bus may have lost something
-//	convert.go     messages and conversations in the types of the frames
+//	frames.go      what package chat speaks of as frames have it
 //
-// The frames, and what decodes and checks them, are generated: gen/sockets.
+// Frames, the interface of requests and the close codes come from asyncapi.yaml: package sockets.
 package timv1
 
 import (
@@ -22,7 +22,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"tim/gen/sockets"
 	"tim/internal/auth"
 	"tim/internal/chat"
 	"tim/internal/delivery"
@@ -30,9 +29,6 @@ import (
 	"tim/internal/presence"
 	"tim/internal/socket"
 )
-
-// Subprotocol is what a client asks for in the handshake.
-const Subprotocol = sockets.TimV1Subprotocol
 
 // Options of New. Every field is needed.
 type Options struct {

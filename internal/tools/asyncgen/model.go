@@ -72,9 +72,8 @@ func newGenerator() *generator {
 
 // use makes the node of a schema. A component is one node wherever it is used; name is that of one that is none.
 func (g *generator) use(ref *openapi3.SchemaRef, name string) (*node, error) {
-	// OpenAPI 3.0 has no other place for keywords beside a $ref than an allOf of it alone.
-	if alone := ref.Value.AllOf; ref.Ref == "" && len(alone) == 1 && ref.Value.Type == nil && ref.Value.Properties == nil {
-		return g.use(alone[0], name)
+	if s := ref.Value; len(s.AllOf) == 1 && ref.Ref == "" && s.Type == nil && len(s.Properties) == 0 { // a reference with an extension beside it
+		return g.use(s.AllOf[0], name)
 	}
 	if ref.Ref != "" {
 		name = goName(ref.Ref[strings.LastIndexByte(ref.Ref, '/')+1:])

@@ -416,7 +416,7 @@ func (s *sockets) emitTexts() error {
 
 func (s *sockets) emitText(name string, schema *openapi3.Schema) error {
 	if list := values(schema); len(list) == 1 {
-		s.line("%s\nfunc %s() string { return %q }\n", comment(name, schema.Description), name, list[0])
+		s.line("%s\nfunc %s() []byte { return []byte(%q) }\n", comment(name, schema.Description), name, list[0])
 		return nil
 	}
 	before, after, number, err := affixes(schema.Pattern)
@@ -426,10 +426,10 @@ func (s *sockets) emitText(name string, schema *openapi3.Schema) error {
 	s.line("%s", comment(name, schema.Description))
 	if number {
 		s.imports["strconv"] = true
-		s.line("func %s(n int) string { return %q + strconv.Itoa(n) + %q }\n", name, before, after)
+		s.line("func %s(n int) []byte {\nreturn append(strconv.AppendInt([]byte(%q), int64(n), 10), %q...)\n}\n", name, before, after)
 		return nil
 	}
-	s.line("func %s(text string) string { return %q + text + %q }\n", name, before, after)
+	s.line("func %s(text string) []byte { return []byte(%q + text + %q) }\n", name, before, after)
 	return nil
 }
 
