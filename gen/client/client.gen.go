@@ -159,10 +159,10 @@ type ClientID = string
 
 // Conversation defines model for Conversation.
 type Conversation struct {
-	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
+	// Conversation A conversation, named from the reader's side; either the account opposite or the group is there.
 	//
 	// Example: {"user":"bob"}
-	Conversation Target `json:"conversation"`
+	Conversation ConversationName `json:"conversation"`
 
 	// Last The seq of the newest message.
 	Last    int64    `json:"last"`
@@ -183,6 +183,11 @@ type Conversation struct {
 	// Unread How many messages are not read; sending reads what came before.
 	Unread int64 `json:"unread"`
 }
+
+// ConversationName A conversation, named from the reader's side; either the account opposite or the group is there.
+//
+// Example: {"user":"bob"}
+type ConversationName = Target
 
 // Conversations defines model for Conversations.
 type Conversations struct {
@@ -417,10 +422,10 @@ type Message struct {
 	// Example: {"kind":"text","text":"hello"}
 	Body MessageBody `json:"body"`
 
-	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
+	// Conversation A conversation, named from the reader's side; either the account opposite or the group is there.
 	//
 	// Example: {"user":"bob"}
-	Conversation Target `json:"conversation"`
+	Conversation ConversationName `json:"conversation"`
 
 	// Mentions The accounts that the message addresses.
 	Mentions *Mentions `json:"mentions,omitempty"`
@@ -478,10 +483,10 @@ type MessageBody struct {
 	// Size Of an image, audio, video or file: bytes.
 	Size *int64 `json:"size,omitempty"`
 
-	// Target A conversation, named from the reader's side; either the account opposite or the group.
+	// Target A conversation, named from the reader's side; either the account opposite or the group is there.
 	//
 	// Example: {"user":"bob"}
-	Target *Target `json:"target,omitempty"`
+	Target *ConversationName `json:"target,omitempty"`
 
 	// Text Of a text.
 	Text *string `json:"text,omitempty"`
@@ -601,7 +606,7 @@ type SendRequest struct {
 	// ReplyTo A message's number in its conversation; 1, 2, 3 … without gaps.
 	ReplyTo *Seq `json:"replyTo,omitempty"`
 
-	// To A conversation, named from the reader's side; either the account opposite or the group.
+	// To The conversation that a request means, named from the caller's side; either the account opposite or the group, and not both.
 	//
 	// Example: {"user":"bob"}
 	To Target `json:"to"`
@@ -609,10 +614,10 @@ type SendRequest struct {
 
 // Sent defines model for Sent.
 type Sent struct {
-	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
+	// Conversation A conversation, named from the reader's side; either the account opposite or the group is there.
 	//
 	// Example: {"user":"bob"}
-	Conversation Target `json:"conversation"`
+	Conversation ConversationName `json:"conversation"`
 
 	// Seq A message's number in its conversation; 1, 2, 3 … without gaps.
 	Seq Seq `json:"seq"`
@@ -643,7 +648,7 @@ type SessionsDone struct {
 // SuccessCode Always 200.
 type SuccessCode = int32
 
-// Target A conversation, named from the reader's side; either the account opposite or the group.
+// Target The conversation that a request means, named from the caller's side; either the account opposite or the group, and not both.
 //
 // Example: {"user":"bob"}
 type Target struct {

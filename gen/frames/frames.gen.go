@@ -589,7 +589,7 @@ type GroupRemainingList = string
 
 // Have defines model for Have.
 type Have struct {
-	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
+	// Conversation The conversation that a request means, named from the caller's side; either the account opposite or the group, and not both.
 	//
 	// Example: {"user":"bob"}
 	Conversation externalRef0.Target `json:"conversation"`
@@ -630,7 +630,7 @@ type History struct {
 	After  *int64 `json:"after,omitempty"`
 	Before *int64 `json:"before,omitempty"`
 
-	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
+	// Conversation The conversation that a request means, named from the caller's side; either the account opposite or the group, and not both.
 	//
 	// Example: {"user":"bob"}
 	Conversation externalRef0.Target `json:"conversation"`
@@ -671,13 +671,13 @@ type MarksFrame struct {
 	// Example: alice
 	Account externalRef0.Account `json:"account"`
 
-	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
+	// Conversation A conversation, named from the reader's side; either the account opposite or the group is there.
 	//
 	// Example: {"user":"bob"}
-	Conversation externalRef0.Target `json:"conversation"`
-	Read         int64               `json:"read"`
-	Received     int64               `json:"received"`
-	Type         MarksFrameType      `json:"type"`
+	Conversation externalRef0.ConversationName `json:"conversation"`
+	Read         int64                         `json:"read"`
+	Received     int64                         `json:"received"`
+	Type         MarksFrameType                `json:"type"`
 }
 
 // MarksFrameType defines model for MarksFrame.Type.
@@ -719,10 +719,10 @@ type Notice struct {
 	// Actor Who did it.
 	Actor *string `json:"actor,omitempty"`
 
-	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
+	// Conversation A conversation, named from the reader's side; either the account opposite or the group is there.
 	//
 	// Example: {"user":"bob"}
-	Conversation externalRef0.Target `json:"conversation"`
+	Conversation externalRef0.ConversationName `json:"conversation"`
 
 	// Event May get further values.
 	Event string     `json:"event"`
@@ -824,7 +824,7 @@ type PresenceType string
 //
 // Example: {"conversation":{"user":"bob"},"id":"r5","seq":42,"type":"read"}
 type Read struct {
-	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
+	// Conversation The conversation that a request means, named from the caller's side; either the account opposite or the group, and not both.
 	//
 	// Example: {"user":"bob"}
 	Conversation externalRef0.Target `json:"conversation"`
@@ -846,7 +846,7 @@ type ReadType string
 //
 // Example: {"conversation":{"user":"bob"},"id":"r4","seq":42,"type":"received"}
 type Received struct {
-	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
+	// Conversation The conversation that a request means, named from the caller's side; either the account opposite or the group, and not both.
 	//
 	// Example: {"user":"bob"}
 	Conversation externalRef0.Target `json:"conversation"`
@@ -926,7 +926,7 @@ type Send struct {
 	// ReplyTo A message's number in its conversation; 1, 2, 3 … without gaps.
 	ReplyTo *externalRef0.Seq `json:"replyTo,omitempty"`
 
-	// To A conversation, named from the reader's side; either the account opposite or the group.
+	// To The conversation that a request means, named from the caller's side; either the account opposite or the group, and not both.
 	//
 	// Example: {"user":"bob"}
 	To   externalRef0.Target `json:"to"`
@@ -940,10 +940,10 @@ type SendType string
 //
 // Example: {"conversation":{"user":"bob"},"id":"r2","seq":42,"time":1769864645123,"type":"sent"}
 type Sent struct {
-	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
+	// Conversation A conversation, named from the reader's side; either the account opposite or the group is there.
 	//
 	// Example: {"user":"bob"}
-	Conversation externalRef0.Target `json:"conversation"`
+	Conversation externalRef0.ConversationName `json:"conversation"`
 
 	// ID The client's own id of a request, which its one answer carries.
 	//
@@ -1050,7 +1050,7 @@ type SyncedType string
 //
 // Example: {"conversation":{"user":"bob"},"id":"r6","type":"typing"}
 type Typing struct {
-	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
+	// Conversation The conversation that a request means, named from the caller's side; either the account opposite or the group, and not both.
 	//
 	// Example: {"user":"bob"}
 	Conversation externalRef0.Target `json:"conversation"`
@@ -1074,11 +1074,11 @@ type TypingFrame struct {
 	// Example: alice
 	Account externalRef0.Account `json:"account"`
 
-	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
+	// Conversation A conversation, named from the reader's side; either the account opposite or the group is there.
 	//
 	// Example: {"user":"bob"}
-	Conversation externalRef0.Target `json:"conversation"`
-	Type         TypingFrameType     `json:"type"`
+	Conversation externalRef0.ConversationName `json:"conversation"`
+	Type         TypingFrameType               `json:"type"`
 }
 
 // TypingFrameType defines model for TypingFrame.Type.
@@ -2109,123 +2109,125 @@ func (t *ServerFrame) UnmarshalJSON(b []byte) error {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"1H3bjyS3dfe/QtRnYL/Prunt7pm9TM/Dh92V1lpZe/HuCAq8s55md7G76akie4vsmWkNBlDeFAUJAuQG",
-	"GEYCB0lgJEicNyuCE/0vgVZynvIvBOeQrCurunpmrcQvu9NVrCJ5DnnO79xYF8FUJkspmNAqGF0Earpg",
-	"CcU/768Z/BcxNU35UnMpglFwn81kyoheMKJYespSMo2lYqoXhAE7p8kyxofoTLM0GN291Q+DqYxYMNrr",
-	"9/thkDKq8D2FF3BF5pKLOaFndB1Am6kUgk11MNLpioWBXi9ZMAomaxZchsEylUuWas5UoaPqMN+TZySW",
-	"Yk60JGeUazLBcYeEC5KoA/ITrjV0LabxKmIRjH4m04TqYBRwoW/vBWGQcMGTVRKM+tkQuNBszlIYhpnV",
-	"RfCdlM2CUfB/buZ0vGmJePMBkOYBNLzMp37hXqZ0ysXc3MpmXJ3IRwumFyyFeUxlwsiETk9gtI4mUsaM",
-	"CniJuXIRMAFjfonkehVWO8PeXq94yiJohHftZLIhFgeUv0FOfgIXLsPgwYLqx0wpOvcskHskMbcIVYRr",
-	"RVJGI5YqMmeacF1ZJ7NUJh8q4GBAYz6FQSTuzcGCxbGEufIEfg77w9s7/cHO7uBwsDvq7436t3qD4W59",
-	"TeQvbWePXDJBl/z43nQqVwKnluTTqnHJDMPDIEG4JmdUEaVlyiJcZPn6vqHIx1KwkJxxvZArTaggcjZT",
-	"TIeExmd0rfAO0YuUMRKxKU9ojPtpSWGRQic/ftnf2X91sXe5Y/4Y5n8cuj9GtT+Ojnrmz93L7wSbVkJG",
-	"NDvRnBbeJRBzJvTDlPpI8u4pS9dkBjeJXlBNKJlieyJnRPOkdzogiokIJxlxeDThgmqJHEvocgkDHF0E",
-	"Cw4UXTfx7z17OwzMA/5Wz+Aeru2oqclzuIernvFT1tLM3oemgp01t4ObYQBzbGrzAu6FgVpNYPoT1tgu",
-	"axAGai2mje3gHjKqhRSH5m6+YdZPkIGGv5dhIAV7OgtGL9v3DY79MtzQCAa0qZHj4KZ2GeU3N6SbG2Vk",
-	"2DCDjPSbewWGb2qFC/HSv5ucnvAqspqytZsoJBOmeMTIoN8fkplMyRnstknK6Ikizx8+ILf3bt0Kre4j",
-	"Zws+BTHDUgY6V0gynqzZuEdANRMtj8Te3v7+iGTC34gsqytDQkVEYAke4IAkvEiNSCTFDd07Ekdi0O/v",
-	"EkomXFC3/Q9gaHeIkJp8ePhw5y7+3sfnjXjgisQ0nYOCW1BBxijyx4TGsTxTB3Zk+fTnkimECQdHYq/f",
-	"HxAtJVGxPCPU6hl8ZpjrShJTM3gSsSUTERPTNfSKL4G2MOQZXcVGOGVdHZC9W1nfSnEpjsSCKgKviPDm",
-	"AG9qecIEwTvnS47SP5Zz0AB0TrnAlkPoIpeGhvbvv3j6hJglgNR7TNeoImerFBX+KY1XTI2wk5SKOSMK",
-	"VUWOBzI+9Y5EBb/sDkF+03ODX/b29/cLcGaASKyCaMLgfAeQw84pTQVNQJG+DJ5IfcjOdRDCXx8ePrwb",
-	"hMGhlB8Ax4Iw+D6gtnsGtB1K+SKWIPUeyITdp9OTD4DwQRi8QHo+BBLjLyTmu0BGfOyEiXcN5YIweExj",
-	"mAaLQOmc77BzzYTik5jtWFQDayyENQX/7IcIKmEhwD9D+Gc3BL7BPwP4Z/gKtpchEwj26vY6hJXIU6Ut",
-	"g6TR3FPgk5LTE1YFLAb2DYGCOVD5zZd/9fUf/93Xn/7Jm8/+ug5HuiBFB0VerKZTppTDjAU44mBdqa+N",
-	"+M4CuzZV/g5P2VQbhnjpQw08ugFbVekibYw4iqxokCSC7akXXBEp2I6WO1Iw1xSBurmJpC7R1YC/N//8",
-	"N19/+qtv/vGXX33+h9988WX41eefvPnlv371+Sf/+clPv/ry53bmf/FPb379SRkd9b63xaMeKOSIgIvd",
-	"g2h1SoVCAKPZuYa9BxOzdAmJxO04pnE8NjscZ2lvk4SuiWJsRM4Wkll7R4qYCwb7HTBySIScyGhNWKzY",
-	"kcBGQMoeAfJjl2O50uMQrZmFTKBFCC9ZZwph4QhthEFhxWqcVEBTRtZyZeT//wcaSLQfJvUFqy0Z6ghY",
-	"eqgjSoRAKvTIE8YiFpGViJkyo8NpcGVm0jPi6QMm5nqBEgnlU/Z7o9kCI2xezMDH+zJaw2g7TW3717/D",
-	"Yg4wt8NyoYYANIpSphQrsN1oFxGx1AghvCIycpW2yEtj12SGEqANP2sBYnDNEmMfi3UHRJfP6yH0sQnJ",
-	"VKh8CUI2oeePTKdD5GX+w1KRpildl4mIndV4NLNXtzLdPNaMn4NSsAYxJ9SZUayAJV6vmNJmN4NyF9IA",
-	"noo24IDv09u5RIng9bUNxaNN83luOnz0js+Sx5d2NeV55J33u2kq0y0nzsF4n60UAB7UikaPcimI0gBG",
-	"gAtVg56zGIhiDL5HkRnRKEiHJdMe+nV9cUXOUinmI+IegksJV8pYbstUTmIGK790OXMlcXFKYx4dgwjN",
-	"OcFwwnXfgBmfHwewOAIUSMmERkZLmT26pKlWcIdrRZYUMLHkgkVksiaR1KrnUylbMr3N85BRoO58oDn9",
-	"DFo3LhaPi8l5n7psq+emNT6n0/U9v5MNXR9aEp2uDdrN3Gs4kpRqdhzzhOsrOdiqu8AwtOs2yFxZbdDn",
-	"+6lcLZ+iLn6AYqQ2xReaikihbcU4Au+Yw5IVhJI5PG2mmoB9lbBkwtJMuaNBY7fNjM9XKYuIWEGTMvR5",
-	"829/+uYP/uibf//bNz/7xTdffPnVF198/ef/8l+//umwPyijnKaG6OP5nhfWFCb4AVfav+4jrpYxXROE",
-	"/c4KcpPB6VGBW91BOWzClSFA5u2SaYQAj63JtIbvKmP/5s9+8fWnv3rz6V/+5ue/gBncl5OQ3AO99qp1",
-	"zpXnjo5e9r57dPSqee7PWUK54GK+1fSlAmsZLCx42kJXamliQS/KAgTEPqo0zP43v/9ZcSIw76YJV5q2",
-	"TvU9emq87lHEYWY0flYQejMaK1Y3SsQpSxU1hOgmFQ7B7sONo9hrPzGRIM4BbLEwc96/BVVby4GaPVMY",
-	"thmHb2O/h57jTdZeNWZhsUTuijYmvQpGgzu39+/evjsE27IfBgtGUz1hMImBuYJizqIXmrD7aw2P3b51",
-	"a/e28QPeX6WwANFwhN/PqWYIfJGaaBMHo2D3Rz+488Pfy1zeptu923u3BsPdbJrGLV6PhLjhb+30zqbp",
-	"F/CZl8O2C0miiOJiyshg/07/CqK9QD+fv0vONCt60MmSi7k6IElt+Rg/R+bY8PWVc6bV14d7+APTtsiS",
-	"znGA69Kkqu4Ml7uqO8f8fOSZG99xt0j2jCzezeO87tUpPo1BwsuUCAaA0W5zZSBTcWeiTkB9cGDRpcFK",
-	"4yWds3Fl2xnvZDDaG4Y1qYSyNBgNLh2K3HVDD0a3cjIuMjdyU3RwS2a4MV1sHxW8jljdEjJaQly0uP6G",
-	"1rJu2SC1hWeJuYXBUZm3b1E9pulJo4MpM0DGLgQzRpfSOGU0Go+IFOyGIglNT5S1ptcEjF4hz7wG2a0s",
-	"3gOLKg/r7OXWaGLGc11TzfSy9TLJh3RxXTlhJ7IVt9JiIItGjQxTDQG+FzJhYG1lTEnkqcH4XnU6kZOg",
-	"vjVWJuxrPVBedu2W2KXeps673kb938F2tUV8vwSbcm3RaSUg7MUYVeSP93eGxQdoMRcAdxknG6iLdoDx",
-	"45axsbnd+56550XCZqxPpDZGT6tD2zl2Yn5a8viHNlLmLDw7EcFYpA48wThjHtjUBsseM9Svf/YPX33+",
-	"GczjVX2a+c3GeTxdMtFKc4kNkOYG116X6J+1EP2zZqIjEGgQFllCSAi4AeBDwhX6lBxICAmj0wWRYsp6",
-	"5F6sJPqi4jiPyIkI8yjkmSg4oVRIoCkwDp9XjCnCMPdAsdcVaVRwr0ysZ/iEY3hemwiX9aVm4LpdXJkh",
-	"ZbIN7SEUV3XcfpkLMTuGmhgrDK6LHHqcv6cmFmrejnbB0OYdeSI1mEE1hj6QQtOpVsBKXGAKdo+Yt2iA",
-	"KU1ljIIHkzwyA6sF77FTho8aT1u+7IQZVZsqqBoxMiEc3WR0Ild+95gdmOdZEvGoyal2PSViZ1jt0x8I",
-	"rvfvD5ACdE05s+HVlSj8yCgZsxmseHkmMEAbcaVkDErglWdFWXp3XVBmUh0AoRHQLk2rzEvYa8IKk+tE",
-	"AbL3tA9A+dWEYlMposbA8Mg6iqy7T2CiRkPwLwQRzeJZaEQ18kQhxLV+tiNhvctmQ4VktTQO+brzkIzd",
-	"tMawpvWiEImkKvfG8TkXNK6FA1dmwi+LVC6ElAoXUdS9qm20laNYFmNqY1GBzZfVUJCHW36L9OlKY4Zo",
-	"U3w2UzBnC6pNjFUrDKEd2Jw8lwNDxVoKRsAStg79sjLMUg6rW/2ZN9mxYr1Y02ncI48M6xcyjsisbC2j",
-	"X5iqExaRmUxhzMwk1BqbBtNhQjJZAeKAqQgY8Jn1xMAUUkaUrHmvCvYxVdpAadcnsvtqaq8gkb06b+DX",
-	"eTkXl16Nt62lS5W+AmjO599xtTZq2Dx6WZWPy23ULVpfOJnC4Hwr/hl7eyi2novRDcqWkzPqoLWUgFG5",
-	"7cWJz2xaZ3kuD2VKJqk8g93vBj2lQkiNwI98xCbGO+fcgGWPkhTzsXcr7OdDqGQ9vp2oLL70mlHZZ9JH",
-	"kYpUgY5aptjiKQbiXH/e34q7E4e61TbCcXmJmjLFhA+55rkqBVVdiGrPJOYdYvwK0O0ZE3qDV0PaHVqq",
-	"VFi6EbxFh4XMRMHm1P+s/+3dx7YbH12fW6dHmaZwNUMrir2u7E/jnhr3CPqTTM4SqrV5WnPetZtcuWvP",
-	"aJ7cl5eapN+3GuHacpPYgFinFD/22sezivtlW59rcyzsecHpVGWdufMtsm/Py74suft3nYV2Ir8dNmLF",
-	"QR38zlKmFiZCl6V6owUQR5imaOM/FcZiAQNw1qdX7gYF5pjU9rerO81br6k8n5spdIgpCHY2PqhJe0wm",
-	"l6KYNlOgRFPst0AhIHkwCtj6/cXk+1P+lL//6MOPHw2e8Pf3KwT0Le7GqOt1Veu2vDHT8AU6fVzbdnmb",
-	"1+dhSD8n3Xi8vDTpA9b/x22Kls0ec4gRDD5MyjV8n9I05ZWqxCAdlNNOb+9Vs06LFVdHR+fDwc7R0fmd",
-	"dxuya7AOptkcrew4xYQeG0POeKOMZWqSfBUgDpsmwSNn1+PVzLjFJKTTWg5iR7vO5eONgluz4XSflhLz",
-	"TGJvWWC76Zpin8ridZ12k5YiMnmixWF0e9bUmZmFunVCnUAvcXebz7bHxbyM14dyW30gt1dS1T2G5N5y",
-	"gwVhMd0SWePbZS+87saKsIT+xwc2Bcyk8eRLdXt9Pyzp+xZTBXbH7x4A+FZMIyTNdSFFi71kC3Q61nIW",
-	"nAZYw4meUSxH65F7ptqKQOegYY33U0SZLxv6BiTiRN2SKgVK+BTz60wvZ+hVhZYgJyPJlLihyYmN9beV",
-	"i07WjWWU99dAHEykbspph3uhzTJtaGOSqEMrVZtqGq0L0QbmG1rZfIjQBnJbWtkgfDF72t+2GIULnd++",
-	"obGN7YTGfdVUsEixzAtN86Ym0qZoO5O7oZm7H2Ygoq2UEgmjTPynqQJVF6tno401nJGtn21pau52q6E1",
-	"VL5uIe17VjtvLLfVncptO9THPjNezfZGj11uzIYqEFPr0LGINupWRdtlDrJD8W5pN3SZsOrW9Fnu2ulS",
-	"ZNztpU9cTLO92bu2pKG9FYg6b5VxKcfRU3WT561WlUAfsaeQgl1BnRWyX2uu3xRzrqnG2P8Bcf0QzGxr",
-	"T/Zs7Mtk1jZ15aJ6UhB6ylKE6S3dRnI1iZm/XxOP85QeZYQsDKhIBy9z8oMAPEFoxYgTsY1Oy1kqE4xC",
-	"mvxLpRmN8nR24xiomiTZ5hz3iPU1qkLaNo1jlqIWN954G3xagB0mZ7OYC5bVfpqiTzMKRI8ywRMfhK0l",
-	"0tl7JgAgmCBUrLFwokceSKUxsy9ZTRfFrA+sIYEb5tUAD6A7mgEKvG7tojXRLHPwKr/fFsuabT4a5iS8",
-	"ckj1TsHCKxT++/2320eUimeMZJVytwqF2FmA6ZqulXzwW0HGbGKti3OzsyXr3u9ZulNwmRtGvKqT/fpp",
-	"mbmz/KpM2hT2Kwx2Kzq3+NfxxAx/iZfNrzF2RXUTo+Yfh4QSAHNu+xRtAFtJbFLEYMsk9MRVahckScxP",
-	"2SjbwQL2LtemWnVswec4ND5hZRN0Dcocm72pjDDA/Uini9IQCBdkvKCnbGwOqcAQiws3KqLYazO8nmtl",
-	"hZFNZ8iHTmNQQ+RpNee8cLYC1mdxHdqeJAj+gnREg5YJfWDux5yp7Hgo4wkfx1TpsSv4Y0Knaxx/Rmpu",
-	"jjVC+mdB//J6X2BNzsuLjYlkGEUHpd4aen8djO5cZsJqUBBW5pyVbsdijQU7NxMzZY1zpxgqBdm7w7Iv",
-	"7N7Oj+jOx/2d/eOdV9/1+sIWtgSp037DeqWSJCydSfHWRCGQ5ppOZourN4q9tZiOW/wjqsNSyPM2loyl",
-	"Jtq213e/ijnsNll6UM1tXwlzZ9C4UjZFWbZXbA+Kc7q8Ng+FN8VnjOt5jKIFVi60wuV7QGI200SutMvQ",
-	"Aip6k/V8q+M6sRq/qrRnC9VT5hE0aVk4Owdno2TiMs1UaDN+jLetIuYjKdj4Ch64QnG6XvsTIb5VL1uV",
-	"DXZQb7fapGh8NVYvoJcdG16rcmEDcf+nShSuSeeGigEfsatDb0m7uKEwAf2APHn4YEeAkRVzPEAGpkTt",
-	"UgedOwH7yZOFtPHckKLW+vHR0Xm/v3N0dD54eHR0fuch/Ln/sCGakwk0mkbu8JBqZAc4T2TqSgNCPIMp",
-	"STDDtrKIbDhmSlP0KRm+VBZPbbGYh3Km4dOvfMIsex+N4w6epur6wOOVxCqOKZi3mL1SXQg4lqynNsZn",
-	"QZqGNNpC9r6L3mVBrZXgr1eM0AQP60RTlWvrWbbSsrgUy0sii2S9xaCeV6/VvCXX25sundFHrNcOnQl2",
-	"xvJi6is4Xq5eVZDjj1oJqGD2+KMw12S2DOwKQyxDm99yZ2nTjOzavPJrW8Z/vVc7POcrkk7QfeKSik01",
-	"pEar5AC3Dxdz/KUK9laO9d9iDb5NZ61WkmWjb5UcK6Vl4pe2H7lcbgrGm9CEicgarvXE7YsgopriAcaa",
-	"T09QxJ5ZK8NJYuyrrqDdg/7DE0p5fXYCHtkZZqK7PAnbaUkImWubT2S1AhjH10bEhzxmTQprxmMbtzuj",
-	"iqyWsaRRlg1/QMZwPysjsKnyon40AjQrncA7cifw7vzofPf0h/vJD4bLD9K7h+L+3vSj6A7oaUt2nngT",
-	"wKNVmgnPavj0CjvFDPCiqAiGt261HyrmZeOC8fnCI5yf8XMWqyu4pKsq3dAjDOgq4jIIg1MeMfgfZ+BT",
-	"9YL6jx2meBDdlMYxHj9cyCuhthi3SozaqxX/2HfEt8NeW/LgjEfQ1VuinH8zVKhU3wx46sthjo7aTkSp",
-	"bpb6yS0lJ0x5Adsb9S2HI3j0Tq/1SM7hYO/O3t3d23t3WsvzN6M0M4w2inwgp7jTnIioY9TYtkBhrrle",
-	"RSwY7Q56w93+XhjEUszttcFw0Nu7s3snDDTXKBFeLKiYLygPNkLZrBPfGs+7vfDFXhzV9ouHGezs10Ix",
-	"3h1dGH/rywd3S2/Hnx1ebylxsWm3+ddzNvHiONu4+biQ1dRYE1KI4WSHsdvTB3EjXj9yMfC566pIsoaa",
-	"t8kasy/JEseuBbi//VwwVyzVbAsfEJYs9Rq9QJQYRzogG4Rr5sStlGqZls8lJhGPvO6tt5W95DvP/noZ",
-	"TZuPcMrIlR1a05jE5lsefuWYGZl4cHKPjGHLjd0pyjwPNKJZYU7/M0Aa6+wOMN4J9+E5xJwukbFH7jl+",
-	"4dl7XGsmyGRdYFNIuLDmq40PGLvXp2LaEzc7VjljPMQMCk+aTRwPI4lW1DZVz6V3FepL8Uw0Uw5dWrxN",
-	"a9XbZxe47RmOAc2OpSO7S5otg9rCaQac8H5BEI8RmRIEZCNyJRjaUNJdYQ6eKbo0RzfYRWLWBblm7Xe3",
-	"Cm+HlX1UQHQaGmKEhhRAE3hk5LMR6nGgBvxceH2ByMvrououpfMHmLFQkAcSx7ISJwJsc3gVAWG3mi46",
-	"U9pu1lYwHxaBlfUDZvagK6uvgB/PunEvachL6YqNqkjo6j1tBkqNVkuHRXbWwbDpaMh06G1yRVsn979u",
-	"6ZX3hreQ+u7EZ895czruwrLagw0G2Vvdij5Y26a3n2fn0FZV9rpw/DAoruzoYaUBcIckoZFJ9lmmcp7S",
-	"RDXJS5O+/t7h4TN4Vq+UU/pmZUUyO9XUyQCb2dZp61tleKypKWwBqHKspTyO7WcRTG7zMY+OUwYzyIpf",
-	"ouOYi5PCT1cbA2ux9ApzQsQxV8eKxbMgNGbeMWyqrF9gQSpojH+WTkB2P21v7ueSpjRh5qMM7pobQeI+",
-	"vHD8E3tsbnbBOI0w/1gvZHQspD7G73OY9GVzHnP2IiGP6SnVNDUy7pgemxMu7E979IX9xcWxsV/NT71g",
-	"x05lwe+1XKXHhdJUPNKi0j9+GgOvAaJUM06NtCoePpyfinjszkIBYidUrI+p1oBkFPor6SnlsX2BXRqF",
-	"/t0VK9zdTzcD9zuVK23uq9VyKVPNomPDYBNZK15PWMRpdmM5T2nEjrP9FAZ4rvPxNGURGCQ0VqgwaoU1",
-	"TQDYZtm7NPwQMCrs0K0AaLdU5kzUZYfCh90eyLyXXR8o+TO6PpQF9To/kHum68m0IBk0T3baihEMJGjo",
-	"JZu0BQZN349zo86AQ1PDfLQO323s2GCXze0yENPQtMSPbPn4c6Ld4nBIaVPv9QR7XKuXpU3wuqUG74ay",
-	"x+aYlDBVCiYekEFIhiHZJf/xyd9nn2eb0+UGROA9RtP3BZf6uMz33ob9/gb3YOnYzmG/39Zj7u2sEqF8",
-	"JitojyhP0DXfS7oBpn3EDtzx5kVzTy6XUnGNKCE3UurHCeW5ENvJig8VSzNo1O2Ronv3sg1nFD8BckVb",
-	"u+rBrHwVpADQvB8V6R5hb/raiIdO27m0iwFU+43BOndbGVo/+qnNpdX7baVnbKYlDq1ORGjGxazhLHCz",
-	"usAeZIUyN+vDyM+dYSJaSi60OrCOI3fBlRmbyyb7lQsDNCP8yglsvCOhzFcEuCAvqVqLKV3y3pom8av/",
-	"e7P0+//1SLHejitCC8PAj8m4dAByrzB6LJYbG1qNj4SZ6MR+FmiCLi14Fj1Q9rMWQgJAwI+QmefMQWEx",
-	"nzKhcCHYU8AePzoEbJLGsFG0XqrRTdyNSq7SKevJdH7TPnQz4bpgrwSHPAHpYgZvEoRB8JvawGAUDHr9",
-	"Xr+wzoNRsNvr93ZNtHQBKw79mumpO7GszEFMXza3sxHeDC5fXf53AAAA//8=",
+	"1H3dj+NGdu+/UuBdYO7dZWskdc9Hqx8uZsae9Xg9HzvThi92urdVEktSbZNVGlap1XKjAd83x0GCAPkC",
+	"FosEGyTBIkGyeVvH2MT/S+CxN0/5F4JzqoqkyCJFdbed5GWmRRZZVedUnfM7X8WLYCyTuRRMaBUMLgI1",
+	"nrGE4p8PVwz+i5gap3yuuRTBIHjIJjJlRM8YUSw9YykZx1Ix1QnCgJ3TZB7jQ3SiWRoM7t/phsFYRiwY",
+	"7HW73TBIGVX4nsILuCJTycWU0CVdBdBmLIVgYx0MdLpgYaBXcxYMgtGKBZdhME/lnKWaM1XoqDzM9+SS",
+	"xFJMiZZkSbkmIxx3SLggiTogP+NaQ9diHC8iFsHoJzJNqA4GARf67l4QBgkXPFkkwaCbDYELzaYshWGY",
+	"WV0E30vZJBgE/+t2Tsfbloi3HwFpHkHDy3zqF+5lSqdcTM2tbMbliXw0Y3rGUpjHWCaMjOj4FEbraCJl",
+	"zKiAl5grFwETMObXSK7jsNwZ9vZmwVMWQSO8ayeTDbE4oPwNcvQzuHAZBo9mVD9lStGpZ4E8IIm5Ragi",
+	"XCuSMhqxVJEp04Tr0jqZpDL5UAEHAxrzMQwicW8OZiyOJcyVJ/Cz3+3f3en2dnZ7h73dQXdv0L3T6fV3",
+	"q2sif2kze+ScCTrnJw/GY7kQOLUkn1aFS2YYHgYJwjVZUkWUlimLcJHl6/uWIh9LwUKy5HomF5pQQeRk",
+	"opgOCY2XdKXwDtGzlDESsTFPaIz7aU5hkUInP33d3dk/vti73DF/9PM/Dt0fg8ofR0cd8+fu5feCTSsh",
+	"I5qdaE4L7xKIORP6cUp9JHn3jKUrMoGbRM+oJpSMsT2RE6J50jnrEcVEhJOMODyacEG1RI4ldD6HAQ4u",
+	"ghkHiq7q+PeevR0G5gF/qxdwD9d2VNfkJdzDVc/4GWtoZu9DU8GW9e3gZhjAHOvavIJ7YaAWI5j+iNW2",
+	"yxqEgVqJcW07uIeMaiDFobmbb5jVM2Sg4e9lGEjBnk+CwevmfYNjvww3NIIBbWrkOLipXUb5zQ3p5kYZ",
+	"GTbMICP95l6B4Zta4UK89O8mpye8iqyibO0mCsmIKR4x0ut2+2QiU7KE3TZKGT1V5OXjR+Tu3p07odV9",
+	"ZDnjYxAzLGWgc4Ukw9GKDTsEVDPR8kjs7e3vD0gm/I3IsroyJFREBJbgAQ5IwovUgERS3NKdI3Eket3u",
+	"LqFkxAV12/8AhnaPCKnJh4ePd+7j73183ogHrkhM0ykouBkVZIgif0hoHMulOrAjy6c/lUwhTDg4Envd",
+	"bo9oKYmK5ZJQq2fwmX6uK0lMzeBJxOZMREyMV9ArvgTawpAndBEb4ZR1dUD27mR9K8WlOBIzqgi8IsKb",
+	"Pbyp5SkTBO+czzlK/1hOQQPQKeUCW/ahi1waGtq//+r5M2KWAFLvKV2hipwsUlT4ZzReMDXATlIqpowo",
+	"VBU5Hsj41DkSJfyy2wf5Tc8Nftnb398vwJkeIrESogmD8x1ADjtnNBU0AUX6Ongm9SE710EIf314+Ph+",
+	"EAaHUn4AHAvC4IeA2h4Y0HYo5atYgtR7JBP2kI5PPwDCB2HwCun5GEiMv5CY7wIZ8bFTJt41lAvC4CmN",
+	"YRosAqVzvsPONROKj2K2Y1ENrLEQ1hT8sx8iqISFAP/04Z/dEPgG//Tgn/4xbC9DJhDs5e11CCuRp0pb",
+	"BkmjucfAJyXHp6wMWAzs6wMFc6Dyuy//4us//JuvP/2jt5/9ZRWOtEGKDoq8WozHTCmHGQtwxMG6tb42",
+	"4jsL7JpU+Ts8ZWNtGOKlDzXw6BZsVaWLtDHiKLKiQZIItqeecUWkYDta7kjBXFME6uYmknqNrgb8vf3H",
+	"v/r609988/e//urz3//miy/Drz7/5O2v//mrzz/5909+/tWXv7Qz/7N/ePvbT9bRUecHWzzqgUKOCLjY",
+	"PYhWp1QoBDCanWvYezAxS5eQSNyOQxrHQ7PDcZb2NknoiijGBmQ5k8zaO1LEXDDY74CRQyLkSEYrwmLF",
+	"jgQ2AlJ2CJAfuxzKhR6GaM3MZAItQnjJKlMIM0doIwwKK1bjpAKaMrKSCyP//y/QQKL9MKouWG3JUEXA",
+	"0kMdsUYIpEKHPGMsYhFZiJgpMzqcBldmJh0jnj5gYqpnKJFQPmW/N5otMML6xQx8fCijFYy21dS2f/07",
+	"LOYAc1ssF2oIQKMoZUqxAtuNdhERS40QwisiI9faFnlt7JrMUAK04WctQAyuWWLsY7FqgejyeT2GPjYh",
+	"mRKVL0HIJvT8iem0j7zMf1gq0jSlq3UiYmcVHk3s1a1MN4814+egFKxGzAm1NIoVsMSbBVPa7GZQ7kIa",
+	"wFPSBhzwfXo3lygRvL6yoXi0aT4vTYdP3vFZ8vjStqY8j7zzfjdNZbrlxDkY75OFAsCDWtHoUS4FURrA",
+	"CHChbNBzFgNRjMH3JDIjGgRpf820h35dX1yRZSrFdEDcQ3Ap4UoZy22eylHMYOWvXc5cSVyc0ZhHJyBC",
+	"c04wnHDVN2DG58cBLI4ABVIyopHRUmaPzmmqFdzhWpE5BUwsuWARGa1IJLXq+FTKlkxv8jxkFKg6H2hO",
+	"P4PWjYvF42Jy3qc22+qlaY3P6XT1wO9kQ9eHlkSnK4N2M/cajiSlmp3EPOH6Sg628i4wDG27DTJXVhP0",
+	"+WEqF/PnqIsfoRipTPGVpiJSaFsxjsA75rBkBaFkCk+bqSZgXyUsGbE0U+5o0NhtM+HTRcoiIhbQZB36",
+	"vP2XP377e3/wzb/+9dtf/OqbL7786osvvv7Tf/qP3/683+2to5y6hujj+YEX1hQm+AFX2r/uI67mMV0R",
+	"hP3OCnKTwelRgVvdQTlswpUhQObtkmmEAI+tyLiC70pj/+ZPfvX1p795++mf/+6Xv4IZPJSjkDwAvXbc",
+	"OOfSc0dHrzvfPzo6rp/7S5ZQLriYbjV9qcBaBgsLnrbQlVqaWNCLsgABsY8qNbP/3f//rDgRmHfdhEtN",
+	"G6f6Hj0zXvco4jAzGr8oCL0JjRWrGiXijKWKGkK0kwqHYPfhxlHsjZ+YSBDnALZYmDnv34yqreVAxZ4p",
+	"DNuMw7ex30PP8SZrrxyzsFgid0Ubk14Fg969u/v3797vg23ZDYMZo6keMZhEz1xBMWfRC03Yw5WGx+7e",
+	"ubN71/gBHy5SWIBoOMLvl1QzBL5ITbSJg0Gw+5Mf3fvx/8tc3qbbvbt7d3r93Wyaxi1ejYS44W/t9M6m",
+	"6RfwmZfDtgtJoojiYsxIb/9e9wqivUA/n79LTjQretDJnIupOiBJZfkYP0fm2PD1lXOm0deHe/gD07bI",
+	"ktZxgOvSpKzuDJfbqjvH/HzkmRvfcbdI9ows3s3jvO7lKT6PQcLLlAgGgNFuc2UgU3Fnok5AfXBg0aXB",
+	"SsM5nbJhadsZ72Qw2OuHFamEsjQY9C4ditx1Qw8Gd3IyzjI3cl10cEtmuDFdbB8VvI5Y3RIyWkJcNLj+",
+	"+taybtgglYVnibmFwVGat29RPaXpaa2DKTNAhi4EM0SX0jBlNBoOiBTsliIJTU+VtaZXBIxeIZdeg+xO",
+	"Fu+BRZWHdfZyazQx47muqWZ62XqZ5EO6uK6csBPZiltpMZBFo1qGqZoA3yuZMLC2MqYk8sxgfK86HclR",
+	"UN0aCxP2tR4oL7t219ilblLnXWWjPio8g4Gz/zYLQG0R6V8DULneaLUmEABjtCryR/5bA+QDtJ0L0Hsd",
+	"MRvQixaB8eiuo2Rzu/MDc8+Lic1Yn0ltzJ9G17Zz8cT8bM33H9qYmbP17EQEY5E68ITljKFgkxwse8xQ",
+	"v/7F3331+Wcwj+PqNPObtfN4PmeikeYSGyDNDcK9LtE/ayD6Z/VER0hQIzay1JAQEAQAiYQr9C45uBAS",
+	"RsczIsWYdciDWEn0SsVxHpsTEWZUyKUouKNUSKApMA6fV4wpwjALQbE3JblUcLSMrI/4lGOgXptYl/Wq",
+	"ZjC7WXCZIWVSDi0jFFxVBH+ZizM7hopAKwyujUR6mr+nIhYqfo9mwdDkJ3kmNRhEFYY+kkLTsVbASlxg",
+	"CnaPmDbogjFNZYyCB9M9MlOrAfmxM4aPGp9bvuyEGVWTUiibMzIhHB1mdCQXfkeZHZjnWRLxqM69dlPq",
+	"xM613Ls/OFwdiT9oCnA25cyGXBei8COjacwmsPblUmDQNuJKyRjUwbFnbVnKt11aZlItQKIR1S51a52r",
+	"sOuEFSvXiQxk72kegPIrDMXGUkS1weKBdR5ZF6DA5I2agGAIwprFk9AIbeSJQthrfW9HwnqczdYKyWJu",
+	"nPRVhyIZumkNYXXrWSE6SVXuoeNTLmhcCREuzIRfF6lcCDMVLqLQO65suYWjWBZ3amJRgc2X5fCQh1t+",
+	"K/X5QmPWaF3MNlM1yxnVJu6qFYbVDmyensuLoWIlBSNgHVsn/7pazNIQy5v+hTcBsmTRWHNq2CFPDOtn",
+	"Mo7IZN2CRl8xVacsIhOZwpiZSbI1dg6myIRktADsAVMRMOCl9c7AFFJGlKx4tAo2M1XawGvXJ7L7agqw",
+	"IJu92q/n1345F+de3bet9UuVvgJ8zuffcrXW6to8olmWj/NtFC9aZDiZwuB8K/4Fuzk8W83PaAdq1xM2",
+	"qvB1LSmjdNuLGF/YVM/1uTyWKRmlcgm73w16TIWQGiEg+YiNjMfOuQbXvUxSTIferbCfD6GUCXkzkVp8",
+	"6TUjtS+kjyIlqQIdNUyxwXsMxLn+vL8TFygOdatthOPyEjVligkfhs3zVwqquhDpnkjMRcSYFuDcJRN6",
+	"g6dD2h26Vr0wdyO4QSeGzETB5nKArP/tXcq2Gx9dX1r3xzpN4WqGVhR7U9qfxmU17BD0MZk8JlRr07Ti",
+	"0Gs2vnJ3n9E8uX8vNYnANxr12nKT2CBZq7Q/9sbHs5IjZls/bH187GXB/VRmnbnzHbJvz8u+LOH7fzoL",
+	"7US+HTZiFUIV/E5SpmYmapelf6MFEEeYumhjQiXGYlEDcNanV+4HBeaYdPeb1Z3mrddUni/NFFrEGQRb",
+	"Dg8q0h4TzKUoptIUKFEXDy5QCEgeDAK2en82+uGYP+fvP/nw4ye9Z/z9/RIBfYu7NhJ7XdW6LW/MNHzB",
+	"Tx/Xtl3e5vV5aNLPSTceLy9NSoH1BHKbtmUzyhxiBIMPE3UN38c0TXmpUjFIe+upqHf3ypmoxSqso6Pz",
+	"fm/n6Oj83rs1GTdYG1NvjpZ2nGJCD40hZ/xSxjI1ib8KEIdNneCRs+vxambcYmLSWSUvsaVd53L0BsGd",
+	"SX+8T9eS9Uyy77rAdtM1BUClxes6bSctRWRyR4vDaOk3M+3fuVKSnUB/cXubz7bHxTyPV4dyW30gt1dS",
+	"5T2G5N5ygwVhMQUTWePbZa+87saSsIT+hwc2Lcyk9uRLdXt931/T9w2mCuyOmwEAPlfrtw8FvhMjCYl0",
+	"XXDRYDnZ8p2WlZ4F9wFWeKKPFIvVOuSBqcUi0DnoWuMHFVHm1Ya+AZM4oTenSoE6PsPsO9PLEv2r0BIk",
+	"ZiSZErc0ObWZAE3FpKNVbZHlwxUQB9Os6zLe4V5oc1Br2pgU69DK17qKR+tMtGH7mlY2WyK0wd2GVjZE",
+	"X8yt9rctRuZC58GvaWzjPaFxZNWVM1IsAkMjva6JtAnczviuaebuhxmcaCq0RMIoExOqq0/VxdraaGOF",
+	"Z2SraxuamrvtKmwNla9bZvue1dMbi3F1q2LcFtWzL4x/s7nRU5c5s6FGxFRCtCyxjdrV2LaZg2xR2ru2",
+	"G9pMWLVr+iJ38rQpQW730mcuztnc7F1b8NDcCkSdtwZ5LQPSU5OTZ7WWlUAXUaiQgl1BnRVyYytO4BQz",
+	"sqnGfIAD4vohmPfWnApa25fJu63rysX3pCD0jKUI2Bu6jeRiFDN/vyYy5ylMyghZGFCRDl7m5McEeALT",
+	"ihEnYmvdl5NUJhiPNNmZSjMa5cnuxkVQNk6yzTnsEOt1VIWkbhrHLEUtbvzyNgw1A4tMTiYxFyyrDDUl",
+	"oWYUiCNlgudBCFtppLP3jABAMEGoWGFZRYc8kkpj3l+yGM+KmSBYYQI3zKsBHkB3NAMUeN1aSCuiWebq",
+	"VX4PLhY922w1zFM4dpj1XsHWKxwL4Pfkbh9bKp5AktXR3SmUaWehpms6WfLBbwUZs4k1Ls7Nbpese7+P",
+	"6V7BeW4YcVwl+/WTNnO3+VWZtCkAWBjsVnRu8LTjeRr+AjCbc2PsivImRs0/DAklAObc9inaALbO2KSN",
+	"wZZJ6Kmr4y5IkpifsUG2gwXsXa5NLevQgs9haLzDyqbvGpQ5NHtTGWGA+5GOZ2tDIFyQ4YyesaE5wgKD",
+	"LS7wqIhib8zwOq6VFUY2sSEfOo1BDZHn5Yz0wskLWL3FdWh7kiD4C9IRTVsm9IG5H3OmssOjjE98GFOl",
+	"h64ckAmdrnD8Gam5OfQI6Z+F/9fX+wwrdl5fbEwuw3g6KPXGIPybYHDvMhNWvYKwMqewtDs0ayjYuZmY",
+	"KXqcOsVQKtfe7a97xR7s/ITufNzd2T/ZOf6+1ys2swVKrfYbVjOtScK1EytuTBQCaa7pbra4eqPYW4nx",
+	"sMFToloshTyDY85YauJue133q5jhblOpe+XM94Uwd3q1K2VTvGV7xVZ0vPgE55Y8FN5knyGu5yGKFli5",
+	"0AqX7wGJ2UQTudAuVwuo6E3g862O60Rt/KrSnjxUTahH0KRl4WQdnI2Sics5U6HN/TF+t5KYj6Rgwyv4",
+	"4gql63rlT4n4TgNuZTbYQd1sLUrR+KqtbUB/Oza8Vl3DBuL+1xcwXJPiNfUEPrKXJ9GQinFLYXr6AXn2",
+	"+NGOAHMr5njQDEyO2kUP2ncElpQnM2nj+SJF/fXTo6Pzbnfn6Oi89/jo6PzeY/hz/3FNhCcjJk0jd8hI",
+	"OdoDa4DI1BUOhHhWU5Jg1m1pOdkQzZim6F0yG6e0jCrLxjyUMw2fPvaJtex9NI5b+JzKGxiPYRKLOKZg",
+	"6GJGS3kh4FiynpoYnwVualJrC7n9LqKXBboWgr9ZMEITPNQTjVaurY/Zys3iUlxfEll06wYDfV4NV/Gb",
+	"3NQudcmOPrK9cYhNsCXLy6+v4Iy5evVBjkkqRaOC2QOTwly72cKxKwxxHe58y52ldTOyq/TKr20Y//Ve",
+	"7TCer6w6QZeKSzk29ZMaLZUD3EhcTPGXKthgOf6/wap9m+xarjjLRt8oQ8qbwyN910uRQZFEuefJHBN4",
+	"SxHFI3bgTvUoZMwTOZ9LxTVm+8F1U/tlwu9pOcV6XdsnXBRPXuiV5bY12qpDxsMqnrzjdWp6uKx85lt5",
+	"8Zfn0/GeAVtP6YXSMvFruI9cTj0FwgpNmIis26CaQH8RRFRTPFxa8/Ep0mtpbTyn/bCvKjxyD/oPtljL",
+	"r7QT8OirMFOX65Owna4JfnNt82m5Vunh+JqW62MeszqQMOGxjZouqSKLeSxplFUlHJAh3M/KOWzJgqge",
+	"WwHN1k5HHrjTkXd+cr579uP95Ef9+Qfp/UPxcG/8UXQPsJElO0+8ifjRIs0UVjl4fQWZZAZ4UVS+/Tt3",
+	"mg9887Jxxvh05lGDL/g5i9UVAgJlGGXoEQZ0EXEZhMEZjxj8jzPwwStB/UdCUzwkcEzjGI+GLuT3UFso",
+	"XSZG5dWKf+w7ft3h3S15sOQRdHVDlPNvhhKVqpsBhdxhjkibTqspb5bqqTprLrAbELP5mQm9vXt793fv",
+	"7t1rPDphMzI2w2iiyAdyjDvNiYiqXRDbFqg2NdeLiAWD3V6nv9vdC4NYiqm91uv3Onv3du+FgeYaJcKr",
+	"GRXTGeXBRvMh68S3xvNuL3yRL0e1/eJBEzv7lUCYd0cXxt/48t79tbfjzxavt5S42LTb/Os5m3hxnE3c",
+	"fFrILqutzSlE0LKD8u3JkLgRrx836vmcpWXMXrFUtsnesy/JEvhuyMj57rPzXPlavSfigLBkrlfojaPE",
+	"BDQA4yBENueipVTLdP30aBLxyOtmvKksMt9XB66XWbb5oK2MXNnRQrVphb6F4leTmYmPx1t3yBA239Cd",
+	"dc3zgC+acuaMRmO8IBo/wLgz3IfnEH261NIOeeD4hSckcq2ZIKNVgU0h4cI6D2ycxngdfMqmOZW2ZQU6",
+	"xqXMoPA84MTxMJII3repSF97VxHvL7NS9bXFW7dWvX22Ad6e4Rj47Fg6sLuk3kaoLJx66AnvFwSRGRhm",
+	"CM0G5EqAtKbIvsQcPPl1bo7VsIvErAtyzWr8djX3DjX7qIA4NTTECA0pgCbwyMBnLVTjcTVIuvD6ApHn",
+	"18XXbQ4zOMDMkYI8kDiWhTgVcilwexMQdovxrDWl7WZthPVhEWJZL2xmGbqDDkowyLNu3Etq8oPaoqQy",
+	"Jrp6T5shU6390mKRLVuYOC1Nmha9ja5o9eTe7ytHR7wBR+SDO6Hbcz6gjtswr/JgjZF2o5vSB3WbNPjL",
+	"7NzgsvJeFY6LBhWWHRWtNIDwkCQ0MulX81ROU5qoOslpSgveOzx8Ac/qhXLq36yxSGan0DppYHMNWwkB",
+	"qxZPNDVFRwBaTrSUJ7H9jIXJNj/h0UnKYAZZYVJ0EnNxWvjp6pZgVa69wpzeccLViWLxJAiN6XcC2yvr",
+	"F1iQChrjn2snVruftjf3c05TmjDzEQ13zY0gcR/KOPmZPeY4u2AcSZgRrmcyOhFSn+D3VExCuTk/O3uR",
+	"kCf0jGqaGml3Qk/M6SP2pz2WxP7i4sTYtOannrETp7zg90ou0pNC2TAeN1LqHz9lgtdgo6kJp0ZuFQ+L",
+	"zk+xPHHn1ACxEypWJ1RrwDQKvcX0jPLYvsAujUL/7ooV8+6nm4H7ncqFNvfVYj6XqWbRiWGwiXAWrycs",
+	"4jS7MZ+mNGIn2X4KAzyH+2ScsghMExorVB2Voqc6KGzrHlxhRAhoFXboVlC0XXJ5FujLDvEP2z2QeTTb",
+	"PrDm42j7UBZcbf1A7q2upjeDZNA82WkqDzHgoKaXbNIWItR978+NOoMQdQ3z0Tqkt7Fjg2I2t8vgTE3T",
+	"NX5ky8efpe4Wh8NMm3qvljzgWr1c2wRvGuojbyl7pJFJ0lNrsZwD0gtJPyS75N8++dvsc3pTOt+ADbzH",
+	"nvq+uFMdl/k+X7/b3eAyXDtmtd/tNvWYe0A9Za2VnMVcySaMClWJZ5k07K3jWSYZExOupZ41BrW2Eygf",
+	"KpZm6T/tHin6hS+bwEjxuy5XNM3Lrs/Sp14KKM77pZj26RB1n5Dx0Gk7X3gxzGc/HOmP9dUytHp2V5MH",
+	"rPNt5dJspiUOrUpEaMbFpOaAd7O6wHxkhepE6/LIDw5iIppLLrQ6sH4md8HViZvLZp9wYdBohJ+u4VKE",
+	"R0KZT0NwQV5TtRJjOuedFU3i4/99e+33/+mQYpkkV4QWhoFfCHIZG+RBYfRY4zg0tBoeCTPRkf3W0wg9",
+	"YPAsOqzst0pgO1PzZTnznDnpLeZjJhQuBHuM29MnhwBg0hg2itZzNbiNu1HJRTpmHZlOb9uHbidcF4ya",
+	"4JAnIGvM4E1eN2gHU9IZDIJep9vpFtZ5MAh2O93OrgmzzmDFoRs0PXNHzq1zELPOze1shLeDy+PL/wwA",
+	"AP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
