@@ -48,6 +48,7 @@ async function talk(server: string): Promise<void> {
   assert.deepEqual(friends.data?.map((friend) => friend.account), [bob])
   const made = await api.POST('/Tim/createGroup', { params: { query: { CreateUserAccount: alice, GroupName: 'fetch climbers' } } })
   const group = made.data!.data.GroupID
+  assert((await api.POST('/Tim/addMember', { params: { query: { UserAccount: alice, GroupID: group, MemberAccount: bob } } })).data)
 
   const hello: SendRequest = { to: { user: bob }, clientId: '1', body: { kind: 'text', text: 'hello' } }
   // @ts-expect-error a target of neither a user nor a group

@@ -75,7 +75,8 @@ fun talk(server: String) {
     expect(c.friends.getFriends(alice).map { it.account to it.onlineStatus } == listOf(bob to 0), "the friends")
     val group = c.groups.createGroup(alice, "kotlin climbers").`data`.groupID
     expect(c.groups.getGroups(alice).`data`.map { it.groupID } == listOf(group), "the groups")
-    expect(c.groups.getGroupMembers(alice, group).`data`.size == 1, "the members")
+    expect(c.groups.addMember(alice, group, bob).code == 200, "added")
+    expect(c.groups.getGroupMembers(alice, group).`data`.size == 2, "the members")
 
     repeat(2) {
         val sent = c.messages.sendMessage(SendRequest(Target(user = bob, group = null), "1", text("hello"))).`data`
