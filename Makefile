@@ -90,6 +90,7 @@ verify-generated:
 verify-specs: $(ts)/node_modules/.package-lock.json
 	@echo '== the specs keep to their standards'
 	@cd $(ts) && node_modules/.bin/redocly lint --config lint.yaml --format stylish
+	@cd $(ts) && node_modules/.bin/spectral lint --ruleset spectral.yaml --fail-severity warn ../openapi.yaml ../frames.yaml ../../asyncapi.yaml
 	@cd $(ts) && node asyncapi.mjs ../../asyncapi.yaml
 
 .PHONY: verify-typescript
