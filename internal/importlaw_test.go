@@ -24,8 +24,9 @@ type room struct {
 // rooms lists every package that isn't generated. One that isn't here has no place yet.
 func rooms() map[string]room {
 	return map[string]room{
-		"api": {nil, "the specs embedded; whoever serves them needs nothing else with them"},
-		"sql": {nil, "statements and migrations embedded; store alone runs them"},
+		"api":            {nil, "the specs embedded; whoever serves them needs nothing else with them"},
+		"api/clients/go": {[]string{"gen/client"}, "a client as a stranger writes it"},
+		"sql":            {nil, "statements and migrations embedded; store alone runs them"},
 
 		"internal/fault": {nil, "everybody speaks of faults, so they know nobody"},
 		"internal/store": {[]string{"gen/db", "sql"}, "knows the engines and nothing of what is stored"},
@@ -91,7 +92,7 @@ func guests() []guest {
 		{"github.com/labstack/echo", []string{"internal/rest", "internal/realtime", "internal/app"}, "the router is a face's business; rules don't know that there is HTTP"},
 		{"net/http", []string{
 			"internal/rest", "internal/realtime", "internal/app", "internal/web", "internal/blob", "internal/fault",
-			"internal/apptest", "internal/servers", "internal/bench", "internal/check",
+			"internal/apptest", "internal/servers", "internal/bench", "internal/check", "api/clients/go",
 		}, "as echo; blob serves ranges by it and fault names statuses"},
 		{"github.com/getkin/kin-openapi", []string{"api", "internal/rest", "internal/realtime", "internal/apptest", "internal/bench", "internal/check"}, "specs are asked at the door, and nowhere behind it"},
 		{"github.com/gorilla/websocket", []string{"internal/realtime", "internal/bench", "internal/check"}, "sockets have one owner"},

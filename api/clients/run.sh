@@ -41,7 +41,7 @@ run_typescript() {
 
 run_kotlin() {
 	generate kotlin $clients/kotlin/generated
-	mvn --quiet --batch-mode -f $clients/kotlin/pom.xml compile exec:java -Dexec.args="$*"
+	mvn --quiet --batch-mode -Dstyle.color=never -f $clients/kotlin/pom.xml compile exec:java -Dexec.args="$*"
 }
 
 folder=$(mktemp -d)
