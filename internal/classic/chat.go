@@ -145,5 +145,12 @@ func (c *Chat) readers(ctx context.Context, to string) ([]string, error) {
 // problemOf says in few words what is wrong with a frame.
 func problemOf(err error) string {
 	f := fault.From(err)
-	return f.Field + " " + f.Problem
+	switch {
+	case f.Reason == fault.MalformedJSON:
+		return "not JSON"
+	case f.Field == "frame":
+		return f.Problem
+	default:
+		return f.Field + " " + f.Problem
+	}
 }
