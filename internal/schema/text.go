@@ -81,13 +81,7 @@ func (r *Reader) unescape(text string) (plain string, whole bool) {
 		}
 		i += 5
 		if utf16.IsSurrogate(unit) {
-			pair := rune(utf8.RuneError)
-			if i < len(text) && text[i] == '\\' {
-				if second, ok := hex4(text, i+1); ok {
-					pair = utf16.DecodeRune(unit, second)
-				}
-			}
-			if unit = pair; pair == utf8.RuneError {
+			if unit = pairOf(unit, text, i); unit == utf8.RuneError {
 				whole = false
 			} else {
 				i += 6
@@ -97,6 +91,18 @@ func (r *Reader) unescape(text string) (plain string, whole bool) {
 	}
 	r.saved += len(text) - len(out)
 	return string(out), whole
+}
+
+// pairOf is the character of a surrogate and the escape of another that follows at i; utf8.RuneError if none does.
+func pairOf(first rune, text string, i int) rune {
+	if i == len(text) || text[i] != '\\' {
+		return utf8.RuneError
+	}
+	second, ok := hex4(text, i+1)
+	if !ok {
+		return utf8.RuneError
+	}
+	return utf16.DecodeRune(first, second)
 }
 
 // simple is the character that an escape of two bytes stands for, 0 for another.
