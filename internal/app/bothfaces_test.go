@@ -14,7 +14,11 @@ import (
 )
 
 // refusal is what a client hears of a body that is refused.
-type refusal struct{ Reason, Field, Problem string }
+type refusal struct {
+	Reason  string `json:"reason"`
+	Field   string `json:"field"`
+	Problem string `json:"problem"`
+}
 
 // bothFaces sends bodies to REST's sendMessage and to tim.v1, from one account to its group.
 type bothFaces struct {

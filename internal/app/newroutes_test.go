@@ -488,7 +488,10 @@ func TestRateLimitedSocket(t *testing.T) {
 		c.write(t, fmt.Sprintf(`{"type":"ping","id":"%d"}`, i))
 	}
 	for i := 0; i < count; {
-		var frame struct{ Type, ID string }
+		var frame struct {
+			Type string `json:"type"`
+			ID   string `json:"id"`
+		}
 		if err := json.Unmarshal([]byte(c.read(t)), &frame); err != nil {
 			t.Fatal(err)
 		}

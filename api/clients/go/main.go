@@ -89,10 +89,7 @@ func talk(ctx context.Context, server string) error {
 	if err := alice.logIn(ctx, "wrong!"); err == nil || err.Error() != "401: wrong_credentials" {
 		return fmt.Errorf("a wrong password: %w", err)
 	}
-	if err := alice.logIn(ctx, "123456"); err != nil {
-		return err
-	}
-	if err := alice.befriend(ctx, bob); err != nil {
+	if err := errors.Join(alice.logIn(ctx, "123456"), alice.befriend(ctx, bob)); err != nil {
 		return err
 	}
 	for range 2 { // the second is a retry
