@@ -14,7 +14,11 @@ import (
 )
 
 // refusal is what a client hears of a body that is refused.
-type refusal struct{ Reason, Field, Problem string }
+type refusal struct {
+	Reason  string `json:"reason"`
+	Field   string `json:"field"`
+	Problem string `json:"problem"`
+}
 
 // bothFaces sends bodies to REST's sendMessage and to tim.v1, from one account to its group.
 type bothFaces struct {
@@ -40,11 +44,11 @@ func (b *bothFaces) rest(t testing.TB, body string) (r refusal) {
 	if got.status == http.StatusOK {
 		return r
 	}
-	var problem struct{ Field, Problem string }
-	if err := json.Unmarshal(got.Data, &problem); err != nil && len(got.Data) > 0 {
+	if err := json.Unmarshal(got.Data, &r); err != nil && len(got.Data) > 0 {
 		t.Fatalf("%.200s: %d %s", body, got.status, got.body)
 	}
-	return refusal{got.Reason, problem.Field, problem.Problem}
+	r.Reason = got.Reason
+	return r
 }
 
 // frame sends a body as a frame of tim.v1.
@@ -250,13 +254,11 @@ func FuzzStored(f *testing.F) {
 			return // a frame that is no JSON ends the socket
 		}
 		b.n++
-		send, taken := fmt.Sprintf(`{"to":{"group":%d},"clientId":"f%d","body":%s}`, b.group, b.n, body), refusal{}
+		send, on := fmt.Sprintf(`{"to":{"group":%d},"clientId":"f%d","body":%s}`, b.group, b.n, body), b.frame
 		if overREST {
-			taken = b.rest(t, send)
-		} else {
-			taken = b.frame(t, send)
+			on = b.rest
 		}
-		if taken != (refusal{}) {
+		if on(t, send) != (refusal{}) {
 			return
 		}
 		list := b.history(t)
