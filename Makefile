@@ -9,6 +9,7 @@ SHELL := /bin/bash
 FUZZTIME  ?= 10s   # for each fuzz target
 BENCHTIME ?= 500ms # for each run of a benchmark
 ARGS      ?=       # more arguments for `make run`
+CLIENTS   ?=       # some of go, python, typescript, kotlin, for `make clients`; all of them when empty
 
 # Node from internal/tools/deps.sh, where the machine's own is too old.
 export PATH := $(CURDIR)/bin/node/node_modules/.bin:$(PATH)
@@ -106,7 +107,7 @@ generate-sockets:
 	@CGO_ENABLED=0 go run -C internal/tools ./asyncgen -root ../..
 
 .PHONY: verify
-verify: verify-generated verify-specs verify-typescript verify-go lint ## Check what is generated, the specs, the style
+verify: verify-generated verify-specs verify-changes verify-typescript verify-go lint ## Check what is generated, the specs, the style
 
 checksums := find gen -type f -exec sha256sum {} + | sort -k2
 
@@ -123,8 +124,14 @@ verify-generated:
 verify-specs: $(ts)/node_modules/.package-lock.json
 	@echo '== the specs keep to their standards'
 	@cd $(ts) && node_modules/.bin/redocly lint --config lint.yaml --format stylish
+	@cd $(ts) && node_modules/.bin/spectral lint --ruleset spectral.yaml --fail-severity warn ../openapi.yaml ../frames.yaml ../../asyncapi.yaml
 	@cd $(ts) && node asyncapi.mjs ../../asyncapi.yaml
 	@cd $(ts) && node render.mjs ../../asyncapi.yaml
+
+.PHONY: verify-changes
+verify-changes:
+	@echo '== the specs break no client'
+	@internal/tools/breaking.sh
 
 .PHONY: verify-typescript
 verify-typescript: $(ts)/node_modules/.package-lock.json
@@ -138,6 +145,10 @@ verify-go:
 	[ -z "$$unformatted" ] || { echo "not formatted:"; echo "$$unformatted"; exit 1; }
 	@go vet ./...
 
+.PHONY: clients
+clients: deps-node deps-clients ## Generate, compile and run clients in Go, Python, TypeScript, Kotlin
+	@api/clients/run.sh $(CLIENTS)
+
 .PHONY: lint
 lint: ## Run golangci-lint
 	@echo '== golangci-lint'
@@ -146,7 +157,7 @@ lint: ## Run golangci-lint
 ##@ Set up
 
 .PHONY: deps
-deps: deps-servers deps-node ## Install the servers and tools that tests and checks need
+deps: deps-servers deps-node deps-clients ## Install the servers and tools that tests and checks need
 
 .PHONY: deps-servers
 deps-servers:
@@ -156,10 +167,14 @@ deps-servers:
 deps-node:
 	@internal/tools/deps.sh node
 
+.PHONY: deps-clients
+deps-clients:
+	@internal/tools/deps.sh clients
+
 $(ts)/node_modules/.package-lock.json: $(ts)/package.json $(ts)/package-lock.json | deps-node
 	@echo 'installing the linters of the specs with npm, which takes up to a minute ...'
 	@cd $(ts) && npm ci --silent && touch node_modules/.package-lock.json
 
 .PHONY: clean
 clean: ## Remove what was built
-	@rm -rf bin $(ts)/node_modules $(ts)/types
+	@rm -rf bin $(ts)/node_modules $(ts)/types api/clients/*/{generated,node_modules,dist,target,venv}

@@ -114,7 +114,7 @@ type cardBody struct {
 	Target target
 }
 
-// target: A conversation, named from the reader's side; either the account opposite or the group.
+// target: The conversation that a request means, named from the caller's side; either the account opposite or the group, and not both.
 type target struct {
 	Group int32  // A GroupID. The zero value is left out.
 	User  string // An account. The zero value is left out.

@@ -589,7 +589,7 @@ type GroupRemainingList = string
 
 // Have defines model for Have.
 type Have struct {
-	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
+	// Conversation The conversation that a request means, named from the caller's side; either the account opposite or the group, and not both.
 	//
 	// Example: {"user":"bob"}
 	Conversation externalRef0.Target `json:"conversation"`
@@ -630,7 +630,7 @@ type History struct {
 	After  *int64 `json:"after,omitempty"`
 	Before *int64 `json:"before,omitempty"`
 
-	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
+	// Conversation The conversation that a request means, named from the caller's side; either the account opposite or the group, and not both.
 	//
 	// Example: {"user":"bob"}
 	Conversation externalRef0.Target `json:"conversation"`
@@ -671,13 +671,13 @@ type MarksFrame struct {
 	// Example: alice
 	Account externalRef0.Account `json:"account"`
 
-	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
+	// Conversation A conversation, named from the reader's side; either the account opposite or the group is there.
 	//
 	// Example: {"user":"bob"}
-	Conversation externalRef0.Target `json:"conversation"`
-	Read         int64               `json:"read"`
-	Received     int64               `json:"received"`
-	Type         MarksFrameType      `json:"type"`
+	Conversation externalRef0.ConversationName `json:"conversation"`
+	Read         int64                         `json:"read"`
+	Received     int64                         `json:"received"`
+	Type         MarksFrameType                `json:"type"`
 }
 
 // MarksFrameType defines model for MarksFrame.Type.
@@ -719,10 +719,10 @@ type Notice struct {
 	// Actor Who did it.
 	Actor *string `json:"actor,omitempty"`
 
-	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
+	// Conversation A conversation, named from the reader's side; either the account opposite or the group is there.
 	//
 	// Example: {"user":"bob"}
-	Conversation externalRef0.Target `json:"conversation"`
+	Conversation externalRef0.ConversationName `json:"conversation"`
 
 	// Event May get further values.
 	Event string     `json:"event"`
@@ -824,7 +824,7 @@ type PresenceType string
 //
 // Example: {"conversation":{"user":"bob"},"id":"r5","seq":42,"type":"read"}
 type Read struct {
-	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
+	// Conversation The conversation that a request means, named from the caller's side; either the account opposite or the group, and not both.
 	//
 	// Example: {"user":"bob"}
 	Conversation externalRef0.Target `json:"conversation"`
@@ -846,7 +846,7 @@ type ReadType string
 //
 // Example: {"conversation":{"user":"bob"},"id":"r4","seq":42,"type":"received"}
 type Received struct {
-	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
+	// Conversation The conversation that a request means, named from the caller's side; either the account opposite or the group, and not both.
 	//
 	// Example: {"user":"bob"}
 	Conversation externalRef0.Target `json:"conversation"`
@@ -926,7 +926,7 @@ type Send struct {
 	// ReplyTo A message's number in its conversation; 1, 2, 3 … without gaps.
 	ReplyTo *externalRef0.Seq `json:"replyTo,omitempty"`
 
-	// To A conversation, named from the reader's side; either the account opposite or the group.
+	// To The conversation that a request means, named from the caller's side; either the account opposite or the group, and not both.
 	//
 	// Example: {"user":"bob"}
 	To   externalRef0.Target `json:"to"`
@@ -940,10 +940,10 @@ type SendType string
 //
 // Example: {"conversation":{"user":"bob"},"id":"r2","seq":42,"time":1769864645123,"type":"sent"}
 type Sent struct {
-	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
+	// Conversation A conversation, named from the reader's side; either the account opposite or the group is there.
 	//
 	// Example: {"user":"bob"}
-	Conversation externalRef0.Target `json:"conversation"`
+	Conversation externalRef0.ConversationName `json:"conversation"`
 
 	// ID The client's own id of a request, which its one answer carries.
 	//
@@ -1050,7 +1050,7 @@ type SyncedType string
 //
 // Example: {"conversation":{"user":"bob"},"id":"r6","type":"typing"}
 type Typing struct {
-	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
+	// Conversation The conversation that a request means, named from the caller's side; either the account opposite or the group, and not both.
 	//
 	// Example: {"user":"bob"}
 	Conversation externalRef0.Target `json:"conversation"`
@@ -1074,11 +1074,11 @@ type TypingFrame struct {
 	// Example: alice
 	Account externalRef0.Account `json:"account"`
 
-	// Conversation A conversation, named from the reader's side; either the account opposite or the group.
+	// Conversation A conversation, named from the reader's side; either the account opposite or the group is there.
 	//
 	// Example: {"user":"bob"}
-	Conversation externalRef0.Target `json:"conversation"`
-	Type         TypingFrameType     `json:"type"`
+	Conversation externalRef0.ConversationName `json:"conversation"`
+	Type         TypingFrameType               `json:"type"`
 }
 
 // TypingFrameType defines model for TypingFrame.Type.
@@ -2109,123 +2109,125 @@ func (t *ServerFrame) UnmarshalJSON(b []byte) error {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"1H3bjyS3dfe/QtRnYL/Prunt7pm9TM/Dh92V1lpZe/HuCAq8s55md7G76akie4vsmWkNBlDeFAUJAuQG",
-	"GEYCB0lgJEicNyuCE/0vgVZynvIvBOeQrCurunpmrcQvu9NVrCJ5DnnO79xYF8FUJkspmNAqGF0Earpg",
-	"CcU/768Z/BcxNU35UnMpglFwn81kyoheMKJYespSMo2lYqoXhAE7p8kyxofoTLM0GN291Q+DqYxYMNrr",
-	"9/thkDKq8D2FF3BF5pKLOaFndB1Am6kUgk11MNLpioWBXi9ZMAomaxZchsEylUuWas5UoaPqMN+TZySW",
-	"Yk60JGeUazLBcYeEC5KoA/ITrjV0LabxKmIRjH4m04TqYBRwoW/vBWGQcMGTVRKM+tkQuNBszlIYhpnV",
-	"RfCdlM2CUfB/buZ0vGmJePMBkOYBNLzMp37hXqZ0ysXc3MpmXJ3IRwumFyyFeUxlwsiETk9gtI4mUsaM",
-	"CniJuXIRMAFjfonkehVWO8PeXq94yiJohHftZLIhFgeUv0FOfgIXLsPgwYLqx0wpOvcskHskMbcIVYRr",
-	"RVJGI5YqMmeacF1ZJ7NUJh8q4GBAYz6FQSTuzcGCxbGEufIEfg77w9s7/cHO7uBwsDvq7436t3qD4W59",
-	"TeQvbWePXDJBl/z43nQqVwKnluTTqnHJDMPDIEG4JmdUEaVlyiJcZPn6vqHIx1KwkJxxvZArTaggcjZT",
-	"TIeExmd0rfAO0YuUMRKxKU9ojPtpSWGRQic/ftnf2X91sXe5Y/4Y5n8cuj9GtT+Ojnrmz93L7wSbVkJG",
-	"NDvRnBbeJRBzJvTDlPpI8u4pS9dkBjeJXlBNKJlieyJnRPOkdzogiokIJxlxeDThgmqJHEvocgkDHF0E",
-	"Cw4UXTfx7z17OwzMA/5Wz+Aeru2oqclzuIernvFT1tLM3oemgp01t4ObYQBzbGrzAu6FgVpNYPoT1tgu",
-	"axAGai2mje3gHjKqhRSH5m6+YdZPkIGGv5dhIAV7OgtGL9v3DY79MtzQCAa0qZHj4KZ2GeU3N6SbG2Vk",
-	"2DCDjPSbewWGb2qFC/HSv5ucnvAqspqytZsoJBOmeMTIoN8fkplMyRnstknK6Ikizx8+ILf3bt0Kre4j",
-	"Zws+BTHDUgY6V0gynqzZuEdANRMtj8Te3v7+iGTC34gsqytDQkVEYAke4IAkvEiNSCTFDd07Ekdi0O/v",
-	"EkomXFC3/Q9gaHeIkJp8ePhw5y7+3sfnjXjgisQ0nYOCW1BBxijyx4TGsTxTB3Zk+fTnkimECQdHYq/f",
-	"HxAtJVGxPCPU6hl8ZpjrShJTM3gSsSUTERPTNfSKL4G2MOQZXcVGOGVdHZC9W1nfSnEpjsSCKgKviPDm",
-	"AG9qecIEwTvnS47SP5Zz0AB0TrnAlkPoIpeGhvbvv3j6hJglgNR7TNeoImerFBX+KY1XTI2wk5SKOSMK",
-	"VUWOBzI+9Y5EBb/sDkF+03ODX/b29/cLcGaASKyCaMLgfAeQw84pTQVNQJG+DJ5IfcjOdRDCXx8ePrwb",
-	"hMGhlB8Ax4Iw+D6gtnsGtB1K+SKWIPUeyITdp9OTD4DwQRi8QHo+BBLjLyTmu0BGfOyEiXcN5YIweExj",
-	"mAaLQOmc77BzzYTik5jtWFQDayyENQX/7IcIKmEhwD9D+Gc3BL7BPwP4Z/gKtpchEwj26vY6hJXIU6Ut",
-	"g6TR3FPgk5LTE1YFLAb2DYGCOVD5zZd/9fUf/93Xn/7Jm8/+ug5HuiBFB0VerKZTppTDjAU44mBdqa+N",
-	"+M4CuzZV/g5P2VQbhnjpQw08ugFbVekibYw4iqxokCSC7akXXBEp2I6WO1Iw1xSBurmJpC7R1YC/N//8",
-	"N19/+qtv/vGXX33+h9988WX41eefvPnlv371+Sf/+clPv/ry53bmf/FPb379SRkd9b63xaMeKOSIgIvd",
-	"g2h1SoVCAKPZuYa9BxOzdAmJxO04pnE8NjscZ2lvk4SuiWJsRM4Wkll7R4qYCwb7HTBySIScyGhNWKzY",
-	"kcBGQMoeAfJjl2O50uMQrZmFTKBFCC9ZZwph4QhthEFhxWqcVEBTRtZyZeT//wcaSLQfJvUFqy0Z6ghY",
-	"eqgjSoRAKvTIE8YiFpGViJkyo8NpcGVm0jPi6QMm5nqBEgnlU/Z7o9kCI2xezMDH+zJaw2g7TW3717/D",
-	"Yg4wt8NyoYYANIpSphQrsN1oFxGx1AghvCIycpW2yEtj12SGEqANP2sBYnDNEmMfi3UHRJfP6yH0sQnJ",
-	"VKh8CUI2oeePTKdD5GX+w1KRpildl4mIndV4NLNXtzLdPNaMn4NSsAYxJ9SZUayAJV6vmNJmN4NyF9IA",
-	"noo24IDv09u5RIng9bUNxaNN83luOnz0js+Sx5d2NeV55J33u2kq0y0nzsF4n60UAB7UikaPcimI0gBG",
-	"gAtVg56zGIhiDL5HkRnRKEiHJdMe+nV9cUXOUinmI+IegksJV8pYbstUTmIGK790OXMlcXFKYx4dgwjN",
-	"OcFwwnXfgBmfHwewOAIUSMmERkZLmT26pKlWcIdrRZYUMLHkgkVksiaR1KrnUylbMr3N85BRoO58oDn9",
-	"DFo3LhaPi8l5n7psq+emNT6n0/U9v5MNXR9aEp2uDdrN3Gs4kpRqdhzzhOsrOdiqu8AwtOs2yFxZbdDn",
-	"+6lcLZ+iLn6AYqQ2xReaikihbcU4Au+Yw5IVhJI5PG2mmoB9lbBkwtJMuaNBY7fNjM9XKYuIWEGTMvR5",
-	"829/+uYP/uibf//bNz/7xTdffPnVF198/ef/8l+//umwPyijnKaG6OP5nhfWFCb4AVfav+4jrpYxXROE",
-	"/c4KcpPB6VGBW91BOWzClSFA5u2SaYQAj63JtIbvKmP/5s9+8fWnv3rz6V/+5ue/gBncl5OQ3AO99qp1",
-	"zpXnjo5e9r57dPSqee7PWUK54GK+1fSlAmsZLCx42kJXamliQS/KAgTEPqo0zP43v/9ZcSIw76YJV5q2",
-	"TvU9emq87lHEYWY0flYQejMaK1Y3SsQpSxU1hOgmFQ7B7sONo9hrPzGRIM4BbLEwc96/BVVby4GaPVMY",
-	"thmHb2O/h57jTdZeNWZhsUTuijYmvQpGgzu39+/evjsE27IfBgtGUz1hMImBuYJizqIXmrD7aw2P3b51",
-	"a/e28QPeX6WwANFwhN/PqWYIfJGaaBMHo2D3Rz+488Pfy1zeptu923u3BsPdbJrGLV6PhLjhb+30zqbp",
-	"F/CZl8O2C0miiOJiyshg/07/CqK9QD+fv0vONCt60MmSi7k6IElt+Rg/R+bY8PWVc6bV14d7+APTtsiS",
-	"znGA69Kkqu4Ml7uqO8f8fOSZG99xt0j2jCzezeO87tUpPo1BwsuUCAaA0W5zZSBTcWeiTkB9cGDRpcFK",
-	"4yWds3Fl2xnvZDDaG4Y1qYSyNBgNLh2K3HVDD0a3cjIuMjdyICQuqiKJTIgwdB29ao4hbskyN/KL7WOH",
-	"1xG+WwJLS66LFgfh0NrfLduotjwtybcwSyrz9i29xzQ9aXRDZWbK2AVqxuh4GqeMRuMRkYLdUCSh6Ymy",
-	"NveagGks5JnXbLuVRYVg6eXBn73cZk3MeK5r0Jletl4m+ZAuritN7ES24lZaDHfRqJFhqiEM+EImDGyy",
-	"jCmJPDWWgFfpTuQkqG+NlQkOWz+Vl127JXapt6kZr7dR/3ewXW2RBVACV7lO6bQSEBxjJCvyZwV0Bs8H",
-	"aFcXYHkZTRtAjNaC8faWEbS53fueuefFy2asT6Q2plGr29u5f2J+WooLhDae5uxAOxHBWKQOPCE7Y0TY",
-	"BAjLHjPUr3/2D199/hnM41V9mvnNxnk8XTLRSnOJDZDmBv1el+iftRD9s2aiI1xoEBZZ2kgI6AJARsIV",
-	"ep4clAgJo9MFkWLKeuRerCR6rOI4j9uJCLMt5JkouKpUSKApMA6fV4wpwjBDQbHXFWlUcMJMrP/4hGMQ",
-	"X5s4mPW4ZhC8XVyZIWWyDa0mFFd1dH+ZCzE7hpoYKwyuixx6nL+nJhZqPpF2wdDmQ3kiNRhLNYY+kELT",
-	"qVbASlxgCnaPmLdogClNZYyCB1NBMjOsBRWyU4aPGn9cvuyEGVWbKqiaOjIhHJ1pdCJXfieaHZjnWRLx",
-	"qMn1dj0lYmdY7dMfLq737w+jAnRNObNB2JUo/MgoGbMZrHh5JhA9R1wpGYMSeOVZUZbeXReUmVQHQGgE",
-	"tEvmKvMS9pqwwuQ6sYLsPe0DUH41odhUiqgxfDyy7iTrFBSYztEQIgxBRLN4FhpRjTxRCHGtN+5IWB+0",
-	"2VAhWS2N277uYiRjN60xrGm9KMQrqcp9dnzOBY1rQcOVmfDLIpULgafCRRR1dZtq5SiWRaLaWFRg82U1",
-	"YOThlt9ufbrSmEfaFMXNFMzZgmoTidUKA20HNnPPZcpQsZaCEbCXrdu/rAyzxMTqVn/mTYmsWC/WdBr3",
-	"yCPD+oWMIzIr29ToPabqhEVkJlMYMzNpt8amwaSZkExWgDhgKgIGfGb9NTCFlBElaz6ughVNlTZQ2vWJ",
-	"7L6a2itIZK/OG/h1Xs7FpVfjbWvpUqWvAJrz+XdcrY0aNo9xVuXjcht1i9YXTqYwON+Kf8beHoqtZ2x0",
-	"g7LlFI46aC2laVRue3HiM5v8WZ7LQ5mSSSrPYPe7QU+pEFIj8CMfsYnx4TlnYdnvJMV87N0K+/kQKrmR",
-	"byd2iy+9Zuz2mfRRpCJVoKOWKbb4k4E415/3t+IUxaFutY1wXF6ipkwx4UOueUZLQVUXYt8zidmJGOUC",
-	"dHvGhN7g1ZB2h5bqGZZuBG/RYSEzUbC5QCDrf3sns+3GR9fn1ulRpilczdCKYq8r+9O4p8Y9gv4kk9mE",
-	"am2e1px37SZX7tozmif35aUmNfitxsG23CQ2bNYpEZC99vGs4n7Z1ufaHDF7XnA6VVln7nyL7Nvzsi9L",
-	"Af9dZ6GdyG+HjViXUAe/s5SphYnjZQnhaAHEESYz2ihRhbFY5gCc9emVu0GBOSYB/u3qTvPWayrP52YK",
-	"HWIKgp2ND2rSHlPOpSgm1xQo0RQhLlAISB6MArZ+fzH5/pQ/5e8/+vDjR4Mn/P39CgF9i7sxNntd1bot",
-	"b8w0fOFQH9e2Xd7m9Xmw0s9JNx4vL02SgfX/cZvIZXPMHGIEgw9Tdw3fpzRNeaV2MUgH5eTU23vV3NRi",
-	"XdbR0flwsHN0dH7n3YYcHKyWaTZHKztOMaHHxpAz3ihjmZpUYAWIwyZT8MjZ9Xg1M24xVem0lqnY0a5z",
-	"WXuj4NZsON2npfQ9k/5bFthuuqYkqLJ4XafdpKWITDZpcRjdnjXVaGahbp12J9BL3N3ms+1xMS/j9aHc",
-	"Vh/I7ZVUdY8hubfcYEFYTMpE1vh22Quvu7EiLKH/8YFNFDPJPvlS3V7fD0v6vsVUgd3xuwcAvhXTCElz",
-	"XUjRYi/ZMp6OFZ8FpwFWeqJnFIvWeuSeqcki0DloWOP9FFHmy4a+AYk4UbekSoESPsUsPNPLGXpVoSXI",
-	"yUgyJW5ocmJj/W1FpZN1Y7Hl/TUQB9OtmzLf4V5oc1Eb2phU69BK1abKR+tCtIH5hlY2HyK0gdyWVjYI",
-	"X8yx9rctRuFC57dvaGxjO6FxXzWVNVIsBkPTvKmJtInczuRuaObuhxmIaCu4RMIoE/9pqlPVxRrbaGOl",
-	"Z2SrbFuamrvdKm0Nla9bbvue1c4bi3J1p6LcDlW0z4xXs73RY5cbs6FWxFREdCy1jbrV2naZg+xQ4lva",
-	"DV0mrLo1fZa7drqUInd76RMX02xv9q4tfGhvBaLOW4tcyoT01Obk2a1VJdBH7CmkYFdQZ4Uc2ZrrN8XM",
-	"bKox9n9AXD8EM9vaU0Ib+zL5t01duaieFISeshRheku3kVxNYubv18TjPAVKGSELAyrSwcuc/LgATxBa",
-	"MeJEbKPTcpbKBKOQJktTaUajPOndOAaqJkm2Occ9Yn2NqpDcTeOYpajFjTfeBp8WYIfJ2SzmgmUVoqY0",
-	"1IwC0aNM8FwIYSuOdPaeCQAIJggVayyv6JEHUmnM7EtW00Ux6wMrTeCGeTXAA+iOZoACr1u7aE00yxy8",
-	"yu+3xeJnm4+GOQmvHFK9U7DwCscD+P2320eUiieRZPV0twrl2lmA6ZqulXzwW0HGbGKti3OzsyXr3u9Z",
-	"ulNwmRtGvKqT/fppmbmz/KpM2hT2Kwx2Kzq3+NfxXA1/IZjNrzF2RXUTo+Yfh4QSAHNu+xRtAFtvbFLE",
-	"YMsk9MTVcxckScxP2SjbwQL2LtempnVswec4ND5hZRN0Dcocm72pjDDA/Uini9IQCBdkvKCnbGyOssAQ",
-	"iws3KqLYazO8nmtlhZFNZ8iHTmNQQ+RpNTO9cAIDVnFxHdqeJAj+gnREg5YJfWDux5yp7BAp4wkfx1Tp",
-	"sSsLZEKnaxx/RmpuDj9C+mdB//J6X2DlzsuLjYlkGEUHpd4aen8djO5cZsJqUBBW5jSWbodnjQU7NxMz",
-	"xY9zpxgqZdu7w7Iv7N7Oj+jOx/2d/eOdV9/1+sIWtlCp037DqqaSJCydXPHWRCGQ5ppOZourN4q9tZiO",
-	"W/wjqsNSyPM2loylJtq213e/ijnsNll6UM1tXwlzZ9C4UjZFWbZXbA+Kc7q8Ng+FN8VnjOt5jKIFVi60",
-	"wuV7QGI200SutMvQAip6k/V8q+M6sRq/qrQnENVT5hE0aVk4YQdno2TiMs1UaDN+jLetIuYjKdj4Ch64",
-	"Qgm7XvsTIb5VL1uVDXZQb7fapGh8NVYvoJcdG16rcmEDcf+nShSuSeeGigEfsatDb0m7uKEwAf2APHn4",
-	"YEeAkRVzPGYGpkTtUgedOwH7yZOFtPF0kaLW+vHR0Xm/v3N0dD54eHR0fuch/Ln/sCGakwk0mkbuiJFq",
-	"ZAc4T2TqSgNCPKkpSTDDtrKIbDhmSlP0KRm+VBZPbbGYh3Km4dOvfMIsex+N4w6epur6wEOYxCqOKZi3",
-	"mL1SXQg4lqynNsZnQZqGNNpC9r6L3mVBrZXgr1eM0ASP9ERTlWvrWbbSsrgUy0sii2S9xaCeV6/VvCXX",
-	"25sundFHrNcOnQl2xvKS6ys4Xq5eVZDjj1qhqGD2kKQw12S2DOwKQyxDm99yZ2nTjOzavPJrW8Z/vVc7",
-	"POcrpU7QfeKSik01pEar5AC3Dxdz/KUK9laO9d9ipb5NZ61WkmWjb5UcK6Vl4pe2H7lcbgrGm9CEicga",
-	"rvXE7YsgopriMceaT09QxJ5ZK8NJYuyrrqDdg/4jFkp5fXYCHtkZZqK7PAnbaUkImWubz221AhjH10bE",
-	"hzxmTQprxmMbtzujiqyWsaRRlg1/QMZwPysjsKnyon6AAjQrndM7cuf07vzofPf0h/vJD4bLD9K7h+L+",
-	"3vSj6A7oaUt2nngTwKNVmgnPavj0CjvFDPCiqAiGt261Hz3mZeOC8fnCI5yf8XMWqyu4pKsq3dAjDOgq",
-	"4jIIg1MeMfgfZ+BT9YL6DyemeFzdlMYxHlJcyCuhthi3SozaqxX/2HcQuMNeW/LgjEfQ1VuinH8zVKhU",
-	"3wx4Nsxhjo7azk2pbpb6+S4lJ0x5Adsb9S2HI3j0Tq/14M7hYO/O3t3d23t3WsvzN6M0M4w2inwgp7jT",
-	"nIioY9TYtkBhrrleRSwY7Q56w93+XhjEUszttcFw0Nu7s3snDDTXKBFeLKiYLygPNkLZrBPfGs+7vfDF",
-	"XhzV9ouHGezs10Ix3h1dGH/rywd3S2/Hnx1ebylxsWm3+ddzNvHiONu4+biQ1dRYE1KI4WRHttszCnEj",
-	"Xj9yMfC566pIsoaat8kasy/JEseuBbi//VwwVyzVbAsfEJYs9Rq9QJQYRzogG4Rr5lyulGqZlk8vJhGP",
-	"vO6tt5W95Dv1/noZTZsPesrIlR1t05jE5lsefuWYGZl4vHKPjGHLjd1ZyzwPNKJZYc4INEAa6+wOMN4J",
-	"9+E5xJwukbFH7jl+4Ql9XGsmyGRdYFNIuLDmq40PGLvXp2LaEzc7VjljPMQMCs+jTRwPI4lW1DZVz6V3",
-	"FepL8eQ0Uw5dWrxNa9XbZxe47RmOAc2OpSO7S5otg9rCaQac8H5BEI8RmRIEZCNyJRjaUNJdYQ6ePLo0",
-	"RzfYRWLWBblm7Xe3Cm+HlX1UQHQaGmKEhhRAE3hk5LMR6nGgBvxceH2ByMvrououpfMHmLFQkAcSx7IS",
-	"JwJsc3gVAWG3mi46U9pu1lYwHxaBlfUDZvagK6uvgB/PunEvachL6YqNqkjo6j1tBkqNVkuHRXbWwbDp",
-	"aMh06G1yRVsn979u6ZX3hreQ+u5caM+pdDruwrLagw0G2Vvdij5Y26a3n2en1VZV9rpwSDEoruyAYqUB",
-	"cIckoZFJ9lmmcp7SRDXJS5O+/t7h4TN4Vq+UU/pmZUUyO/vUyQCb2dZp61tleKypKWwBqHKspTyO7ccT",
-	"TG7zMY+OUwYzyIpfouOYi5PCT1cbA2ux9ApzQsQxV8eKxbMgNGbeMWyqrF9gQSpojH+Wzkl2P21v7ueS",
-	"pjRh5sQ8d82NIHGfZzj+iT1cN7tgnEaYf6wXMjoWUh/jVzxM+rI5tTl7kZDH9JRqmhoZd0yPzQkX9qc9",
-	"+sL+4uLY2K/mp16wY6ey4PdartLjQmkqHmlR6R8/oIHXAFGqGadGWhWPKM7PTjx2Z6EAsRMq1sdUa0Ay",
-	"Cv2V9JTy2L7ALo1C/+6KFe7up5uB+53KlTb31Wq5lKlm0bFhsImsFa8nLOI0u7GcpzRix9l+CgM8/fl4",
-	"mrIIDBIaK1QYtcKaJgBss+xdGn4IGBV26FYAtFsqcybqsqPjw24PZN7Lrg+U/BldH8qCep0fyD3T9WRa",
-	"kAyaJzttxQgGEjT0kk3aAoOmr8y5UWfAoalhPlqH7zZ2bLDL5nYZiGloWuJHtnz8OdFucTiktKn3eoI9",
-	"rtXL0iZ43VKDd0PZY3NMSpgqBRMPyCAkw5Dskv/45O+zj7jN6XIDIvAeo+n7zkt9XOarcMN+f4N7sHRs",
-	"57Dfb+sx93ZWiVA+uRW0R5Qn6JqvKt0A0z5iB+4Q9KK5J5dLqbhGlJAbKfXjhPJciO1kxYeKpRk06vZI",
-	"0b172YYzih8KuaKtXfVgVr4dUgBo3k+PdI+wN32TxEOn7VzaxQCq/RJhnbutDK0f/dTm0ur9ttIzNtMS",
-	"h1YnIjTjYtZwYrhZXWAPskKZm/Vh5OfOMBEtJRdaHVjHkbvgyozNZZP9yoUBmhF+CwU23pFQ5lsDXJCX",
-	"VK3FlC55b02T+NX/vVn6/f96pFhvxxWhhWHgJ2dcOgC5Vxg9FsuNDa3GR8JMdGI/HjRBlxY8ix4o+/EL",
-	"IQEg4KfKzHPmoLCYT5lQuBDsKWCPHx0CNklj2ChaL9XoJu5GJVfplPVkOr9pH7qZcF2wV4JDnoB0MYM3",
-	"CcIg+E1tYDAKBr1+r19Y58Eo2O31e7smWrqAFYd+zfTUnVhW5iCmL5vb2QhvBpevLv87AAD//w==",
+	"1H3dj+NGdu+/UuBdYO7dZWskdc9Hqx8uZsae9Xg9HzvThi92urdVEktSbZNVGlap1XKjAd83x0GCAPkC",
+	"FosEGyTBIkGyeVvH2MT/S+CxN0/5F4JzqoqkyCJFdbed5GWmRRZZVedUnfM7X8WLYCyTuRRMaBUMLgI1",
+	"nrGE4p8PVwz+i5gap3yuuRTBIHjIJjJlRM8YUSw9YykZx1Ix1QnCgJ3TZB7jQ3SiWRoM7t/phsFYRiwY",
+	"7HW73TBIGVX4nsILuCJTycWU0CVdBdBmLIVgYx0MdLpgYaBXcxYMgtGKBZdhME/lnKWaM1XoqDzM9+SS",
+	"xFJMiZZkSbkmIxx3SLggiTogP+NaQ9diHC8iFsHoJzJNqA4GARf67l4QBgkXPFkkwaCbDYELzaYshWGY",
+	"WV0E30vZJBgE/+t2Tsfbloi3HwFpHkHDy3zqF+5lSqdcTM2tbMbliXw0Y3rGUpjHWCaMjOj4FEbraCJl",
+	"zKiAl5grFwETMObXSK7jsNwZ9vZmwVMWQSO8ayeTDbE4oPwNcvQzuHAZBo9mVD9lStGpZ4E8IIm5Ragi",
+	"XCuSMhqxVJEp04Tr0jqZpDL5UAEHAxrzMQwicW8OZiyOJcyVJ/Cz3+3f3en2dnZ7h73dQXdv0L3T6fV3",
+	"q2sif2kze+ScCTrnJw/GY7kQOLUkn1aFS2YYHgYJwjVZUkWUlimLcJHl6/uWIh9LwUKy5HomF5pQQeRk",
+	"opgOCY2XdKXwDtGzlDESsTFPaIz7aU5hkUInP33d3dk/vti73DF/9PM/Dt0fg8ofR0cd8+fu5feCTSsh",
+	"I5qdaE4L7xKIORP6cUp9JHn3jKUrMoGbRM+oJpSMsT2RE6J50jnrEcVEhJOMODyacEG1RI4ldD6HAQ4u",
+	"ghkHiq7q+PeevR0G5gF/qxdwD9d2VNfkJdzDVc/4GWtoZu9DU8GW9e3gZhjAHOvavIJ7YaAWI5j+iNW2",
+	"yxqEgVqJcW07uIeMaiDFobmbb5jVM2Sg4e9lGEjBnk+CwevmfYNjvww3NIIBbWrkOLipXUb5zQ3p5kYZ",
+	"GTbMICP95l6B4Zta4UK89O8mpye8iqyibO0mCsmIKR4x0ut2+2QiU7KE3TZKGT1V5OXjR+Tu3p07odV9",
+	"ZDnjYxAzLGWgc4Ukw9GKDTsEVDPR8kjs7e3vD0gm/I3IsroyJFREBJbgAQ5IwovUgERS3NKdI3Eket3u",
+	"LqFkxAV12/8AhnaPCKnJh4ePd+7j73183ogHrkhM0ykouBkVZIgif0hoHMulOrAjy6c/lUwhTDg4Envd",
+	"bo9oKYmK5ZJQq2fwmX6uK0lMzeBJxOZMREyMV9ArvgTawpAndBEb4ZR1dUD27mR9K8WlOBIzqgi8IsKb",
+	"Pbyp5SkTBO+czzlK/1hOQQPQKeUCW/ahi1waGtq//+r5M2KWAFLvKV2hipwsUlT4ZzReMDXATlIqpowo",
+	"VBU5Hsj41DkSJfyy2wf5Tc8Nftnb398vwJkeIrESogmD8x1ADjtnNBU0AUX6Ongm9SE710EIf314+Ph+",
+	"EAaHUn4AHAvC4IeA2h4Y0HYo5atYgtR7JBP2kI5PPwDCB2HwCun5GEiMv5CY7wIZ8bFTJt41lAvC4CmN",
+	"YRosAqVzvsPONROKj2K2Y1ENrLEQ1hT8sx8iqISFAP/04Z/dEPgG//Tgn/4xbC9DJhDs5e11CCuRp0pb",
+	"BkmjucfAJyXHp6wMWAzs6wMFc6Dyuy//4us//JuvP/2jt5/9ZRWOtEGKDoq8WozHTCmHGQtwxMG6tb42",
+	"4jsL7JpU+Ts8ZWNtGOKlDzXw6BZsVaWLtDHiKLKiQZIItqeecUWkYDta7kjBXFME6uYmknqNrgb8vf3H",
+	"v/r609988/e//urz3//miy/Drz7/5O2v//mrzz/5909+/tWXv7Qz/7N/ePvbT9bRUecHWzzqgUKOCLjY",
+	"PYhWp1QoBDCanWvYezAxS5eQSNyOQxrHQ7PDcZb2NknoiijGBmQ5k8zaO1LEXDDY74CRQyLkSEYrwmLF",
+	"jgQ2AlJ2CJAfuxzKhR6GaM3MZAItQnjJKlMIM0doIwwKK1bjpAKaMrKSCyP//y/QQKL9MKouWG3JUEXA",
+	"0kMdsUYIpEKHPGMsYhFZiJgpMzqcBldmJh0jnj5gYqpnKJFQPmW/N5otMML6xQx8fCijFYy21dS2f/07",
+	"LOYAc1ssF2oIQKMoZUqxAtuNdhERS40QwisiI9faFnlt7JrMUAK04WctQAyuWWLsY7FqgejyeT2GPjYh",
+	"mRKVL0HIJvT8iem0j7zMf1gq0jSlq3UiYmcVHk3s1a1MN4814+egFKxGzAm1NIoVsMSbBVPa7GZQ7kIa",
+	"wFPSBhzwfXo3lygRvL6yoXi0aT4vTYdP3vFZ8vjStqY8j7zzfjdNZbrlxDkY75OFAsCDWtHoUS4FURrA",
+	"CHChbNBzFgNRjMH3JDIjGgRpf820h35dX1yRZSrFdEDcQ3Ap4UoZy22eylHMYOWvXc5cSVyc0ZhHJyBC",
+	"c04wnHDVN2DG58cBLI4ABVIyopHRUmaPzmmqFdzhWpE5BUwsuWARGa1IJLXq+FTKlkxv8jxkFKg6H2hO",
+	"P4PWjYvF42Jy3qc22+qlaY3P6XT1wO9kQ9eHlkSnK4N2M/cajiSlmp3EPOH6Sg628i4wDG27DTJXVhP0",
+	"+WEqF/PnqIsfoRipTPGVpiJSaFsxjsA75rBkBaFkCk+bqSZgXyUsGbE0U+5o0NhtM+HTRcoiIhbQZB36",
+	"vP2XP377e3/wzb/+9dtf/OqbL7786osvvv7Tf/qP3/683+2to5y6hujj+YEX1hQm+AFX2r/uI67mMV0R",
+	"hP3OCnKTwelRgVvdQTlswpUhQObtkmmEAI+tyLiC70pj/+ZPfvX1p795++mf/+6Xv4IZPJSjkDwAvXbc",
+	"OOfSc0dHrzvfPzo6rp/7S5ZQLriYbjV9qcBaBgsLnrbQlVqaWNCLsgABsY8qNbP/3f//rDgRmHfdhEtN",
+	"G6f6Hj0zXvco4jAzGr8oCL0JjRWrGiXijKWKGkK0kwqHYPfhxlHsjZ+YSBDnALZYmDnv34yqreVAxZ4p",
+	"DNuMw7ex30PP8SZrrxyzsFgid0Ubk14Fg969u/v3797vg23ZDYMZo6keMZhEz1xBMWfRC03Yw5WGx+7e",
+	"ubN71/gBHy5SWIBoOMLvl1QzBL5ITbSJg0Gw+5Mf3fvx/8tc3qbbvbt7d3r93Wyaxi1ejYS44W/t9M6m",
+	"6RfwmZfDtgtJoojiYsxIb/9e9wqivUA/n79LTjQretDJnIupOiBJZfkYP0fm2PD1lXOm0deHe/gD07bI",
+	"ktZxgOvSpKzuDJfbqjvH/HzkmRvfcbdI9ows3s3jvO7lKT6PQcLLlAgGgNFuc2UgU3Fnok5AfXBg0aXB",
+	"SsM5nbJhadsZ72Qw2OuHFamEsjQY9C4ditx1Qw8Gd3IyzjI3ciAkLqoiiUyIMHQdHdfHELdkmRv5xfax",
+	"w+sI3y2BpSXXRYODsG/t74ZtVFmeluRbmCWlefuW3lOanta6oTIzZegCNUN0PA1TRqPhgEjBbimS0PRU",
+	"WZt7RcA0FnLpNdvuZFEhWHp58Gcvt1kTM57rGnSml62XST6ki+tKEzuRrbiVFsNdNKplmKoJA76SCQOb",
+	"LGNKIs+MJeBVuiM5CqpbY2GCw9ZP5WXX7hq71E1qxqts1EeFZzC89t9mAagt8gHWYFauXVqtCYTJGNOK",
+	"/PkBrWH0AVrYBYC+jqsNNEa7wfh917G0ud35gbnnRc5mrM+kNkZSowPcOYJifrYWIQhtZM1ZhHYigrFI",
+	"HXiCd8acsKkQlj1mqF//4u+++vwzmMdxdZr5zdp5PJ8z0UhziQ2Q5gYHX5fonzUQ/bN6oiNwqBEbWQJJ",
+	"CDgD4EbCFfqgHKgICaPjGZFizDrkQawk+q7iOI/giQjzLuRSFJxWKiTQFBiHzyvGFGGYq6DYm5JcKrhj",
+	"RtaTfMoxnK9NRMz6XjMw3iy4zJAyKYf2EwquKs6/zMWZHUNFoBUG10YiPc3fUxELFe9Is2Bo8qY8kxrM",
+	"pgpDH0mh6VgrYCUuMAW7R0wbdMGYpjJGwYNJIZlB1oAP2RnDR41nLl92woyqSSmUjR6ZEI5uNTqSC787",
+	"zQ7M8yyJeFTnhLspdWLnWu7dH0KujsQfWgU4m3JmA7MLUfiR0TRmE1j7cikQUUdcKRmDOjj2rC1L+bZL",
+	"y0yqBUg0otoleK1zFXadsGLlOvGD7D3NA1B+haHYWIqoNqQ8sC4m6ygUmOJREzYMQVizeBIaoY08UQh7",
+	"rYfuSFi/tNlaIVnMjSu/6nYkQzetIaxuPSvEMKnK/Xh8ygWNK4HEhZnw6yKVC8GowkUUelU7a+EolkWn",
+	"mlhUYPNlOYjk4Zbfln2+0JhbWhfZzVTNcka1ic5qhcG3A5vN57JnqFhJwQjY0DYUsK4Ws2TF8qZ/4U2T",
+	"LFk01pwadsgTw/qZjCMyWbez0aNM1SmLyESmMGZmUnGNnYOJNCEZLQB7wFQEDHhpfTgwhZQRJSt+r4Jl",
+	"TZU28Nr1iey+mgIsyGav9uv5tV/OxblX921r/VKlrwCf8/m3XK21ujaPe5bl43wbxYsWGU6mMDjfin/B",
+	"bg7PVrM42oHa9bSOKnxdS90o3fYixhc2IXR9Lo9lSkapXMLud4MeUyGkRghIPmIj49dzDsR1X5QU06F3",
+	"K+znQyjlS95MPBdfes147gvpo0hJqkBHDVNs8DEDca4/7+/EUYpD3Wob4bi8RE2ZYsKHYfMsl4KqLsTD",
+	"JxIzFjHyBTh3yYTe4OmQdoeu1TjM3Qhu0IkhM1GwuWgg6397x7PtxkfXl9b9sU5TuJqhFcXelPancVkN",
+	"OwR9TCbbCdXaNK049JqNr9zdZzRP7t9LTbrwjcbGttwkNpTWKjmQvfHxrOSI2dYPWx9Fe1lwP5VZZ+58",
+	"h+zb87IvSwv/n85CO5Fvh41Yq1AFv5OUqZmJ7WVJ4mgBxBEmONrIUYmxWPoAnPXplftBgTkmKf5mdad5",
+	"6zWV50szhRZxBsGWw4OKtMc0dCmKCTcFStRFjQsUApIHg4Ct3p+Nfjjmz/n7Tz78+EnvGX9/v0RA3+Ku",
+	"jddeV7VuyxszDV+I1Me1bZe3eX0ewPRz0o3Hy0uTeGA9gdwmd9m8M4cYweDDdF7D9zFNU16qZwzS3nrC",
+	"6t29cr5qsVbr6Oi839s5Ojq/925NXg5W0NSbo6Udp5jQQ2PIGb+UsUxNerACxGETLHjk7Hq8mhm3mL50",
+	"VslebGnXuUy+QXBn0h/v07WUPpMSvC6w3XRNmVBp8bpO20lLEZkM0+IwWvrNTPt3rpSKJ9Bf3N7ms+1x",
+	"Mc/j1aHcVh/I7ZVUeY8hubfcYEFYTNRE1vh22Suvu7EkLKH/4YFNHjMJQPlS3V7f99f0fYOpArvjZgCA",
+	"z9X67UOB78RIQiJdF1w0WE62yKdlPWjBfYB1oOgjxZK2DnlgKrYIdA661vhBRZR5taFvwCRO6M2pUqCO",
+	"zzBHz/SyRP8qtASJGUmmxC1NTm0mQFPJ6WhVW4r5cAXEwWTsurx4uBfaTNWaNiYRO7Tyta4u0joTbdi+",
+	"ppXNlghtcLehlQ3RFzOw/W2LkbnQefBrGtt4T2gcWXVFjxRLxdBIr2sibZq3M75rmrn7YQYnmsoxkTDK",
+	"xITqqlh1sQI32lgHGtka3Iam5m67OlxD5esW475n9fTGkl3dqmS3RY3tC+PfbG701GXObKgkMfUSLQtx",
+	"o3aVuG3mIFsUAK/thjYTVu2avsidPG0Kldu99JmLczY3e9eWRTS3AlHnrVRey5P0VO7kua9lJdBFFCqk",
+	"YFdQZ4UM2ooTOMW8baoxH+CAuH4I5r01J4zW9mWyc+u6cvE9KQg9YykC9oZuI7kYxczfr4nMecqXMkIW",
+	"BlSkg5c5+WECnsC0YsSJ2Fr35SSVCcYjTQ6n0oxGeUq8cRGUjZNscw47xHodVSH1m8YxS1GLG7+8DUPN",
+	"wCKTk0nMBcvqR03hqBkF4kiZ4KkRwtYj6ew9IwAQTBAqVlh80SGPpNKY95csxrNiJgjWocAN82qAB9Ad",
+	"zQAFXrcW0opolrl6ld+Di6XRNlsN8xSOHWa9V7D1CocH+D2528eWiueUZNV2dwrF3Fmo6ZpOlnzwW0HG",
+	"bGKNi3Oz2yXr3u9juldwnhtGHFfJfv2kzdxtflUmbQoAFga7FZ0bPO146oa/TMzm3Bi7oryJUfMPQ0IJ",
+	"gDm3fYo2gK1GNmljsGUSeuqqvQuSJOZnbJDtYAF7l2tT8Tq04HMYGu+wsum7BmUOzd5URhjgfqTj2doQ",
+	"CBdkOKNnbGgOusBgiws8KqLYGzO8jmtlhZFNbMiHTmNQQ+R5OW+9cD4D1nhxHdqeJAj+gnRE05YJfWDu",
+	"x5yp7Igp4xMfxlTpoSsaZEKnKxx/RmpujkZC+mfh//X1PsO6ntcXG5PLMJ4OSr0xCP8mGNy7zIRVryCs",
+	"zFkt7Y7WGgp2biZmSiOnTjGUirp3++tesQc7P6E7H3d39k92jr/v9YrNbBlTq/2GNU9rknDtXIsbE4VA",
+	"mmu6my2u3ij2VmI8bPCUqBZLIc/gmDOWmrjbXtf9Kma421TqXjnzfSHMnV7tStkUb9lesRUdLz7BuSUP",
+	"hTfZZ4jreYiiBVYutMLle0BiNtFELrTL1QIqehP4fKvjOlEbv6q05xNVE+oRNGlZOH8HZ6Nk4nLOVGhz",
+	"f4zfrSTmIynY8Aq+uEKBu175UyK+04BbmQ12UDdbi1I0vmprG9Dfjg2vVdewgbj/9QUM16R4TT2Bj+zl",
+	"STSkYtxSmJ5+QJ49frQjwNyKOR5HA5OjdtGD9h2BJeXJTNp4CklRf/306Oi82905OjrvPT46Or/3GP7c",
+	"f1wT4cmISdPIHUVSjvbAGiAydYUDIZ7olCSYdVtaTjZEM6YpepfMxikto8qyMQ/lTMOnj31iLXsfjeMW",
+	"PqfyBsbDmsQijikYupjRUl4IOJaspybGZ4GbmtTaQm6/i+hlga6F4G8WjNAEj/5Eo5Vr62O2crO4FNeX",
+	"RBbdusFAn1fDVfwmN7VLXbKjj2xvHGITbMnyIu0rOGOuXn2QY5JKaalg9lilMNdutnDsCkNchzvfcmdp",
+	"3YzsKr3yaxvGf71XO4znK75O0KXiUo5N/aRGS+UANxIXU/ylCjZYjv9vsLbfJruWK86y0TfKkPLm8Ejf",
+	"9YJlUCRR7nkyhwneUkTxiB24sz8KGfNEzudScY3ZfnDd1H6Z8HtaTrFe1/YJF8XzGXpluW2NtuqQ8UiL",
+	"J+9coQp+oXymXHkjlOfWCTYfy1XPg4XSMvHrvo9ctj0FkgtNmIisQ6GaWn8RRFRTPJxa8/EpUnJprT+n",
+	"F7GvKnByD/oPxljLvLQT8GiyMFOk65Owna6pBHNt82m7Vh3i+JoW8mMeszr4MOGxjacuqSKLeSxplNUr",
+	"HJAh3M8KPWwxg6geewHN1k5XHrjTlXd+cr579uP95Ef9+Qfp/UPxcG/8UXQPUJMlO0+8KfrRIs1UWTms",
+	"fQVpZQZ4UVTL/Tt3mleml40zxqczj4J8wc9ZrK4QKigDLEOPMKCLiMsgDM54xOB/nIEPeAnqP1Ka4iGD",
+	"YxrHeLR0IfOH2hLqMjEqr1b8Y9/x7Q4Jb8mDJY+gqxuinH8zlKhU3Qwo/g5zrNp02k15s1RP5Vlzjt2E",
+	"AM5OU+jt3du7v3t3716jVN6Mmc0wmijygRzjTnMiomoxxLYFKlTN9SJiwWC31+nvdvfCIJZiaq/1+r3O",
+	"3r3de2GguUaJ8GpGxXRGebDRsMg68a3xvNsLX0zMUW2/eATFzn4lRObd0YXxN768d3/t7fizxestJS42",
+	"7Tb/es4mXhxnEzefFvLOaqt2CrG17KB9e7IkbsTrR5R6PjdqGc1XbJht8vrsS7LUvhsyf777vD1X2Fbv",
+	"ozggLJnrFfrpKDGhDsA4CJ7NuWop1TJdP32aRDzyOiBvKr/M99WC6+WcbT6oKyNXdjRRbcKhb6H41WRm",
+	"/OPx2B0yhM03dGdl8zwUjEaeOePRmDWI0w8wIg334TlEny7ptEMeOH7hCYtcaybIaFVgU0i4sG4FG8Ex",
+	"/gifsmlOsm1Zm44RKzMoPE84cTyMJEL5bWrV195VRP/LrIh9bfHWrVVvn22At2c4Bj47lg7sLqm3ESoL",
+	"px56wvsFQWQGJhtCswG5EiCtKb8vMQdPjp2bAzfsIjHrglyzTr9dNb5DzT4qIE4NDTFCQwqgCTwy8FkL",
+	"1UhdDZIuvL5A5Pl18XWbYw4OMKekIA8kjmUhToVcCtzeBITdYjxrTWm7WRthfViEWNY/m1mG7giEEgzy",
+	"rBv3kprMobYoqYyJrt7TZshUa7+0WGTLFiZOS5OmRW+jK1o9uV/8ynETbygS+eBO+PacL6jjNsyrPFhj",
+	"pN3opvRB3SYN/jI7d7isvFeF46ZBhWVHTSsNIDwkCY1MYtY8ldOUJqpOcpqig/cOD1/As3qhnPo3ayyS",
+	"2Sm2ThrYLMRWQsCqxRNNTTkSgJYTLeVJbD+DYfLQT3h0kjKYQVayFJ3EXJwWfrqKJliVa68w53qccHWi",
+	"WDwJQmP6ncD2yvoFFqSCxvjn2onX7qftzf2c05QmzJx96K65ESTuQxsnP7PHJGcXjCMJc8X1TEYnQuoT",
+	"/B6LSTU3529nLxLyhJ5RTVMj7U7oiTmXxP60B5bYX1ycGJvW/NQzduKUF/xeyUV6UigoxoNISv3jp1Dw",
+	"Gmw0NeHUyK3iYdP5KZgn7gQbIHZCxeqEag2YRqEfmZ5RHtsX2KVR6N9dsWLe/XQzcL9TudDmvlrM5zLV",
+	"LDoxDDaxz+L1hEWcZjfm05RG7CTbT2GA53ifjFMWgWlCY4Wqo1IOVQeFbUWEK5kIAa3CDt0KirZLO89C",
+	"gNlHAMJ2D2QezbYPrPk42j6UhV1bP5B7q6uJzyAZNE92mgpHDDio6SWbtIUIdd8LdKPOIERdw3y0Dult",
+	"7NigmM3tMjhT03SNH9ny8eevu8XhMNOm3qvFELhWL9c2wZuGyslbyh52ZNL31FqU54D0QtIPyS75t0/+",
+	"Nvsc35TON2ADb0TF98We6rjM9/363e4Gl+HaAaz9brepx9wD6il4rWQz5ko2YVSoSqTLJGhvHekyaZqY",
+	"ii31rDHctZ1A+VCxNEsMavdI0S982QRGit+FuaJpXnZ9lj4VU0Bx3i/NtE+UqPsEjYdO2/nCi0E/++FJ",
+	"f+SvlqHVU72aPGCdbyvLZjMtcWhVIkIzLibSpl5oaj68ag8vw28CsDMWwyTR13DIMbToyarAhQhNWKHE",
+	"0XpH8tOHmIjmkgutDqxLyl1wxebmstlSXBjgGuFXcrgU4ZFQ5isUXJDXVK3EmM55Z0WT+Ph/3177/X86",
+	"pFhryRWhhWHgx4hc2gd5UBg9FkoODVmHR8JMdGQ/KzVCZxk8i74t+1kU2PnUfMTOPGeOi4v5mAnFCuR8",
+	"+uQQsE4aw57Seq4Gt3HjKrlIx6wj0+lt+9DthOuC/RMc8gTEkhm8SQ4HRWLqQoNB0Ot0O93ClggGwW6n",
+	"29k1EdkZLE70mKZn7ty6dQ5i6rq5nY3wdnB5fPmfAQAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

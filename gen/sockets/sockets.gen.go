@@ -480,7 +480,7 @@ type CardBody struct {
 	Target Target
 }
 
-// Target: A conversation, named from the reader's side; either the account opposite or the group.
+// Target: The conversation that a request means, named from the caller's side; either the account opposite or the group, and not both.
 type Target struct {
 	Group int32  // A GroupID. The zero value is left out.
 	User  string // An account. The zero value is left out.
@@ -505,10 +505,16 @@ type TextBody struct {
 
 // Sent: The answer to `send`; the message is stored.
 type Sent struct {
-	Conversation Target
+	Conversation ConversationName
 	ID           string // The client's own id of a request, which its one answer carries.
 	Seq          int64  // A message's number in its conversation; 1, 2, 3 … without gaps.
 	Time         int64  // ms since 1970.
+}
+
+// ConversationName: A conversation, named from the reader's side; either the account opposite or the group is there.
+type ConversationName struct {
+	Group int32  // A GroupID. The zero value is left out.
+	User  string // One to one, the account opposite. The zero value is left out.
 }
 
 // Error: The answer to a request that is refused; the connection stays open.
@@ -592,7 +598,7 @@ type Synced struct {
 
 // Conversation.
 type Conversation struct {
-	Conversation Target
+	Conversation ConversationName
 	Last         int64 // The seq of the newest message.
 	Message      *Message
 	PeerRead     *int64 // One to one, the other's mark.
@@ -605,7 +611,7 @@ type Conversation struct {
 // Message.
 type Message struct {
 	Body         schema.Raw // What a message says. `kind` says which of the other fields are there; see the kinds of SendBody. A notice is written by the server, into the history of a group.
-	Conversation Target
+	Conversation ConversationName
 	Mentions     []string // The accounts that the message addresses. The zero value is left out.
 	ReplyTo      int64    // A message's number in its conversation; 1, 2, 3 … without gaps. The zero value is left out.
 	Sender       string   // An account; empty for a notice of what an operator of the server did.
@@ -721,7 +727,7 @@ type MessageFrame struct {
 // MarksFrame: Somebody's marks moved.
 type MarksFrame struct {
 	Account      string // An account's name; NFC-normalised, compared by its bytes.
-	Conversation Target
+	Conversation ConversationName
 	Read         int64
 	Received     int64
 }
@@ -735,14 +741,14 @@ type Presence struct {
 // TypingFrame: Somebody is typing.
 type TypingFrame struct {
 	Account      string // An account's name; NFC-normalised, compared by its bytes.
-	Conversation Target
+	Conversation ConversationName
 }
 
 // Notice: Contacts or groups changed.
 type Notice struct {
 	Account      *string // Whom it is about.
 	Actor        *string // Who did it.
-	Conversation Target
+	Conversation ConversationName
 	Event        NoticeEvent // May get further values.
 }
 
@@ -1842,22 +1848,6 @@ func (v *CardBody) size() int {
 	return n
 }
 
-// AppendJSON appends it as JSON, its fields by name.
-func (v *Target) AppendJSON(b []byte) []byte {
-	b = append(b, `{`...)
-	if v.Group != 0 {
-		b = append(b, `"group":`...)
-		b = strconv.AppendInt(b, int64(v.Group), 10)
-		b = append(b, ',')
-	}
-	if v.User != "" {
-		b = append(b, `"user":`...)
-		b = schema.AppendString(b, v.User)
-		b = append(b, ',')
-	}
-	return schema.Close(b)
-}
-
 // appendStored appends it in the one spelling in which it is stored.
 func (v *Target) appendStored(b []byte) []byte {
 	b = append(b, `{`...)
@@ -1953,6 +1943,29 @@ func (v *Sent) size() int {
 	n := 83
 	n += v.Conversation.size()
 	n += len(v.ID)
+	return n
+}
+
+// AppendJSON appends it as JSON, its fields by name.
+func (v *ConversationName) AppendJSON(b []byte) []byte {
+	b = append(b, `{`...)
+	if v.Group != 0 {
+		b = append(b, `"group":`...)
+		b = strconv.AppendInt(b, int64(v.Group), 10)
+		b = append(b, ',')
+	}
+	if v.User != "" {
+		b = append(b, `"user":`...)
+		b = schema.AppendString(b, v.User)
+		b = append(b, ',')
+	}
+	return schema.Close(b)
+}
+
+// size is about how many bytes it takes as JSON.
+func (v *ConversationName) size() int {
+	n := 35
+	n += len(v.User)
 	return n
 }
 

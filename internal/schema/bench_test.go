@@ -70,10 +70,10 @@ func hostile() map[string]string {
 // BenchmarkEncode is what the frames cost that are sent most.
 func BenchmarkEncode(b *testing.B) {
 	message := sockets.MessageFrame{Message: sockets.Message{
-		Conversation: sockets.Target{Group: 1}, Seq: 42, Sender: "alice", Time: 1769864645123,
+		Conversation: sockets.ConversationName{Group: 1}, Seq: 42, Sender: "alice", Time: 1769864645123,
 		Body: `{"kind":"text","text":"hello, this is a message of a usual length"}`,
 	}}
-	sent := sockets.Sent{ID: "r1", Conversation: sockets.Target{User: "bob"}, Seq: 42, Time: 1769864645123}
+	sent := sockets.Sent{ID: "r1", Conversation: sockets.ConversationName{User: "bob"}, Seq: 42, Time: 1769864645123}
 	b.Run("message", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {

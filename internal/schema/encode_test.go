@@ -64,16 +64,16 @@ func pairs(t testing.TB) map[string]pair {
 		must(t, read(json, &out))
 		return out
 	}
-	message := sockets.Message{Conversation: sockets.Target{Group: 7}, Seq: 9, Sender: text, Time: -1, Body: `{"kind":"text","text":"\u003cb\u003e"}`, ReplyTo: 3, Mentions: []string{"a", text}}
+	message := sockets.Message{Conversation: sockets.ConversationName{Group: 7}, Seq: 9, Sender: text, Time: -1, Body: `{"kind":"text","text":"\u003cb\u003e"}`, ReplyTo: 3, Mentions: []string{"a", text}}
 	same := api.Message{Conversation: to(`{"group":7}`), Seq: 9, Sender: text, Time: -1, Body: body, ReplyTo: &reply, Mentions: &api.Mentions{"a", text}}
-	bare := sockets.Message{Conversation: sockets.Target{User: text}, Body: message.Body}
+	bare := sockets.Message{Conversation: sockets.ConversationName{User: text}, Body: message.Body}
 	return map[string]pair{
 		"Hello": {&sockets.Hello{Account: text, Session: "s", Time: 1, Expires: 2, Heartbeat: 3, Limits: sockets.SocketLimits{FrameBytes: 4, SendRate: "0.5", SendBurst: 5}},
 			frames.Hello{Type: "hello", Account: text, Session: "s", Time: 1, Expires: 2, Heartbeat: 3, Limits: frames.SocketLimits{FrameBytes: 4, SendRate: 0.5, SendBurst: 5}}},
-		"Sent":   {&sockets.Sent{ID: "1", Conversation: sockets.Target{User: user}, Seq: 1, Time: 2}, frames.Sent{Type: "sent", ID: "1", Conversation: to(encode(t, map[string]string{"user": user})), Seq: 1, Time: 2}},
+		"Sent":   {&sockets.Sent{ID: "1", Conversation: sockets.ConversationName{User: user}, Seq: 1, Time: 2}, frames.Sent{Type: "sent", ID: "1", Conversation: to(encode(t, map[string]string{"user": user})), Seq: 1, Time: 2}},
 		"Synced": {&sockets.Synced{ID: "1"}, frames.Synced{Type: "synced", ID: "1", Conversations: []api.Conversation{}}},
 		"Synced, full": {
-			&sockets.Synced{ID: "1", Next: &user, Conversations: []sockets.Conversation{{Conversation: sockets.Target{Group: group}, Last: 9, Received: 1, Read: 2, Unread: 3, PeerRead: &seq, PeerReceived: &other, Message: &message}, {Conversation: sockets.Target{User: "x"}}}},
+			&sockets.Synced{ID: "1", Next: &user, Conversations: []sockets.Conversation{{Conversation: sockets.ConversationName{Group: group}, Last: 9, Received: 1, Read: 2, Unread: 3, PeerRead: &seq, PeerReceived: &other, Message: &message}, {Conversation: sockets.ConversationName{User: "x"}}}},
 			frames.Synced{Type: "synced", ID: "1", Next: &user, Conversations: []api.Conversation{{Conversation: to(`{"group":7}`), Last: 9, Received: 1, Read: 2, Unread: 3, PeerRead: &seq, PeerReceived: &other, Message: &same}, {Conversation: to(`{"user":"x"}`)}}},
 		},
 		"Page":         {&sockets.Page{ID: "1", Last: 9, Messages: []sockets.Message{message, bare}}, frames.Page{Type: "page", ID: "1", Last: 9, Messages: []api.Message{same, {Conversation: to(encode(t, map[string]string{"user": text})), Body: body}}}},
@@ -83,10 +83,10 @@ func pairs(t testing.TB) map[string]pair {
 		"Renewed":      {&sockets.Renewed{ID: "1", Token: text, Expires: 1}, frames.Renewed{Type: "renewed", ID: "1", Token: text, Expires: 1}},
 		"Pong":         {&sockets.Pong{ID: "1", Time: 1}, frames.Pong{Type: "pong", ID: "1", Time: 1}},
 		"MessageFrame": {&sockets.MessageFrame{Message: message}, frames.MessageFrame{Type: "message", Message: same}},
-		"MarksFrame":   {&sockets.MarksFrame{Conversation: sockets.Target{Group: 7}, Account: text, Read: 1, Received: 2}, frames.MarksFrame{Type: "marks", Conversation: to(`{"group":7}`), Account: text, Read: 1, Received: 2}},
+		"MarksFrame":   {&sockets.MarksFrame{Conversation: sockets.ConversationName{Group: 7}, Account: text, Read: 1, Received: 2}, frames.MarksFrame{Type: "marks", Conversation: to(`{"group":7}`), Account: text, Read: 1, Received: 2}},
 		"Presence":     {&sockets.Presence{Account: text, Online: true}, frames.Presence{Type: "presence", Account: text, Online: true}},
-		"TypingFrame":  {&sockets.TypingFrame{Conversation: sockets.Target{Group: 7}, Account: text}, frames.TypingFrame{Type: "typing", Conversation: to(`{"group":7}`), Account: text}},
-		"Notice": {&sockets.Notice{Event: sockets.NoticeEventJoined, Conversation: sockets.Target{Group: 7}, Account: &user},
+		"TypingFrame":  {&sockets.TypingFrame{Conversation: sockets.ConversationName{Group: 7}, Account: text}, frames.TypingFrame{Type: "typing", Conversation: to(`{"group":7}`), Account: text}},
+		"Notice": {&sockets.Notice{Event: sockets.NoticeEventJoined, Conversation: sockets.ConversationName{Group: 7}, Account: &user},
 			frames.Notice{Type: "notice", Event: "joined", Conversation: to(`{"group":7}`), Account: &user}},
 		"Error":        {&sockets.Error{Reason: "internal", Message: text}, frames.Error{Type: "error", Reason: "internal", Message: text}},
 		"Error, whole": {&sockets.Error{ID: "1", Reason: "internal", Message: text, Field: &user, Problem: &user, RetryAfter: &other}, frames.Error{Type: "error", ID: new("1"), Reason: "internal", Message: text, Field: &user, Problem: &user, RetryAfter: &other}},

@@ -53,7 +53,7 @@ func (s *Session) Send(ctx context.Context, r *sockets.Send) (sockets.Sent, erro
 		return sockets.Sent{}, err
 	}
 	s.service.Stored.Inc()
-	return sockets.Sent{Conversation: r.To, Seq: m.Seq, Time: m.SentAt}, nil
+	return sockets.Sent{Conversation: sockets.ConversationName(r.To), Seq: m.Seq, Time: m.SentAt}, nil
 }
 
 // History implements sockets.TimV1.

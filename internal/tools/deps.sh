@@ -5,6 +5,7 @@
 #   deps.sh servers   for `make test`: MariaDB, Redis, MinIO, nginx, HAProxy, systemd-analyze, which checks units, and a C compiler
 #                     for Go's race detector
 #   deps.sh node      for `make verify`, too: Node and npm
+#   deps.sh clients   for `make clients`, too: Java, Maven, Python's venv, openapi-generator
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -14,6 +15,11 @@ readonly minio='github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c'
 # The linters of the specs refuse the Node of Debian 12. This one is installed into bin/, for the Makefile alone.
 readonly node_version=22.23.3
 readonly node_folder=bin/node
+
+# It makes the clients of `make clients`.
+readonly generator=org.openapitools:openapi-generator-cli:7.25.0
+readonly generator_file=bin/openapi-generator-cli.jar
+readonly maven_copy=org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy
 
 # Debian installs servers into /usr/sbin, which isn't in an ordinary user's PATH.
 PATH="$PWD/$node_folder/node_modules/.bin:$PATH:/usr/local/sbin:/usr/sbin:$HOME/go/bin"
@@ -88,10 +94,25 @@ install_node() {
 	npm install --silent --no-audit --no-fund --prefix "$node_folder" "node-linux-$machine@$node_version"
 }
 
+install_clients() {
+	local missing=()
+	have javac || missing+=(default-jdk-headless)
+	have mvn || missing+=(maven)
+	python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+	install_packages "${missing[@]}"
+	# A copy of another version has another name beside it.
+	[ "$(cat "$generator_file.version" 2>/dev/null)" = "$generator" ] && return
+	echo "deps: openapi-generator into $generator_file (30 MB)"
+	mkdir -p bin
+	mvn --quiet --batch-mode -Dstyle.color=never "$maven_copy" -Dartifact="$generator" -DoutputDirectory="$PWD/bin" -Dmdep.stripVersion=true
+	echo "$generator" >"$generator_file.version"
+}
+
 for part in "$@"; do
 	case $part in
 	servers) install_servers ;;
 	node) install_node ;;
+	clients) install_clients ;;
 	*) die "unknown part: $part" ;;
 	esac
 done

@@ -36,6 +36,9 @@ func (g *generator) emitDecoders() error {
 
 func (g *generator) emitObjectDecoder(n *node) error {
 	exclusive := n.kind == kindExclusive
+	if exclusive && len(n.schema.OneOf) == 0 && n.schema.MaxProps == nil {
+		return fmt.Errorf("minProperties without maxProperties is not known of what a client sends")
+	}
 	g.line("func (v *%s) decode(r *schema.Reader) {", g.typeName(n))
 	g.line("if !r.Object(\"\") {\nreturn\n}")
 	bits := map[string]int{}

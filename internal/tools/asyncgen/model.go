@@ -155,7 +155,7 @@ func (g *generator) fillObject(n *node) error {
 		n.kind = kindFree
 		return nil
 	}
-	if s.MinProps == 1 && s.MaxProps != nil && *s.MaxProps == 1 {
+	if s.MinProps == 1 && (s.MaxProps == nil || *s.MaxProps == 1) {
 		n.kind = kindExclusive
 	} else if s.MinProps > 0 || s.MaxProps != nil {
 		return fmt.Errorf("of minProperties and maxProperties only 1 and 1 are known")
