@@ -44,14 +44,11 @@ func (b *bothFaces) rest(t testing.TB, body string) (r refusal) {
 	if got.status == http.StatusOK {
 		return r
 	}
-	var problem struct {
-		Field   string `json:"field"`
-		Problem string `json:"problem"`
-	}
-	if err := json.Unmarshal(got.Data, &problem); err != nil && len(got.Data) > 0 {
+	if err := json.Unmarshal(got.Data, &r); err != nil && len(got.Data) > 0 {
 		t.Fatalf("%.200s: %d %s", body, got.status, got.body)
 	}
-	return refusal{got.Reason, problem.Field, problem.Problem}
+	r.Reason = got.Reason
+	return r
 }
 
 // frame sends a body as a frame of tim.v1.
@@ -257,13 +254,11 @@ func FuzzStored(f *testing.F) {
 			return // a frame that is no JSON ends the socket
 		}
 		b.n++
-		send := fmt.Sprintf(`{"to":{"group":%d},"clientId":"f%d","body":%s}`, b.group, b.n, body)
-		face := b.frame
+		send, on := fmt.Sprintf(`{"to":{"group":%d},"clientId":"f%d","body":%s}`, b.group, b.n, body), b.frame
 		if overREST {
-			face = b.rest
+			on = b.rest
 		}
-		taken := face(t, send)
-		if taken != (refusal{}) {
+		if on(t, send) != (refusal{}) {
 			return
 		}
 		list := b.history(t)

@@ -81,7 +81,7 @@ func (r *Reader) unescape(text string) (plain string, whole bool) {
 		}
 		i += 5
 		if utf16.IsSurrogate(unit) {
-			if unit = pairOf(unit, text, i); unit == utf8.RuneError {
+			if unit = pair(unit, text[i:]); unit == utf8.RuneError {
 				whole = false
 			} else {
 				i += 6
@@ -93,12 +93,12 @@ func (r *Reader) unescape(text string) (plain string, whole bool) {
 	return string(out), whole
 }
 
-// pairOf is the character of a surrogate and the escape of another that follows at i; utf8.RuneError if none does.
-func pairOf(first rune, text string, i int) rune {
-	if i == len(text) || text[i] != '\\' {
+// pair is the character that a surrogate makes with the one that must follow it, U+FFFD where it doesn't.
+func pair(first rune, rest string) rune {
+	if len(rest) == 0 || rest[0] != '\\' {
 		return utf8.RuneError
 	}
-	second, ok := hex4(text, i+1)
+	second, ok := hex4(rest, 1)
 	if !ok {
 		return utf8.RuneError
 	}
