@@ -1264,6 +1264,8 @@ type ClientInterface interface {
 
 	// Index To the documentation
 	//
+	// Redirects to /docs.
+	//
 	// Corresponds with GET / (the `Index` operationId).
 	Index(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -1522,15 +1524,21 @@ type ClientInterface interface {
 
 	// APIFramesYaml The schemas of the socket frames
 	//
+	// As it lies in the tree; it refers to openapi.yaml beside it.
+	//
 	// Corresponds with GET /api/frames.yaml (the `APIFramesYaml` operationId).
 	APIFramesYaml(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// APIOpenapiYaml This document, beside the frames that refer to it
 	//
+	// As it lies in the tree.
+	//
 	// Corresponds with GET /api/openapi.yaml (the `APIOpenapiYaml` operationId).
 	APIOpenapiYaml(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// AsyncapiYaml The sockets
+	//
+	// As it lies in the tree; it refers to api/frames.yaml.
 	//
 	// Corresponds with GET /asyncapi.yaml (the `AsyncapiYaml` operationId).
 	AsyncapiYaml(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1544,10 +1552,14 @@ type ClientInterface interface {
 
 	// Docs Swagger UI
 	//
+	// The page loads nothing from elsewhere.
+	//
 	// Corresponds with GET /docs (the `Docs` operationId).
 	Docs(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DocsAsset A file of Swagger UI
+	//
+	// Scripts, styles and icons of the page at /docs.
 	//
 	// Corresponds with GET /docs/{asset} (the `DocsAsset` operationId).
 	DocsAsset(ctx context.Context, asset string, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1582,20 +1594,28 @@ type ClientInterface interface {
 
 	// Healthz Is the process alive
 	//
+	// Asks no dependency.
+	//
 	// Corresponds with GET /healthz (the `Healthz` operationId).
 	Healthz(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// OpenapiJSON This document as JSON
+	//
+	// In the order of the YAML; what Swagger UI shows.
 	//
 	// Corresponds with GET /openapi.json (the `OpenapiJSON` operationId).
 	OpenapiJSON(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// OpenapiYaml This document, where tools look for it
 	//
+	// As it lies in the tree.
+	//
 	// Corresponds with GET /openapi.yaml (the `OpenapiYaml` operationId).
 	OpenapiYaml(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// Readyz Does every dependency answer
+	//
+	// Asks the database, the bus and the file store, each for at most 3 seconds.
 	//
 	// Corresponds with GET /readyz (the `Readyz` operationId).
 	Readyz(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1638,6 +1658,8 @@ type ClientInterface interface {
 }
 
 // Index To the documentation
+//
+// Redirects to /docs.
 //
 // Corresponds with GET / (the `Index` operationId).
 func (c *Client) Index(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2237,6 +2259,8 @@ func (c *Client) UpdateProfile(ctx context.Context, body UpdateProfileJSONReques
 
 // APIFramesYaml The schemas of the socket frames
 //
+// As it lies in the tree; it refers to openapi.yaml beside it.
+//
 // Corresponds with GET /api/frames.yaml (the `APIFramesYaml` operationId).
 func (c *Client) APIFramesYaml(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewAPIFramesYamlRequest(c.Server)
@@ -2252,6 +2276,8 @@ func (c *Client) APIFramesYaml(ctx context.Context, reqEditors ...RequestEditorF
 
 // APIOpenapiYaml This document, beside the frames that refer to it
 //
+// As it lies in the tree.
+//
 // Corresponds with GET /api/openapi.yaml (the `APIOpenapiYaml` operationId).
 func (c *Client) APIOpenapiYaml(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewAPIOpenapiYamlRequest(c.Server)
@@ -2266,6 +2292,8 @@ func (c *Client) APIOpenapiYaml(ctx context.Context, reqEditors ...RequestEditor
 }
 
 // AsyncapiYaml The sockets
+//
+// As it lies in the tree; it refers to api/frames.yaml.
 //
 // Corresponds with GET /asyncapi.yaml (the `AsyncapiYaml` operationId).
 func (c *Client) AsyncapiYaml(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2299,6 +2327,8 @@ func (c *Client) Avatar(ctx context.Context, account string, params *AvatarParam
 
 // Docs Swagger UI
 //
+// The page loads nothing from elsewhere.
+//
 // Corresponds with GET /docs (the `Docs` operationId).
 func (c *Client) Docs(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDocsRequest(c.Server)
@@ -2313,6 +2343,8 @@ func (c *Client) Docs(ctx context.Context, reqEditors ...RequestEditorFn) (*http
 }
 
 // DocsAsset A file of Swagger UI
+//
+// Scripts, styles and icons of the page at /docs.
 //
 // Corresponds with GET /docs/{asset} (the `DocsAsset` operationId).
 func (c *Client) DocsAsset(ctx context.Context, asset string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2397,6 +2429,8 @@ func (c *Client) HeadPicURL(ctx context.Context, params *HeadPicURLParams, reqEd
 
 // Healthz Is the process alive
 //
+// Asks no dependency.
+//
 // Corresponds with GET /healthz (the `Healthz` operationId).
 func (c *Client) Healthz(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewHealthzRequest(c.Server)
@@ -2411,6 +2445,8 @@ func (c *Client) Healthz(ctx context.Context, reqEditors ...RequestEditorFn) (*h
 }
 
 // OpenapiJSON This document as JSON
+//
+// In the order of the YAML; what Swagger UI shows.
 //
 // Corresponds with GET /openapi.json (the `OpenapiJSON` operationId).
 func (c *Client) OpenapiJSON(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2427,6 +2463,8 @@ func (c *Client) OpenapiJSON(ctx context.Context, reqEditors ...RequestEditorFn)
 
 // OpenapiYaml This document, where tools look for it
 //
+// As it lies in the tree.
+//
 // Corresponds with GET /openapi.yaml (the `OpenapiYaml` operationId).
 func (c *Client) OpenapiYaml(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewOpenapiYamlRequest(c.Server)
@@ -2441,6 +2479,8 @@ func (c *Client) OpenapiYaml(ctx context.Context, reqEditors ...RequestEditorFn)
 }
 
 // Readyz Does every dependency answer
+//
+// Asks the database, the bus and the file store, each for at most 3 seconds.
 //
 // Corresponds with GET /readyz (the `Readyz` operationId).
 func (c *Client) Readyz(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4886,6 +4926,8 @@ type ClientWithResponsesInterface interface {
 
 	// IndexWithResponse To the documentation
 	//
+	// Redirects to /docs.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET / (the `Index` operationId).
@@ -5192,6 +5234,8 @@ type ClientWithResponsesInterface interface {
 
 	// APIFramesYamlWithResponse The schemas of the socket frames
 	//
+	// As it lies in the tree; it refers to openapi.yaml beside it.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/frames.yaml (the `APIFramesYaml` operationId).
@@ -5199,12 +5243,16 @@ type ClientWithResponsesInterface interface {
 
 	// APIOpenapiYamlWithResponse This document, beside the frames that refer to it
 	//
+	// As it lies in the tree.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/openapi.yaml (the `APIOpenapiYaml` operationId).
 	APIOpenapiYamlWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*APIOpenapiYamlResponse, error)
 
 	// AsyncapiYamlWithResponse The sockets
+	//
+	// As it lies in the tree; it refers to api/frames.yaml.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5222,12 +5270,16 @@ type ClientWithResponsesInterface interface {
 
 	// DocsWithResponse Swagger UI
 	//
+	// The page loads nothing from elsewhere.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /docs (the `Docs` operationId).
 	DocsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*DocsResponse, error)
 
 	// DocsAssetWithResponse A file of Swagger UI
+	//
+	// Scripts, styles and icons of the page at /docs.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5272,12 +5324,16 @@ type ClientWithResponsesInterface interface {
 
 	// HealthzWithResponse Is the process alive
 	//
+	// Asks no dependency.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /healthz (the `Healthz` operationId).
 	HealthzWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*HealthzResponse, error)
 
 	// OpenapiJSONWithResponse This document as JSON
+	//
+	// In the order of the YAML; what Swagger UI shows.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5286,12 +5342,16 @@ type ClientWithResponsesInterface interface {
 
 	// OpenapiYamlWithResponse This document, where tools look for it
 	//
+	// As it lies in the tree.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /openapi.yaml (the `OpenapiYaml` operationId).
 	OpenapiYamlWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*OpenapiYamlResponse, error)
 
 	// ReadyzWithResponse Does every dependency answer
+	//
+	// Asks the database, the bus and the file store, each for at most 3 seconds.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -9045,6 +9105,8 @@ func (r UploadMp4Response) ContentType() string {
 
 // IndexWithResponse To the documentation
 //
+// Redirects to /docs.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET / (the `Index` operationId).
@@ -9555,6 +9617,8 @@ func (c *ClientWithResponses) UpdateProfileWithResponse(ctx context.Context, bod
 
 // APIFramesYamlWithResponse The schemas of the socket frames
 //
+// As it lies in the tree; it refers to openapi.yaml beside it.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/frames.yaml (the `APIFramesYaml` operationId).
@@ -9568,6 +9632,8 @@ func (c *ClientWithResponses) APIFramesYamlWithResponse(ctx context.Context, req
 
 // APIOpenapiYamlWithResponse This document, beside the frames that refer to it
 //
+// As it lies in the tree.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/openapi.yaml (the `APIOpenapiYaml` operationId).
@@ -9580,6 +9646,8 @@ func (c *ClientWithResponses) APIOpenapiYamlWithResponse(ctx context.Context, re
 }
 
 // AsyncapiYamlWithResponse The sockets
+//
+// As it lies in the tree; it refers to api/frames.yaml.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9609,6 +9677,8 @@ func (c *ClientWithResponses) AvatarWithResponse(ctx context.Context, account st
 
 // DocsWithResponse Swagger UI
 //
+// The page loads nothing from elsewhere.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /docs (the `Docs` operationId).
@@ -9621,6 +9691,8 @@ func (c *ClientWithResponses) DocsWithResponse(ctx context.Context, reqEditors .
 }
 
 // DocsAssetWithResponse A file of Swagger UI
+//
+// Scripts, styles and icons of the page at /docs.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9695,6 +9767,8 @@ func (c *ClientWithResponses) HeadPicURLWithResponse(ctx context.Context, params
 
 // HealthzWithResponse Is the process alive
 //
+// Asks no dependency.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /healthz (the `Healthz` operationId).
@@ -9707,6 +9781,8 @@ func (c *ClientWithResponses) HealthzWithResponse(ctx context.Context, reqEditor
 }
 
 // OpenapiJSONWithResponse This document as JSON
+//
+// In the order of the YAML; what Swagger UI shows.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9721,6 +9797,8 @@ func (c *ClientWithResponses) OpenapiJSONWithResponse(ctx context.Context, reqEd
 
 // OpenapiYamlWithResponse This document, where tools look for it
 //
+// As it lies in the tree.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /openapi.yaml (the `OpenapiYaml` operationId).
@@ -9733,6 +9811,8 @@ func (c *ClientWithResponses) OpenapiYamlWithResponse(ctx context.Context, reqEd
 }
 
 // ReadyzWithResponse Does every dependency answer
+//
+// Asks the database, the bus and the file store, each for at most 3 seconds.
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -2223,11 +2223,11 @@ var swaggerSpec = []string{
 	"NX5ky8efpe4Wh8NMm3qvljzgWr1c2wRvGuojbyl7pJFJ0lNrsZwD0gtJPyS75N8++dvsc3pTOt+ADbzH",
 	"nvq+uFMdl/k+X7/b3eAyXDtmtd/tNvWYe0A9Za2VnMVcySaMClWJZ5k07K3jWSYZExOupZ41BrW2Eygf",
 	"KpZm6T/tHin6hS+bwEjxuy5XNM3Lrs/Sp14KKM77pZj26RB1n5Dx0Gk7X3gxzGc/HOmP9dUytHp2V5MH",
-	"rPNt5dJspiUOrUpEaMbFpOaAd7O6wHxkhepE6/LIDw5iIppLLrQ6sH4md8HViZvLZp9wYdBohJ+u4VKE",
-	"R0KZT0NwQV5TtRJjOuedFU3i4/99e+33/+mQYpkkV4QWhoFfCHIZG+RBYfRY4zg0tBoeCTPRkf3W0wg9",
-	"YPAsOqzst0pgO1PzZTnznDnpLeZjJhQuBHuM29MnhwBg0hg2itZzNbiNu1HJRTpmHZlOb9uHbidcF4ya",
-	"4JAnIGvM4E1eN2gHU9IZDIJep9vpFtZ5MAh2O93OrgmzzmDFoRs0PXNHzq1zELPOze1shLeDy+PL/wwA",
-	"AP//",
+	"rPNt5dJspiUOrUpEaMbFRNoEC03Nh1PtEWV4pj87YzFMEn0NhxxDi57cCVyI0IQVChmtdyQ/Y4iJaC65",
+	"0OrAuqTcBVdSbi6bLcWFAa4RfuWGSxEeCWW+IsEFeU3VSozpnHdWNImP//fttd//p0OKFZVcEVoYBn5M",
+	"yCV3kAeF0WM55NCQdXgkzERH9rNQI3SWwbPo27KfNYGdT81H6Mxz5lC4mI+ZUKxAzqdPDgHrpDHsKa3n",
+	"anAbN66Si3TMOjKd3rYP3U64Ltg/wSFPQCyZwZsUcFAkpvozGAS9TrfTLWyJYBDsdrqdXRORncHiRI9p",
+	"euZOp1vnICaom9vZCG8Hl8eX/xkAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
