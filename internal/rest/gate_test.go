@@ -11,10 +11,8 @@ import (
 	"testing"
 	"unicode"
 
-	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
 
-	apispec "tim/api"
 	"tim/gen/api"
 	"tim/internal/auth"
 	"tim/internal/fault"
@@ -344,7 +342,7 @@ func TestUploadsThatBreakOff(t *testing.T) {
 // gateOf is the gate alone, before a handler.
 func gateOf(t testing.TB, route string, handler echo.HandlerFunc) *echo.Echo {
 	t.Helper()
-	spec, err := openapi3.NewLoader().LoadFromData(apispec.OpenAPI)
+	spec, err := loadSpec()
 	must(t, err)
 	e := echo.New()
 	s := &server{isUnavailable: func(error) bool { return false }, language: fault.English}

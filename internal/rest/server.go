@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
 	"github.com/prometheus/client_golang/prometheus"
@@ -67,13 +66,9 @@ type handlers struct {
 
 // New returns the server's routes; those of the sockets are added by their own package.
 func New(o Options) (*echo.Echo, error) {
-	// Not the generated api.GetSpec, which renames the operations to what they are called in Go.
-	spec, err := openapi3.NewLoader().LoadFromData(apispec.OpenAPI)
+	spec, err := loadSpec()
 	if err != nil {
 		return nil, fmt.Errorf("load the spec: %w", err)
-	}
-	if err := apispec.Simplify(spec); err != nil {
-		return nil, err
 	}
 	document, err := jsonOf(apispec.OpenAPI)
 	if err != nil {
