@@ -11,10 +11,8 @@ import (
 	"testing"
 	"unicode"
 
-	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
 
-	apispec "tim/api"
 	"tim/gen/api"
 	"tim/internal/auth"
 	"tim/internal/fault"
@@ -273,7 +271,7 @@ func TestBodyLimit(t *testing.T) {
 // Every operation with a JSON body has a check: a body that passed the gate unchecked would be stored as it came.
 func TestEveryJSONBodyIsChecked(t *testing.T) {
 	t.Parallel()
-	spec, err := openapi3.NewLoader().LoadFromData([]byte(apispec.OpenAPI()))
+	spec, err := loadSpec()
 	must(t, err)
 	operations := newGate(spec, anybody, bodyLimit, nil).operations
 	for path, item := range spec.Paths.Map() {
@@ -360,7 +358,7 @@ func TestUploadsThatBreakOff(t *testing.T) {
 // gateOf returns the gate alone, before a handler.
 func gateOf(t testing.TB, route string, handler echo.HandlerFunc) *echo.Echo {
 	t.Helper()
-	spec, err := openapi3.NewLoader().LoadFromData([]byte(apispec.OpenAPI()))
+	spec, err := loadSpec()
 	must(t, err)
 	e := echo.New()
 	s := &server{isUnavailable: func(error) bool { return false }, language: fault.English}
