@@ -44,7 +44,7 @@ func problem(t testing.TB, w *httptest.ResponseRecorder, status int, reason faul
 		f.Data = &api.Problem{}
 	}
 	same(t, "the refusal", [5]any{status, string(reason), fault.CodeFailure, field, problem},
-		[5]any{w.Code, string(f.Reason), int(f.Code), f.Data.Field, f.Data.Problem})
+		[5]any{w.Code, f.Reason, int(f.Code), f.Data.Field, f.Data.Problem})
 }
 
 func TestParameters(t *testing.T) {
@@ -183,7 +183,7 @@ func TestBodies(t *testing.T) {
 			if tt.problem == "" {
 				f := envelopeOf(t, w)
 				isClear(t, f)
-				same(t, "reason", string(tt.reason), string(f.Reason))
+				same(t, "reason", string(tt.reason), f.Reason)
 				return
 			}
 			problem(t, w, fault.New(tt.reason).Status(), tt.reason, tt.field, tt.problem)

@@ -26,7 +26,7 @@ func main() {
 	if err := errors.Join(talk(ctx, os.Args[1]), meetTomorrow(ctx, os.Args[2])); err != nil {
 		fail(err)
 	}
-	fmt.Println(`{"go":"ok"}`)
+	_, _ = fmt.Fprintln(os.Stdout, `{"go":"ok"}`)
 }
 
 func fail(err error) {
@@ -83,27 +83,14 @@ func talk(ctx context.Context, server string) error {
 		return err
 	}
 	const bob = "go.bob"
-	for _, name := range []string{alice.name, bob} {
-		made, err := alice.UserRegisterWithResponse(ctx, client.Registration{Account: name, Password: "123456", Username: name})
-		if err != nil {
-			return err
-		}
-		if made.JSON200 == nil {
-			return refused(made.StatusCode(), made.Body)
-		}
+	if err := errors.Join(alice.register(ctx, alice.name), alice.register(ctx, bob)); err != nil {
+		return err
 	}
 	if err := alice.logIn(ctx, "wrong!"); err == nil || err.Error() != "401: wrong_credentials" {
 		return fmt.Errorf("a wrong password: %w", err)
 	}
-	if err := alice.logIn(ctx, "123456"); err != nil {
+	if err := errors.Join(alice.logIn(ctx, "123456"), alice.befriend(ctx, bob)); err != nil {
 		return err
-	}
-	made, err := alice.AddFriendWithResponse(ctx, &client.AddFriendParams{UserAccount: alice.name, FriendAccount: bob})
-	if err != nil {
-		return err
-	}
-	if made.JSON200 == nil {
-		return refused(made.StatusCode(), made.Body)
 	}
 	for range 2 { // the second is a retry
 		if err := alice.send(ctx, client.Target{User: new(bob)}, "hello"); err != nil {
@@ -123,6 +110,22 @@ func talk(ctx context.Context, server string) error {
 		return fmt.Errorf("the history is %+v", messages)
 	}
 	return nil
+}
+
+func (a *account) register(ctx context.Context, name string) error {
+	made, err := a.UserRegisterWithResponse(ctx, client.Registration{Account: name, Password: "123456", Username: name})
+	if err == nil && made.JSON200 == nil {
+		err = refused(made.StatusCode(), made.Body)
+	}
+	return err
+}
+
+func (a *account) befriend(ctx context.Context, friend string) error {
+	made, err := a.AddFriendWithResponse(ctx, &client.AddFriendParams{UserAccount: a.name, FriendAccount: friend})
+	if err == nil && made.JSON200 == nil {
+		err = refused(made.StatusCode(), made.Body)
+	}
+	return err
 }
 
 func (a *account) send(ctx context.Context, to client.Target, words string) error {
