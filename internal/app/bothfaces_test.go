@@ -44,11 +44,14 @@ func (b *bothFaces) rest(t testing.TB, body string) (r refusal) {
 	if got.status == http.StatusOK {
 		return r
 	}
-	if err := json.Unmarshal(got.Data, &r); err != nil && len(got.Data) > 0 {
+	var problem struct {
+		Field   string `json:"field"`
+		Problem string `json:"problem"`
+	}
+	if err := json.Unmarshal(got.Data, &problem); err != nil && len(got.Data) > 0 {
 		t.Fatalf("%.200s: %d %s", body, got.status, got.body)
 	}
-	r.Reason = got.Reason
-	return r
+	return refusal{got.Reason, problem.Field, problem.Problem}
 }
 
 // frame sends a body as a frame of tim.v1.
@@ -254,11 +257,13 @@ func FuzzStored(f *testing.F) {
 			return // a frame that is no JSON ends the socket
 		}
 		b.n++
-		send, on := fmt.Sprintf(`{"to":{"group":%d},"clientId":"f%d","body":%s}`, b.group, b.n, body), b.frame
+		send := fmt.Sprintf(`{"to":{"group":%d},"clientId":"f%d","body":%s}`, b.group, b.n, body)
+		face := b.frame
 		if overREST {
-			on = b.rest
+			face = b.rest
 		}
-		if on(t, send) != (refusal{}) {
+		taken := face(t, send)
+		if taken != (refusal{}) {
 			return
 		}
 		list := b.history(t)

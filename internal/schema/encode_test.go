@@ -238,7 +238,7 @@ func TestPlainTextHasOneSpelling(t *testing.T) {
 			}
 			checked, err := check("sendMessage", fmt.Sprintf(`{"to":{"group":1},"clientId":"c","body":%s}`, body))
 			must(t, err)
-			if !strings.Contains(string(checked), string(want)) {
+			if !bytes.Contains(checked, want) {
 				t.Errorf("%s is checked as %s", body, checked)
 			}
 		}

@@ -26,7 +26,8 @@ func (r *Reader) count() {
 // Skip passes over a value, which must be JSON. It uses no recursion, so that it needs no more stack for a deep value.
 func (r *Reader) Skip() {
 	var n nesting
-	for r.skipInto(&n) || r.skipNext(&n) {
+	for more := true; more; {
+		more = r.skipInto(&n) || r.skipNext(&n)
 	}
 }
 
