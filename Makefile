@@ -70,14 +70,14 @@ fuzz: ## Run each fuzz target for FUZZTIME
 ##@ Measure
 
 # The steps of a message and of a request. benchstat needs six runs to tell a difference from noise.
-hot := ^Benchmark(Authenticate|Check|Send|DecodeSend|DecodeAny|EncodeMessage|EncodeSent|EventStored|Queue|Parameters|Body|SendBody)$$
+hot := ^Benchmark(Authenticate|Check|Send|Decode|Encode|EventStored|Queue|Parameters|Body|SendBody)$$
 hot := $(hot)|^BenchmarkFanOut$$/^100members$$/^(1|16)atonce$$
 release := internal/bench/testdata/release.txt
 
 .PHONY: bench
 bench: deps-servers ## Benchmark the hot steps, compare with the last release
 	@mkdir -p bin
-	CGO_ENABLED=0 go test -run '^$$' -bench '$(hot)' -benchtime $(BENCHTIME) -count 6 ./internal/{auth,chat,realtime,rest} | tee bin/bench.txt
+	CGO_ENABLED=0 go test -run '^$$' -bench '$(hot)' -benchtime $(BENCHTIME) -count 6 ./internal/{auth,chat,feed,realtime,rest,schema,socket} | tee bin/bench.txt
 	@$(tool) benchstat release=$(release) now=bin/bench.txt
 
 .PHONY: bench-release

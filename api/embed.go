@@ -1,4 +1,5 @@
-// Package apispec embeds the specs as they lie in the tree, so that the server can serve them side by side.
+// Package apispec embeds the specs as they lie in the tree, so that the server can serve them side by side, and has the form of
+// their choices in which the server checks them.
 package apispec
 
 import _ "embed"

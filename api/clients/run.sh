@@ -22,7 +22,10 @@ run_go() { CGO_ENABLED=0 go run ./$clients/go "$@"; }
 run_python() {
 	generate python $clients/python/generated
 	local python=$clients/python/venv/bin/python
-	[ -x "$python" ] || python3 -m venv $clients/python/venv
+	if [ ! -x "$python" ]; then
+		echo 'installing what the generated package needs, once'
+		python3 -m venv $clients/python/venv
+	fi
 	$python -m pip install --quiet --disable-pip-version-check -r $clients/python/requirements.txt
 	PYTHONPATH=$clients/python/generated $python $clients/python/client.py "$@"
 }
@@ -31,7 +34,11 @@ run_typescript() {
 	generate typescript-fetch $clients/typescript/generated/typescript-fetch --additional-properties=importFileExtension=.js
 	(
 		cd $clients/typescript
-		[ node_modules/.package-lock.json -nt package-lock.json ] || { npm ci --silent && touch node_modules/.package-lock.json; }
+		if [ ! node_modules/.package-lock.json -nt package-lock.json ]; then
+			echo 'installing the compiler and openapi-typescript, once'
+			npm ci --silent
+			touch node_modules/.package-lock.json
+		fi
 		npm run --silent generate >/dev/null
 		npm run --silent build
 		node dist/openapi-fetch.js "$@"
@@ -41,6 +48,7 @@ run_typescript() {
 
 run_kotlin() {
 	generate kotlin $clients/kotlin/generated
+	[ -d $clients/kotlin/target ] || echo 'compiling; Maven fetches the compiler and the libraries the first time'
 	mvn --quiet --batch-mode -Dstyle.color=never -f $clients/kotlin/pom.xml compile exec:java -Dexec.args="$*"
 }
 
@@ -65,7 +73,7 @@ address() {
 	return 1
 }
 
-began 'building the server'
+began 'building the server (a minute or two for the first time)'
 CGO_ENABLED=0 go build -trimpath -o bin/tim ./cmd/tim
 ./bin/tim serve --listen=127.0.0.1:0 --admin-listen= --data-dir="$folder/data" --bcrypt-cost=4 >"$folder/tim.log" 2>&1 &
 pids+=($!)

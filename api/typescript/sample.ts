@@ -37,20 +37,16 @@ export async function register(account: string, password: string): Promise<void>
 export async function login(account: string, password: string): Promise<string> {
   const { data, error } = await api.POST('/Tim/UserLogin', { body: { account, password } })
   if (!data) throw refused(error)
-  for (const part of data.data) {
-    if ('token' in part) {
-      const { token } = part
-      const authenticate: Middleware = {
-        onRequest({ request }) {
-          request.headers.set('token', token)
-          return request
-        },
-      }
-      api.use(authenticate)
-      return token
-    }
+  const token = data.data[1]?.token // the user is the first element
+  if (token === undefined) throw refused(undefined)
+  const authenticate: Middleware = {
+    onRequest({ request }) {
+      request.headers.set('token', token)
+      return request
+    },
   }
-  throw refused(undefined)
+  api.use(authenticate)
+  return token
 }
 
 export async function befriend(account: string, friend: string): Promise<User[]> {

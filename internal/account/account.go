@@ -44,3 +44,22 @@ var newPattern = regexp.MustCompile(`^[\p{L}\p{N}][\p{L}\p{M}\p{N}_.@-]*$`)
 func ValidNew(account string) bool {
 	return utf8.RuneCountInString(account) <= MaxNew && account != Everyone && newPattern.MatchString(account)
 }
+
+// NewNameForm says in English what ValidNewName demands, as the end of a sentence that begins with "must".
+const NewNameForm = "show something, and hold no characters that turn the direction of writing"
+
+// ValidNewName reports whether a display name may be given: it has a letter, digit, punctuation mark or symbol that shows, and no
+// characters that turn the direction of the text around it (U+202A to U+202E, U+2066 to U+2069).
+func ValidNewName(name string) bool {
+	shows := false
+	for _, c := range name {
+		switch {
+		case c >= '\u202a' && c <= '\u202e', c >= '\u2066' && c <= '\u2069':
+			return false
+		case c == '\u115f', c == '\u1160', c == '\u3164', c == '\uffa0', c == '\u2800': // fillers of Hangul, the blank of Braille
+		default:
+			shows = shows || unicode.In(c, unicode.L, unicode.N, unicode.P, unicode.S)
+		}
+	}
+	return shows
+}

@@ -93,3 +93,16 @@ func TestNewAccountNames(t *testing.T) {
 		}
 	}
 }
+
+func TestValidNewName(t *testing.T) {
+	t.Parallel()
+	for name, valid := range map[string]bool{
+		"Alice": true, "张三": true, "😀": true, "-": true, "a b": true, "a\u200bb": true, "\u0939\u093f": true,
+		"": false, " ": false, "\u200b": false, "\u2060": false, "\u3164": false, "\u2800": false, "\u00a0": false, "\u0301": false,
+		"\u202eecila": false, "a\u2066b": false,
+	} {
+		if got := account.ValidNewName(name); got != valid {
+			t.Errorf("%q: %v", name, got)
+		}
+	}
+}

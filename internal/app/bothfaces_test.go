@@ -14,7 +14,11 @@ import (
 )
 
 // refusal is what a client hears of a body that is refused.
-type refusal struct{ Reason, Field, Problem string }
+type refusal struct {
+	Reason  string `json:"reason"`
+	Field   string `json:"field"`
+	Problem string `json:"problem"`
+}
 
 // bothFaces sends bodies to REST's sendMessage and to tim.v1, from one account to its group.
 type bothFaces struct {
@@ -40,7 +44,10 @@ func (b *bothFaces) rest(t testing.TB, body string) (r refusal) {
 	if got.status == http.StatusOK {
 		return r
 	}
-	var problem struct{ Field, Problem string }
+	var problem struct {
+		Field   string `json:"field"`
+		Problem string `json:"problem"`
+	}
 	if err := json.Unmarshal(got.Data, &problem); err != nil && len(got.Data) > 0 {
 		t.Fatalf("%.200s: %d %s", body, got.status, got.body)
 	}
@@ -250,12 +257,12 @@ func FuzzStored(f *testing.F) {
 			return // a frame that is no JSON ends the socket
 		}
 		b.n++
-		send, taken := fmt.Sprintf(`{"to":{"group":%d},"clientId":"f%d","body":%s}`, b.group, b.n, body), refusal{}
+		send := fmt.Sprintf(`{"to":{"group":%d},"clientId":"f%d","body":%s}`, b.group, b.n, body)
+		face := b.frame
 		if overREST {
-			taken = b.rest(t, send)
-		} else {
-			taken = b.frame(t, send)
+			face = b.rest
 		}
+		taken := face(t, send)
 		if taken != (refusal{}) {
 			return
 		}

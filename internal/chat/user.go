@@ -70,9 +70,13 @@ func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
 	return User{ID: id, Account: name, Username: username, Sex: r.Sex, Age: row.Age.Int32}, nil
 }
 
-// displayName normalises a display name and checks that the column can hold it.
+// displayName normalises a display name, without spaces around it, and checks that it shows something and that the column can
+// hold it.
 func displayName(name string) (string, error) {
-	name = account.NormalName(name)
+	name = strings.TrimSpace(account.NormalName(name))
+	if !account.ValidNewName(name) {
+		return "", fault.Invalid(fault.InvalidBody, "username", "must "+account.NewNameForm)
+	}
 	if utf8.RuneCountInString(name) > account.MaxName {
 		return "", fault.Invalid(fault.InvalidBody, "username", fmt.Sprintf("must have at most %d characters", account.MaxName))
 	}

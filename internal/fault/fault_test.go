@@ -115,7 +115,7 @@ func TestIs(t *testing.T) {
 func TestCodes(t *testing.T) {
 	t.Parallel()
 	for _, reason := range fault.Reasons() {
-		f, want := fault.New(reason), 500
+		f, want := fault.New(reason), int32(500)
 		if f.Status() == http.StatusUnauthorized {
 			want = 401
 		}

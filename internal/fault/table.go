@@ -164,7 +164,7 @@ func Reasons() []Reason { return slices.Sorted(maps.Keys(table)) }
 func (f *Fault) Status() int { return f.row().status }
 
 // Code returns the envelope's code: CodeNotAuthenticated for status 401, otherwise CodeFailure.
-func (f *Fault) Code() int {
+func (f *Fault) Code() int32 {
 	if f.row().status == http.StatusUnauthorized {
 		return CodeNotAuthenticated
 	}

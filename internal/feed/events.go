@@ -16,7 +16,7 @@ type Event interface {
 
 // Subscriber is a socket. Its methods are called on the bus's goroutine, one at a time for each topic: they must not block,
 // nor join or leave topics.
-type Subscriber interface {
+type Subscriber interface { //nolint:interfacebloat // one method for each kind, so that the compiler asks every socket about a new one
 	MessageStored(n *News, e *MessageStored)
 	MarksMoved(n *News, e *MarksMoved)
 	AccountTyping(n *News, e *AccountTyping)

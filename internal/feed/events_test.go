@@ -40,8 +40,8 @@ func (r *recorder) RosterMoved(n *News, _ *RosterMoved)         { r.note("roster
 func fill(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Struct:
-		for i := range v.NumField() {
-			fill(v.Field(i))
+		for _, field := range v.Fields() {
+			fill(field)
 		}
 	case reflect.String:
 		v.SetString("x")

@@ -118,7 +118,8 @@ func TestModernViolations(t *testing.T) {
 // socket. One that comes slowly but steadily is taken. So it is on every socket.
 func TestFrameThatDoesNotCome(t *testing.T) {
 	t.Parallel()
-	const stall, whole = 400 * time.Millisecond, 2500 * time.Millisecond
+	// So long that a busy machine neither lets a drip stand still nor is taken for the longer time.
+	const stall, whole, latest = 1500 * time.Millisecond, 5 * time.Second, 5*time.Second + patience
 	n := startNode(t, setup{timing: realtime.Timing{FrameStall: stall, PeerTimeout: whole}})
 	n.users("alice")
 	nothing, text := func(int) string { return "" }, byte(websocket.TextMessage)
@@ -130,14 +131,14 @@ func TestFrameThatDoesNotCome(t *testing.T) {
 		"64 kB announced":      {header(final|text, 60_000), nothing, stall, whole},
 		"16 MiB announced":     {header(final|text, 16<<20), nothing, stall, whole},
 		"stands still later":   {header(final|text, 60_000) + "{", func(i int) string { return strings.Repeat(" ", max(0, 20-i)) }, stall, whole},
-		"drips":                {header(final|text, 60_000) + "{", func(int) string { return " " }, whole, 2 * whole},
+		"drips":                {header(final|text, 60_000) + "{", func(int) string { return " " }, whole, latest},
 		"an unfinished one":    {clientFrame(fragmentOf|text, "{"), nothing, stall, whole},
-		"small fragments":      {clientFrame(fragmentOf|text, "{"), func(int) string { return clientFrame(continued, " ") }, whole, 2 * whole},
+		"small fragments":      {clientFrame(fragmentOf|text, "{"), func(int) string { return clientFrame(continued, " ") }, whole, latest},
 		"empty fragments":      {clientFrame(fragmentOf|text, "{"), func(int) string { return strings.Repeat(clientFrame(continued, ""), 100) }, stall, whole},
-		"pings, but no end":    {clientFrame(fragmentOf|text, "{"), func(int) string { return clientFrame(final|websocket.PingMessage, "x") }, whole, 2 * whole},
-		"pings and fragments":  {clientFrame(fragmentOf|text, "{"), func(int) string { return clientFrame(final|websocket.PongMessage, "x") + clientFrame(continued, "") }, whole, 2 * whole},
-		"silent between them":  {"", nothing, whole, 2 * whole},
-		"more after one taken": {clientFrame(final|text, `{"type":"ping","id":"1"}`), nothing, whole, 2 * whole},
+		"pings, but no end":    {clientFrame(fragmentOf|text, "{"), func(int) string { return clientFrame(final|websocket.PingMessage, "x") }, whole, latest},
+		"pings and fragments":  {clientFrame(fragmentOf|text, "{"), func(int) string { return clientFrame(final|websocket.PongMessage, "x") + clientFrame(continued, "") }, whole, latest},
+		"silent between them":  {"", nothing, whole, latest},
+		"more after one taken": {clientFrame(final|text, `{"type":"ping","id":"1"}`), nothing, whole, latest},
 	}
 	for face, open := range map[string]func(*world) net.Conn{
 		"tim.v1": func(w *world) net.Conn { c, _ := w.rawModern("alice"); return c },

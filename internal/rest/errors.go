@@ -73,7 +73,7 @@ func (s *server) faultOf(err error) *fault.Fault {
 
 func envelope(r *request, f *fault.Fault) api.Failure {
 	out := api.Failure{
-		Code:    api.FailureCode(f.Code()),
+		Code:    f.Code(),
 		Message: f.Text(r.operation).In(r.language),
 		Reason:  api.Reason(f.Reason),
 	}

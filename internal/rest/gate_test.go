@@ -11,10 +11,8 @@ import (
 	"testing"
 	"unicode"
 
-	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
 
-	apispec "tim/api"
 	"tim/gen/api"
 	"tim/internal/auth"
 	"tim/internal/fault"
@@ -44,7 +42,7 @@ func problem(t testing.TB, w *httptest.ResponseRecorder, status int, reason faul
 		f.Data = &api.Problem{}
 	}
 	same(t, "the refusal", [5]any{status, string(reason), fault.CodeFailure, field, problem},
-		[5]any{w.Code, string(f.Reason), int(f.Code), f.Data.Field, f.Data.Problem})
+		[5]any{w.Code, f.Reason, int(f.Code), f.Data.Field, f.Data.Problem})
 }
 
 func TestParameters(t *testing.T) {
@@ -183,7 +181,7 @@ func TestBodies(t *testing.T) {
 			if tt.problem == "" {
 				f := envelopeOf(t, w)
 				isClear(t, f)
-				same(t, "reason", string(tt.reason), string(f.Reason))
+				same(t, "reason", string(tt.reason), f.Reason)
 				return
 			}
 			problem(t, w, fault.New(tt.reason).Status(), tt.reason, tt.field, tt.problem)
@@ -273,7 +271,7 @@ func TestBodyLimit(t *testing.T) {
 // Every operation with a JSON body has a check: a body that passed the gate unchecked would be stored as it came.
 func TestEveryJSONBodyIsChecked(t *testing.T) {
 	t.Parallel()
-	spec, err := openapi3.NewLoader().LoadFromData([]byte(apispec.OpenAPI()))
+	spec, err := loadSpec()
 	must(t, err)
 	operations := newGate(spec, anybody, bodyLimit, nil).operations
 	for path, item := range spec.Paths.Map() {
@@ -360,7 +358,7 @@ func TestUploadsThatBreakOff(t *testing.T) {
 // gateOf returns the gate alone, before a handler.
 func gateOf(t testing.TB, route string, handler echo.HandlerFunc) *echo.Echo {
 	t.Helper()
-	spec, err := openapi3.NewLoader().LoadFromData([]byte(apispec.OpenAPI()))
+	spec, err := loadSpec()
 	must(t, err)
 	e := echo.New()
 	s := &server{isUnavailable: func(error) bool { return false }, language: fault.English}

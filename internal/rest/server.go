@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
 	"github.com/prometheus/client_golang/prometheus"
@@ -68,15 +67,11 @@ type handlers struct {
 // New returns the server's routes. internal/realtime adds those of the sockets. It returns an error if the spec has a trait
 // that it doesn't know.
 func New(o Options) (*echo.Echo, error) {
-	// The generated api.GetSpec would rename the operations to their names in Go.
-	spec, err := openapi3.NewLoader().LoadFromData([]byte(apispec.OpenAPI()))
+	spec, err := loadSpec()
 	if err != nil {
 		return nil, fmt.Errorf("load the spec: %w", err)
 	}
 	if err := checkTraits(spec); err != nil {
-		return nil, err
-	}
-	if err := apispec.Simplify(spec); err != nil {
 		return nil, err
 	}
 	document, err := jsonOf([]byte(apispec.OpenAPI()))

@@ -5,8 +5,21 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/getkin/kin-openapi/openapi3"
 	"go.yaml.in/yaml/v3"
+
+	apispec "tim/api"
 )
+
+// loadSpec returns api/openapi.yaml in the form in which requests are checked. It isn't the generated api.GetSpec, which
+// renames the operations to what they are called in Go.
+func loadSpec() (*openapi3.T, error) {
+	spec, err := openapi3.NewLoader().LoadFromData([]byte(apispec.OpenAPI()))
+	if err != nil {
+		return nil, err
+	}
+	return spec, apispec.Simplify(spec)
+}
 
 // jsonOf is a YAML document as JSON, with its keys in the order of the document: pages show operations in that order.
 func jsonOf(document []byte) (jsonDocument, error) {

@@ -15,6 +15,7 @@ import (
 	"tim/gen/api"
 	"tim/gen/frames"
 	"tim/gen/sockets"
+	"tim/internal/chat"
 	"tim/internal/schema"
 )
 
@@ -212,6 +213,33 @@ func TestOneSpelling(t *testing.T) {
 			must(t, err)
 			if got := string(request.(*sockets.Send).Body.JSON); got != want {
 				t.Errorf("%s is stored as %s, want %s", s, got, want)
+			}
+		}
+	}
+}
+
+// Plain text has the same spelling whether a client of tim.v1 or REST sends it, or one of the contract's sockets: a retry is
+// recognised by it.
+func TestPlainTextHasOneSpelling(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"", "hello", "密码 😀", "\"\\/\b\f\n\r\t\x00\x7f", "<b>&</b>", "\u2028\u2029", "\ufffd"} {
+		want, err := json.Marshal(map[string]string{"text": text, "kind": "text"})
+		must(t, err)
+		quoted, err := json.Marshal(text)
+		must(t, err)
+		if diff := cmp.Diff(string(want), string(chat.TextContent(text).Body)); diff != "" {
+			t.Errorf("%q (-want +from chat):\n%s", text, diff)
+		}
+		for _, body := range []string{string(want), ` {"text":` + string(quoted) + `, "kind":"text"}`, `{"kind":"t\u0065xt","text":` + string(quoted) + `}`} {
+			request, _, err := sockets.DecodeTimV1(fmt.Appendf(nil, `{"type":"send","id":"1","to":{"group":1},"clientId":"c","body":%s}`, body))
+			must(t, err)
+			if diff := cmp.Diff(string(want), string(request.(*sockets.Send).Body.JSON)); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", body, diff)
+			}
+			checked, err := check("sendMessage", fmt.Sprintf(`{"to":{"group":1},"clientId":"c","body":%s}`, body))
+			must(t, err)
+			if !bytes.Contains(checked, want) {
+				t.Errorf("%s is checked as %s", body, checked)
 			}
 		}
 	}

@@ -158,7 +158,7 @@ func stricter(err error, value any, twice bool) bool {
 	if twice {
 		return true
 	}
-	for _, name := range strings.Split(f.Field, ".") {
+	for name := range strings.SplitSeq(f.Field, ".") {
 		switch v := value.(type) {
 		case map[string]any:
 			value = v[name]

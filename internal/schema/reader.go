@@ -23,8 +23,8 @@ const (
 	MaxDepth = 100
 	// MaxKeys is how many fields may be there that no schema names, those within a message's free data included.
 	MaxKeys = 1000
-	// maxAhead is how many fields [Reader.Peek] may pass over. Those of known fields are among them: a sync has up to 3,000.
-	maxAhead = 4000
+	// maxAhead is how many fields [Reader.Peek] may pass over. Those of known fields are among them: a sync has up to 3,003.
+	maxAhead = 3100
 	// maxField bounds the name of a refused field, in bytes: a client may have chosen it.
 	maxField = 200
 )

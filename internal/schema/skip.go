@@ -23,95 +23,93 @@ func (r *Reader) count() {
 	}
 }
 
-// Skip passes over a value, which must be JSON. One bit for each level says whether it is an object; the outer ones are
-// moved aside.
+// Skip passes over a value, which must be JSON. It uses no recursion, so that it needs no more stack for a deep value.
 func (r *Reader) Skip() {
-	var low uint64      // the bits of the innermost 64 levels
-	var outer [2]uint64 // those of the levels before, in steps of 64
-	depth := 0
-	for {
-		c := r.next()
-		switch c {
-		case '{', '[':
-			r.at++
-			if r.depth+depth >= MaxDepth {
-				r.stop("", TooDeep)
-				return
-			}
-			if depth%64 == 0 {
-				outer[depth/64] = low
-			}
-			low <<= 1
-			if c == '{' {
-				low |= 1
-			}
-			depth++
-			if r.skipEmpty(c) {
-				break
-			}
-			if c == '{' {
-				r.skipName()
-			}
-			if r.broken {
-				return
-			}
-			continue
-		case '"':
-			r.skipText()
-		case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
-			r.digits()
-		default:
-			r.word()
-		}
-		if c == '{' || c == '[' { // it was empty
-			depth--
-			low = up(low, outer, depth)
-		}
-		for { // a value has ended; what it is in may end, too
-			if depth == 0 || r.broken {
-				return
-			}
-			object := low&1 == 1
-			end := byte(']')
-			if object {
-				end = '}'
-			}
-			c := r.next()
-			if c == end {
-				r.at++
-				depth--
-				low = up(low, outer, depth)
-				continue
-			}
-			if c != ',' {
-				r.syntax()
-				return
-			}
-			r.at++
-			if object {
-				r.skipName()
-			}
-			break
-		}
+	var n nesting
+	for more := true; more; {
+		more = r.skipInto(&n) || r.skipNext(&n)
 	}
 }
 
-// up is the bits of the levels that are left when one has ended.
-func up(low uint64, outer [2]uint64, depth int) uint64 {
-	if depth%64 == 0 {
-		return outer[depth/64]
-	}
-	return low >> 1
-}
-
-// skipEmpty passes over the end of an object or array that has just begun, if it comes next.
-func (r *Reader) skipEmpty(bracket byte) bool {
-	if r.next() == bracket+2 { // so it is in ASCII for both
+// skipInto passes over a value, or over the beginning of an object or array that isn't empty, and reports whether it was that.
+func (r *Reader) skipInto(n *nesting) (inside bool) {
+	switch c := r.next(); c {
+	case '{', '[':
+		if r.depth+n.depth >= MaxDepth {
+			r.stop("", TooDeep)
+			return false
+		}
 		r.at++
-		return true
+		if r.next() == c+2 { // the bracket that closes it, in ASCII
+			r.at++
+			return false
+		}
+		n.push(c == '{')
+		if c == '{' {
+			r.skipName()
+		}
+		return !r.broken
+	case '"':
+		r.skipText()
+	case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
+		r.digits()
+	default:
+		r.word()
 	}
 	return false
 }
+
+// skipNext passes over what follows a value, up to the next one, and reports whether there is one.
+func (r *Reader) skipNext(n *nesting) bool {
+	for n.depth > 0 && !r.broken {
+		end := byte(']')
+		if n.object() {
+			end = '}'
+		}
+		switch r.next() {
+		case end:
+			r.at++
+			n.pop()
+		case ',':
+			r.at++
+			if n.object() {
+				r.skipName()
+			}
+			return !r.broken
+		default:
+			r.syntax()
+		}
+	}
+	return false
+}
+
+// nesting is what a value that is being skipped lies in: one bit for each level, which says whether it is an object.
+type nesting struct {
+	low   uint64    // of the innermost 64 levels
+	outer [2]uint64 // of those before, in steps of 64: MaxDepth needs one
+	depth int
+}
+
+func (n *nesting) push(object bool) {
+	if n.depth%64 == 0 {
+		n.outer[n.depth/64] = n.low
+	}
+	n.low <<= 1
+	if object {
+		n.low |= 1
+	}
+	n.depth++
+}
+
+func (n *nesting) pop() {
+	n.depth--
+	n.low >>= 1
+	if n.depth%64 == 0 {
+		n.low = n.outer[n.depth/64]
+	}
+}
+
+func (n *nesting) object() bool { return n.low&1 == 1 }
 
 // skipName passes over a name and its colon.
 func (r *Reader) skipName() {

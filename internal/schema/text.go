@@ -81,13 +81,7 @@ func (r *Reader) unescape(text string) (plain string, whole bool) {
 		}
 		i += 5
 		if utf16.IsSurrogate(unit) {
-			pair := rune(utf8.RuneError)
-			if i < len(text) && text[i] == '\\' {
-				if second, ok := hex4(text, i+1); ok {
-					pair = utf16.DecodeRune(unit, second)
-				}
-			}
-			if unit = pair; pair == utf8.RuneError {
+			if unit = pair(unit, text[i:]); unit == utf8.RuneError {
 				whole = false
 			} else {
 				i += 6
@@ -97,6 +91,18 @@ func (r *Reader) unescape(text string) (plain string, whole bool) {
 	}
 	r.saved += len(text) - len(out)
 	return string(out), whole
+}
+
+// pair is the character that a surrogate makes with the one that must follow it, U+FFFD where it doesn't.
+func pair(first rune, rest string) rune {
+	if len(rest) == 0 || rest[0] != '\\' {
+		return utf8.RuneError
+	}
+	second, ok := hex4(rest, 1)
+	if !ok {
+		return utf8.RuneError
+	}
+	return utf16.DecodeRune(first, second)
 }
 
 // simple is the character that an escape of two bytes stands for, 0 for another.

@@ -32,7 +32,7 @@ type Timing struct {
 
 // Options of New. Every field is needed, except that a limit of 0 means none.
 type Options struct {
-	Timing
+	Timing     Timing
 	FrameLimit int64   // bytes of a peer's message
 	SendRate   float64 // messages and control frames a second that a peer may send on average
 	SendBurst  int     // … and at once

@@ -37,7 +37,7 @@ func TestExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		service := bare(t)
 		s := service.NewSession(auth.Session{Account: "alice", ID: "s"})
-		beat := service.Sockets.Heartbeat
+		beat := service.Sockets.Timing.Heartbeat
 		on := func(d time.Duration) { // as the wheel does
 			for end := time.Now().Add(d); time.Now().Before(end); {
 				time.Sleep(min(beat, time.Until(end)))

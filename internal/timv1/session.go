@@ -75,7 +75,7 @@ func (s *Session) hello() []byte {
 	o := s.service.Sockets.Options
 	hello := sockets.Hello{
 		Account: s.account(), Session: s.session.ID, Time: time.Now().UnixMilli(),
-		Expires: s.session.Expires.UnixMilli(), Heartbeat: int32(o.Heartbeat.Milliseconds()), //nolint:gosec // some seconds
+		Expires: s.session.Expires.UnixMilli(), Heartbeat: int32(o.Timing.Heartbeat.Milliseconds()), //nolint:gosec // some seconds
 		Limits: sockets.SocketLimits{
 			FrameBytes: o.FrameLimit, SendRate: schema.NumberOf(o.SendRate), SendBurst: int32(min(o.SendBurst, math.MaxInt32)), //nolint:gosec // it fits
 		},
@@ -146,7 +146,7 @@ func (s *Session) watchExpiry() {
 	if s.expires == 0 || s.gone || s.expiry != nil {
 		return
 	}
-	if left := time.Until(time.UnixMilli(s.expires)); left < 2*s.service.Sockets.Heartbeat {
+	if left := time.Until(time.UnixMilli(s.expires)); left < 2*s.service.Sockets.Timing.Heartbeat {
 		s.expiry = time.AfterFunc(left, func() { s.conn.Guard(s.expire) })
 	}
 }

@@ -2,8 +2,6 @@
 package wire
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 
 	"tim/gen/api"
@@ -56,11 +54,12 @@ func FromTarget(t chat.Target) api.Target {
 	return api.Target{User: &t.User}
 }
 
-// Content converts a client's message.
+// Content converts what a client wants to say. The body must be in the spelling of package schema, in which the gate has put
+// it, so that a retry is recognised on either face.
 func Content(body api.SendBody, replyTo *api.Seq, mentions *api.Mentions) (chat.Content, error) {
-	text, err := canonical(body)
+	text, err := body.MarshalJSON()
 	if err != nil {
-		return chat.Content{}, err
+		return chat.Content{}, fmt.Errorf("encode body: %w", err)
 	}
 	c := chat.Content{Body: text}
 	if replyTo != nil {
@@ -70,53 +69,6 @@ func Content(body api.SendBody, replyTo *api.Seq, mentions *api.Mentions) (chat.
 		c.Mentions = *mentions
 	}
 	return c, nil
-}
-
-// canonical encodes a body in the one form that REST and the sockets store, so that either recognises a retry of the other.
-func canonical(body api.SendBody) ([]byte, error) {
-	text, err := body.MarshalJSON()
-	if err != nil {
-		return nil, fmt.Errorf("encode body: %w", err)
-	}
-	if _, plain := chat.VerbatimText(string(text)); plain {
-		return text, nil // the code below would return the same
-	}
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.UseNumber()
-	var value any
-	if err := decoder.Decode(&value); err != nil {
-		return nil, fmt.Errorf("decode body: %w", err)
-	}
-	if TooDeep(value) {
-		return nil, fault.Invalid(fault.InvalidBody, "body", "is nested too deeply")
-	}
-	return json.Marshal(value)
-}
-
-// maxDepth is the deepest nesting of what a client sends. A message is stored and sent within other JSON, and parsers have
-// limits.
-const maxDepth = 100
-
-// TooDeep reports whether a decoded JSON value is nested too deeply to be stored and sent.
-func TooDeep(value any) bool { return depth(value, maxDepth) > maxDepth }
-
-// depth returns how deep a value is nested. It looks no deeper than limit.
-func depth(value any, limit int) int {
-	deepest := 0
-	if limit < 0 {
-		return deepest
-	}
-	switch v := value.(type) {
-	case map[string]any:
-		for _, inner := range v {
-			deepest = max(deepest, 1+depth(inner, limit-1))
-		}
-	case []any:
-		for _, inner := range v {
-			deepest = max(deepest, 1+depth(inner, limit-1))
-		}
-	}
-	return deepest
 }
 
 // Message converts a message for a reader of its conversation.

@@ -2,7 +2,6 @@ package wire
 
 import (
 	"encoding/json"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -16,70 +15,6 @@ func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
-	}
-}
-
-func content(t *testing.T, body string) chat.Content {
-	t.Helper()
-	var b api.SendBody
-	must(t, b.UnmarshalJSON([]byte(body)))
-	c, err := Content(b, nil, nil)
-	must(t, err)
-	return c
-}
-
-// However a client spells its JSON, the same body is stored as the same bytes; what differs stays different.
-func TestOneSpellingOfABody(t *testing.T) {
-	t.Parallel()
-	for want, spellings := range map[string][]string{
-		`{"kind":"text","text":"é😀"}`: {
-			`{"kind":"text","text":"é😀"}`, "{\n\t\"text\" : \"\\u00e9\\ud83d\\ude00\",\r\n \"kind\":\"text\" }",
-		},
-		`{"data":{"a":[1,{"x":null,"y":true}],"b":12345678901234567890.5},"kind":"custom"}`: {
-			`{"kind":"custom","data":{"b":12345678901234567890.5,"a":[1,{"y":true,"x":null}]}}`,
-			`{"data":{"a":[ 1 , {"x":null,"y":true} ],"b":12345678901234567890.5},"kind":"custom"}`,
-		},
-		`{"data":{"a":[{"x":null,"y":true},1]},"kind":"custom"}`: {`{"kind":"custom","data":{"a":[{"y":true,"x":null},1]}}`},
-	} {
-		for _, s := range spellings {
-			if got := string(content(t, s).Body); got != want {
-				t.Errorf("%s is stored as %s, want %s", s, got, want)
-			}
-		}
-	}
-}
-
-// A body that is stored as it came is in the same spelling as one that was spelled anew.
-func TestPlainTextIsStoredAsItCame(t *testing.T) {
-	t.Parallel()
-	for _, text := range []string{"", "hello", "密码 😀", "\"\\/\b\f\n\r\t\x00\x7f", "<b>&</b>", "\u2028\u2029", "\ufffd"} {
-		want, err := json.Marshal(map[string]string{"text": text, "kind": "text"})
-		must(t, err)
-		quoted, err := json.Marshal(text)
-		must(t, err)
-		for _, spelling := range []string{string(want), ` {"text":` + string(quoted) + `, "kind":"text"}`, `{"kind":"t\u0065xt","text":` + string(quoted) + `}`} {
-			c := content(t, spelling)
-			if diff := cmp.Diff(string(want), string(c.Body)); diff != "" {
-				t.Errorf("%s (-want +got):\n%s", spelling, diff)
-			}
-			if diff := cmp.Diff(string(want), string(chat.TextContent(text).Body)); diff != "" {
-				t.Errorf("%s (-want +from chat):\n%s", spelling, diff)
-			}
-		}
-	}
-}
-
-// BenchmarkContent is a text by way of REST, or with mentions.
-func BenchmarkContent(b *testing.B) {
-	var body api.SendBody
-	if err := body.UnmarshalJSON([]byte(`{"kind":"text","text":"hello, this is a message of a usual length"}`)); err != nil {
-		b.Fatal(err)
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := Content(body, nil, nil); err != nil {
-			b.Fatal(err)
-		}
 	}
 }
 
@@ -151,18 +86,5 @@ func TestConversation(t *testing.T) {
 	must(t, err)
 	if group.Unread != 0 || group.PeerRead != nil || group.PeerReceived != nil || group.Message != nil {
 		t.Errorf("got %+v", group)
-	}
-}
-
-// What is nested so deeply that it could not be read back within other JSON is refused, whichever face it comes by.
-func TestNestedTooDeeply(t *testing.T) {
-	t.Parallel()
-	for levels, fine := range map[int]bool{90: true, 101: false, 9000: false} {
-		var b api.SendBody
-		must(t, b.UnmarshalJSON([]byte(`{"kind":"custom","data":{"a":`+strings.Repeat("[", levels)+strings.Repeat("]", levels)+`}}`)))
-		_, err := Content(b, nil, nil)
-		if fault.Is(err, fault.InvalidBody) == fine || fine != (err == nil) {
-			t.Errorf("%d levels: %v", levels, err)
-		}
 	}
 }
