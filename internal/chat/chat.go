@@ -2,6 +2,7 @@
 // call it, so it checks every right itself. Each use case that writes is one transaction. A refusal is a [fault.Fault]; any
 // other error means that the database failed.
 //
+//	chat.go           construction, and closing
 //	user.go, friend.go, group.go   accounts, friendships, groups
 //	conversation.go   how a conversation is named, and who may read and write it
 //	send.go           storing messages: rights, seqs, one transaction for a batch
