@@ -42,8 +42,8 @@ func New(bus cluster.Bus, log *slog.Logger) *Feed {
 	return &Feed{bus: bus, log: log, open: make(map[string]*Topic)}
 }
 
-// Publish tells every node of an event. It never waits and never fails: who misses it catches up from the database. This
-// node's subscribers hear of it by the bus, too.
+// Publish tells every node of an event. It never waits and never fails: a socket that misses it catches up from the
+// database. This node's subscribers hear of it over the bus as well.
 func (f *Feed) Publish(e Event) {
 	payload, err := encode(e)
 	if err != nil {
