@@ -138,6 +138,8 @@ type AvatarUpload struct {
 	File openapi_types.File `json:"file"`
 
 	// Username The caller's account or display name; may stand in the query instead.
+	//
+	// Example: alice
 	Username *string `json:"username,omitempty"`
 }
 
