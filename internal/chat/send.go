@@ -25,7 +25,8 @@ const MaxClientID = 64
 // an error, the message is stored durably. When it returns a fault, nothing is stored; after any other error nobody knows.
 //
 // clientID names the message among those of its sender in this conversation, for ever: a repeated send returns the message
-// that is stored already, or ClientIDReused if its content differs. "" stands for a client without such ids.
+// that is stored already, or ClientIDReused if its content differs. That holds also if the sender has lost the right to write
+// since. "" stands for a client without such ids.
 func (s *Service) Send(ctx context.Context, caller string, t Target, c Content, clientID string) (Message, error) {
 	d := &draft{
 		sender: caller, target: t, conversation: t.Conversation(caller), clientID: clientID, body: c.normal().encode(), replyTo: c.ReplyTo,
