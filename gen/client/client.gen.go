@@ -422,6 +422,11 @@ type Message struct {
 	// Example: {"kind":"text","text":"hello"}
 	Body MessageBody `json:"body"`
 
+	// ClientID The client id with which the reader's own account sent the message, on whichever device. Left out of messages of others, and of those that a client without such ids sent.
+	//
+	// Example: 5f2c9a
+	ClientID *OwnClientID `json:"clientId,omitempty"`
+
 	// Conversation A conversation, named from the reader's side; either the account opposite or the group is there.
 	//
 	// Example: {"user":"bob"}
@@ -502,6 +507,11 @@ type MessageBody struct {
 //
 // Example: alice
 type NewAccount = string
+
+// OwnClientID The client id with which the reader's own account sent the message, on whichever device. Left out of messages of others, and of those that a client without such ids sent.
+//
+// Example: 5f2c9a
+type OwnClientID = string
 
 // Password 6 characters to 72 bytes of UTF-8.
 //
@@ -1481,7 +1491,7 @@ type ClientInterface interface {
 
 	// SendMessageWithBody Send a message
 	//
-	// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again. A session may send only so fast.
+	// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again, also when the sender has lost the right to write since. A session may send only so fast.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1490,7 +1500,7 @@ type ClientInterface interface {
 
 	// SendMessage Send a message
 	//
-	// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again. A session may send only so fast.
+	// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again, also when the sender has lost the right to write since. A session may send only so fast.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2166,7 +2176,7 @@ func (c *Client) RenewToken(ctx context.Context, reqEditors ...RequestEditorFn) 
 
 // SendMessageWithBody Send a message
 //
-// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again. A session may send only so fast.
+// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again, also when the sender has lost the right to write since. A session may send only so fast.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2185,7 +2195,7 @@ func (c *Client) SendMessageWithBody(ctx context.Context, contentType string, bo
 
 // SendMessage Send a message
 //
-// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again. A session may send only so fast.
+// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again, also when the sender has lost the right to write since. A session may send only so fast.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -5189,7 +5199,7 @@ type ClientWithResponsesInterface interface {
 
 	// SendMessageWithBodyWithResponse Send a message
 	//
-	// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again. A session may send only so fast.
+	// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again, also when the sender has lost the right to write since. A session may send only so fast.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5198,7 +5208,7 @@ type ClientWithResponsesInterface interface {
 
 	// SendMessageWithResponse Send a message
 	//
-	// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again. A session may send only so fast.
+	// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again, also when the sender has lost the right to write since. A session may send only so fast.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9542,7 +9552,7 @@ func (c *ClientWithResponses) RenewTokenWithResponse(ctx context.Context, reqEdi
 
 // SendMessageWithBodyWithResponse Send a message
 //
-// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again. A session may send only so fast.
+// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again, also when the sender has lost the right to write since. A session may send only so fast.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9557,7 +9567,7 @@ func (c *ClientWithResponses) SendMessageWithBodyWithResponse(ctx context.Contex
 
 // SendMessageWithResponse Send a message
 //
-// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again. A session may send only so fast.
+// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again, also when the sender has lost the right to write since. A session may send only so fast.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

@@ -447,7 +447,7 @@ type ChatMessage struct {
 	Time     string // When it was stored, in the server's zone, without an offset, always with three decimals.
 }
 
-// Send: A message; answered by `sent` when it is stored. The same client id is the same message, for ever.
+// Send: A message; answered by `sent` when it is stored. The same client id of the same sender in the same conversation is the same message, for ever: a retry gets its seq again, also when the sender has lost the right to write since; with another body it is refused with `client_id_reused`.
 type Send struct {
 	Body     SendBody // What a client may send, by kind.
 	ClientID string   // The sender's own id of a message, unique among those it sends to the conversation.
@@ -611,6 +611,7 @@ type Conversation struct {
 // Message.
 type Message struct {
 	Body         schema.Raw // What a message says. `kind` says which of the other fields are there; see the kinds of SendBody. A notice is written by the server, into the history of a group.
+	ClientID     string     // The client id with which the reader's own account sent the message, on whichever device. Left out of messages of others, and of those that a client without such ids sent. The zero value is left out.
 	Conversation ConversationName
 	Mentions     []string // The accounts that the message addresses. The zero value is left out.
 	ReplyTo      int64    // A message's number in its conversation; 1, 2, 3 … without gaps. The zero value is left out.
@@ -719,7 +720,7 @@ type SocketLimits struct {
 	SendRate   schema.Number // Frames a second on average; 0 for no limit.
 }
 
-// MessageFrame: A message, new or missed; in order, each once. Also to all of the sender's own connections, so that each sees every seq.
+// MessageFrame: A message, new or missed; in order, each once. Also to all of the sender's own connections, the sending one too, so that each sees every seq; there it carries `clientId`, by which a client knows its own message.
 type MessageFrame struct {
 	Message Message
 }
@@ -2096,7 +2097,13 @@ func (v *Conversation) size() int {
 func (v *Message) AppendJSON(b []byte) []byte {
 	b = append(b, `{"body":`...)
 	b = append(b, v.Body...)
-	b = append(b, `,"conversation":`...)
+	b = append(b, `,`...)
+	if v.ClientID != "" {
+		b = append(b, `"clientId":`...)
+		b = schema.AppendString(b, v.ClientID)
+		b = append(b, ',')
+	}
+	b = append(b, `"conversation":`...)
 	b = v.Conversation.AppendJSON(b)
 	b = append(b, `,`...)
 	if len(v.Mentions) > 0 {
@@ -2127,8 +2134,9 @@ func (v *Message) AppendJSON(b []byte) []byte {
 
 // size is about how many bytes it takes as JSON.
 func (v *Message) size() int {
-	n := 118
+	n := 132
 	n += len(v.Body)
+	n += len(v.ClientID)
 	n += v.Conversation.size()
 	for i := range v.Mentions {
 		n += len(v.Mentions[i]) + 3

@@ -224,7 +224,7 @@ func (b *batchTx) mayWrite(ctx context.Context, d *draft) (known bool, err error
 
 // add makes a draft a message with a seq.
 func (b *batchTx) add(d *draft, seq int64) {
-	d.message = Message{Seq: seq, Sender: d.sender, Body: d.body, SentAt: time.Now().UnixMilli()}
+	d.message = Message{Seq: seq, Sender: d.sender, ClientID: d.clientID, Body: d.body, SentAt: time.Now().UnixMilli()}
 	b.rows = append(b.rows, db.InsertMessageParams{
 		Conversation: d.conversation, Seq: seq, Sender: d.sender, ClientID: nullable(d.clientID), Body: d.body, SentAt: d.message.SentAt,
 	})
@@ -253,7 +253,7 @@ func (b *batchTx) repeats(ctx context.Context, d *draft, lookUp bool) (bool, err
 	if err != nil {
 		return false, fmt.Errorf("look for the client id: %w", err)
 	}
-	d.repeat(Message{Seq: row.Seq, Sender: d.sender, Body: row.Body, SentAt: row.SentAt})
+	d.repeat(Message{Seq: row.Seq, Sender: d.sender, ClientID: d.clientID, Body: row.Body, SentAt: row.SentAt})
 	return true, nil
 }
 

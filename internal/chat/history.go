@@ -44,7 +44,10 @@ func (s *Service) Conversations(ctx context.Context, caller, account, after stri
 			PeerReceived: max(row.PeerReceived.Int64, theirs), PeerRead: max(row.PeerRead.Int64, theirs),
 		}
 		if row.Sender.Valid && row.LastSeq > row.JoinedSeq {
-			out[i].Last = &Message{Seq: row.LastSeq, Sender: row.Sender.String, Body: row.Body.String, SentAt: row.SentAt.Int64}
+			last := Message{
+				Seq: row.LastSeq, Sender: row.Sender.String, ClientID: row.ClientID.String, Body: row.Body.String, SentAt: row.SentAt.Int64,
+			}.For(caller)
+			out[i].Last = &last
 		}
 	}
 	return out, nil
@@ -64,7 +67,7 @@ func (s *Service) History(ctx context.Context, caller string, t Target, p Page) 
 	for err == nil {
 		var messages []Message
 		var last int64
-		if messages, last, err = s.page(ctx, t.Conversation(caller), p, floor); err != nil {
+		if messages, last, err = s.page(ctx, caller, t.Conversation(caller), p, floor); err != nil {
 			break
 		}
 		if t.Group == 0 { // nobody loses the right to read a one-to-one conversation
@@ -79,8 +82,8 @@ func (s *Service) History(ctx context.Context, caller string, t Target, p Page) 
 	return nil, 0, err
 }
 
-// page reads a page of the messages after the seq floor, and the seq of the newest.
-func (s *Service) page(ctx context.Context, conversation string, p Page, floor int64) ([]Message, int64, error) {
+// page reads a page of the messages after the seq floor, as the caller is shown them, and the seq of the newest.
+func (s *Service) page(ctx context.Context, caller, conversation string, p Page, floor int64) ([]Message, int64, error) {
 	last, err := s.LastSeq(ctx, conversation)
 	if err != nil {
 		return nil, 0, err
@@ -96,6 +99,9 @@ func (s *Service) page(ctx context.Context, conversation string, p Page, floor i
 	}
 	if len(messages) > 0 {
 		last = max(last, messages[len(messages)-1].Seq) // a message may have come since LastSeq
+	}
+	for i, m := range messages {
+		messages[i] = m.For(caller)
 	}
 	return messages, last, err
 }

@@ -12,10 +12,19 @@ import (
 
 // Message is a stored message.
 type Message struct {
-	Seq    int64  `json:"seq"` // 1, 2, 3 … in its conversation, in the order of commits
-	Sender string `json:"sender"`
-	Body   string `json:"body"`   // the Content in JSON
-	SentAt int64  `json:"sentAt"` // ms since 1970
+	Seq      int64 // 1, 2, 3 … in its conversation, in the order of commits
+	Sender   string
+	ClientID string // the sender's own id of it, "" for none; nobody else is shown it
+	Body     string // the Content in JSON
+	SentAt   int64  // ms since 1970
+}
+
+// For returns the message as an account is shown it.
+func (m Message) For(reader string) Message {
+	if reader != m.Sender {
+		m.ClientID = ""
+	}
+	return m
 }
 
 // MaxClientID is the longest client id, in bytes.

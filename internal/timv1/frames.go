@@ -26,7 +26,7 @@ func named(t chat.Target) sockets.ConversationName { return sockets.Conversation
 
 // message is a message as the reader of a conversation gets it. Its body goes out as it is stored.
 func message(t chat.Target, m chat.Message) sockets.Message {
-	out := sockets.Message{Conversation: named(t), Sender: m.Sender, Seq: m.Seq, Time: m.SentAt}
+	out := sockets.Message{Conversation: named(t), Sender: m.Sender, ClientID: m.ClientID, Seq: m.Seq, Time: m.SentAt}
 	if body, plain := m.VerbatimBody(); plain {
 		out.Body = schema.Raw(body)
 		return out

@@ -126,6 +126,9 @@ func Message(t chat.Target, m chat.Message) (api.Message, error) {
 	if err := out.Body.UnmarshalJSON(content.Body); err != nil {
 		return out, fmt.Errorf("decode body: %w", err)
 	}
+	if m.ClientID != "" {
+		out.ClientID = &m.ClientID
+	}
 	if content.ReplyTo != 0 {
 		out.ReplyTo = &content.ReplyTo
 	}
