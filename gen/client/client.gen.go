@@ -164,6 +164,11 @@ type Conversation struct {
 	// Example: {"user":"bob"}
 	Conversation ConversationName `json:"conversation"`
 
+	// First The seq of the first message that the reader may read: 1 one to one; in a group, that of the first message after it joined, which is one more than `last` until there is such a message. History begins there, and there is none before it.
+	//
+	// Example: 1
+	First First `json:"first"`
+
 	// Last The seq of the newest message.
 	Last    int64    `json:"last"`
 	Message *Message `json:"message,omitempty"`
@@ -286,6 +291,11 @@ type FileUpload struct {
 	File openapi_types.File `json:"file"`
 }
 
+// First The seq of the first message that the reader may read: 1 one to one; in a group, that of the first message after it joined, which is one more than `last` until there is such a message. History begins there, and there is none before it.
+//
+// Example: 1
+type First = int64
+
 // Group defines model for Group.
 type Group struct {
 	GroupID   GroupID `json:"GroupID"`
@@ -321,6 +331,11 @@ type GroupsDone struct {
 
 // History defines model for History.
 type History struct {
+	// First The seq of the first message that the reader may read: 1 one to one; in a group, that of the first message after it joined, which is one more than `last` until there is such a message. History begins there, and there is none before it.
+	//
+	// Example: 1
+	First First `json:"first"`
+
 	// Last The seq of the conversation's newest message.
 	Last     int64     `json:"last"`
 	Messages []Message `json:"messages"`

@@ -599,6 +599,7 @@ type Synced struct {
 // Conversation.
 type Conversation struct {
 	Conversation ConversationName
+	First        int64 // The seq of the first message that the reader may read: 1 one to one; in a group, that of the first message after it joined, which is one more than `last` until there is such a message. History begins there, and there is none before it.
 	Last         int64 // The seq of the newest message.
 	Message      *Message
 	PeerRead     *int64 // One to one, the other's mark.
@@ -631,6 +632,7 @@ type History struct {
 
 // Page: The answer to `history`. It may hold fewer messages than asked for, where they are large, but never none when there are some.
 type Page struct {
+	First    int64  // The seq of the first message that the reader may read: 1 one to one; in a group, that of the first message after it joined, which is one more than `last` until there is such a message. History begins there, and there is none before it.
 	ID       string // The client's own id of a request, which its one answer carries.
 	Last     int64
 	Messages []Message
@@ -2056,6 +2058,8 @@ func (v *Synced) size() int {
 func (v *Conversation) AppendJSON(b []byte) []byte {
 	b = append(b, `{"conversation":`...)
 	b = v.Conversation.AppendJSON(b)
+	b = append(b, `,"first":`...)
+	b = strconv.AppendInt(b, v.First, 10)
 	b = append(b, `,"last":`...)
 	b = strconv.AppendInt(b, v.Last, 10)
 	b = append(b, `,`...)
@@ -2085,7 +2089,7 @@ func (v *Conversation) AppendJSON(b []byte) []byte {
 
 // size is about how many bytes it takes as JSON.
 func (v *Conversation) size() int {
-	n := 179
+	n := 202
 	n += v.Conversation.size()
 	if v.Message != nil {
 		n += v.Message.size()
@@ -2147,7 +2151,9 @@ func (v *Message) size() int {
 
 // AppendJSON appends it as JSON, its fields by name.
 func (v *Page) AppendJSON(b []byte) []byte {
-	b = append(b, `{"id":`...)
+	b = append(b, `{"first":`...)
+	b = strconv.AppendInt(b, v.First, 10)
+	b = append(b, `,"id":`...)
 	b = schema.AppendString(b, v.ID)
 	b = append(b, `,"last":`...)
 	b = strconv.AppendInt(b, v.Last, 10)
@@ -2165,7 +2171,7 @@ func (v *Page) AppendJSON(b []byte) []byte {
 
 // size is about how many bytes it takes as JSON.
 func (v *Page) size() int {
-	n := 58
+	n := 81
 	n += len(v.ID)
 	for i := range v.Messages {
 		n += v.Messages[i].size() + 1

@@ -254,7 +254,7 @@ func (m *model) check(t *testing.T, h *house, id int32) {
 	for account, is := range m.members {
 		list, err := h.Conversations(t.Context(), account, account, "", 10)
 		must(t, err)
-		history, last, err := h.History(t.Context(), account, ToGroup(id), Page{Forward: true, Limit: 1000})
+		history, err := h.History(t.Context(), account, ToGroup(id), Page{Forward: true, Limit: 1000})
 		if !is.member {
 			refused(t, err, fault.NotAMember)
 			if len(list) != 0 {
@@ -268,7 +268,7 @@ func (m *model) check(t *testing.T, h *house, id int32) {
 		}
 		c := list[0]
 		unread := 0
-		for i, message := range history {
+		for i, message := range history.Messages {
 			if message.Seq != is.joined+int64(i)+1 {
 				t.Fatalf("%s: message %d after %d", account, message.Seq, is.joined+int64(i))
 			}
@@ -277,7 +277,7 @@ func (m *model) check(t *testing.T, h *house, id int32) {
 			}
 		}
 		got := standing{member: true, joined: c.JoinedSeq, received: c.ReceivedSeq, read: c.ReadSeq}
-		if got != *is || c.LastSeq != m.last || last != m.last || c.Unread() != int64(unread) || int64(len(history)) != m.last-is.joined {
+		if got != *is || c.LastSeq != m.last || history.Last != m.last || history.First != is.joined+1 || c.FirstSeq() != is.joined+1 || c.Unread() != int64(unread) || int64(len(history.Messages)) != m.last-is.joined {
 			t.Fatalf("%s: %+v with %d unread of %d, want %+v, %d of %d", account, got, c.Unread(), c.LastSeq, *is, unread, m.last)
 		}
 		if (c.Last != nil) != (m.last > is.joined) || c.Last != nil && c.Last.Seq != m.last {

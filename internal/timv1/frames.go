@@ -54,7 +54,7 @@ func messageFrame(t chat.Target, m chat.Message) []byte {
 // conversation is one of an account's conversations as it gets it.
 func conversation(c chat.Conversation) sockets.Conversation {
 	out := sockets.Conversation{
-		Conversation: named(c.Target), Last: c.LastSeq, Received: c.ReceivedSeq, Read: c.ReadSeq, Unread: c.Unread(),
+		Conversation: named(c.Target), First: c.FirstSeq(), Last: c.LastSeq, Received: c.ReceivedSeq, Read: c.ReadSeq, Unread: c.Unread(),
 	}
 	if c.Target.Group == 0 {
 		out.PeerReceived, out.PeerRead = &c.PeerReceived, &c.PeerRead

@@ -153,7 +153,7 @@ func Messages(t chat.Target, messages []chat.Message) ([]api.Message, error) {
 // Conversation converts one of an account's conversations.
 func Conversation(c chat.Conversation) (api.Conversation, error) {
 	out := api.Conversation{
-		Conversation: FromTarget(c.Target), Last: c.LastSeq, Received: c.ReceivedSeq, Read: c.ReadSeq, Unread: c.Unread(),
+		Conversation: FromTarget(c.Target), First: c.FirstSeq(), Last: c.LastSeq, Received: c.ReceivedSeq, Read: c.ReadSeq, Unread: c.Unread(),
 	}
 	if c.Target.Group == 0 {
 		out.PeerReceived, out.PeerRead = &c.PeerReceived, &c.PeerRead
