@@ -670,7 +670,7 @@ type Done struct {
 	ID string // The client's own id of a request, which its one answer carries.
 }
 
-// Subscribe: Whose presence this connection follows from now on, instead of those before; answered by `subscribed`. Accounts that the caller may not see are shown offline, and so is one from the moment on that it may not be seen any more. Costs as much of the send rate as one frame and a further one for every ten accounts.
+// Subscribe: Whose presence this connection follows from now on, instead of those before; answered by `subscribed`. Accounts that the caller may not see are shown offline, and so is one from the moment on that it may not be seen any more; once it may be seen, befriended or in a shared group, a `presence` frame tells when it is online, without another `subscribe`. Costs as much of the send rate as one frame and a further one for every ten accounts.
 type Subscribe struct {
 	Accounts []string
 	ID       string // The client's own id of a request, which its one answer carries.
