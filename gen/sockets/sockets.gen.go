@@ -747,10 +747,10 @@ type TypingFrame struct {
 	Conversation ConversationName
 }
 
-// Notice: Contacts or groups changed.
+// Notice: Contacts or groups changed. `actor` did it, to `account`: - `befriended`, `unfriended`: `actor` has made `account` a friend, or ended the friendship. Both hear of it, on all their connections; `conversation` is theirs, as the reader names it. - `joined`: `account` is a member from now on; `actor` is itself, or the owner who added it. - `left`: `account` is no member any more; `actor` is itself, or the owner who removed it. - `owner`: `account` owns the group; `actor` is the owner before. It is left out when an operator of the server did it. - `dissolved`: `actor`, its owner, has dissolved the group; there is no `account`. Of a group its members hear, and who joins or leaves. All but `befriended` and `unfriended` are written into the group's history too, as messages of the kind `notice`, which members get as `message` frames.
 type Notice struct {
-	Account      *string // Whom it is about.
-	Actor        *string // Who did it.
+	Account      *string // The account that it is about.
+	Actor        *string // The account that did it.
 	Conversation ConversationName
 	Event        NoticeEvent // May get further values.
 }

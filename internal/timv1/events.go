@@ -63,7 +63,7 @@ func (s *Session) PresenceMoved(n *feed.News, e *feed.PresenceMoved) {
 // FriendshipBegan implements feed.Subscriber.
 func (s *Session) FriendshipBegan(n *feed.News, e *feed.FriendshipBegan) {
 	if s.concerned() {
-		s.notice(n, sockets.NoticeEventBefriended, "", e.Actor)
+		s.notice(n, sockets.NoticeEventBefriended, e.Account, e.Actor)
 	}
 	s.checkLater(n.Target.User)
 }
@@ -71,7 +71,7 @@ func (s *Session) FriendshipBegan(n *feed.News, e *feed.FriendshipBegan) {
 // FriendshipEnded implements feed.Subscriber.
 func (s *Session) FriendshipEnded(n *feed.News, e *feed.FriendshipEnded) {
 	if s.concerned() {
-		s.notice(n, sockets.NoticeEventUnfriended, "", e.Actor)
+		s.notice(n, sockets.NoticeEventUnfriended, e.Account, e.Actor)
 	}
 	s.checkLater(n.Target.User)
 }
