@@ -163,10 +163,11 @@ func (s *Service) Mark(ctx context.Context, caller string, t Target, m Marks) (M
 }
 
 // ConfirmDelivered moves the mark up to which an account's sockets of a conversation have confirmed messages, and with it the
-// account's received mark, which the others are told. It never moves a mark back. For an account that has left the group
+// account's own marks, which the others and the account's other devices are told: whoever has such a socket open is looking at
+// the conversation, so what it has confirmed counts as read. It never moves a mark back. For an account that has left the group
 // meanwhile it does nothing. It checks no right.
 func (s *Service) ConfirmDelivered(ctx context.Context, account string, t Target, seq int64) error {
-	_, err := s.move(ctx, t, &mark{account: account, conversation: t.Conversation(account), marks: Marks{Received: seq}, delivered: seq})
+	_, err := s.move(ctx, t, &mark{account: account, conversation: t.Conversation(account), marks: Marks{Read: seq, Received: seq}, delivered: seq})
 	return err
 }
 

@@ -46,7 +46,7 @@ func TestMarkAnswersWhereItStands(t *testing.T) {
 	})
 }
 
-// What the contract's sockets confirm counts as received and is announced like a mark: once, and only if it moved.
+// What the contract's sockets confirm counts as received and read and is announced like a mark: once, and only if it moved.
 func TestConfirmationsAreTold(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {
@@ -76,20 +76,26 @@ func TestConfirmationsAreTold(t *testing.T) {
 				last = h.send(t, "alice", from, "z").Seq
 			}
 			h.told()
-			read := last - 3
 			for _, step := range []struct {
 				seq  int64
 				told bool
 			}{{last - 1, true}, {last - 1, false}, {last - 2, false}, {last, true}, {0, false}} {
 				var told []Event
-				if want.Marks = &(Marks{Read: read, Received: step.seq}); step.told {
+				if want.Marks = &(Marks{Read: step.seq, Received: step.seq}); step.told {
 					told = []Event{want}
 				}
 				same(t, fmt.Sprintf("told after %d", step.seq), told, confirm(step.seq))
 			}
 			got, err := h.Mark(t.Context(), "bob", to, Marks{})
 			must(t, err)
-			same(t, "the marks", Marks{Read: read, Received: last}, got)
+			same(t, "the marks", Marks{Read: last, Received: last}, got)
+			list, err := h.Conversations(t.Context(), "bob", "bob", "", 10)
+			must(t, err)
+			for _, c := range list {
+				if c.Target == to && c.Unread() != 0 {
+					t.Errorf("%d unread of %v", c.Unread(), to)
+				}
+			}
 		}
 		must(t, h.LeaveGroup(t.Context(), "bob", "bob", id))
 		h.told()

@@ -22,7 +22,9 @@ func target(t sockets.Target) chat.Target {
 }
 
 // named is a conversation as its reader names it.
-func named(t chat.Target) sockets.ConversationName { return sockets.ConversationName{User: t.User, Group: t.Group} }
+func named(t chat.Target) sockets.ConversationName {
+	return sockets.ConversationName{User: t.User, Group: t.Group}
+}
 
 // message is a message as the reader of a conversation gets it. Its body goes out as it is stored.
 func message(t chat.Target, m chat.Message) sockets.Message {
