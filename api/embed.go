@@ -1,5 +1,8 @@
-// Package apispec embeds the specs as they lie in the tree, so that the server can serve them side by side, and has the form of
-// their choices in which the server checks them.
+// Package apispec embeds openapi.yaml and frames.yaml, which the server checks requests against and serves. Package gen/specs
+// embeds asyncapi.yaml, which is in the root, where no package is.
+//
+//	embed.go     the texts
+//	simplify.go  choices of the spec in a form that is checked faster
 package apispec
 
 import _ "embed"

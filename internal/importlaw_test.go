@@ -250,6 +250,26 @@ func TestTheLawSaysWhy(t *testing.T) {
 	}
 }
 
+// The comment of a package of three files or more says what each of them does.
+func TestPackageCommentsListFiles(t *testing.T) {
+	t.Parallel()
+	comments, files := make(map[string]string), make(map[string][]string)
+	for _, s := range tree(t, token.NewFileSet()) {
+		comments[s.room] += s.file.Doc.Text()
+		files[s.room] = append(files[s.room], filepath.Base(s.path))
+	}
+	for room, names := range files {
+		if len(names) < 3 {
+			continue
+		}
+		for _, name := range names {
+			if !regexp.MustCompile(`\b` + regexp.QuoteMeta(name) + `\b`).MatchString(comments[room]) {
+				t.Errorf("the comment of %s doesn't say what %s does", room, name)
+			}
+		}
+	}
+}
+
 // Nothing happens before main, and nothing that changes is shared by all.
 func TestNoInitAndNoMutableVariables(t *testing.T) {
 	t.Parallel()

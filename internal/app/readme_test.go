@@ -128,7 +128,7 @@ func TestReadmeMapsTheTree(t *testing.T) {
 }
 
 // step is a row of the tables of internal/README.md: a number, files, functions, and what happens.
-var step = regexp.MustCompile("(?m)^\\| [0-9]+ \\| ([^|]+) \\| ([^|]+) \\| .+ \\|$")
+var step = regexp.MustCompile(`(?m)^\| [0-9]+ \| ([^|]+) \| ([^|]+) \| .+ \|$`)
 
 // code matches what is written as code on a page.
 var code = regexp.MustCompile("`([^`]+)`")

@@ -1,5 +1,12 @@
 // Package app puts the server together: settings, construction, and the order of start and stop. It is the only package that
 // knows whether a node runs on SQLite and a folder or on MySQL, Redis and S3.
+//
+//	settings.go  the settings, their defaults and bounds
+//	server.go    construction, start and stop of a node
+//	drain.go     the requests under way, which a stop waits for
+//	commands.go  what the command line calls
+//	ended.go     how `tim passwd` tells running nodes of sessions that it ended
+//	version.go   the release, the commit and its date
 package app
 
 import (

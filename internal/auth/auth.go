@@ -1,5 +1,12 @@
 // Package auth owns password hashes, tokens and sessions. The database decides which sessions live. Each node caches for 5
 // seconds the sessions that it has checked, and drops one from the cache when it hears of its end over the bus.
+//
+//	auth.go      login, logout, renewal, change of password; the check of a session
+//	token.go     verifying a token
+//	seen.go      the cache of sessions
+//	password.go  bcrypt, with a bound on how many hashes run at once
+//	attempts.go  the limits on failed logins
+//	key.go       the signing key, and keys derived from it
 package auth
 
 import (

@@ -1,6 +1,20 @@
 // Package chat owns the rules and use cases: users, friends, groups, conversations, messages, marks. REST and the sockets both
 // call it, so it checks every right itself. Each use case that writes is one transaction. A refusal is a [fault.Fault]; any
 // other error means that the database failed.
+//
+//	chat.go           construction, and closing
+//	user.go, friend.go, group.go   accounts, friendships, groups
+//	conversation.go   how a conversation is named, and who may read and write it
+//	send.go           storing messages: rights, seqs, one transaction for a batch
+//	batch.go          … the lanes in which messages wait for a transaction together
+//	batchtx.go        … that transaction, step by step
+//	lastknown.go      … the states of conversations as this node left them
+//	rightscache.go    … the rights that it has checked
+//	content.go        what a message's body is, and how it is stored
+//	history.go        reading conversations and messages
+//	mark.go           how far accounts have received and read
+//	standing.go       where many accounts stand in their conversations, asked at once, for catching up
+//	event.go          what other parts are told after a commit
 package chat
 
 import (

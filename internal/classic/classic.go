@@ -3,14 +3,15 @@
 // no acknowledgement, so a pong or a clean close confirms what was written before it.
 //
 //	chat.go         the chat socket
-//	conversation.go what sockets of a conversation have in common
+//	classic.go      construction, and what the sockets have in common
+//	conversation.go … what those of a conversation have in common
 //	direct.go       a one-to-one socket
 //	group.go        a group's socket
 //	roster.go       … and what a group is told of who is online
-//	acknowledge.go  how far a socket's peer has read
-//	siblings.go     … and the account's other sockets of the same conversation
-//	catchup.go      what is asked of the database after the bus may have lost something
-//	frames.go       the frames that are sent, of package sockets, which asyncapi.yaml generates
+//	acknowledge.go  how far a socket's peer has read: pings, pongs, and storing the mark
+//	siblings.go     … and waiting for the marks of the account's other sockets of the same conversation
+//	catchup.go      checking rights and newest seqs in the database after the bus may have lost events
+//	frames.go       the frames that these sockets send, in the types of gen/sockets
 package classic
 
 import (

@@ -2,6 +2,18 @@
 // have a room open. A single node has both in memory; several nodes have them in Redis (standalone or Redis Cluster). The
 // package knows nothing of chats: topics, rooms, members and payloads are the caller's.
 //
+//	cluster.go         Bus, Presence and Node, which both kinds of node keep
+//	memory.go          a single node; memorypresence.go its presence
+//	redis.go           a node of several; connect.go and clientlog.go its Redis client
+//	sender.go          … publishing, in batches
+//	link.go            … the connection that it subscribes on
+//	peers.go           … which nodes are there, and what they lost
+//	envelope.go        … what travels with a message
+//	presence.go        … who has which room open; scripts.go what Redis runs for that
+//	register.go        … its own members, entered again after a loss
+//	dispatcher.go      the queue of messages that have come, and the handlers
+//	notifier.go        calling onLost; goroutines.go ending a node's goroutines
+//
 // # The path of a published message
 //
 // Topics are dealt out to a fixed number of lanes. In memory:

@@ -179,7 +179,7 @@ func (r *Reader) Learn(conversation string, seq int64) {
 	}
 }
 
-// follow sees to it that what a stream lacks is fetched. r.mu is held.
+// follow queues a stream for fetching if it lacks messages, and has the writer call More. r.mu is held.
 func (r *Reader) follow(s *stream) {
 	if s.behind() && !s.lagging {
 		s.lagging = true

@@ -1,5 +1,9 @@
 // Package fault owns every error that a client may see: one table from a reason to its HTTP status, its code in the envelope
 // and its texts. It also has the texts of successes. A use case returns a *Fault; REST and the sockets render it.
+//
+//	fault.go    Fault and its constructors
+//	table.go    the reasons, with status, code and texts
+//	phrases.go  the texts of successes, and of transfers that failed
 package fault
 
 import (

@@ -1,16 +1,18 @@
 // Package feed is what nodes tell each other, and how it reaches the sockets that it concerns: one Go type for each kind of
 // event, its JSON on the bus, and the topics that sockets subscribe to.
 //
-//	events.go    the events: one type a kind, and the list of all kinds
-//	notify.go    … and how package chat's become such
-//	codec.go     their JSON on the bus
-//	stored.go    … and that of a stored message, the most frequent one
-//	topics.go    who has subscribed to what
+//	feed.go      publishing, and delivering to this node's subscribers; joining and leaving topics
+//	events.go    the events: one type for each kind, and the list of all kinds
+//	notify.go    … and which of them an event of package chat becomes
+//	codec.go     the JSON of an event on the bus
+//	stored.go    … and that of MessageStored, the most frequent one, written and read by hand
+//	topics.go    a topic and its subscribers
 //	set.go       … in sets that are small while they hold few
-//	sessions.go  the end of a session, which every node hears of
+//	sessions.go  the end of a session, which every node is told
 //
 // Adding a kind of event: its type in events.go with the four methods of Event, its line in kinds, and a method of
-// Subscriber. The compiler then asks every kind of socket what it makes of the event.
+// Subscriber. The compiler then asks each kind of socket for that method. It doesn't ask for the line in kinds, nor for the
+// case in eventOf (notify.go) of a kind that package chat tells of.
 package feed
 
 import (
@@ -40,8 +42,8 @@ func New(bus cluster.Bus, log *slog.Logger) *Feed {
 	return &Feed{bus: bus, log: log, open: make(map[string]*Topic)}
 }
 
-// Publish tells every node of an event. It never waits and never fails: who misses it catches up from the database. This
-// node's subscribers hear of it by the bus, too.
+// Publish tells every node of an event. It never waits and never fails: a socket that misses it catches up from the
+// database. This node's subscribers hear of it over the bus as well.
 func (f *Feed) Publish(e Event) {
 	payload, err := encode(e)
 	if err != nil {

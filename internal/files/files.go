@@ -1,5 +1,8 @@
 // Package files owns the rules of uploads and downloads: which bytes make which kind of file, how large it may be, its name,
 // and who may fetch an avatar without a token. It stores files in package blob.
+//
+//	files.go  kinds of files, storing, opening, links to avatars
+//	form.go   reading the file out of an upload's form
 package files
 
 import (

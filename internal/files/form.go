@@ -41,7 +41,6 @@ func Whole(body io.ReadCloser) io.ReadCloser {
 
 // NewForm returns a Form over the parts of a body that went through Whole. check accepts or refuses the form's other fields
 // after all are read; nil accepts them.
-// nil accepts.
 func NewForm(parts *multipart.Reader, check func(fields map[string]string) error) *Form {
 	return &Form{parts: parts, check: check, fields: make(map[string]string)}
 }

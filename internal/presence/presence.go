@@ -104,8 +104,8 @@ func (p *Presence) HasChat(ctx context.Context, account string) (bool, error) {
 // announceTries bounds how often one call says anew what has changed while it was saying it.
 const announceTries = 3
 
-// announce tells an account's followers whether it is online. Somebody else may announce the opposite at the same time. So
-// it looks once more afterwards, and whoever comes last has said what is.
+// announce tells an account's followers whether it is online. Another call may announce the opposite at the same time, with
+// the older answer of the two. So each call asks again after it has published, and publishes again if the answer has changed.
 func (p *Presence) announce(ctx context.Context, account string) {
 	online := p.Online(ctx, []string{account})[0]
 	for range announceTries {

@@ -35,8 +35,8 @@ func (h *Hub) CatchUp(ctx context.Context) {
 	h.timv1.PresenceLost()
 }
 
-// sendAway asks all sockets to come back later. On tim.v1 the bye says when, each client something else. Who comes back here
-// meanwhile is refused, also with a session seen a moment ago.
+// sendAway asks all sockets to come back later. On tim.v1 the bye says when, and spreads the clients over 2 seconds. The cache
+// of sessions is emptied, so that a client that comes back meanwhile is refused as long as the database can't be asked.
 func (h *Hub) sendAway(reason error) {
 	h.Auth.ForgetAll()
 	faces := h.faces()

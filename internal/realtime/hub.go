@@ -1,13 +1,15 @@
 // Package realtime joins the sockets to the server: it admits handshakes, registers connections, ends them with their
-// sessions, and has them catch up after the bus may have lost something. What a socket does is its own room's business.
+// sessions, and has them catch up after the bus may have lost something. Packages classic and timv1 say what a socket does.
 //
-//	hub.go       construction, start and stop
-//	handshake.go who may open which socket
-//	catchup.go   what the database is asked after a loss
-//	timing.go    how long things may take
+//	hub.go        construction, start and stop
+//	handshake.go  who may open which socket
+//	sessions.go   the sockets of each session
+//	catchup.go    checking sockets against the database after a loss
+//	timing.go     how long things may take
 //
-// The rooms, from the wire inwards: package socket is RFC 6455; classic and timv1 are the two faces; delivery brings a
-// conversation's messages to one socket; feed is what nodes tell each other; presence knows who is online.
+// The packages around it, from the wire inwards: socket is RFC 6455; classic and timv1 are the two faces, the contract's
+// sockets and tim.v1; delivery brings a conversation's messages to one socket; feed is what nodes tell each other; presence
+// knows who is online.
 package realtime
 
 import (

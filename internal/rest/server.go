@@ -1,5 +1,16 @@
 // Package rest serves the REST contract. Routes, binding and answers are generated from api/openapi.yaml. This package has the
 // handlers, which call the use cases, and the middleware: log, CORS, authentication, validation.
+//
+//	server.go   construction; the log of requests, panics, CORS
+//	gate.go     what a request must pass: token, rate, parameters, body
+//	traits.go   what an operation of the spec says by x-tim-…
+//	pace.go     the rate of messages
+//	request.go  what the middleware knows of a request
+//	errors.go   an error as an answer
+//	text.go     a success as an answer
+//	origins.go  which pages may call; proxies.go which proxies are believed
+//	accounts.go, sessions.go, friends.go, groups.go, messages.go, files.go, system.go   the handlers
+//	spec.go     the spec as JSON
 package rest
 
 import (

@@ -4,10 +4,10 @@
 //	reader.go    the reader: objects, fields, problems
 //	text.go      strings: escapes, surrogates, UTF-8
 //	number.go    numbers, and which of them fit
-//	skip.go      values that nobody wants: unknown fields, and what is of the wrong type
-//	free.go      values without a schema, in the one spelling in which they are stored
+//	skip.go      passing over values: unknown fields, and values of a wrong type
+//	free.go      values without a schema (the data of custom bodies), in the one spelling in which they are stored
 //	append.go    writing JSON
-//	words.go     what is said about a problem
+//	words.go     the wording of each problem
 package schema
 
 import (

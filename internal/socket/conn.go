@@ -181,7 +181,7 @@ func (c *Conn) EndFlow(f *Flow) (last int64) {
 	return f.last
 }
 
-// push appends to the queue and sees to it that it is emptied. c.mu is held.
+// push appends to the queue and starts the writer if none runs. c.mu is held.
 func (c *Conn) push(o outgoing) {
 	c.queue = append(c.queue, o)
 	c.queued += len(o.Data) + frameOverhead

@@ -1,18 +1,19 @@
 // Package socket is RFC 6455 on the server's side: the upgrade of a request, frames in and out, one bounded queue and one
-// writer for each connection, heartbeats, rate limits, and the close handshake. It knows no chat and no account: what a
-// connection is for, its Handler says.
+// writer for each connection, heartbeats, rate limits, and the close handshake. It knows no chat and no account. A connection's
+// owner implements Handler.
 //
-//	server.go    what a node's connections share: settings, clock, and the end of them all
+//	socket.go    close codes, and Handler, the interface to a connection's owner
+//	server.go    what a node's connections share: settings, clock, and closing them all
 //	upgrade.go   a request becomes a connection
 //	conn.go      one connection: its queue and its state
-//	writer.go    … its writer, which writes what is queued together
-//	reader.go    … its reader
-//	source.go    … and the frames that it reads
-//	close.go     … and its end, whoever begins it
-//	limit.go     … and how fast its peer may send
-//	workers.go   goroutines with grown stacks, which handle messages
-//	wheel.go     the heartbeat of all connections, on one goroutine
-//	deadline.go  contexts that requests share
+//	writer.go    … its writer, which writes queued frames in batches of about 16 kB
+//	reader.go    … its reader, which takes messages and control frames
+//	source.go    … reading frames from the network
+//	close.go     … closing it, from either side
+//	limit.go     … pausing a peer that sends too fast
+//	workers.go   the pooled goroutines that handle messages
+//	wheel.go     the heartbeats of all connections, on one goroutine
+//	deadline.go  a deadline that requests share
 //
 // # How an idle connection stays small
 //

@@ -3,6 +3,17 @@
 //
 // Statements are written once, for MySQL. Where SQLite needs another text, sql/query/sqlite has one under the same name, and
 // the dialect, which stands between gen/db and the driver, uses that.
+//
+//	store.go       a database that is open; mysql.go and sqlite.go open it
+//	tx.go          transactions, which run again after a conflict
+//	bulk.go        statements that write many rows at once
+//	pairs.go       statements that look many pairs up at once
+//	dialect.go     the texts that differ between the engines
+//	prepared.go    prepared statements on every connection
+//	roundtrips.go  saving round trips to MySQL
+//	migrate.go     migrations
+//	node.go        the lock of the only node on a database; lock.go how engines hold it
+//	errors.go      which errors are conflicts, duplicates, or a database that can't be asked
 package store
 
 import (

@@ -1,6 +1,10 @@
 // Package testserver starts real servers for tests: MariaDB, Redis, Redis Cluster and MinIO, each a private
 // instance of package servers in a temporary folder. A server that can't be started fails the test.
 //
+//	testserver.go  Main, and the servers that a test process shares
+//	server.go      a server of a test's own
+//	mode.go        TIM_TEST_MODE
+//
 // A package whose tests use it calls Main once, and names the tests that can't run without a server:
 //
 //	func TestMain(m *testing.M) { os.Exit(testserver.Main(m, "TestRedisAway", "TestTwoNodes")) }

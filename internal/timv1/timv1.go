@@ -1,17 +1,18 @@
 // Package timv1 is the socket of subprotocol tim.v1: one connection of a device for all its conversations, whose requests are
 // answered, whose messages are numbered, and which catches up after a break.
 //
+//	timv1.go       construction, and what all connections share
 //	session.go     one connection: its first frame, its last, and the expiry of its token
-//	requests.go    what a client may ask for, and the answers
-//	sync.go        how a connection catches up and goes live
-//	membership.go  which groups it carries, and which topics it subscribes to for that
-//	follow.go      whose presence it follows
-//	watch.go       … and what is asked again after the bus may have lost something
-//	events.go      what it makes of each kind of event
-//	catchup.go     what is asked of the database after the bus may have lost something
-//	frames.go      what package chat speaks of as frames have it
+//	requests.go    one method for each request, but sync and subscribe
+//	sync.go        the request sync: the connection catches up and goes live
+//	membership.go  the groups that a connection carries, and the topics that it subscribes to
+//	follow.go      the request subscribe: the accounts whose presence a connection follows
+//	watch.go       … and checking them again after the bus may have lost events
+//	events.go      one method for each kind of event: the frame that it becomes
+//	catchup.go     comparing memberships and seqs with the database after the bus may have lost events
+//	frames.go      messages, conversations and errors as frames
 //
-// Frames, the interface of requests and the close codes come from asyncapi.yaml: package sockets.
+// The types of frames, the interface of requests and the close codes are generated from asyncapi.yaml, into gen/sockets.
 package timv1
 
 import (

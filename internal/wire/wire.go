@@ -1,4 +1,4 @@
-// Package wire converts between the types of package chat and those of api/openapi.yaml, for REST and the sockets alike.
+// Package wire converts between the types of package chat and those of api/openapi.yaml, for REST and tim.v1.
 package wire
 
 import (
