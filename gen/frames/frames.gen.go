@@ -662,7 +662,10 @@ type Marked struct {
 // MarkedType defines model for Marked.Type.
 type MarkedType string
 
-// MarksFrame Somebody's marks moved.
+// MarksFrame Somebody's marks moved: one to one, the peer's or one's own; in a group, a member's, and beyond 50 connections to it on a node
+// only one's own. By `received`, `read`, a socket of the contract that has confirmed messages, or by sending: who sends has read what came
+// before. Sending is told one to one to both, in a group to the sender's own connections alone; not when the message before is the sender's own too, since
+// its messages count as read by itself. Marks only ever grow: of two frames, the larger number counts.
 //
 // Example: {"account":"bob","conversation":{"user":"bob"},"read":42,"received":43,"type":"marks"}
 type MarksFrame struct {
@@ -698,7 +701,7 @@ type MemberNotOnline string
 // Example: 用户Alice上线
 type MemberOpened = string
 
-// MessageFrame A message, new or missed; in order, each once. Also to all of the sender's own connections, so that each sees every seq.
+// MessageFrame A message, new or missed; in order, each once. Also to all of the sender's own connections, the sending one too, so that each sees every seq; there it carries `clientId`, by which a client knows its own message.
 //
 // Example: {"message":{"body":{"kind":"text","text":"hello"},"conversation":{"user":"bob"},"sender":"bob","seq":43,"time":1769864645123},"type":"message"}
 type MessageFrame struct {
@@ -709,14 +712,24 @@ type MessageFrame struct {
 // MessageFrameType defines model for MessageFrame.Type.
 type MessageFrameType string
 
-// Notice Contacts or groups changed.
+// Notice Contacts or groups changed. `actor` did it, to `account`:
+//
+//   - `befriended`, `unfriended`: `actor` has made `account` a friend, or ended the friendship. Both hear of it, on all their connections;
+//     `conversation` is theirs, as the reader names it.
+//   - `joined`: `account` is a member from now on; `actor` is itself, or the owner who added it.
+//   - `left`: `account` is no member any more; `actor` is itself, or the owner who removed it.
+//   - `owner`: `account` owns the group; `actor` is the owner before. It is left out when an operator of the server did it.
+//   - `dissolved`: `actor`, its owner, has dissolved the group; there is no `account`.
+//
+// Of a group its members hear, and who joins or leaves. All but `befriended` and `unfriended` are written into the group's history
+// too, as messages of the kind `notice`, which members get as `message` frames.
 //
 // Example: {"account":"carol","actor":"alice","conversation":{"group":1},"event":"joined","type":"notice"}
 type Notice struct {
-	// Account Whom it is about.
+	// Account The account that it is about.
 	Account *string `json:"account,omitempty"`
 
-	// Actor Who did it.
+	// Actor The account that did it.
 	Actor *string `json:"actor,omitempty"`
 
 	// Conversation A conversation, named from the reader's side; either the account opposite or the group is there.
@@ -755,8 +768,13 @@ type OutgoingText = string
 
 // Page The answer to `history`. It may hold fewer messages than asked for, where they are large, but never none when there are some.
 //
-// Example: {"id":"r3","last":42,"messages":[{"body":{"kind":"text","text":"hello"},"conversation":{"group":1},"sender":"bob","seq":41,"time":1769864645123}],"type":"page"}
+// Example: {"first":8,"id":"r3","last":42,"messages":[{"body":{"kind":"text","text":"hello"},"conversation":{"group":1},"sender":"bob","seq":41,"time":1769864645123}],"type":"page"}
 type Page struct {
+	// First The seq of the first message that the reader may read: 1 one to one; in a group, that of the first message after it joined, which is one more than `last` until there is such a message. History begins there, and there is none before it.
+	//
+	// Example: 1
+	First externalRef0.First `json:"first"`
+
 	// ID The client's own id of a request, which its one answer carries.
 	//
 	// Example: r1
@@ -901,7 +919,7 @@ type RenewedType string
 // Example: r1
 type RequestID = string
 
-// Send A message; answered by `sent` when it is stored. The same client id is the same message, for ever.
+// Send A message; answered by `sent` when it is stored. The same client id of the same sender in the same conversation is the same message, for ever: a retry gets its seq again, also when the sender has lost the right to write since; with another body it is refused with `client_id_reused`.
 //
 // Example: {"body":{"kind":"text","text":"hello"},"clientId":"5f2c9a","id":"r2","to":{"user":"bob"},"type":"send"}
 type Send struct {
@@ -978,7 +996,7 @@ type SocketLimits struct {
 	SendRate float64 `json:"sendRate"`
 }
 
-// Subscribe Whose presence this connection follows from now on, instead of those before; answered by `subscribed`. Accounts that the caller may not see are shown offline, and so is one from the moment on that it may not be seen any more. Costs as much of the send rate as one frame and a further one for every ten accounts.
+// Subscribe Whose presence this connection follows from now on, instead of those before; answered by `subscribed`. Accounts that the caller may not see are shown offline, and so is one from the moment on that it may not be seen any more; once it may be seen, befriended or in a shared group, a `presence` frame tells when it is online, without another `subscribe`. Costs as much of the send rate as one frame and a further one for every ten accounts.
 //
 // Example: {"accounts":["bob","carol"],"id":"r7","type":"subscribe"}
 type Subscribe struct {
@@ -1029,7 +1047,7 @@ type SyncType string
 
 // Synced The answer to `sync`.
 //
-// Example: {"conversations":[{"conversation":{"user":"bob"},"last":42,"peerRead":40,"peerReceived":42,"read":41,"received":42,"unread":1}],"id":"r1","type":"synced"}
+// Example: {"conversations":[{"conversation":{"user":"bob"},"first":1,"last":42,"peerRead":40,"peerReceived":42,"read":41,"received":42,"unread":1}],"id":"r1","type":"synced"}
 type Synced struct {
 	Conversations []externalRef0.Conversation `json:"conversations"`
 
@@ -2109,125 +2127,138 @@ func (t *ServerFrame) UnmarshalJSON(b []byte) error {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"1H3dj+NGdu+/UuBdYO7dZWskdc9Hqx8uZsae9Xg9HzvThi92urdVEktSbZNVGlap1XKjAd83x0GCAPkC",
-	"FosEGyTBIkGyeVvH2MT/S+CxN0/5F4JzqoqkyCJFdbed5GWmRRZZVedUnfM7X8WLYCyTuRRMaBUMLgI1",
-	"nrGE4p8PVwz+i5gap3yuuRTBIHjIJjJlRM8YUSw9YykZx1Ix1QnCgJ3TZB7jQ3SiWRoM7t/phsFYRiwY",
-	"7HW73TBIGVX4nsILuCJTycWU0CVdBdBmLIVgYx0MdLpgYaBXcxYMgtGKBZdhME/lnKWaM1XoqDzM9+SS",
-	"xFJMiZZkSbkmIxx3SLggiTogP+NaQ9diHC8iFsHoJzJNqA4GARf67l4QBgkXPFkkwaCbDYELzaYshWGY",
-	"WV0E30vZJBgE/+t2Tsfbloi3HwFpHkHDy3zqF+5lSqdcTM2tbMbliXw0Y3rGUpjHWCaMjOj4FEbraCJl",
-	"zKiAl5grFwETMObXSK7jsNwZ9vZmwVMWQSO8ayeTDbE4oPwNcvQzuHAZBo9mVD9lStGpZ4E8IIm5Ragi",
-	"XCuSMhqxVJEp04Tr0jqZpDL5UAEHAxrzMQwicW8OZiyOJcyVJ/Cz3+3f3en2dnZ7h73dQXdv0L3T6fV3",
-	"q2sif2kze+ScCTrnJw/GY7kQOLUkn1aFS2YYHgYJwjVZUkWUlimLcJHl6/uWIh9LwUKy5HomF5pQQeRk",
-	"opgOCY2XdKXwDtGzlDESsTFPaIz7aU5hkUInP33d3dk/vti73DF/9PM/Dt0fg8ofR0cd8+fu5feCTSsh",
-	"I5qdaE4L7xKIORP6cUp9JHn3jKUrMoGbRM+oJpSMsT2RE6J50jnrEcVEhJOMODyacEG1RI4ldD6HAQ4u",
-	"ghkHiq7q+PeevR0G5gF/qxdwD9d2VNfkJdzDVc/4GWtoZu9DU8GW9e3gZhjAHOvavIJ7YaAWI5j+iNW2",
-	"yxqEgVqJcW07uIeMaiDFobmbb5jVM2Sg4e9lGEjBnk+CwevmfYNjvww3NIIBbWrkOLipXUb5zQ3p5kYZ",
-	"GTbMICP95l6B4Zta4UK89O8mpye8iqyibO0mCsmIKR4x0ut2+2QiU7KE3TZKGT1V5OXjR+Tu3p07odV9",
-	"ZDnjYxAzLGWgc4Ukw9GKDTsEVDPR8kjs7e3vD0gm/I3IsroyJFREBJbgAQ5IwovUgERS3NKdI3Eket3u",
-	"LqFkxAV12/8AhnaPCKnJh4ePd+7j73183ogHrkhM0ykouBkVZIgif0hoHMulOrAjy6c/lUwhTDg4Envd",
-	"bo9oKYmK5ZJQq2fwmX6uK0lMzeBJxOZMREyMV9ArvgTawpAndBEb4ZR1dUD27mR9K8WlOBIzqgi8IsKb",
-	"Pbyp5SkTBO+czzlK/1hOQQPQKeUCW/ahi1waGtq//+r5M2KWAFLvKV2hipwsUlT4ZzReMDXATlIqpowo",
-	"VBU5Hsj41DkSJfyy2wf5Tc8Nftnb398vwJkeIrESogmD8x1ADjtnNBU0AUX6Ongm9SE710EIf314+Ph+",
-	"EAaHUn4AHAvC4IeA2h4Y0HYo5atYgtR7JBP2kI5PPwDCB2HwCun5GEiMv5CY7wIZ8bFTJt41lAvC4CmN",
-	"YRosAqVzvsPONROKj2K2Y1ENrLEQ1hT8sx8iqISFAP/04Z/dEPgG//Tgn/4xbC9DJhDs5e11CCuRp0pb",
-	"BkmjucfAJyXHp6wMWAzs6wMFc6Dyuy//4us//JuvP/2jt5/9ZRWOtEGKDoq8WozHTCmHGQtwxMG6tb42",
-	"4jsL7JpU+Ts8ZWNtGOKlDzXw6BZsVaWLtDHiKLKiQZIItqeecUWkYDta7kjBXFME6uYmknqNrgb8vf3H",
-	"v/r609988/e//urz3//miy/Drz7/5O2v//mrzz/5909+/tWXv7Qz/7N/ePvbT9bRUecHWzzqgUKOCLjY",
-	"PYhWp1QoBDCanWvYezAxS5eQSNyOQxrHQ7PDcZb2NknoiijGBmQ5k8zaO1LEXDDY74CRQyLkSEYrwmLF",
-	"jgQ2AlJ2CJAfuxzKhR6GaM3MZAItQnjJKlMIM0doIwwKK1bjpAKaMrKSCyP//y/QQKL9MKouWG3JUEXA",
-	"0kMdsUYIpEKHPGMsYhFZiJgpMzqcBldmJh0jnj5gYqpnKJFQPmW/N5otMML6xQx8fCijFYy21dS2f/07",
-	"LOYAc1ssF2oIQKMoZUqxAtuNdhERS40QwisiI9faFnlt7JrMUAK04WctQAyuWWLsY7FqgejyeT2GPjYh",
-	"mRKVL0HIJvT8iem0j7zMf1gq0jSlq3UiYmcVHk3s1a1MN4814+egFKxGzAm1NIoVsMSbBVPa7GZQ7kIa",
-	"wFPSBhzwfXo3lygRvL6yoXi0aT4vTYdP3vFZ8vjStqY8j7zzfjdNZbrlxDkY75OFAsCDWtHoUS4FURrA",
-	"CHChbNBzFgNRjMH3JDIjGgRpf820h35dX1yRZSrFdEDcQ3Ap4UoZy22eylHMYOWvXc5cSVyc0ZhHJyBC",
-	"c04wnHDVN2DG58cBLI4ABVIyopHRUmaPzmmqFdzhWpE5BUwsuWARGa1IJLXq+FTKlkxv8jxkFKg6H2hO",
-	"P4PWjYvF42Jy3qc22+qlaY3P6XT1wO9kQ9eHlkSnK4N2M/cajiSlmp3EPOH6Sg628i4wDG27DTJXVhP0",
-	"+WEqF/PnqIsfoRipTPGVpiJSaFsxjsA75rBkBaFkCk+bqSZgXyUsGbE0U+5o0NhtM+HTRcoiIhbQZB36",
-	"vP2XP377e3/wzb/+9dtf/OqbL7786osvvv7Tf/qP3/683+2to5y6hujj+YEX1hQm+AFX2r/uI67mMV0R",
-	"hP3OCnKTwelRgVvdQTlswpUhQObtkmmEAI+tyLiC70pj/+ZPfvX1p795++mf/+6Xv4IZPJSjkDwAvXbc",
-	"OOfSc0dHrzvfPzo6rp/7S5ZQLriYbjV9qcBaBgsLnrbQlVqaWNCLsgABsY8qNbP/3f//rDgRmHfdhEtN",
-	"G6f6Hj0zXvco4jAzGr8oCL0JjRWrGiXijKWKGkK0kwqHYPfhxlHsjZ+YSBDnALZYmDnv34yqreVAxZ4p",
-	"DNuMw7ex30PP8SZrrxyzsFgid0Ubk14Fg969u/v3797vg23ZDYMZo6keMZhEz1xBMWfRC03Yw5WGx+7e",
-	"ubN71/gBHy5SWIBoOMLvl1QzBL5ITbSJg0Gw+5Mf3fvx/8tc3qbbvbt7d3r93Wyaxi1ejYS44W/t9M6m",
-	"6RfwmZfDtgtJoojiYsxIb/9e9wqivUA/n79LTjQretDJnIupOiBJZfkYP0fm2PD1lXOm0deHe/gD07bI",
-	"ktZxgOvSpKzuDJfbqjvH/HzkmRvfcbdI9ows3s3jvO7lKT6PQcLLlAgGgNFuc2UgU3Fnok5AfXBg0aXB",
-	"SsM5nbJhadsZ72Qw2OuHFamEsjQY9C4ditx1Qw8Gd3IyzjI3ciCkrloULkh4GWa9XZQJadpkDXyEqYk8",
-	"bsnobATbRxyvI7K3hKOWyBcNbsW+tdobNl9lUVtGbWHMlObt48tTmp7WOq8y42bowjtDdFcNU0aj4YBI",
-	"wW4pktD0VFlLfUXAoBZy6TX27mSxJFiwechoL7d0EzOe65qBppetl0k+pIvryiA7ka24lRaDZDSqZZiq",
-	"CR6+kgkDSy5jSiLPjP3gVdUjOQqqW2NhQsrWu+Vl1+4au9RN6tOrbNRHhWcwKPffZgGoLbII1sBZrpNa",
-	"rQkE1xgJi/xZBa3B9wHa5QVYv47GDaBGa8N4i9cRuLnd+YG558XbZqzPpDamVaPb3LmPYn62FlcIbTzO",
-	"2ZF2IoKxSB14Qn7GCLEJFJY9Zqhf/+Lvvvr8M5jHcXWa+c3aeTyfM9FIc4kNkOYGPV+X6J81EP2zeqIj",
-	"3KgRG1naSQjoBEBKwhV6rhwUCQmj4xmRYsw65EGsJHq84jiP+4kIszXkUhRcXSok0BQYh88rxhRhmOGg",
-	"2JuSXCo4cUbW/3zKMQlAmzia9dhmEL5ZcJkhZVIOrS4UXFXr4DIXZ3YMFYFWGFwbifQ0f09FLFR8Ks2C",
-	"ockH80xqMLYqDH0khaZjrYCVuMAU7B4xbdAFY5rKGAUPppJkZlwDqmRnDB81/rx82QkzqialUDaVZEI4",
-	"OuPoSC78Tjg7MM+zJOJRnevuptSJnWu5d3/guToSf0AW4GzKmQ3nLkThR0bTmE1g7culQIQdcaVkDOrg",
-	"2LO2LOXbLi0zqRYg0Yhqlxa2zlXYdcKKletEHbL3NA9A+RWGYmMpotpA9MA6pqx7UWBiSE2wMQRhzeJJ",
-	"aIQ28kQh7LV+vSNhvdlma4VkMTcBgKqzkgzdtIawuvWsEPmkKvf+8SkXNK6EHxdmwq+LVC6EsAoXUegd",
-	"V7bcwlEsi2k1sajA5sty6MnDLb8F/HyhMSO1Lh6cqZrljGoT09UKQ3YHNgfQ5dxQsZKCEbC8bQBhXS1m",
-	"KY7lTf/Cm1xZsmisOTXskCeG9TMZR2Sybp2jH5qqUxaRiUxhzMwk8Bo7B9NvQjJaAPaAqQgY8NJ6fmAK",
-	"KSNKVrxlBXucKm3gtesT2X01BViQzV7t1/Nrv5yLc6/u29b6pUpfAT7n82+5Wmt1bR4tLcvH+TaKFy0y",
-	"nExhcL4V/4LdHJ6t5n60A7XrySBV+LqW8FG67UWML2wa6fpcHsuUjFK5hN3vBj2mQkiNEJB8xEbGG+jc",
-	"juseLCmmQ+9W2M+HUMqyvJkoML70mlHgF9JHkZJUgY4aptjgmQbiXH/e34l7FYe61TbCcXmJmjLFhA/D",
-	"5rkxBVVdiKJPJOY5YrwMcO6SCb3B0yHtDl2rjJi7EdygE0NmomBzqUHW//buatuNj64vrftjnaZwNUMr",
-	"ir0p7U/jshp2CPqYTI4UqrVpWnHoNRtfubvPaJ7cv5eaJOMbjahtuUlsAK5VSiF74+NZyRGzrR+2Pvb2",
-	"suB+KrPO3PkO2bfnZV+WTP4/nYV2It8OG7HCoQp+JylTMxMRzFLL0QKII0yLtPGmEmOxYAI469Mr94MC",
-	"c0wq/c3qTvPWayrPl2YKLeIMgi2HBxVpj8nrUhTTdAqUqIs1FygEJA8GAVu9Pxv9cMyf8/effPjxk94z",
-	"/v5+iYC+xV0b5b2uat2WN2YavsCqj2vbLm/z+jzs6eekG4+XlyZdwXoCuU0Js9lqDjGCwYdJwIbvY5qm",
-	"vFQFGaS99TTXu3vlLNdihdfR0Xm/t3N0dH7v3ZpsHqy7qTdHSztOMaGHxpAzfiljmZqkYgWIw6Zl8MjZ",
-	"9Xg1M24x6emskvPY0q5z+X+D4M6kP96na4mAJpF4XWC76ZriotLidZ22k5YiMnmpxWG09JuZ9u9cKYFP",
-	"oL+4vc1n2+NinserQ7mtPpDbK6nyHkNyb7nBgrCY3oms8e2yV153Y0lYQv/DA5tyZtKG8qW6vb7vr+n7",
-	"BlMFdsfNAACfq/XbhwLfiZGERLouuGiwnGxpUMsq0oL7AKtH0UeKhXAd8sDUeRHoHHSt8YOKKPNqQ9+A",
-	"SZzQm1OlQB2fYWaf6WWJ/lVoCRIzkkyJW5qc2kyApkLV0aq2gPPhCoiDKdx12fRwL7T5rTVtTPp2aOVr",
-	"XTWldSbasH1NK5stEdrgbkMrG6Iv5m372xYjc6Hz4Nc0tvGe0Diy6kolKRaYoZFe10Ta5HBnfNc0c/fD",
-	"DE40FXEiYZSJCdXVvupi3W60sXo0spW7DU3N3XbVu4bK1y3hfc/q6Y2FvrpVoW+LytwXxr/Z3Oipy5zZ",
-	"UH9iqixalu9G7ep328xBtigbXtsNbSas2jV9kTt52pQ3t3vpMxfnbG72ri2maG4Fos5b37yWXemp98kz",
-	"ZstKoIsoVEjBrqDOCnm3FSdwitneVGM+wAFx/RDMe2tOM63ty+T01nXl4ntSEHrGUgTsDd1GcjGKmb9f",
-	"E5nzFD1lhCwMqEgHL3PyIwg8gWnFiBOxte7LSSoTjEeazE+lGY3yRHrjIigbJ9nmHHaI9TqqQsI4jWOW",
-	"ohY3fnkbhpqBRSYnk5gLllWdmnJTMwrEkTLBsyaErWLS2XtGACCYIFSssGSjQx5JpTHvL1mMZ8VMEKxe",
-	"gRvm1QAPoDuaAQq8bi2kFdEsc/UqvwcXC6ptthrmKRw7zHqvYOsVjhzwe3K3jy0VTzfJavTuFErAs1DT",
-	"NZ0s+eC3gozZxBoX52a3S9a938d0r+A8N4w4rpL9+kmbudv8qkzaFAAsDHYrOjd42vGsDn9xmc25MXZF",
-	"eROj5h+GhBIAc277FG0AW8Ns0sZgyyT01NWIFyRJzM/YINvBAvYu16ZOdmjB5zA03mFl03cNyhyavamM",
-	"MMD9SMeztSEQLshwRs/Y0ByPgcEWF3hURLE3Zngd18oKI5vYkA+dxqCGyPNytnvhVAesDOM6tD1JEPwF",
-	"6YimLRP6wNyPOVPZwVTGJz6MqdJDV2rIhE5XOP6M1NwcqIT0z8L/6+t9htVAry82JpdhPB2UemMQ/k0w",
-	"uHeZCateQViZE17aHcg1FOzcTMwUVE6dYiiVgu/2171iD3Z+Qnc+7u7sn+wcf9/rFZvZ4qdW+w0rpdYk",
-	"4dppGDcmCoE013Q3W1y9UeytxHjY4ClRLZZCnsExZyw1cbe9rvtVzHC3qdS9cub7Qpg7vdqVsinesr1i",
-	"KzpefIJzSx4Kb7LPENfzEEULrFxohcv3gMRsoolcaJerBVT0JvD5Vsd1ojZ+VWlPNaom1CNo0rJwag/O",
-	"RsnE5Zyp0Ob+GL9bScxHUrDhFXxxhbJ4vfKnRHynAbcyG+ygbrYWpWh81dY2oL8dG16rrmEDcf/rCxiu",
-	"SfGaegIf2cuTaEjFuKUwPf2APHv8aEeAuRVzPMQGJkftogftOwJLypOZtPHskqL++unR0Xm3u3N0dN57",
-	"fHR0fu8x/Ln/uCbCkxGTppE7wKQc7YE1QGTqCgdCPAcqSTDrtrScbIhmTFP0LpmNU1pGlWVjHsqZhk8f",
-	"+8Ra9j4axy18TuUNjEc8iUUcUzB0MaOlvBBwLFlPTYzPAjc1qbWF3H4X0csCXQvB3ywYoQkeGIpGK9fW",
-	"x2zlZnEpri+JLLp1g4E+r4ar+E1uape6ZEcf2d44xCbYkuWl3Vdwxly9+iDHJJWCVMHsYUxhrt1s4dgV",
-	"hrgOd77lztK6GdlVeuXXNoz/eq92GM9Xsp2gS8WlHJv6SY2WygFuJC6m+EsVbLAc/9/giQA22bVccZaN",
-	"vlGGlDeHR/qulzmDIolyz5M5gvCWIopH7MCdGFLImCdyPpeKa8z2g+um9suE39NyivW6tk+4KJ7q0CvL",
-	"bWu0VYeMB2E8eecKtfML5TPlyhuhPLdOsPkwr3oeLJSWiV/3feSy7SmQXGjCRGQdCtXU+osgoprikdaa",
-	"j0+Rkktr/Tm9iH1VgZN70H+cxlrmpZ2AR5OFmSJdn4TtdE0lmGubz+i16hDH17SQH/OY1cGHCY9tPHVJ",
-	"FVnMY0mjrF7hgAzhflboYYsZRPWwDGi2dibzwJ3JvPOT892zH+8nP+rPP0jvH4qHe+OPonuAmizZeeJN",
-	"0Y8WaabKymHtK0grM8CLolru37nTvDK9bJwxPp15FOQLfs5idYVQQRlgGXqEAV1EXAZhcMYjBv/jDHzA",
-	"S1D/QdQUjyYc0zjGA6kLmT/UllCXiVF5teIf+w59d0h4Sx4seQRd3RDl/JuhRKXqZkDxd5hj1aYzcsqb",
-	"pXqWz5pz7CYEcHaaQm/v3t793bt79xql8mbMbIbRRJEP5Bh3mhMRVYshti1QoWquFxELBru9Tn+3uxcG",
-	"sRRTe63X73X27u3eCwPNNUqEVzMqpjPKg42GRdaJb43n3V74YmKOavvFIyh29ishMu+OLoy/8eW9+2tv",
-	"x58tXm8pcbFpt/nXczbx4jibuPm0kHdWW7VTiK1lx/Pb8yhxI14/otTzuVHLaL5iw2yT12dfkqX23ZD5",
-	"893n7bnCtnofxQFhyVyv0E9HiQl1AMZB8GxOY0uplun6mdUk4pHXAXlT+WW+bx1cL+ds8/FeGbmyA41q",
-	"Ew59C8WvJjPjHw/V7pAhbL6hO2Gb56FgNPLMyZDGrEGcfoARabgPzyH6dEmnHfLA8QvPZeRaM0FGqwKb",
-	"QsKFdSvYCI7xR/iUTXOSbcvadIxYmUHhKcSJ42EkEcpvU6u+9q4i+l9mRexri7durXr7bAO8PcMx8Nmx",
-	"dGB3Sb2NUFk49dAT3i8IIjMw2RCaDciVAGlN+X2JOXje7NwcuGEXiVkX5Jp1+u2q8R1q9lEBcWpoiBEa",
-	"UgBN4JGBz1qoRupqkHTh9QUiz6+Lr9scc3CAOSUFeSBxLAtxKuRS4PYmIOwW41lrStvN2gjrwyLEsv7Z",
-	"zDJ0RyCUYJBn3biX1GQOtUVJZUx09Z42Q6Za+6XFIlu2MHFamjQtehtd0erJ/eJXjpt4Q5HIB3cuuOdU",
-	"Qh23YV7lwRoj7UY3pQ/qNmnwl9lpxWXlvSocUg0qLDugWmkA4SFJaGQSs+apnKY0UXWS0xQdvHd4+AKe",
-	"1Qvl1L9ZY5HMzr510sBmIbYSAlYtnmhqypEAtJxoKU9i+/EMk4d+wqOTlMEMspKl6CTm4rTw01U0wapc",
-	"e4U51+OEqxPF4kkQGtPvBLZX1i+wIBU0xj/Xzsl2P21v7uecpjRh5ixEd82NIHGf5zj5mT1cObtgHEmY",
-	"K65nMjoRUp/gV1xMqrk5tTt7kZAn9Ixqmhppd0JPzLkk9qc9sMT+4uLE2LTmp56xE6e84PdKLtKTQkEx",
-	"HkRS6h8/oILXYKOpCadGbhWPqM7PzjxxJ9gAsRMqVidUa8A0Cv3I9Izy2L7ALo1C/+6KFfPup5uB+53K",
-	"hTb31WI+l6lm0YlhsIl9Fq8nLOI0uzGfpjRiJ9l+CgM8/ftknLIITBMaK1QdlXKoOihsKyJcyUQIaBV2",
-	"6FZQtF3aeRYCzD4dELZ7IPNotn1gzcfR9qEs7Nr6gdxbXU18BsmgebLTVDhiwEFNL9mkLUSo+8qgG3UG",
-	"Ieoa5qN1SG9jxwbFbG6XwZmapmv8yJaPP3/dLQ6HmTb1Xi2GwLV6ubYJ3jRUTt5S9rAjk76n1qI8B6QX",
-	"kn5Idsm/ffK32Uf8pnS+ARt4Iyq+7/xUx2W+Ctjvdje4DNcOYO13u0095h5QT8FrJZsxV7IJo0JVIl0m",
-	"QXvrSJdJ08RUbKlnjeGu7QTKh4qlWWJQu0eKfuHLJjBS/JrMFU3zsuuz9IGZAorzfp+mfaJE3YdrPHTa",
-	"zhdeDPrZz1X6I3+1DK2e6tXkAet8W1k2m2mJQ6sSEZpxMZE29UJT87lWe3gZfkmAnbEYJom+hkOOoUVP",
-	"VgUuRGjCCiWO1juSnz7ERDSXXGh1YF1S7oIrNjeXzZbiwgDXCL+tw6UIj4Qy367ggrymaiXGdM47K5rE",
-	"x//79trv/9MhxVpLrggtDAM/YeTSPsiDwuixUHJoyDo8EmaiI/sxqhE6y+BZ9G3Zj6nAzqfm03fmOXNc",
-	"XMzHTChWIOfTJ4eAddIY9pTWczW4jRtXyUU6Zh2ZTm/bh24nXBfsn+CQJyCWzOBNcjgoElMXGgyCXqfb",
-	"6Ra2RDAIdjvdzq6JyM6UOSbcOKlM7uw6BzF13dzORng7uDy+/M8AAAD//w==",
+	"1H1rbxxJkthfSZQPkH1b7GGT1IPND4akGe3M3oykkzhYY9U6dnZXdneuqjJbldls9goExt/WY9gw4Bdw",
+	"ONg4wzYWNuzzt1svzt7/Ysxj/cl/wYiIzKx3P0jO2PdFYldl5SMiM94R+SGa6GyhlVDWRIMPkZnMRcbx",
+	"zydrAf8lwkxyubBSq2gQPRFTnQtm54IZkV+KnE1SbYTpRXEkrni2SPEjPrUijwaP7h/G0UQnIhqcHB4e",
+	"xlEuuMF+Sh1Iw2ZaqhnjK76OoM1EKyUmNhrYfCniyK4XIhpE47WIruNokeuFyK0UpjRQfZqf6hVLtZox",
+	"q9mKS8vGOO+YScUyc8Z+Ka2FodUkXSYigdlPdZ5xGw0iqeyDkyiOMqlktsyiwWGYglRWzEQO06BVfYj+",
+	"KBfTaBD9nY8KOH7kgPjRUwDNU2h4XSz9g+/M2FyqGb0KK64v5OdzYecih3VMdCbYmE/ewWw9TLROBVfQ",
+	"CT35EAkFc36D4Hob1wfD0d4vZS4SaIRv3WLCFMsTKnrQ41/Cg+s4ejrn9gthDJ+1bJDHLKNXjBsmrWG5",
+	"4InIDZsJy6St7ZNprrMvDWAw4qmcwCQy33M0F2mqYa0yg59Hh0cPDg77B8f98/7x4PBkcHi/1z86bu6J",
+	"otPN6NELofhCXjyeTPRS4dKyYlkNLNE0WhCkmLRsxQ0zVuciwU1W7O97hv1KKxGzlbRzvbSMK6anUyNs",
+	"zHi64muDb5id50KwRExkxlM8TwsOmxQG+bM3hwenbz+cXB/QH0fFH+f+j0Hjj+GwR38eX/9RtG0nBKC5",
+	"hRawaN0CqRTKPst5G0g+uRT5mk3hJbNzbhlnE2zP9JRZmfUu+8wIleAiEwmfZlJxqxFjGV8sYIKDD9Fc",
+	"AkTXXfj71L2OI/qgvdVLeId7O+lq8gre4a4X8lJsaObeQ1MlVt3t4GUcwRq72ryGd3FklmNY/lh0tgsN",
+	"4sis1aSzHbxDRG0AxTm9LQ7M+jkikPB7HUdaiRfTaPBm87nBuV/HWxrBhLY18hjc1i5AfntDvr1RAMOW",
+	"FQTQbx8VEL6tFW7E6/bT5PlEKyNrMFt3iGI2FkYmgvUPD4/YVOdsBadtnAv+zrBXz56yByf378eO97HV",
+	"XE6AzIhcAM9Vmo3GazHqMWDNzOqhOjk5PR2wQPyJZDleGTOuEgZb8AwnpKEjM2CJVvdsb6iGqn94eMw4",
+	"G0vF/fE/g6k9ZEpb9uX5s4NH+PsUvyfyIA1LeT4DBjfnio2Q5I8YT1O9MmduZsXyZ1oYFBPOhurk8LDP",
+	"rNbMpHrFuOMz+M1RwStZymnyLBELoRKhJmsYFTuBtjDlKV+mRJzCUGfs5H4Y2xip1VDNuWHQRYIv+/jS",
+	"6ndCMXxztZBI/VM9Aw7AZ1wqbHkEQxTUkGD/s9cvnjPaAgi9L/gaWeR0mSPDv+TpUpgBDpJzNRPMIKso",
+	"5IGAp95Q1eSX4yOg3/yK5JeT09PTkjjTR0msJtHE0dUBSA4HlzxXPANG+iZ6ru25uLJRDH99ef7sURRH",
+	"51p/DhiL4uinILU9JqHtXOvXqQaq91Rn4gmfvPscAB/F0WuE5zMAMf5CYH4CYMTP3gn1CUEuiqMveArL",
+	"EAkwnasDcWWFMnKcigMn1cAei2FPwT+nMQqVsBHgnyP45zgGvME/ffjn6C0cLwITEPb68TqHnShzYx2C",
+	"NHHuCeDJ6Mk7URdYSOw7AggWgsoffv9vvvun/+G7X/+zb7/+t01xZBdJ0Ysir5eTiTDGy4wlccSLdZWx",
+	"tsp3TrDbxMo/lrmYWEJIK3w4iUf34KgaW4YNkaPEkQbNEjiedi4N00ocWH2glfBNUVCnlwjqClxJ+Pv2",
+	"v/67737919//57/65rf/+Pvf/T7+5rdffftX//2b3371v7/6829+/5du5f/qv3z7N19VpaPeT/b4tEUU",
+	"8kDAzd4i0dqcK4MCjBVXFs4eLMzBJWYaj+OIp+mITjiu0r1mGV8zI8SAreZaOH1Hq1QqAecdZOSYKT3W",
+	"yZqJ1IihwkYAyh4D8OOQI720oxi1mbnOoEUMnawDQ5h7QBMxKO1Yi4uKeC7YWi+J/v99gIFG/WHc3LDW",
+	"gaEpAesW6KgKIBAKPfZciEQkbKlSYWh2uAxpaCU9Ik+fCzWzc6RISJ/C761qC8ywezMDHp/oZA2z3Wlp",
+	"+3f/sUgliLk7bBdOAOBJkgtjRAntxF1UInIiQvhEBXBVjsgb0muCogTSRjtqQcSQVmSkH6v1DhJdsa5n",
+	"MMY2SaYG5Wsgshm/+owGPUJcFj8cFHme83UViDhYA0dT93Qv1a1Fm2nHoFaig8wpsyLGCrLE+6Uwlk4z",
+	"MHelSeCpcQMJ8n3+oKAoCXTfOFAy2baeVzTgZx+3afLY6a6qvExa1/1Jnut8z4VLUN6nSwMCD3JF4qNS",
+	"K2YsCCOAhbpCL0UKQCGF77OEZjSI8qOKag/j+rGkYatcq9mA+Y/gUSaNIc1tketxKmDnVx4HU5JUlzyV",
+	"yQWQ0AITAhfctA3Q/NrlAJEmIAVyNuYJcSk6owueWwNvpDVswUEm1lKJhI3XLNHW9NpYyp5I32R5CBBo",
+	"Gh94AT+S1snE0mJi8tanXY7VK2qN39l8/bjdyIamD6uZzdck7QbzGs4k51ZcpDKT9kYGtvopIITuegyC",
+	"KWuT6PPTXC8XL5AXP0Uy0ljia8tVYlC3EhIF71TCllWMsxl8TUvNQL/KRDYWeWDuqNC4YzOVs2UuEqaW",
+	"0KQq+nz7P/75t//on3z/P//9t3/xm+9/9/tvfve77/7lf/s/f/PnR4f9qpTT1RBtPD9pFWtKC/xcGtu+",
+	"7xNpFilfMxT7vRbkF4PL4wqPuhflsIk0BIBg7dJ5ggKeWLNJQ76rzf37f/Gb737919/++l//4S9/Ayt4",
+	"oscxewx87e3GNde+Gw7f9P54OHzbvfZXIuNSSTXba/nagLYMGhZ87URX7mDihF6kBSgQt0GlY/V/+Idf",
+	"lxcC6+5acK3pxqV+yi/J6p4kElbG05clojflqRFNpURditxwAsRuVOEc9D48OEa8bwcmAsQbgJ0sLLz1",
+	"b87N3nSgoc+Upk3zaDvYn6LleJu2V/dZOFmiMEWTSm+iQf/hg9NHDx4dgW55GEdzwXM7FrCIPj1BMuek",
+	"F56JJ2sLnz24f//4AdkBnyxz2ICoOMLvV9wKFHwRmqgTR4Po+Bd/8vBP/0EwedOwJw9O7vePjsMyySze",
+	"9IT46e9t9A7LbCfwwcrh2sUsM8xINRGsf/rw8AakvQS/NnuXnlpRtqCzhVQzc8ayxvYhO0cwbLSNVWBm",
+	"o60Pz/Dn1LaMkp39ALeFSZ3dEZZ3ZXce+cXMgxnfY7cM9gCW1sPjre71Jb5IgcLrnCkBAqM75oZEpvLJ",
+	"RJ6A/ODMSZckK40WfCZGtWNH1slocHIUN6gS0tJo0L/2UuSxn3o0uF+AcR7MyJHStqlReCfhdRxG+1AH",
+	"JLUJDdoA0+F53BPRYQb7exxvQ7L3FEcdkD9sMCseOa19w+FrbGqHqD2Umdq62/DyBc/fdRqvgnIz8u6d",
+	"EZqrRrngyWjAtBL3DMt4/s44TX3NQKFWetWq7N0PviTYsIXL6KTQdDOaz23VQBpl721STOnDbWmQW8he",
+	"2MrLTjKedCLMdDgPX+tMgCYXkJLpS5EgnpzhzelkAl2rOncY1Ct1VpLL4yCv3TNknxyLtVYJu39Y0mMN",
+	"dCkt0/Cd0okYKrSqhS577Mm6tHNit22g97LYh0K+zfmkZDJAsT/PRBIIJRrIxms0+UjQd0HGREcofgA9",
+	"kwcH5OehIkLRY6+pOeh5VoOGGiAB/421ncdlhQQUsmBXolVUVsxTrcQZ+mRWnr97ic15iqRpdmG1jonD",
+	"DRWIvoH6k5XTz3+8BsFYpNMeQyyTlRJNmrNcrwYIr5UmAcwQKp0HiJQj6s80zJiFdDbW46hJDZcUReAM",
+	"mq0n9LhyQs1dilA3oc1PS9+gH/b/mzNv9ggcqcjjhRiyExnA84nOz6Q9kGRnfesMTTElTa6qgJEOhQom",
+	"OQiqShe97v2E3rWqWDTX59qSNr3RU+Ithqm8rLiSYueC9SfVLUQJkZizFi8v6Z0uZsahh6b63V/8p29+",
+	"+zWs421zmcXLznW8WAi1EeYaGyDMSWG6LdC/3gD0r7uBjjSmg1OESKMYBFKgrZk0aKz00mfMBJ/MmVYT",
+	"0WOPU6PRyJmmhau3nUYWlnmgu0Rogfppou7YqRHCIF0Dev7+zPvVgXjnuRSGjbw1cxQDnDzqnS78TukV",
+	"xUfB2G4hNYGjZBIcO2/GO4khJZa8ss7+HxTCzTSRVhsIKOrwSBObuuZ1QSndHBq0sjS5XYjdF0U/DYrT",
+	"sNBtpjmbLHrPtQXVvbFXnmpl+cSivIB718DBVDOR9NiIT6zORyyRCXllNDzCkzwaDNVQHbDRWExzib5/",
+	"kAGWKvwahM/h0Gc8EcXH6PaHdsj4sb0LfYCHZi4XPfZE2zkDxYzMyzGKImkK7WRe3pNnQ8XYqIzhkePT",
+	"MgcJh1g2BUE4W5a0PZw8Gatpqm5m0hT2rGmuMxB3mVZnYTXSOD5O7s25gH0qchRZeJIgbaDeUzG19b6V",
+	"9p1ztUbr6G495wKlvdA3vql0rleKVuooUKnXoisvOX2GxnGYINNLJ+6QLTPnVufViA+Hfxo4kcbo9LKM",
+	"4NifVqArgOzQpjyfSniNnzUGeLyYBsJP8hMZWAH3JKACAABVuElTwS+FAaqVsvHSVnYg6S+lTYgKyyqX",
+	"1grFpHISII51zzCndA0VEjFuKoo7NASiwkYKj87IMyk/v5lA4W7kPho5yW2DfDbhuU5RGMCIvmBN26Dc",
+	"i0uBn9JOLVgBzWmjoNbNhcmHhVuAj/Wy3S/iJrm1H7c52rq4K9nPAaE+lfbAoOZM2gNmomLfRHFU7Jko",
+	"LoANBySKI9zaFJFJ+zp620KtHUp2Jda0qB2UeJKrfNhuFd3Ax5STAW7jFQ79bJ6Aad8PRkxAgewKFBo4",
+	"x4Fz/ygM3OsIBokDCUQJi/gBHmt37IbKeRuJWcWMFDve4kxiI7+sQAVDQAY3hXdGzqTiaePcLmnBb8pQ",
+	"LoUYlB6iGPG2cRaXHmIh5mATikpovq6HBrRgq91C+WJpMWOgK14nyIWgTVPMjTUYUnHmYrS9psvVGsQ7",
+	"IMLOwVuVYUMIev3Qv2wNfq9ZnBzlHSEnAtTPQX+fVq2n6Cfk5p1I2FTnMGdBCRZkh0LlOEYeQJFBCibs",
+	"NXdYQi6Y0Q1vBort0eBRxXLK4RFoxX50RPzNhMsS+W6VLPvtkmWBz0WrXOnmvdtBf4aNb2Dd5MbeQFcu",
+	"oLbjbu+UfotomDp9XewjCqPFjSDmFlWaZNvJeSnuToltxvjtpslWg/6aOmslsK/2ulVNfOnSBapreaZz",
+	"Ns71CqiIn/SEK6Utanbs52JMXh/vXqp6KrSajVoNwKfFFGrR9HcT7YOd3jLa56Vug0iNOsFAG5a4wQMJ",
+	"wLn9un8UNxpOda/jhPNqBWoujFBt2mURA1li+aVoqanGeHa064JwvxLK9jabN7U7oZUMuIWfwR1aLnUg",
+	"BdtTysL4+7sl3TBtcH3lbJ5VmMLTIPWghaVyPsk1MWq3MjditjeZRQq3DvGtwo+TUzLJnUZO7HlIXKDF",
+	"TqHj4n0bzmrW1339bd0xFq9KNuc66ujNj4i+k1b0haShv+0odAv5YdCImWxNIXqaCzOnyI+QQoSahHNB",
+	"ubiCGmIxMQ4w28ZXHkUl5FDK1N3yTur1lszzFS1hB3+yEqvRWYPaY5KSVuVwzBIkumKKShACkEeDSKx/",
+	"Nh//dCJfyJ999uWvPus/lz87rQGwbXN3RvPclrXuixtaRlsATRvW9t3e1H0R3tKOST+fVlySKd6Z/6UL",
+	"/XVRyV5iRJufCnh3xv2qHJv3q+kMD07q2QzlTN7h8OqofzAcXj38pCNqE/Mru9Xa2okzQtkRKYRk7CIN",
+	"l5JHDEgczuVAK7T+qUs88LnK2LBEMoITGF4EhRoDYS9FPkBI2XztkxkMEHkfBcxTowvnshsI9IlUG4oI",
+	"zOVsjok0q1xaQfvyzAebYqQ9w4wYWY5Cp/fOr3Ihk4tcwONGQNFu6qwPUB9E96dHk1NeiVSnTJcqp/F4",
+	"ouzX2qnzg+5G5lVCiRPlaexoOKT2H98owlyhJ2F3pdW1x1O4SNfnel9GpvfnrnXigODekzJEcTn/AFHT",
+	"Rh5ei04TckHlYfzRWSVKojhj+wsqRxVBZYOOBcf6biSXNlvzDy/D/CjaHQLptlLRBpXP5a7uWOagZPeg",
+	"qB6tXKZ2jz2mRGQGgwN1JUOwSoJZH8YGYcpT6wU3BuSISww9p1FWaGCGlkAYEy2Mukeu5G2VFMbrzgoD",
+	"T9YAHMwx6kr3gnexS8DoaEP5RbGjr13p/s6a6uLKOlq5cL7YhaJsaOViyMqJRe1ty3EEsXdhdDR2LuSY",
+	"LHFdufwcM6DRutDVRLvsJW816Gjm38dBDtpUZQABY8hb1lWcwZYLSyRbyxskrrTEhqb0drfyEgTl29aY",
+	"+NTx6a2VKOxOlSh2KB3xkgy0mxt94UM7tyRIUhrgjvUlkt0KTOyyBr1DXYvKadhlwWa3pi8L69Qu9Td2",
+	"6/S59wBvbvaJy/bb3ApIXWsBjkr4f0tCapHSUWcChygSK63EDdhZKTGkYb1GLzvjFqOXzpgfh2Fg9uY8",
+	"iM6xKOmkayjv4NSK8UuRo6axYdhEL8epaB+XXJMtWbkBkKUJleHQipyiRk4zQQUYoiexnXbXUoRLzKQy",
+	"VvCkyPQi20ZdqwqHc9RjzlxqShlNPE1FjlycHArODzcHVVJPp6lUIpRFoHoINAuUI3WGxZBUCFHw/YxB",
+	"gMAgFR81A9j3LdxbtMY4Nz7TOcX+mjmHqYfY55EHyshLKCJNTVlNJItsuSwV6V3F0kc99lQbi3Hx2XIy",
+	"L4fNYXYnvKCVwQiwWh7kGXzutMU1syKYyE275RsLjrjQXgwgeetF5oclHblUkqfdAr6/b65c/SvksN8v",
+	"lUgJrrpbGqeKye8lsYaFbTwb281VJbS22eYelpwOhIi3TbDfPqmhcDfcFEnbHKilye4F5w0eCqxl1Z58",
+	"7aIIvQWjSkNQ8MBkAZAlS6kCQQVxNT4oxhaOTMbf+RoqJUKWyksxCAREAemQlkwvITArJqu6ceFhLpwr",
+	"BNrDQzyPfDKvGXoUG835pRgVyQfBYUtmHZxez7dytNAZjoqpY2JBj72oZ4OVqh5h5rS0sRtJA98pEWfU",
+	"rIWyZ/Q+lcKEwo3kSxil3NiRT8UXyuZrnH8AtSzyEIrwi+p+n2O27JsPW8NlMYoBZIqNoQ/vo8HD60Cs",
+	"+iViRRXQditYOVLiihZGBQdCMkatVMrxUdWa+PjgF/zgV4cHpxcHb/+41Zo4d8nBO503zCSuUMJKtag7",
+	"I4UAmlua6Z1Yv5XsrdVktMFQY3bYCi4mpV+OoFkIkZPn8uTQ/yrngrkMlH49R2yp6E2/c89s81jtz+LK",
+	"FqA2EronNlVr2NUId/YIiQzsYWiFG/msiMB1UXMAxdZQyrZ9chu/VzvTdPX/mqlnc0p0KtW3w9UYnfno",
+	"PxO7KCwyANYIfqKVGN3AKFgqIGPX7UElP6rLso4GN6m7zdosa4GdWYDohcCGvdukg20B7v/7vK9bQrwj",
+	"DasN7PVFbAhmuWcwkeCMPX/29ECB3pdKLPcGi+Nu0wMfHoNK1xLbtbXKV5mT/dlweHV4eDAcXvWfDYdX",
+	"D5/Bn6fPOnxkAZg8T3ypr7q/DPYAKEghJTQXE51lqDjVtpPzFU14jmYuOji1bdTYNvRRgTT8+m0bWQv9",
+	"8TTdwfhVP8BYDFEt05SDxo0xQfWNgHMJI21CfPAgdQQ5l1KivE80uP+WSr5fCsYzLK2N2rO0ztjt6GZ5",
+	"K1a3RHCz3aGrtJXDNQw4d3VKbxab6oNN24D93kt8SqxEUTrlBrakm+djFZJMo+BDLecaeaJLzL7BFKtC",
+	"0g88WN61Ire3b9zthvnfrmsvGbaVRMnQIuRDxqk+gUVN5yzkKcIvU9LhCv3hDivu1IKN62m+YRUbKVD9",
+	"aLXQ7mo5EWBDSWFAoyy3e4YZmYgzX5mrlPnA9GKhjbTCp5i5vCtDMfO9ZgpEIStkUpWrJ/XrVN8pf80p",
+	"Y8Gpzz6+QY2apWlTCesHor62XrS9aGY3DpbG6qydc/7cZ01wALmyTKjEGSaaKRIfooRbjldHWDl5h5Bc",
+	"OS3Sc1Ucqyl2+Q/by1ZVIl/dAlr4YBzYcHURbtAKQ6Fn22vhO2aK89u0kZ/JVHQJH1OZOrfwihu2XKSa",
+	"JyHv5IyN4H1I2HFJKYq3pHGk1bsPBv7ug4NfXB1f/ulp9idHi8/zR+fqycnk58lDkLkc2GXWmmCRLPPA",
+	"COve+RtQLZrghzJTP7p/f/PObEXjXMjZvIVRvpRXIjU38HjUxTOCRxzxZSJ1FEeXMhE6citoE9sUb7/w",
+	"gWPk0oSnKV78UIq84pckWdaB0ejayF+1Xa7i5eg9cbCSCQx1R5BrPww1KLUdhnwHOYfMhY0KcS5vOeNr",
+	"/HPA+qUyJ9W6LvhNa2/eaOmqc4YQPnJSZBTAypU3Ii6VlWmRsGuWmNXiJTDmymCxsZhJ5RgHmVFLOb6q",
+	"qJlSJYv9TUhsZQIejshGzguNYVNNvzrRadYerBgr74KRhepP/ZOHJ4+OH5w83Liw7ZoLTWPTzvpcT5Bi",
+	"eVLb1NtS1wIFEyvtMhHR4LjfOzo+PImjVKuZe9Y/6vdOHh4/jCMrLVLW13OuZnMuo63qXRikjVYUw35o",
+	"c5F6qJ2WS2YdnDY8pq2UsTT/jZ33H1V6x587dO8g8WEb1WqnC2Hh5XluwuYXpTDEzuyzkqs1nG5XPxsJ",
+	"2u09fP02s3ZdO2pokvuEebpObhrp+WKlysGed6XD/vhRoD47tNvQdMZEtrBrNLZyRp4rIPGoy2ws2NBq",
+	"Rb6raMW2q51uF8G4vZppAFeo39gZvtq2z9qllcDV8A6RHhvB2R35C0Vk4dmnCAAshE1aJrK6M4xv8JUi",
+	"UAnwIcw99tjjC8tQUwmK8bqEprioSOEccmRUauNVm0O2d6wBgQ5ImhSWWMs8DhMSKfapA1Hpq6yEreba",
+	"1YSobN6uvdo65i76T8t0SIvxKB24U9KtqjU2TrcGAP0rhgIyaM4oIQ/YjfSCjmoWNeRgrbwFFZsqly3p",
+	"sVuWvdituIVXXtqggOpCTMCICRQAE/hk0Ka0NR2vHQpNqfsSkBe3VXN2qRpyhhFKJXqgcS5L9U7plaJC",
+	"MJxE4Z0h7Q7rRu0qLktozsgeFHRfUaQmRbXsG99JRxzarkJWXaS6+UjbJa5ONXKHTbbaQdPcUbPcYbTx",
+	"DZXPwrlxY+dXqz8Z8eCvQWkpwmzTXZDX+LBDV77TQ9kmKW/i4GVRb0OmGpMuBSrc5FZYQuH4et5k8OqZ",
+	"eSltSyv6hq4WEpdyInrs8+CVn1ZKQpHnm1TdECRZvcfRxwyiziwTitr58bw9r8JlFnVhZ126w2TFS/eX",
+	"GAs6T0wV2oBVL3I9y3lmujgNpfx8en7+Er61S+PFJTqTiQ5XI3jq6WKAdyKaDlUXllMWIwh5F1bri9Td",
+	"rVZPcguZjslFKtW70k+fCAmnuNIFxYheSHNhRDqNYtK0L4AchXFhy+aKp/hn5RoV/9ON5n8ueM4zQaWy",
+	"/TM/g8zf3nbxS3f3RnhA9k/M1LBznVwobS/wkj9K9KBLXUJHSl/wS255Ttzhgl9QWST309VLcr+kuiAT",
+	"Av20c3HhmT38XutlflGqQ4B1kGrj4/16+AwIk5lKTnS+fINJUVr9whfQAmBnXK0vYBNnC2vQ/cEvuUxd",
+	"B25rlMb3Txxb9D/9CvzvXC8tvTfLxULnViQXhGBy+JefZyKRPLxYzHKeiItAf+IIL4e5mOQiAVWOpwZZ",
+	"bSMZsUt1cEfeJyxhMUugaHuJ7rslfQS/d7hZKt7V15qKvT6omJR2/SjEGuz8QeFkaaYdAGWwMjvYlLZF",
+	"wlTHKGHRTqTquoTazzqIXF0Ni9l6yXjrwCT1bW8XxL+OphV8hO3Tnj3iN4eXMbeN3kxFwr16XTkE7zck",
+	"XN8zvjY1Rq+ainPyjPVjdhSzY/a/vvqPgTHO+GKLLLXRBly+BrI5L7o0+ujwcIuFtlKf/+jwcNOIhcG5",
+	"RfpoBPMWTDYTXJmGg5bSI/Z20JLMgYkQ2s43emn3IyhfGpGHaLjdPimb4a83CW/lywZvaMqoW5pr9w+W",
+	"pN7W6wt3jw7qutewBU77uR7Kvmp3m3m7w7oToc2igpsshr0fKrRsOyxxak0gQjOpptrFG1lOt/m72ol4",
+	"0ZS4FCksEqXsc4ke8RZnGW5EaCJKCcbOmlQULRMqWWiprDlz6oB/EApQ42M6UlKR4Jrg1YtSq3ioDF1t",
+	"JhV7w81aTfhC9tY8S9/+3Y8qv/9ej5UznbFycDENvOEy+Mwel2aPacojAutoqGihY3dX6RiNi/At2gLd",
+	"XXtw8jndjEzfUbXKVE6EMqIEzi8+OwdZJ0/hTFm7MIOP8OAavcwnoqfz2Ufuo48yaUv6YnQuMyBLNHnK",
+	"jQBGQlnZ0SDq9w57h6UjEQ2i495h75gCCeaGbpEhox6FjlcxiJkb9DrM8KPo+u31/w0AAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

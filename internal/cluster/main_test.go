@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) {
 	redis.SetLogger(&logging.VoidLogger{})
-	code := testserver.Main(m, "TestRedis.*")
+	code := testserver.Main(m, "TestRedis.*", "TestNothingIsDeliveredBeforeTheStart")
 	// The client library probes for a second more where it couldn't connect.
 	err := goleak.Find()
 	for end := time.Now().Add(5 * time.Second); err != nil && time.Now().Before(end); {

@@ -64,6 +64,7 @@ func hostile() map[string]string {
 		"keys":             `{"type":"ping","id":"1"` + keys.String() + `}`,
 		"keys in data":     `{"type":"send","id":"1","to":{"user":"b"},"clientId":"c","body":{"kind":"custom","data":{"a":1` + free.String() + `}}}`,
 		"type at the end":  `{"id":"1"` + keys.String() + `,"type":"ping"}`,
+		"keys before it":   `{"id":"1","x":{"k":1` + keys.String() + `},"type":"ping"}`,
 	}
 }
 

@@ -277,8 +277,11 @@ func (r *Reader) Peek(field string) (value string, object, found bool) {
 	ahead := *r
 	ahead.at++
 	ahead.first, ahead.keys, ahead.most = true, 0, maxAhead
-	for {
+	for own := 1; ; own++ {
 		name, ok := ahead.Field()
+		if own > MaxKeys { // no object has so many fields of its own that a schema names
+			ahead.stop("", TooManyFields)
+		}
 		if ahead.over {
 			r.stop(ahead.field, ahead.problem)
 		}

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 		"TestSilentNodeLosesItsLock", "TestMigrateTakesOver", "TestMigrateErasesOnlyWhatIsNoHash", "TestMigrateGoesOnAfterACrash",
 		"TestMigrateKeepsWhatConversationsThereAre", "TestMigratesAtOnce", "TestMigrateRefusesForeignTables", "TestMigrateWaitsForTheOther",
 		"TestMySQLSettings", "TestMySQLErrorsKeepThePassword", "TestMySQLPoolIsBounded", "TestSchemasAreAlike",
-		"TestTransactionsOfFewTrips", "TestTransactionsOnEndedConnections", "TestLockShowsWhatItsHolderDid", "TestDeadlockIsRetried",
+		"TestTransactionsOfFewRoundtrips", "TestNoBatchAfterAConflict", "TestTransactionsOnEndedConnections", "TestLockShowsWhatItsHolderDid", "TestDeadlockIsRetried",
 	)
 	if err := goleak.Find(); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, "after the tests:", err)

@@ -21,16 +21,29 @@ func (s *Session) hears(n *feed.News, conversation string) bool {
 	return s.reader.Carries(conversation)
 }
 
-// send sends an event's frame, which is encoded once for all subscribers of its topic.
-func (s *Session) send(n *feed.News, push func() sockets.TimV1Push) {
-	if n.Frames[feed.TimV1] == nil {
-		n.Frames[feed.TimV1] = push().JSON()
+// send sends an event's frame.
+func (s *Session) send(n *feed.News, push func() sockets.TimV1Push) { s.sendOnce(n, feed.TimV1, push) }
+
+// sendOnce sends a frame of an event, which is encoded once for all subscribers of its topic.
+func (s *Session) sendOnce(n *feed.News, face feed.Face, push func() sockets.TimV1Push) {
+	if n.Frames[face] == nil {
+		n.Frames[face] = push().JSON()
 	}
-	s.conn.Send(n.Frames[feed.TimV1])
+	s.conn.Send(n.Frames[face])
 }
 
-// MessageStored implements feed.Subscriber.
-func (s *Session) MessageStored(n *feed.News, e *feed.MessageStored) { s.reader.Offer(n, e) }
+// MessageStored implements feed.Subscriber. Whoever sends has read what came before, so its own connections, and one to one the
+// peer's, are told of its marks, unless the message before is its own. A group's other members aren't told, since that would
+// double the frames of each message, and nobody is told of what a notice moves.
+func (s *Session) MessageStored(n *feed.News, e *feed.MessageStored) {
+	if !s.reader.Offer(n, e) || n.Target.Group != 0 && e.Message.Sender != s.account() || e.Message.IsNotice() {
+		return
+	}
+	s.sendOnce(n, feed.TimV1Marks, func() sockets.TimV1Push {
+		seq := e.Message.Seq
+		return &sockets.MarksFrame{Conversation: named(n.Target), Account: e.Message.Sender, Received: seq, Read: seq}
+	})
+}
 
 // MarksMoved implements feed.Subscriber.
 func (s *Session) MarksMoved(n *feed.News, e *feed.MarksMoved) {
@@ -63,20 +76,22 @@ func (s *Session) PresenceMoved(n *feed.News, e *feed.PresenceMoved) {
 // FriendshipBegan implements feed.Subscriber.
 func (s *Session) FriendshipBegan(n *feed.News, e *feed.FriendshipBegan) {
 	if s.concerned() {
-		s.notice(n, sockets.NoticeEventBefriended, "", e.Actor)
+		s.notice(n, sockets.NoticeEventBefriended, e.Account, e.Actor)
 	}
+	s.checkLater(n.Target.User)
 }
 
 // FriendshipEnded implements feed.Subscriber.
 func (s *Session) FriendshipEnded(n *feed.News, e *feed.FriendshipEnded) {
 	if s.concerned() {
-		s.notice(n, sockets.NoticeEventUnfriended, "", e.Actor)
-		s.checkLater(n.Target.User)
+		s.notice(n, sockets.NoticeEventUnfriended, e.Account, e.Actor)
 	}
+	s.checkLater(n.Target.User)
 }
 
 // MemberJoined implements feed.Subscriber.
 func (s *Session) MemberJoined(n *feed.News, e *feed.MemberJoined) {
+	s.checkMates(&e.GroupChange)
 	if !s.concerned() {
 		return
 	}
@@ -86,18 +101,26 @@ func (s *Session) MemberJoined(n *feed.News, e *feed.MemberJoined) {
 	}
 }
 
+// checkMates looks again at whom the connection may see, now that an account has joined a group or left it: all that it
+// follows, if that account is its own.
+func (s *Session) checkMates(e *feed.GroupChange) {
+	if e.Account == s.account() {
+		s.checkLater(s.allFollowed()...)
+	} else {
+		s.checkLater(e.Account)
+	}
+}
+
 // MemberLeft implements feed.Subscriber.
 func (s *Session) MemberLeft(n *feed.News, e *feed.MemberLeft) {
+	s.checkMates(&e.GroupChange)
 	if !s.concerned() {
 		return
 	}
 	s.groupNotice(n, &e.GroupChange, sockets.NoticeEventLeft)
-	if e.Account != s.account() {
-		s.checkLater(e.Account)
-		return
+	if e.Account == s.account() {
+		s.memberMoved(&e.GroupChange, false)
 	}
-	s.memberMoved(&e.GroupChange, false)
-	s.checkLater(s.allFollowed()...)
 }
 
 // OwnerChanged implements feed.Subscriber.
