@@ -41,7 +41,7 @@ func (q *Queries) AddParticipant(ctx context.Context, arg AddParticipantParams) 
 
 const conversations = `-- name: Conversations :many
 SELECT p.conversation, p.peer, p.group_id, p.joined_seq, p.received_seq, p.read_seq, c.last_seq, c.first_sent, c.second_sent,
-  m.sender, m.body, m.sent_at, other.received_seq AS peer_received, other.read_seq AS peer_read
+  m.sender, m.client_id, m.body, m.sent_at, other.received_seq AS peer_received, other.read_seq AS peer_read
 FROM participant p
 JOIN conversation c ON c.id = p.conversation
 LEFT JOIN message m ON m.conversation = p.conversation AND m.seq = c.last_seq
@@ -61,6 +61,7 @@ type ConversationsRow struct {
 	FirstSent    int64
 	SecondSent   int64
 	Sender       sql.NullString
+	ClientID     sql.NullString
 	Body         sql.NullString
 	SentAt       sql.NullInt64
 	PeerReceived sql.NullInt64
@@ -88,6 +89,7 @@ func (q *Queries) Conversations(ctx context.Context, account string, after strin
 			&i.FirstSent,
 			&i.SecondSent,
 			&i.Sender,
+			&i.ClientID,
 			&i.Body,
 			&i.SentAt,
 			&i.PeerReceived,
@@ -304,15 +306,16 @@ func (q *Queries) MessageByClientID(ctx context.Context, conversation string, se
 }
 
 const messagesAfter = `-- name: MessagesAfter :many
-SELECT seq, sender, body, sent_at FROM message
+SELECT seq, sender, client_id, body, sent_at FROM message
 WHERE conversation = ? AND seq > ? ORDER BY seq LIMIT ?
 `
 
 type MessagesAfterRow struct {
-	Seq    int64
-	Sender string
-	Body   string
-	SentAt int64
+	Seq      int64
+	Sender   string
+	ClientID sql.NullString
+	Body     string
+	SentAt   int64
 }
 
 func (q *Queries) MessagesAfter(ctx context.Context, conversation string, seq int64, limit int32) ([]MessagesAfterRow, error) {
@@ -327,6 +330,7 @@ func (q *Queries) MessagesAfter(ctx context.Context, conversation string, seq in
 		if err := rows.Scan(
 			&i.Seq,
 			&i.Sender,
+			&i.ClientID,
 			&i.Body,
 			&i.SentAt,
 		); err != nil {
@@ -344,7 +348,7 @@ func (q *Queries) MessagesAfter(ctx context.Context, conversation string, seq in
 }
 
 const messagesBefore = `-- name: MessagesBefore :many
-SELECT seq, sender, body, sent_at FROM message
+SELECT seq, sender, client_id, body, sent_at FROM message
 WHERE conversation = ? AND seq < ? AND seq > ? ORDER BY seq DESC LIMIT ?
 `
 
@@ -356,10 +360,11 @@ type MessagesBeforeParams struct {
 }
 
 type MessagesBeforeRow struct {
-	Seq    int64
-	Sender string
-	Body   string
-	SentAt int64
+	Seq      int64
+	Sender   string
+	ClientID sql.NullString
+	Body     string
+	SentAt   int64
 }
 
 func (q *Queries) MessagesBefore(ctx context.Context, arg MessagesBeforeParams) ([]MessagesBeforeRow, error) {
@@ -379,6 +384,7 @@ func (q *Queries) MessagesBefore(ctx context.Context, arg MessagesBeforeParams) 
 		if err := rows.Scan(
 			&i.Seq,
 			&i.Sender,
+			&i.ClientID,
 			&i.Body,
 			&i.SentAt,
 		); err != nil {

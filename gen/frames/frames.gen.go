@@ -698,7 +698,7 @@ type MemberNotOnline string
 // Example: 用户Alice上线
 type MemberOpened = string
 
-// MessageFrame A message, new or missed; in order, each once. Also to all of the sender's own connections, so that each sees every seq.
+// MessageFrame A message, new or missed; in order, each once. Also to all of the sender's own connections, the sending one too, so that each sees every seq; there it carries `clientId`, by which a client knows its own message.
 //
 // Example: {"message":{"body":{"kind":"text","text":"hello"},"conversation":{"user":"bob"},"sender":"bob","seq":43,"time":1769864645123},"type":"message"}
 type MessageFrame struct {
@@ -709,14 +709,24 @@ type MessageFrame struct {
 // MessageFrameType defines model for MessageFrame.Type.
 type MessageFrameType string
 
-// Notice Contacts or groups changed.
+// Notice Contacts or groups changed. `actor` did it, to `account`:
+//
+//   - `befriended`, `unfriended`: `actor` has made `account` a friend, or ended the friendship. Both hear of it, on all their connections;
+//     `conversation` is theirs, as the reader names it.
+//   - `joined`: `account` is a member from now on; `actor` is itself, or the owner who added it.
+//   - `left`: `account` is no member any more; `actor` is itself, or the owner who removed it.
+//   - `owner`: `account` owns the group; `actor` is the owner before. It is left out when an operator of the server did it.
+//   - `dissolved`: `actor`, its owner, has dissolved the group; there is no `account`.
+//
+// Of a group its members hear, and who joins or leaves. All but `befriended` and `unfriended` are written into the group's history
+// too, as messages of the kind `notice`, which members get as `message` frames.
 //
 // Example: {"account":"carol","actor":"alice","conversation":{"group":1},"event":"joined","type":"notice"}
 type Notice struct {
-	// Account Whom it is about.
+	// Account The account that it is about.
 	Account *string `json:"account,omitempty"`
 
-	// Actor Who did it.
+	// Actor The account that did it.
 	Actor *string `json:"actor,omitempty"`
 
 	// Conversation A conversation, named from the reader's side; either the account opposite or the group is there.
@@ -755,8 +765,13 @@ type OutgoingText = string
 
 // Page The answer to `history`. It may hold fewer messages than asked for, where they are large, but never none when there are some.
 //
-// Example: {"id":"r3","last":42,"messages":[{"body":{"kind":"text","text":"hello"},"conversation":{"group":1},"sender":"bob","seq":41,"time":1769864645123}],"type":"page"}
+// Example: {"first":8,"id":"r3","last":42,"messages":[{"body":{"kind":"text","text":"hello"},"conversation":{"group":1},"sender":"bob","seq":41,"time":1769864645123}],"type":"page"}
 type Page struct {
+	// First The seq of the first message that the reader may read: 1 one to one; in a group, that of the first message after it joined, which is one more than `last` until there is such a message. History begins there, and there is none before it.
+	//
+	// Example: 1
+	First externalRef0.First `json:"first"`
+
 	// ID The client's own id of a request, which its one answer carries.
 	//
 	// Example: r1
@@ -901,7 +916,7 @@ type RenewedType string
 // Example: r1
 type RequestID = string
 
-// Send A message; answered by `sent` when it is stored. The same client id is the same message, for ever.
+// Send A message; answered by `sent` when it is stored. The same client id of the same sender in the same conversation is the same message, for ever: a retry gets its seq again, also when the sender has lost the right to write since; with another body it is refused with `client_id_reused`.
 //
 // Example: {"body":{"kind":"text","text":"hello"},"clientId":"5f2c9a","id":"r2","to":{"user":"bob"},"type":"send"}
 type Send struct {
@@ -978,7 +993,7 @@ type SocketLimits struct {
 	SendRate float64 `json:"sendRate"`
 }
 
-// Subscribe Whose presence this connection follows from now on, instead of those before; answered by `subscribed`. Accounts that the caller may not see are shown offline, and so is one from the moment on that it may not be seen any more. Costs as much of the send rate as one frame and a further one for every ten accounts.
+// Subscribe Whose presence this connection follows from now on, instead of those before; answered by `subscribed`. Accounts that the caller may not see are shown offline, and so is one from the moment on that it may not be seen any more; once it may be seen, befriended or in a shared group, a `presence` frame tells when it is online, without another `subscribe`. Costs as much of the send rate as one frame and a further one for every ten accounts.
 //
 // Example: {"accounts":["bob","carol"],"id":"r7","type":"subscribe"}
 type Subscribe struct {
@@ -1029,7 +1044,7 @@ type SyncType string
 
 // Synced The answer to `sync`.
 //
-// Example: {"conversations":[{"conversation":{"user":"bob"},"last":42,"peerRead":40,"peerReceived":42,"read":41,"received":42,"unread":1}],"id":"r1","type":"synced"}
+// Example: {"conversations":[{"conversation":{"user":"bob"},"first":1,"last":42,"peerRead":40,"peerReceived":42,"read":41,"received":42,"unread":1}],"id":"r1","type":"synced"}
 type Synced struct {
 	Conversations []externalRef0.Conversation `json:"conversations"`
 
@@ -2109,125 +2124,136 @@ func (t *ServerFrame) UnmarshalJSON(b []byte) error {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"1H3dj+NGdu+/UuBdYO7dZWskdc9Hqx8uZsae9Xg9HzvThi92urdVEktSbZNVGlap1XKjAd83x0GCAPkC",
-	"FosEGyTBIkGyeVvH2MT/S+CxN0/5F4JzqoqkyCJFdbed5GWmRRZZVedUnfM7X8WLYCyTuRRMaBUMLgI1",
-	"nrGE4p8PVwz+i5gap3yuuRTBIHjIJjJlRM8YUSw9YykZx1Ix1QnCgJ3TZB7jQ3SiWRoM7t/phsFYRiwY",
-	"7HW73TBIGVX4nsILuCJTycWU0CVdBdBmLIVgYx0MdLpgYaBXcxYMgtGKBZdhME/lnKWaM1XoqDzM9+SS",
-	"xFJMiZZkSbkmIxx3SLggiTogP+NaQ9diHC8iFsHoJzJNqA4GARf67l4QBgkXPFkkwaCbDYELzaYshWGY",
-	"WV0E30vZJBgE/+t2Tsfbloi3HwFpHkHDy3zqF+5lSqdcTM2tbMbliXw0Y3rGUpjHWCaMjOj4FEbraCJl",
-	"zKiAl5grFwETMObXSK7jsNwZ9vZmwVMWQSO8ayeTDbE4oPwNcvQzuHAZBo9mVD9lStGpZ4E8IIm5Ragi",
-	"XCuSMhqxVJEp04Tr0jqZpDL5UAEHAxrzMQwicW8OZiyOJcyVJ/Cz3+3f3en2dnZ7h73dQXdv0L3T6fV3",
-	"q2sif2kze+ScCTrnJw/GY7kQOLUkn1aFS2YYHgYJwjVZUkWUlimLcJHl6/uWIh9LwUKy5HomF5pQQeRk",
-	"opgOCY2XdKXwDtGzlDESsTFPaIz7aU5hkUInP33d3dk/vti73DF/9PM/Dt0fg8ofR0cd8+fu5feCTSsh",
-	"I5qdaE4L7xKIORP6cUp9JHn3jKUrMoGbRM+oJpSMsT2RE6J50jnrEcVEhJOMODyacEG1RI4ldD6HAQ4u",
-	"ghkHiq7q+PeevR0G5gF/qxdwD9d2VNfkJdzDVc/4GWtoZu9DU8GW9e3gZhjAHOvavIJ7YaAWI5j+iNW2",
-	"yxqEgVqJcW07uIeMaiDFobmbb5jVM2Sg4e9lGEjBnk+CwevmfYNjvww3NIIBbWrkOLipXUb5zQ3p5kYZ",
-	"GTbMICP95l6B4Zta4UK89O8mpye8iqyibO0mCsmIKR4x0ut2+2QiU7KE3TZKGT1V5OXjR+Tu3p07odV9",
-	"ZDnjYxAzLGWgc4Ukw9GKDTsEVDPR8kjs7e3vD0gm/I3IsroyJFREBJbgAQ5IwovUgERS3NKdI3Eket3u",
-	"LqFkxAV12/8AhnaPCKnJh4ePd+7j73183ogHrkhM0ykouBkVZIgif0hoHMulOrAjy6c/lUwhTDg4Envd",
-	"bo9oKYmK5ZJQq2fwmX6uK0lMzeBJxOZMREyMV9ArvgTawpAndBEb4ZR1dUD27mR9K8WlOBIzqgi8IsKb",
-	"Pbyp5SkTBO+czzlK/1hOQQPQKeUCW/ahi1waGtq//+r5M2KWAFLvKV2hipwsUlT4ZzReMDXATlIqpowo",
-	"VBU5Hsj41DkSJfyy2wf5Tc8Nftnb398vwJkeIrESogmD8x1ADjtnNBU0AUX6Ongm9SE710EIf314+Ph+",
-	"EAaHUn4AHAvC4IeA2h4Y0HYo5atYgtR7JBP2kI5PPwDCB2HwCun5GEiMv5CY7wIZ8bFTJt41lAvC4CmN",
-	"YRosAqVzvsPONROKj2K2Y1ENrLEQ1hT8sx8iqISFAP/04Z/dEPgG//Tgn/4xbC9DJhDs5e11CCuRp0pb",
-	"BkmjucfAJyXHp6wMWAzs6wMFc6Dyuy//4us//JuvP/2jt5/9ZRWOtEGKDoq8WozHTCmHGQtwxMG6tb42",
-	"4jsL7JpU+Ts8ZWNtGOKlDzXw6BZsVaWLtDHiKLKiQZIItqeecUWkYDta7kjBXFME6uYmknqNrgb8vf3H",
-	"v/r609988/e//urz3//miy/Drz7/5O2v//mrzz/5909+/tWXv7Qz/7N/ePvbT9bRUecHWzzqgUKOCLjY",
-	"PYhWp1QoBDCanWvYezAxS5eQSNyOQxrHQ7PDcZb2NknoiijGBmQ5k8zaO1LEXDDY74CRQyLkSEYrwmLF",
-	"jgQ2AlJ2CJAfuxzKhR6GaM3MZAItQnjJKlMIM0doIwwKK1bjpAKaMrKSCyP//y/QQKL9MKouWG3JUEXA",
-	"0kMdsUYIpEKHPGMsYhFZiJgpMzqcBldmJh0jnj5gYqpnKJFQPmW/N5otMML6xQx8fCijFYy21dS2f/07",
-	"LOYAc1ssF2oIQKMoZUqxAtuNdhERS40QwisiI9faFnlt7JrMUAK04WctQAyuWWLsY7FqgejyeT2GPjYh",
-	"mRKVL0HIJvT8iem0j7zMf1gq0jSlq3UiYmcVHk3s1a1MN4814+egFKxGzAm1NIoVsMSbBVPa7GZQ7kIa",
-	"wFPSBhzwfXo3lygRvL6yoXi0aT4vTYdP3vFZ8vjStqY8j7zzfjdNZbrlxDkY75OFAsCDWtHoUS4FURrA",
-	"CHChbNBzFgNRjMH3JDIjGgRpf820h35dX1yRZSrFdEDcQ3Ap4UoZy22eylHMYOWvXc5cSVyc0ZhHJyBC",
-	"c04wnHDVN2DG58cBLI4ABVIyopHRUmaPzmmqFdzhWpE5BUwsuWARGa1IJLXq+FTKlkxv8jxkFKg6H2hO",
-	"P4PWjYvF42Jy3qc22+qlaY3P6XT1wO9kQ9eHlkSnK4N2M/cajiSlmp3EPOH6Sg628i4wDG27DTJXVhP0",
-	"+WEqF/PnqIsfoRipTPGVpiJSaFsxjsA75rBkBaFkCk+bqSZgXyUsGbE0U+5o0NhtM+HTRcoiIhbQZB36",
-	"vP2XP377e3/wzb/+9dtf/OqbL7786osvvv7Tf/qP3/683+2to5y6hujj+YEX1hQm+AFX2r/uI67mMV0R",
-	"hP3OCnKTwelRgVvdQTlswpUhQObtkmmEAI+tyLiC70pj/+ZPfvX1p795++mf/+6Xv4IZPJSjkDwAvXbc",
-	"OOfSc0dHrzvfPzo6rp/7S5ZQLriYbjV9qcBaBgsLnrbQlVqaWNCLsgABsY8qNbP/3f//rDgRmHfdhEtN",
-	"G6f6Hj0zXvco4jAzGr8oCL0JjRWrGiXijKWKGkK0kwqHYPfhxlHsjZ+YSBDnALZYmDnv34yqreVAxZ4p",
-	"DNuMw7ex30PP8SZrrxyzsFgid0Ubk14Fg969u/v3797vg23ZDYMZo6keMZhEz1xBMWfRC03Yw5WGx+7e",
-	"ubN71/gBHy5SWIBoOMLvl1QzBL5ITbSJg0Gw+5Mf3fvx/8tc3qbbvbt7d3r93Wyaxi1ejYS44W/t9M6m",
-	"6RfwmZfDtgtJoojiYsxIb/9e9wqivUA/n79LTjQretDJnIupOiBJZfkYP0fm2PD1lXOm0deHe/gD07bI",
-	"ktZxgOvSpKzuDJfbqjvH/HzkmRvfcbdI9ows3s3jvO7lKT6PQcLLlAgGgNFuc2UgU3Fnok5AfXBg0aXB",
-	"SsM5nbJhadsZ72Qw2OuHFamEsjQY9C4ditx1Qw8Gd3IyzjI3ciCkrloULkh4GWa9XZQJadpkDXyEqYk8",
-	"bsnobATbRxyvI7K3hKOWyBcNbsW+tdobNl9lUVtGbWHMlObt48tTmp7WOq8y42bowjtDdFcNU0aj4YBI",
-	"wW4pktD0VFlLfUXAoBZy6TX27mSxJFiwechoL7d0EzOe65qBppetl0k+pIvryiA7ka24lRaDZDSqZZiq",
-	"CR6+kgkDSy5jSiLPjP3gVdUjOQqqW2NhQsrWu+Vl1+4au9RN6tOrbNRHhWcwKPffZgGoLbII1sBZrpNa",
-	"rQkE1xgJi/xZBa3B9wHa5QVYv47GDaBGa8N4i9cRuLnd+YG558XbZqzPpDamVaPb3LmPYn62FlcIbTzO",
-	"2ZF2IoKxSB14Qn7GCLEJFJY9Zqhf/+Lvvvr8M5jHcXWa+c3aeTyfM9FIc4kNkOYGPV+X6J81EP2zeqIj",
-	"3KgRG1naSQjoBEBKwhV6rhwUCQmj4xmRYsw65EGsJHq84jiP+4kIszXkUhRcXSok0BQYh88rxhRhmOGg",
-	"2JuSXCo4cUbW/3zKMQlAmzia9dhmEL5ZcJkhZVIOrS4UXFXr4DIXZ3YMFYFWGFwbifQ0f09FLFR8Ks2C",
-	"ockH80xqMLYqDH0khaZjrYCVuMAU7B4xbdAFY5rKGAUPppJkZlwDqmRnDB81/rx82QkzqialUDaVZEI4",
-	"OuPoSC78Tjg7MM+zJOJRnevuptSJnWu5d3/guToSf0AW4GzKmQ3nLkThR0bTmE1g7culQIQdcaVkDOrg",
-	"2LO2LOXbLi0zqRYg0Yhqlxa2zlXYdcKKletEHbL3NA9A+RWGYmMpotpA9MA6pqx7UWBiSE2wMQRhzeJJ",
-	"aIQ28kQh7LV+vSNhvdlma4VkMTcBgKqzkgzdtIawuvWsEPmkKvf+8SkXNK6EHxdmwq+LVC6EsAoXUegd",
-	"V7bcwlEsi2k1sajA5sty6MnDLb8F/HyhMSO1Lh6cqZrljGoT09UKQ3YHNgfQ5dxQsZKCEbC8bQBhXS1m",
-	"KY7lTf/Cm1xZsmisOTXskCeG9TMZR2Sybp2jH5qqUxaRiUxhzMwk8Bo7B9NvQjJaAPaAqQgY8NJ6fmAK",
-	"KSNKVrxlBXucKm3gtesT2X01BViQzV7t1/Nrv5yLc6/u29b6pUpfAT7n82+5Wmt1bR4tLcvH+TaKFy0y",
-	"nExhcL4V/4LdHJ6t5n60A7XrySBV+LqW8FG67UWML2wa6fpcHsuUjFK5hN3vBj2mQkiNEJB8xEbGG+jc",
-	"juseLCmmQ+9W2M+HUMqyvJkoML70mlHgF9JHkZJUgY4aptjgmQbiXH/e34l7FYe61TbCcXmJmjLFhA/D",
-	"5rkxBVVdiKJPJOY5YrwMcO6SCb3B0yHtDl2rjJi7EdygE0NmomBzqUHW//buatuNj64vrftjnaZwNUMr",
-	"ir0p7U/jshp2CPqYTI4UqrVpWnHoNRtfubvPaJ7cv5eaJOMbjahtuUlsAK5VSiF74+NZyRGzrR+2Pvb2",
-	"suB+KrPO3PkO2bfnZV+WTP4/nYV2It8OG7HCoQp+JylTMxMRzFLL0QKII0yLtPGmEmOxYAI469Mr94MC",
-	"c0wq/c3qTvPWayrPl2YKLeIMgi2HBxVpj8nrUhTTdAqUqIs1FygEJA8GAVu9Pxv9cMyf8/effPjxk94z",
-	"/v5+iYC+xV0b5b2uat2WN2YavsCqj2vbLm/z+jzs6eekG4+XlyZdwXoCuU0Js9lqDjGCwYdJwIbvY5qm",
-	"vFQFGaS99TTXu3vlLNdihdfR0Xm/t3N0dH7v3ZpsHqy7qTdHSztOMaGHxpAzfiljmZqkYgWIw6Zl8MjZ",
-	"9Xg1M24x6emskvPY0q5z+X+D4M6kP96na4mAJpF4XWC76ZriotLidZ22k5YiMnmpxWG09JuZ9u9cKYFP",
-	"oL+4vc1n2+NinserQ7mtPpDbK6nyHkNyb7nBgrCY3oms8e2yV153Y0lYQv/DA5tyZtKG8qW6vb7vr+n7",
-	"BlMFdsfNAACfq/XbhwLfiZGERLouuGiwnGxpUMsq0oL7AKtH0UeKhXAd8sDUeRHoHHSt8YOKKPNqQ9+A",
-	"SZzQm1OlQB2fYWaf6WWJ/lVoCRIzkkyJW5qc2kyApkLV0aq2gPPhCoiDKdx12fRwL7T5rTVtTPp2aOVr",
-	"XTWldSbasH1NK5stEdrgbkMrG6Iv5m372xYjc6Hz4Nc0tvGe0Diy6kolKRaYoZFe10Ta5HBnfNc0c/fD",
-	"DE40FXEiYZSJCdXVvupi3W60sXo0spW7DU3N3XbVu4bK1y3hfc/q6Y2FvrpVoW+LytwXxr/Z3Oipy5zZ",
-	"UH9iqixalu9G7ep328xBtigbXtsNbSas2jV9kTt52pQ3t3vpMxfnbG72ri2maG4Fos5b37yWXemp98kz",
-	"ZstKoIsoVEjBrqDOCnm3FSdwitneVGM+wAFx/RDMe2tOM63ty+T01nXl4ntSEHrGUgTsDd1GcjGKmb9f",
-	"E5nzFD1lhCwMqEgHL3PyIwg8gWnFiBOxte7LSSoTjEeazE+lGY3yRHrjIigbJ9nmHHaI9TqqQsI4jWOW",
-	"ohY3fnkbhpqBRSYnk5gLllWdmnJTMwrEkTLBsyaErWLS2XtGACCYIFSssGSjQx5JpTHvL1mMZ8VMEKxe",
-	"gRvm1QAPoDuaAQq8bi2kFdEsc/UqvwcXC6ptthrmKRw7zHqvYOsVjhzwe3K3jy0VTzfJavTuFErAs1DT",
-	"NZ0s+eC3gozZxBoX52a3S9a938d0r+A8N4w4rpL9+kmbudv8qkzaFAAsDHYrOjd42vGsDn9xmc25MXZF",
-	"eROj5h+GhBIAc277FG0AW8Ns0sZgyyT01NWIFyRJzM/YINvBAvYu16ZOdmjB5zA03mFl03cNyhyavamM",
-	"MMD9SMeztSEQLshwRs/Y0ByPgcEWF3hURLE3Zngd18oKI5vYkA+dxqCGyPNytnvhVAesDOM6tD1JEPwF",
-	"6YimLRP6wNyPOVPZwVTGJz6MqdJDV2rIhE5XOP6M1NwcqIT0z8L/6+t9htVAry82JpdhPB2UemMQ/k0w",
-	"uHeZCateQViZE17aHcg1FOzcTMwUVE6dYiiVgu/2171iD3Z+Qnc+7u7sn+wcf9/rFZvZ4qdW+w0rpdYk",
-	"4dppGDcmCoE013Q3W1y9UeytxHjY4ClRLZZCnsExZyw1cbe9rvtVzHC3qdS9cub7Qpg7vdqVsinesr1i",
-	"KzpefIJzSx4Kb7LPENfzEEULrFxohcv3gMRsoolcaJerBVT0JvD5Vsd1ojZ+VWlPNaom1CNo0rJwag/O",
-	"RsnE5Zyp0Ob+GL9bScxHUrDhFXxxhbJ4vfKnRHynAbcyG+ygbrYWpWh81dY2oL8dG16rrmEDcf/rCxiu",
-	"SfGaegIf2cuTaEjFuKUwPf2APHv8aEeAuRVzPMQGJkftogftOwJLypOZtPHskqL++unR0Xm3u3N0dN57",
-	"fHR0fu8x/Ln/uCbCkxGTppE7wKQc7YE1QGTqCgdCPAcqSTDrtrScbIhmTFP0LpmNU1pGlWVjHsqZhk8f",
-	"+8Ra9j4axy18TuUNjEc8iUUcUzB0MaOlvBBwLFlPTYzPAjc1qbWF3H4X0csCXQvB3ywYoQkeGIpGK9fW",
-	"x2zlZnEpri+JLLp1g4E+r4ar+E1uape6ZEcf2d44xCbYkuWl3Vdwxly9+iDHJJWCVMHsYUxhrt1s4dgV",
-	"hrgOd77lztK6GdlVeuXXNoz/eq92GM9Xsp2gS8WlHJv6SY2WygFuJC6m+EsVbLAc/9/giQA22bVccZaN",
-	"vlGGlDeHR/qulzmDIolyz5M5gvCWIopH7MCdGFLImCdyPpeKa8z2g+um9suE39NyivW6tk+4KJ7q0CvL",
-	"bWu0VYeMB2E8eecKtfML5TPlyhuhPLdOsPkwr3oeLJSWiV/3feSy7SmQXGjCRGQdCtXU+osgoprikdaa",
-	"j0+Rkktr/Tm9iH1VgZN70H+cxlrmpZ2AR5OFmSJdn4TtdE0lmGubz+i16hDH17SQH/OY1cGHCY9tPHVJ",
-	"FVnMY0mjrF7hgAzhflboYYsZRPWwDGi2dibzwJ3JvPOT892zH+8nP+rPP0jvH4qHe+OPonuAmizZeeJN",
-	"0Y8WaabKymHtK0grM8CLolru37nTvDK9bJwxPp15FOQLfs5idYVQQRlgGXqEAV1EXAZhcMYjBv/jDHzA",
-	"S1D/QdQUjyYc0zjGA6kLmT/UllCXiVF5teIf+w59d0h4Sx4seQRd3RDl/JuhRKXqZkDxd5hj1aYzcsqb",
-	"pXqWz5pz7CYEcHaaQm/v3t793bt79xql8mbMbIbRRJEP5Bh3mhMRVYshti1QoWquFxELBru9Tn+3uxcG",
-	"sRRTe63X73X27u3eCwPNNUqEVzMqpjPKg42GRdaJb43n3V74YmKOavvFIyh29ishMu+OLoy/8eW9+2tv",
-	"x58tXm8pcbFpt/nXczbx4jibuPm0kHdWW7VTiK1lx/Pb8yhxI14/otTzuVHLaL5iw2yT12dfkqX23ZD5",
-	"893n7bnCtnofxQFhyVyv0E9HiQl1AMZB8GxOY0uplun6mdUk4pHXAXlT+WW+bx1cL+ds8/FeGbmyA41q",
-	"Ew59C8WvJjPjHw/V7pAhbL6hO2Gb56FgNPLMyZDGrEGcfoARabgPzyH6dEmnHfLA8QvPZeRaM0FGqwKb",
-	"QsKFdSvYCI7xR/iUTXOSbcvadIxYmUHhKcSJ42EkEcpvU6u+9q4i+l9mRexri7durXr7bAO8PcMx8Nmx",
-	"dGB3Sb2NUFk49dAT3i8IIjMw2RCaDciVAGlN+X2JOXje7NwcuGEXiVkX5Jp1+u2q8R1q9lEBcWpoiBEa",
-	"UgBN4JGBz1qoRupqkHTh9QUiz6+Lr9scc3CAOSUFeSBxLAtxKuRS4PYmIOwW41lrStvN2gjrwyLEsv7Z",
-	"zDJ0RyCUYJBn3biX1GQOtUVJZUx09Z42Q6Za+6XFIlu2MHFamjQtehtd0erJ/eJXjpt4Q5HIB3cuuOdU",
-	"Qh23YV7lwRoj7UY3pQ/qNmnwl9lpxWXlvSocUg0qLDugWmkA4SFJaGQSs+apnKY0UXWS0xQdvHd4+AKe",
-	"1Qvl1L9ZY5HMzr510sBmIbYSAlYtnmhqypEAtJxoKU9i+/EMk4d+wqOTlMEMspKl6CTm4rTw01U0wapc",
-	"e4U51+OEqxPF4kkQGtPvBLZX1i+wIBU0xj/Xzsl2P21v7uecpjRh5ixEd82NIHGf5zj5mT1cObtgHEmY",
-	"K65nMjoRUp/gV1xMqrk5tTt7kZAn9Ixqmhppd0JPzLkk9qc9sMT+4uLE2LTmp56xE6e84PdKLtKTQkEx",
-	"HkRS6h8/oILXYKOpCadGbhWPqM7PzjxxJ9gAsRMqVidUa8A0Cv3I9Izy2L7ALo1C/+6KFfPup5uB+53K",
-	"hTb31WI+l6lm0YlhsIl9Fq8nLOI0uzGfpjRiJ9l+CgM8/ftknLIITBMaK1QdlXKoOihsKyJcyUQIaBV2",
-	"6FZQtF3aeRYCzD4dELZ7IPNotn1gzcfR9qEs7Nr6gdxbXU18BsmgebLTVDhiwEFNL9mkLUSo+8qgG3UG",
-	"Ieoa5qN1SG9jxwbFbG6XwZmapmv8yJaPP3/dLQ6HmTb1Xi2GwLV6ubYJ3jRUTt5S9rAjk76n1qI8B6QX",
-	"kn5Idsm/ffK32Uf8pnS+ARt4Iyq+7/xUx2W+Ctjvdje4DNcOYO13u0095h5QT8FrJZsxV7IJo0JVIl0m",
-	"QXvrSJdJ08RUbKlnjeGu7QTKh4qlWWJQu0eKfuHLJjBS/JrMFU3zsuuz9IGZAorzfp+mfaJE3YdrPHTa",
-	"zhdeDPrZz1X6I3+1DK2e6tXkAet8W1k2m2mJQ6sSEZpxMZE29UJT87lWe3gZfkmAnbEYJom+hkOOoUVP",
-	"VgUuRGjCCiWO1juSnz7ERDSXXGh1YF1S7oIrNjeXzZbiwgDXCL+tw6UIj4Qy367ggrymaiXGdM47K5rE",
-	"x//79trv/9MhxVpLrggtDAM/YeTSPsiDwuixUHJoyDo8EmaiI/sxqhE6y+BZ9G3Zj6nAzqfm03fmOXNc",
-	"XMzHTChWIOfTJ4eAddIY9pTWczW4jRtXyUU6Zh2ZTm/bh24nXBfsn+CQJyCWzOBNcjgoElMXGgyCXqfb",
-	"6Ra2RDAIdjvdzq6JyM6UOSbcOKlM7uw6BzF13dzORng7uDy+/M8AAAD//w==",
+	"1H1rbxxJkthfSZQPkH1b7OkmqQebHwxJM9qZvRlJJ3Gwxoo6dnZXdneuqjJbldls9goExt/WY9gw4Bdw",
+	"ONg4wzYWNuzzt1svzt7/Ysxj/cl/wYiIzHpm9YPkjH1fJHZVVmVkRGa8I+pDNNHZQiuhrImGHyIzmYuM",
+	"459P1gL+S4SZ5HJhpVbRMHoipjoXzM4FMyK/FDmbpNoI04viSFzxbJHiQ3xqRR4NH93vx9FEJyIaHvf7",
+	"/TjKBTf4nsoLpGEzLdWM8RVfRzBmopUSExsNbb4UcWTXCxENo/FaRNdxtMj1QuRWClOZqAnmp3rFUq1m",
+	"zGq24tKyMcIdM6lYZk7ZL6W1MLWapMtEJAD9VOcZt9Ewkso+OI7iKJNKZsssGvYLEKSyYiZyAINW9SH6",
+	"o1xMo2H0dz4q8fiRQ+JHTwE1T2Hgdbn0D/5lxuZSzehWseLmQn4+F3YucljHRGeCjfnkHUDrcaJ1KriC",
+	"l9CVD5FQAPMbRNfbuDkZzvZ+KXORwCC86xZTgFgFqHyDHv8SLlzH0dM5t18IY/gssEEes4xuMW6YtIbl",
+	"giciN2wmLJO2sU+muc6+NEDBiKdyAkBk/s3RXKSphrXKDH4e9g8fHPQHB0eDs8HRsH887N/vDQ6P2nui",
+	"fOlm8uiFUHwhLx5PJnqpcGlZuawWlQiMAIEUk5atuGHG6lwkuMnK/X3PsF9pJWK2knaul5ZxxfR0aoSN",
+	"GU9XfG3wDrPzXAiWiInMeIrnacFhk8Ikf/amf3Dy9sPx9QH9cVj+ceb/GLb+OD/v0Z9H138UbdsJBdLc",
+	"QktcBLdAKoWyz3IeQsknlyJfsyncZHbOLeNsguOZnjIrs97lgBmhElxkIuHRTCpuNVIs44sFADj8EM0l",
+	"YHTdRb9P3e04ogfCo17CPdzbSdeQV3APd72Ql2LDMHcfhiqx6h4HN+MI1tg15jXciyOzHMPyx6JzXDEg",
+	"jsxaTTrHwT0k1AZUnNHd8sCsnyMBib7XcaSVeDGNhm82nxuE/TreMggA2jbIU3DbuALz2wfy7YMKNGxZ",
+	"QYH67bMCwbeNwo14HT5NXk4EBVlL2LpDFLOxMDIRbNDvH7KpztkKTts4F/ydYa+ePWUPju/fj53sY6u5",
+	"nACbEbkAmas0G43XYtRjIJqZ1efq+PjkZMgK5k8sy8nKmHGVMNiCpwiQhheZIUu0umd75+pcDfr9I8bZ",
+	"WCruj/8pgPaQKW3Zl2fPDh7h7xN8ntiDNCzl+QwE3JwrNkKWP2I8TfXKnDrIyuXPtDCoJpyeq+N+f8Cs",
+	"1sykesW4kzP4zGEpK1nKCXiWiIVQiVCTNcyKL4GxAPKUL1NiTsVUp+z4fjG3MVKrczXnhsErErw5wJtW",
+	"vxOK4Z2rhUTun+oZSAA+41LhyEOYouSGhPufvX7xnNEWQOx9wdcoIqfLHAX+JU+XwgxxkpyrmWAGRUWp",
+	"DxR06p2rhv5ydAj8m1+R/nJ8cnJSUWcGqIk1NJo4ujoAzeHgkueKZyBI30TPtT0TVzaK4a8vz549iuLo",
+	"TOvPgWJRHP0UtLbHpLSdaf061cD1nupMPOGTd58D4qM4eo34fAYoxl+IzE8AjfjYO6E+IcxFcfQFT2EZ",
+	"IgGhc3UgrqxQRo5TceC0GthjMewp+OckRqUSNgL8cwj/HMVAN/hnAP8cvoXjRWgCxt48XmewE2VurCOQ",
+	"Jsk9AToZPXknmgoLqX2HgMFSUfnD7//Nd//0P3z363/27df/tq2O7KIpelXk9XIyEcZ4nbGijni1rjbX",
+	"Vv3OKXabRPnHMhcTSwQJ4oeTenQPjqqxVdwQO0oca9AsgeNp59IwrcSB1QdaCT8UFXW6iaiu4ZWUv2//",
+	"67/77td//f1//qtvfvuPv//d7+NvfvvVt3/137/57Vf/+6s//+b3f+lW/q/+y7d/81VdO+r9ZI9HA6qQ",
+	"RwJu9oBGa3OuDCowVlxZOHuwMIeXmGk8jiOepiM64bhKd5tlfM2MEEO2mmvh7B2tUqkEnHfQkWOm9Fgn",
+	"ayZSI84VDgJU9higH6cc6aUdxWjNzHUGI2J4yboQCHOPaGIGlR1rcVERzwVb6yXx/78PONBoP4zbG9Y6",
+	"NLQ1YB3AjqohArHQY8+FSETClioVhqDDZUhDK+kRe/pcqJmdI0dC/lT83mq2AITdmxno+EQna4B2p6Xt",
+	"//qPRSpBzd1hu3BCAE+SXBgjKmQn6aISkRMTwiuqQFftiLwhu6YwlEDbCJMWVAxpRUb2sVrvoNGV63oG",
+	"c2zTZBpYvgYmm/Grz2jSQ6Rl+cNhkec5X9eRiJO1aDR1V/cy3QLWTJiCWokONqfMigQr6BLvl8JYOs0g",
+	"3JUmhachDSTo9/mDkqMk8PrWgZLJtvW8ogk/+zhkyeNLdzXlZRJc9yd5rvM9Fy7BeJ8uDSg8KBVJjkqt",
+	"mLGgjAAVmga9FCkghQy+zxKCaBjlhzXTHub1c0nDVrlWsyHzD8GlTBpDltsi1+NUwM6vXS5cSVJd8lQm",
+	"F8BCS0oIXHDbN0DwhfUAkSagBXI25glJKTqjC55bA3ekNWzBQSfWUomEjdcs0db0QiJlT6Jv8jwUGGg7",
+	"H3iJP9LWycUScDF579Mux+oVjcbnbL5+HHayoevDambzNWm7hXsNIcm5FRepzKS9kYOteQqIoLseg8KV",
+	"tUn1+Wmul4sXKIufIhtpLfG15SoxaFsJiYp3KmHLKsbZDJ6mpWZgX2UiG4u8EO5o0LhjM5WzZS4SppYw",
+	"pK76fPs//vm3/+iffP8///23f/Gb73/3+29+97vv/uV/+z9/8+eH/UFdy+kaiD6enwTVmsoCP5fGhvd9",
+	"Is0i5WuGar+3gvxicHlc4VH3qhwOkYYQUHi7dJ6ggifWbNLS7xqwf/8vfvPdr//621//6z/85W9gBU/0",
+	"OGaPQa693bjmxnPn5296f3x+/rZ77a9ExqWSarbX8rUBaxksLHjaqa7c4cQpvcgLUCEOYaVj9X/4h19X",
+	"FwLr7lpwY+jGpX7KL8nrniQSVsbTlxWmN+WpEW2jRF2K3HBCxG5c4QzsPjw4RrwPIxMR4h3AThcW3vs3",
+	"52ZvPtCyZypgExyhg/0peo63WXvNmIXTJUpXNJn0JhoOHj44efTg0SHYlv04mgue27GARQzoCrI5p73w",
+	"TDxZW3jswf37Rw/ID/hkmcMGRMMRfr/iVqDii9hEmzgaRke/+JOHf/oPCpc3TXv84Pj+4PCoWCa5xduR",
+	"EA/+3k7vYplhBl94Ody4mGWGGakmgg1OHvZvwNor+Av5u/TUiqoHnS2kmplTlrW2D/k5CsdGaK6SMht9",
+	"fXiGP6exVZLsHAe4LU6a4o6ovKu488QvIS/c+J66VbQXaAkeHu91by7xRQocXudMCVAY3TE3pDJVTybK",
+	"BJQHp067JF1ptOAzMWocO/JORsPjw7jFlZCXRsPBtdcijzzo0fB+icZ54UaOlLZti8IHCa/jYrYPTUTS",
+	"mGJACDEdkcc9CV1AsH/E8TYse0911CH5wwa34qGz2jccvtamdoTaw5hprDtEly94/q7TeVUYNyMf3hmh",
+	"u2qUC56Mhkwrcc+wjOfvjLPU1wwMaqVXQWPvfhFLgg1bhoyOS0s3I3huawbSLHtvkxKkD7flQW4he1Er",
+	"rwbJeNJJMNMRPHytMwGWXEGUTF+S/RAU1WM9jtpHY0khZefdCpLrqEYuc5fy9CYH9WnlGQzK/X+zAcwe",
+	"WQQ15ayUSTvtCVSuMRKWhLMKdla+T9Eur6j1dW2cFGq0NshbXNfA6XbvJ3QvqG8TrM+1JdNqo9vcu49S",
+	"eVmLK8QuHuftSLcQJURiTgMhPzJCXAKFIw+B+t1f/Kdvfvs1rONte5nlzc51vFgItRHnGgcgzkl7vi3S",
+	"v96A9K+7kY7qRgfbKNJOYtBOQEnJpEHPlVdFYib4ZM60mogee5wajR6vNC3jfirBbA29UhVXlyndtFLN",
+	"0PFvtY4ZPA/UxJcaIQwTmPZgxPtTH2S1bMLzXArDRt61NYoBT570zjB6p/SKkmVgbreQBsur+IfGzrX9",
+	"TmJ+gaUQnXMGF9bBZp5Iqy0YKBp0yBPbhsd1ySkdDC1eWQFuF2b3RfmeFsdpuWs285xN7p3n2oId19or",
+	"T7WyfALYzmnvGjiYaiaSHhvxidX5iCUyIRe9hkt4kkfDc3WuDthoLKa5xEDwKGajpSp+DYvH4dBnPBHl",
+	"wxgDhnEYJsHxLg4OF81cLnrsibZzBlo6+RpjphXuUDsXMq/uydNzxdioSuERk4bGmdhHHCgi7hwb0vYQ",
+	"ePJcEqgOMmlK58Y01xnoPkyr02I1EjenSKcU65oL2KciRx8JTxLkDfT2VExt891K+5dztUZX2W5vzgWK",
+	"/uLdeKf2cr1StFLHgSpvLV9F+naPfYaeUgCQ6aVlK7BtybGVc6vzevjf0Z8mTqQxOr2sEjj2pxX4ChC7",
+	"GFOFp5Zr4aHGaP+LacH44UXe2wa0p2gqIABIhZs0FfxSGOBaKRsvbW0HkjJb2YSova5yacGIlsrqEqJ7",
+	"hjkN/FwhE4NdWrHiYCAwFTZSeHRGXkh5+GYCw1kj99CI/CimFXMs9bMJz3WKygCmdxWulQ2WnrgU+Cjt",
+	"1FIUEEwbFbVuKUwBDdwCfKyXYSe5A3Lre9zmCL3irnQ/h4QmKOEskTYk4eyJqNw3URyVeyaKS2TDAYni",
+	"CLc2pefRvo7eBri1I8muzJoWtYNFR3qVz+GskxvkmHI6wG1ChMV7NgNgwvvBiIlWSWfWyNB5kV0sQGEW",
+	"V0dmQFywQNSwSB7gsXbH7ly50BMJq5gtFxSta0cW2Mgvq+CCRXSem9JVL2dS8bR1bpe04DdVLFfizZWL",
+	"qEa8bZ3FpcdYEYDeRKIKma+bceIAtcLuqhdLi+njXckbhV64mnNLCRjWYHz91CXs+gQ5rtag3gETdtG+",
+	"ug5b5CM3D/3LYCZ0w/3gOO8IJRGQfq7ThE3rrjQMGnHzTiRsqnOAWVC2PTklMFcuRhlAaSIKAF45Ny0s",
+	"IRfM6JZrG9X2aPio5kbjcAmsYj87Ev5mymWFfQc1y0FYsyzpuQjqlQ7u3Q76Mxx8A1cXN/YGtnKJtR13",
+	"e6f2W6ZGNPnrYh9VGN0vhDG3qAqQoZPzUtydEdtO+NrNkq1ngLVt1lqWV+N20Ex86XLH62t5pnM2zvUK",
+	"uIgHesKV0hYtO/ZzMaYQgI811N3WWs1GQW/gSQlCI7X6blI/8KW3TP14qUMYaXAnmGjDEjeEowA5t1/3",
+	"jxJTQVD3Ok4IVxCpuTBChazLMiGuIvIrqTNTjcnNGCQH5X4llN3i3tTuhNbKoRYegjv0XOqCFWyvLyrm",
+	"3z9G5aYJ4fWV83nWcQpXC60HPSy180l+6lGPoWOZEiNRPM7ylhd/s1uk9PGT3Cqd+jlVFtxpGH3PQ+Ki",
+	"7jvlEYv3IZo1vK/7Bl+6A+6vKj7nJunozo9IvuMg+YoKkr/tJHQL+WHIiGVNbSV6mgszpzSAop4ELYk0",
+	"QZeoCzI3CItVUkDZkFx5FFWIQ/Uzdys76a23FJ6vaAk7BBeVWI1OW9weK1a0qubmVTDRlWBSwRCgPBpG",
+	"Yv2z+finE/lC/uyzL3/12eC5/NlJA4Ghzd2Z2nFb0bovbWgZoWyKENX23d70+jLXIUxJD0+QluSKd+5/",
+	"6fJAXYqq1xjR56cKujvnfl2PzQf13PYHx83U9mpZ5/n51eHg4Pz86uEnHSl8WGzXbdY2TpwRyo7IICRn",
+	"F1m4VElgQONwIQdaofVXXRa6L1zFgRWW4X0JeKMwqDEr8lLkQ8SUzdc+s90Ak/cpoTw1ujBR/URgT6Ta",
+	"UHpYLmdzrKpY5dIK2penPvMQ064ZlkfIakoy3XdxlQuZXOQCLreyS3YzZ3228jC6Pz2cnPBa2jKVPdQl",
+	"jacTlUI2Tp2fdDc2rxLKoq+CsaPjkMZ/fKN0Y4WRhN2NVjceT+EiXZ/pfQWZ3l+6NpkDontPzhDF1WR0",
+	"JE2IPbwWnS7kksvD/KNTlyBLSY7lGdtfUTmsKSobbCw41nejuYR8zT+8DvOjWHeIpNtqRRtMPlfIuGPN",
+	"e8XvgbXu6CTGst0ee0xVqQwmB+5KjmCVFG59mBuUKc+tF9wY0CMuMQ+ZZlmhgxlGAmNMtDDqHoWSt5XV",
+	"j9ed5eZP1oAcLDjpqv2Be7HLxu8YQ8UmseOvXbXfzpvqkow6RrncrtilomwY5RKKqlUm4bHVPILYhzA6",
+	"BrsQckyeuK7Cbo7lsOhd6BqiXSmL9xp0DPP340IP2lRyjogxFC3rqtS31S4DydZa98T1GdgwlO7u1muA",
+	"sHzbhgOfOjm9tS2B3aktwQ59BF6Sg3bzoC98nt+WajmqCdux2UCyW7eBXdagd2hyUDsNuyzY7Db0Zemd",
+	"2qUZw24vfe4jwJuHfeJKvzaPAlYX7MZQywUPVCeW+f1NIdBHlVhpJW4gzipVAi3vNUbZGbeYvXTK/DwM",
+	"s3Q3J8V3zkUVCF1T+QCnVoxfihwtjQ3TJno5TkV4XgpNBko0C0RWAKriIUicsmFKu1oBBKJnsZ1+10qG",
+	"S8ykMlbwpCz7Id9G06oqDueox5y71FTKW3iaihylOAUUXBxuDqaknk5TqURRI0/F8QQF6pE6w844qkhR",
+	"8O8ZgwKBSSo+awao70e4u+iNcWF8pnOqTDNzDqC7+izORh4pI6+hiDQ1VTORPLLVHkVkd5VLH/XYU20s",
+	"Jklny8m8mjaHpX5wg1YGM8BqeaHP4HVnLa6ZFYWL3IQ939h9wqX2YgLJW68yP6zYyJX+LGEP+P6xuWor",
+	"qKKg+X6lX0YRqrulc6oEfi+NtVjYxrOx3V1VIWvIN/ewEnQgQrxto/32Ge5luOGmRNoWQK0AuxeeN0Qo",
+	"sLFRuBLXZRF6D0adh6DiMYLjCLqkPz5VE8Q1fKAcWzgyGX/nG2pUGFkqL8WwYCAKWIe05HopErNi8qob",
+	"lx7m0rlcuhbxIjyPfDJvOHoUG835pRhRLyEMUvmALbl1ELyeH+V4oXMclaDzFKQge9EsDaq0wMEyWmlj",
+	"N5MGuVNhzmhZC2VP6X4qhSm6+FEsYZRyY0e+Llsom68R/gLVkrrPIf6L9Iv6fp9j6eSbD1vTZTGLAXSK",
+	"jakP76Phw+uCWQ0qzIraYe3WvXCkxBUtjKrPZ14uNfpmHB3WvYmPD37BD37VPzi5OHj7x0Fv4txViu50",
+	"3rCstMYJa62D7owVAmpu6aZ3av1WtrdWk9EGR43ZYSu4nJRBNYNmIUROkcvjvv9VLQxyFSiDZsHQUtGd",
+	"Qeee2Rax2l/EVT1AIRa6JzVVMO1qhDt7hEwG9jCMwo18Wmbguqw5wGIwlTK0T24T9woLTdcMrl2HhNqb",
+	"y56lZme4GqMzn/1nYpeFRQ7ABsNPtBKjGzgFK91E7DqcVPKjhiybZHBA3W0JX9UK7CwJwygEDrxVOdgW",
+	"5P6/r/u6JcY7yrBCaG8uYkMyyz2DhQSn7PmzpwcK7L5UYu8vWBx3mx7k8BhMukBu19aWT1VJ9mfn51f9",
+	"/sH5+dXg2fn51cNn8OfJs44YWYFMnie+71MzXgZ7AAwk7s2iXEx0lqHh1NhOLlY04Tm6uejgNLZRa9vQ",
+	"QyXR8Om3IbZWvI+n6Q7Or+YBxs54apmmHCxuzAlqbgSEpZhpE+GLCFJHknOlJMrHRIvw31LJ90vBeIZ9",
+	"ltF6ltY5ux3frG7F+pYowmx3GCoNSriWA+euTunNclN9smkI2e+9xqfESpR9NG7gS7p5PVapybSq/7Hy",
+	"jWEr40ImuirdG4BYV5J+4MnyrhW5vX3j126A/3av9pphqD9Ghh4hnzJOxeoWLZ3Tok4RfpmKDVfaD3fY",
+	"fqWRbNws8y1WsZEDNY9WgHfXe0uAGEpKBxpVud0zzMhEnPo2TZXKB6YXC22kFb7EzNVdGcqZ77VLIEpd",
+	"IZOq2kpn0OT6zvhrg4zdhz77+AYNS5YmZBI2D0Rzbb1oewfFbhosjdVZWHL+3FdNcEC5skyoxDkm2iUS",
+	"H6KEW47fEbBy8g4xuXJWpJeqOFdb7fIPhnsY1TJf3QICcjAuxHB9EW7SmkCha9sbozthivBt2sjPZCq6",
+	"lI+pTF1YeMUNWy5SzZOi7uSUjeB+UbDjilIUD5RxpPVG+EPfCP/gF1dHl396kv3J4eLz/NGZenI8+Xny",
+	"EHQuh3aZBQsskmVeCMJmdP4GXIsA/FAV6of372/emUEyzoWczQOC8qW8Eqm5QcSjqZ4RPuKILxOpozi6",
+	"lInQkVtBSG1TPNz9n2Pm0oSnKX4FoJJ5xV3fiiYyWq828lehL214PXpPGqxkAlPdEebCh6GBpdBhyHfQ",
+	"c8hd2GoX5uqWM77GP4ds4Mru4b/TSvO9mJ4Jvs07LV2rxiKFj4IUGSWwcuWdiEtlZVoW7JolVrV4DYy5",
+	"nkhsLGZSOcFBbtRKja/yYrbJFgebiBgUAh6PKEbOSothU4O3JtNpN6KrOSvvQpAVrYAGxw+PHx09OH64",
+	"cWHbLRcCY9PO+lxPkGN5Vtu221I3AhUTK+0yEdHwaNA7POofx1Gq1cxdGxwOescPjx7GkZUWOevrOVez",
+	"OZfRVvOumCTEK8ppP4RCpB5rJ9X+SQcnrYhpkDNW4N/48sGj2tvx5w6vd5j4sI1rhflCsfAqnJuo+UUl",
+	"DbGz+qwSai1Ot2umjAzt9hG+Qcit3bSOWpbkPmme7iU3zfR8sVLVZM+7smF//CxQXx3a7Wg6ZSJb2DU6",
+	"WzmjyBWweLRlNjZsCHqR7ypbMfSdn9tlMG5vbVmgq2jm15m+GtpnYW2lkGr4QYkeG8HZHfmvS8gysk8Z",
+	"ANgVmaxMFHWnmN/gO0WgEeBTmHvssacX9iSmFhTjdYVMcdmRwgXkyKkUklWbU7Z37AGBAUgCCjvwZ56G",
+	"CakU+/SBqL2raoSt5tr1hKht3q69GpxzF/snAA5ZMZ6kQ3dKuk211sbptgDg/YqhggyWM2rIQ3Yju6Cj",
+	"m0WDONhrfUHNpqptS3rslm0vdmtu4Y2XEBbQXIgJGTGhAnACjwxDRls78Nph0FReX0Hy4rZmzi5dQ04x",
+	"Q6nCDzTCslTvlF4pagTDSRXeGdPusG60ruKqhuac7IWB7juKNLSowL7xL+nIQ9tVyWqqVDefabvG1WlG",
+	"7rDJVjtYmjtaljvMNr6h8VkGN24c/ArGk5EO/psYgY68Nt2FeK0HO2zlOz2UIU15kwSvqnobKtWYdCVQ",
+	"xWe9Sk8oHF8vmwx+h2ReKdvSip6h78yISzkRPfZ5EZWf1lpCUeSbTN0iSbL+UT+fM4g2s0woa+fHi/a8",
+	"Kr5s0FR21pUPWoDILz5mYSzYPDF1aANRvcj1LOeZ6ZI0VPLz6dnZS3jWLo1Xl+hMJrrok++5p8sB3olp",
+	"OlJdWE5VjKDkXVitL1L3oa1mkVtR6ZhcpFK9q/z0hZBwimuvoBzRC2kujEinUUyW9gWwo2Je2LK54in+",
+	"Wfumhv/pZvM/FzznmaC+yf6ahyDzn/K6+KX7EENxgfyfWKlh5zq5UNpe4BffqNCDvvBRvEjpC37JLc9J",
+	"OlzwC2qL5H66fknul1QX5EKgn3YuLrywh99rvcwvKn0IsA9SY3782BpeA8ZkppITn69+zqLss33hG2gB",
+	"sjOu1hewibOFNRj+4Jdcpu4FbmtU5vdXnFj0P/0K/O9cLy3dN8vFQudWJBdEYAr4V69nIpG8uLGY5TwR",
+	"FwX/iSP8UsjFJBcJmHI8NShqW8WIXaaDO/K+YAmbWQJH20t1363oo4h7F58ZineNtaZirwdqLqVdHypy",
+	"DXZ+oAyytMsOgDNYmR1sKtsiZapjlmLRTqXq+iKxh7pQuboGltB6zXjrxKT1bR9XqH8dQ2v0KLZPuHrE",
+	"bw6vY26bvV2KhHv1unYI3m8ouL5nXK81yl41teDkKRvE7DBmR+x/ffUfC8E444stutRGH3D1m4BtuOgL",
+	"wof9/hYPba1Z+2G/v2nG0uEc0D5aybylkM0EV6YVoKXyiL0DtKRzYCGEtvONUdr9GMqXRuRFNtxuj1Td",
+	"8NeblLfql+du6MpoepobH6OraL3Bb9ntnh3U9ZG7AJ72Cz1UY9Xu09bhgHUnQdtNBTd5DHs/VGrZdlwi",
+	"aG0kwjCpptrlG1lOn3Z3vRPxq0PiUqSwSNSyzyRGxAPBMtyIMERUCoydN6lsWiZUstBSWXPqzAF/oWhA",
+	"jZfpSElFimuC3+GTWsXnytB3rqRib7hZqwlfyN6aZ+nbv/tR7fff67FqpTN2Di7BwM8dFjGzxxXosUx5",
+	"RGgdnSta6Nh9uHKMzkV4Fn2B7sNrcPI5fSaXnqNulamcCGVEBZ1ffHYGuk6ewpmydmGGH+HBNXqZT0RP",
+	"57OP3EMfZdJW7MXoTGbAlgh4qo0AQUJV2dEwGvT6vX7lSETD6KjX7x1RIsHc0CdFyKlHqeN1CmLlBt0u",
+	"IPwoun57/X8DAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -447,7 +447,7 @@ type ChatMessage struct {
 	Time     string // When it was stored, in the server's zone, without an offset, always with three decimals.
 }
 
-// Send: A message; answered by `sent` when it is stored. The same client id is the same message, for ever.
+// Send: A message; answered by `sent` when it is stored. The same client id of the same sender in the same conversation is the same message, for ever: a retry gets its seq again, also when the sender has lost the right to write since; with another body it is refused with `client_id_reused`.
 type Send struct {
 	Body     SendBody // What a client may send, by kind.
 	ClientID string   // The sender's own id of a message, unique among those it sends to the conversation.
@@ -599,6 +599,7 @@ type Synced struct {
 // Conversation.
 type Conversation struct {
 	Conversation ConversationName
+	First        int64 // The seq of the first message that the reader may read: 1 one to one; in a group, that of the first message after it joined, which is one more than `last` until there is such a message. History begins there, and there is none before it.
 	Last         int64 // The seq of the newest message.
 	Message      *Message
 	PeerRead     *int64 // One to one, the other's mark.
@@ -611,6 +612,7 @@ type Conversation struct {
 // Message.
 type Message struct {
 	Body         schema.Raw // What a message says. `kind` says which of the other fields are there; see the kinds of SendBody. A notice is written by the server, into the history of a group.
+	ClientID     string     // The client id with which the reader's own account sent the message, on whichever device. Left out of messages of others, and of those that a client without such ids sent. The zero value is left out.
 	Conversation ConversationName
 	Mentions     []string // The accounts that the message addresses. The zero value is left out.
 	ReplyTo      int64    // A message's number in its conversation; 1, 2, 3 … without gaps. The zero value is left out.
@@ -630,6 +632,7 @@ type History struct {
 
 // Page: The answer to `history`. It may hold fewer messages than asked for, where they are large, but never none when there are some.
 type Page struct {
+	First    int64  // The seq of the first message that the reader may read: 1 one to one; in a group, that of the first message after it joined, which is one more than `last` until there is such a message. History begins there, and there is none before it.
 	ID       string // The client's own id of a request, which its one answer carries.
 	Last     int64
 	Messages []Message
@@ -667,7 +670,7 @@ type Done struct {
 	ID string // The client's own id of a request, which its one answer carries.
 }
 
-// Subscribe: Whose presence this connection follows from now on, instead of those before; answered by `subscribed`. Accounts that the caller may not see are shown offline, and so is one from the moment on that it may not be seen any more. Costs as much of the send rate as one frame and a further one for every ten accounts.
+// Subscribe: Whose presence this connection follows from now on, instead of those before; answered by `subscribed`. Accounts that the caller may not see are shown offline, and so is one from the moment on that it may not be seen any more; once it may be seen, befriended or in a shared group, a `presence` frame tells when it is online, without another `subscribe`. Costs as much of the send rate as one frame and a further one for every ten accounts.
 type Subscribe struct {
 	Accounts []string
 	ID       string // The client's own id of a request, which its one answer carries.
@@ -719,7 +722,7 @@ type SocketLimits struct {
 	SendRate   schema.Number // Frames a second on average; 0 for no limit.
 }
 
-// MessageFrame: A message, new or missed; in order, each once. Also to all of the sender's own connections, so that each sees every seq.
+// MessageFrame: A message, new or missed; in order, each once. Also to all of the sender's own connections, the sending one too, so that each sees every seq; there it carries `clientId`, by which a client knows its own message.
 type MessageFrame struct {
 	Message Message
 }
@@ -744,10 +747,10 @@ type TypingFrame struct {
 	Conversation ConversationName
 }
 
-// Notice: Contacts or groups changed.
+// Notice: Contacts or groups changed. `actor` did it, to `account`: - `befriended`, `unfriended`: `actor` has made `account` a friend, or ended the friendship. Both hear of it, on all their connections; `conversation` is theirs, as the reader names it. - `joined`: `account` is a member from now on; `actor` is itself, or the owner who added it. - `left`: `account` is no member any more; `actor` is itself, or the owner who removed it. - `owner`: `account` owns the group; `actor` is the owner before. It is left out when an operator of the server did it. - `dissolved`: `actor`, its owner, has dissolved the group; there is no `account`. Of a group its members hear, and who joins or leaves. All but `befriended` and `unfriended` are written into the group's history too, as messages of the kind `notice`, which members get as `message` frames.
 type Notice struct {
-	Account      *string // Whom it is about.
-	Actor        *string // Who did it.
+	Account      *string // The account that it is about.
+	Actor        *string // The account that did it.
 	Conversation ConversationName
 	Event        NoticeEvent // May get further values.
 }
@@ -2055,6 +2058,8 @@ func (v *Synced) size() int {
 func (v *Conversation) AppendJSON(b []byte) []byte {
 	b = append(b, `{"conversation":`...)
 	b = v.Conversation.AppendJSON(b)
+	b = append(b, `,"first":`...)
+	b = strconv.AppendInt(b, v.First, 10)
 	b = append(b, `,"last":`...)
 	b = strconv.AppendInt(b, v.Last, 10)
 	b = append(b, `,`...)
@@ -2084,7 +2089,7 @@ func (v *Conversation) AppendJSON(b []byte) []byte {
 
 // size is about how many bytes it takes as JSON.
 func (v *Conversation) size() int {
-	n := 179
+	n := 202
 	n += v.Conversation.size()
 	if v.Message != nil {
 		n += v.Message.size()
@@ -2096,7 +2101,13 @@ func (v *Conversation) size() int {
 func (v *Message) AppendJSON(b []byte) []byte {
 	b = append(b, `{"body":`...)
 	b = append(b, v.Body...)
-	b = append(b, `,"conversation":`...)
+	b = append(b, `,`...)
+	if v.ClientID != "" {
+		b = append(b, `"clientId":`...)
+		b = schema.AppendString(b, v.ClientID)
+		b = append(b, ',')
+	}
+	b = append(b, `"conversation":`...)
 	b = v.Conversation.AppendJSON(b)
 	b = append(b, `,`...)
 	if len(v.Mentions) > 0 {
@@ -2127,8 +2138,9 @@ func (v *Message) AppendJSON(b []byte) []byte {
 
 // size is about how many bytes it takes as JSON.
 func (v *Message) size() int {
-	n := 118
+	n := 132
 	n += len(v.Body)
+	n += len(v.ClientID)
 	n += v.Conversation.size()
 	for i := range v.Mentions {
 		n += len(v.Mentions[i]) + 3
@@ -2139,7 +2151,9 @@ func (v *Message) size() int {
 
 // AppendJSON appends it as JSON, its fields by name.
 func (v *Page) AppendJSON(b []byte) []byte {
-	b = append(b, `{"id":`...)
+	b = append(b, `{"first":`...)
+	b = strconv.AppendInt(b, v.First, 10)
+	b = append(b, `,"id":`...)
 	b = schema.AppendString(b, v.ID)
 	b = append(b, `,"last":`...)
 	b = strconv.AppendInt(b, v.Last, 10)
@@ -2157,7 +2171,7 @@ func (v *Page) AppendJSON(b []byte) []byte {
 
 // size is about how many bytes it takes as JSON.
 func (v *Page) size() int {
-	n := 58
+	n := 81
 	n += len(v.ID)
 	for i := range v.Messages {
 		n += v.Messages[i].size() + 1

@@ -150,13 +150,12 @@ func (b *batchTx) number(ctx context.Context, d *draft) error {
 	}
 	known, err := b.mayWrite(ctx, d)
 	if _, refused := errors.AsType[*fault.Fault](err); refused {
-		d.refusal = err
-		return nil
+		return b.refuse(ctx, d, err)
 	}
 	if err != nil {
 		return err
 	}
-	if found, err := b.repeats(ctx, d); found || err != nil {
+	if found, err := b.repeats(ctx, d, b.lookUp); found || err != nil {
 		return err
 	}
 	c := b.after[d.conversation]
@@ -177,6 +176,16 @@ func (b *batchTx) number(ctx context.Context, d *draft) error {
 	}
 	b.after[d.conversation] = c
 	b.add(d, c.Last)
+	return nil
+}
+
+// refuse refuses a draft whose sender has no right to write, unless it repeats a message that was stored while the sender had
+// the right: a client that has missed the answer must still get it.
+func (b *batchTx) refuse(ctx context.Context, d *draft, refusal error) error {
+	if found, err := b.repeats(ctx, d, true); found || err != nil {
+		return err
+	}
+	d.refusal = refusal
 	return nil
 }
 
@@ -215,7 +224,7 @@ func (b *batchTx) mayWrite(ctx context.Context, d *draft) (known bool, err error
 
 // add makes a draft a message with a seq.
 func (b *batchTx) add(d *draft, seq int64) {
-	d.message = Message{Seq: seq, Sender: d.sender, Body: d.body, SentAt: time.Now().UnixMilli()}
+	d.message = Message{Seq: seq, Sender: d.sender, ClientID: d.clientID, Body: d.body, SentAt: time.Now().UnixMilli()}
 	b.rows = append(b.rows, db.InsertMessageParams{
 		Conversation: d.conversation, Seq: seq, Sender: d.sender, ClientID: nullable(d.clientID), Body: d.body, SentAt: d.message.SentAt,
 	})
@@ -224,9 +233,9 @@ func (b *batchTx) add(d *draft, seq int64) {
 	}
 }
 
-// repeats looks for a message with a draft's client id, in its own batch and, if lookUp is set, in the database. If there is
+// repeats looks for a message with a draft's client id, in its own batch and, if lookUp is true, in the database. If there is
 // one, the draft becomes that message, or is refused if its content differs.
-func (b *batchTx) repeats(ctx context.Context, d *draft) (bool, error) {
+func (b *batchTx) repeats(ctx context.Context, d *draft, lookUp bool) (bool, error) {
 	if d.clientID == "" {
 		return false, nil
 	}
@@ -234,7 +243,7 @@ func (b *batchTx) repeats(ctx context.Context, d *draft) (bool, error) {
 		d.repeat(first.message)
 		return true, nil
 	}
-	if !b.lookUp {
+	if !lookUp {
 		return false, nil
 	}
 	row, err := b.tx.MessageByClientID(ctx, d.conversation, d.sender, nullable(d.clientID))
@@ -244,7 +253,7 @@ func (b *batchTx) repeats(ctx context.Context, d *draft) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("look for the client id: %w", err)
 	}
-	d.repeat(Message{Seq: row.Seq, Sender: d.sender, Body: row.Body, SentAt: row.SentAt})
+	d.repeat(Message{Seq: row.Seq, Sender: d.sender, ClientID: d.clientID, Body: row.Body, SentAt: row.SentAt})
 	return true, nil
 }
 

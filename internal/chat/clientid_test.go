@@ -116,11 +116,79 @@ func TestAClientIDTwiceInABatch(t *testing.T) {
 		if n := len(h.told()); n != 5 {
 			t.Errorf("%d events", n)
 		}
-		// A retry is recognised before its content is checked again, but after the right to write.
-		must(t, h.LeaveGroup(t.Context(), "bob", "bob", id))
-		_, err := h.Send(t.Context(), "bob", ToGroup(id), TextContent("b"), "1")
-		refused(t, err, fault.NotAMember)
-		same(t, "in the group", []string{"a", "b", "a", "a"}, h.texts(t, groupID(id), 0))
+	})
+}
+
+// A client that has missed the answer gets it by a retry, also when its account has lost the right to write since.
+func TestARetryWithoutTheRight(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, h *house) {
+		h.register(t, "alice", "bob", "carol")
+		h.befriend(t, "alice", "bob")
+		id := h.group(t, "climbers", "alice", "bob")
+		gone := h.group(t, "swimmers", "alice")
+		targets := []Target{ToUser("bob"), ToGroup(id), ToGroup(gone)}
+		first := make([]Message, len(targets))
+		for i, to := range targets {
+			var err error
+			first[i], err = h.Send(t.Context(), "alice", to, TextContent("a"), "1")
+			must(t, err)
+		}
+		h.send(t, "bob", ToUser("alice"), "between") // the right is remembered
+		must(t, h.DeleteFriend(t.Context(), "bob", "bob", "alice"))
+		must(t, h.RemoveMember(t.Context(), "alice", "alice", id, "bob"))
+		must(t, h.LeaveGroup(t.Context(), "alice", "alice", id))
+		must(t, h.Dissolve(t.Context(), "alice", "alice", gone))
+		h.told()
+		for _, s := range []*house{h, h.reopened(t, func(*Options) {})} {
+			for i, to := range targets {
+				again, err := s.Send(t.Context(), "alice", to, TextContent("a"), "1")
+				must(t, err)
+				same(t, "the retry", first[i], again)
+				_, err = s.Send(t.Context(), "alice", to, TextContent("b"), "1")
+				refused(t, err, fault.ClientIDReused)
+				for _, clientID := range []string{"2", ""} {
+					_, err = s.Send(t.Context(), "alice", to, TextContent("a"), clientID)
+					if f := fault.From(err); f.Reason != fault.NotFriends && f.Reason != fault.NotAMember && f.Reason != fault.UnknownGroup {
+						t.Errorf("never sent, to %v: %v", to, err)
+					}
+				}
+			}
+			_, err := s.Send(t.Context(), "bob", ToUser("alice"), TextContent("a"), "1") // alice's id, not bob's
+			refused(t, err, fault.NotFriends)
+			_, err = s.Send(t.Context(), "carol", ToGroup(id), TextContent("a"), "1")
+			if fault.From(err).Reason == fault.ClientIDReused || err == nil {
+				t.Errorf("a stranger learns of a member's client id: %v", err)
+			}
+			if events := s.told(); len(events) > 0 {
+				t.Errorf("events of retries: %+v", events)
+			}
+		}
+	})
+}
+
+// In one batch, a retry without the right gets its message, and what others send beside it is stored.
+func TestARetryWithoutTheRightInABatch(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, h *house) {
+		h.register(t, "alice", "bob")
+		to := ToGroup(h.group(t, "climbers", "alice", "bob"))
+		first, err := h.Send(t.Context(), "bob", to, TextContent("b"), "1")
+		must(t, err)
+		h.send(t, "alice", to, "between")
+		must(t, h.LeaveGroup(t.Context(), "bob", "bob", to.Group))
+		batch := batchOf(
+			&draft{sender: "bob", target: to, body: stored("b"), clientID: "1"},
+			&draft{sender: "alice", target: to, body: stored("a"), clientID: "1"},
+			&draft{sender: "bob", target: to, body: stored("c"), clientID: "2"},
+		)
+		h.commit(t.Context(), batch)
+		answers := answersOf(batch)
+		must(t, answers[0].err)
+		same(t, "the retry", first, answers[0].result)
+		must(t, answers[1].err)
+		refused(t, answers[2].err, fault.NotAMember)
+		same(t, "in the group", []string{"b", "between", "a"}, h.texts(t, groupID(to.Group), 0))
 	})
 }
 

@@ -131,7 +131,7 @@ func participate(ctx context.Context, tx *store.Tx, account, conversation string
 }
 
 // Missed returns the messages after a seq, in order, at most limit. It checks no right: the caller must have been admitted by
-// Open, and no event may have ended its right since.
+// Open, and no event may have ended its right since. The messages are the same for every reader (see Message.For).
 func (s *Service) Missed(ctx context.Context, conversation string, after int64, limit int) ([]Message, error) {
 	rows, err := s.DB.Read().MessagesAfter(ctx, conversation, after, rowLimit(limit))
 	if err != nil {
@@ -139,7 +139,7 @@ func (s *Service) Missed(ctx context.Context, conversation string, after int64, 
 	}
 	messages := make([]Message, len(rows))
 	for i, row := range rows {
-		messages[i] = Message{Seq: row.Seq, Sender: row.Sender, Body: row.Body, SentAt: row.SentAt}
+		messages[i] = Message{Seq: row.Seq, Sender: row.Sender, ClientID: row.ClientID.String, Body: row.Body, SentAt: row.SentAt}
 	}
 	return messages, nil
 }
@@ -163,7 +163,7 @@ func (s *Service) before(ctx context.Context, conversation string, before, after
 	}
 	messages := make([]Message, len(rows))
 	for i, row := range rows {
-		messages[i] = Message{Seq: row.Seq, Sender: row.Sender, Body: row.Body, SentAt: row.SentAt}
+		messages[i] = Message{Seq: row.Seq, Sender: row.Sender, ClientID: row.ClientID.String, Body: row.Body, SentAt: row.SentAt}
 	}
 	slices.Reverse(messages)
 	return messages, nil

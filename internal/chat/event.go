@@ -9,8 +9,8 @@ type EventKind string
 const (
 	MessageStored   EventKind = "message"    // Conversation, Message
 	MarksMoved      EventKind = "marks"      // Conversation, Account, Marks
-	FriendshipBegan EventKind = "befriended" // Accounts
-	FriendshipEnded EventKind = "unfriended" // Conversation, Accounts
+	FriendshipBegan EventKind = "befriended" // Accounts, Account, Actor
+	FriendshipEnded EventKind = "unfriended" // Conversation (unless it stays open), Accounts, Account, Actor
 	MemberJoined    EventKind = "joined"     // Conversation, Group, Account, Seq
 	MemberLeft      EventKind = "left"       // Conversation, Group, Account, Actor
 	GroupDissolved  EventKind = "dissolved"  // Conversation, Group, Actor

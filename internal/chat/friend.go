@@ -44,7 +44,7 @@ func (s *Service) AddFriend(ctx context.Context, caller, account, friend string)
 	if !made { // otherwise anybody could cause notices without end
 		return nil
 	}
-	s.tell(ctx, Event{Kind: FriendshipBegan, Accounts: []string{caller, friend}})
+	s.tell(ctx, Event{Kind: FriendshipBegan, Accounts: []string{caller, friend}, Account: friend, Actor: caller})
 	return nil
 }
 
@@ -77,7 +77,7 @@ func (s *Service) DeleteFriend(ctx context.Context, caller, account, friend stri
 	if deleted == 0 { // nothing has changed, so nobody is notified
 		return nil
 	}
-	e := Event{Kind: FriendshipEnded, Accounts: []string{caller, friend}}
+	e := Event{Kind: FriendshipEnded, Accounts: []string{caller, friend}, Account: friend, Actor: caller}
 	if !s.AllowStrangers { // otherwise their conversation stays open
 		e.Conversation = directID(caller, friend)
 	}

@@ -61,17 +61,17 @@ func TestFriendshipIsToldAtBothEnds(t *testing.T) {
 		}
 		h.befriend(t, "bob", "alice")
 		both := []string{"alice", "bob"}
-		same(t, "told of its beginning", []Event{{Kind: FriendshipBegan, Accounts: both}}, h.told())
+		same(t, "told of its beginning", []Event{{Kind: FriendshipBegan, Accounts: both, Account: "bob", Actor: "alice"}}, h.told())
 		for range 2 {
 			must(t, h.DeleteFriend(t.Context(), "alice", "alice", "bob"))
 		}
-		want := []Event{{Kind: FriendshipEnded, Conversation: ToUser("alice").Conversation("bob"), Accounts: both}}
+		want := []Event{{Kind: FriendshipEnded, Conversation: ToUser("alice").Conversation("bob"), Accounts: both, Account: "bob", Actor: "alice"}}
 		same(t, "told", want, h.told())
 		// Where strangers may write, no socket is closed.
 		open := h.reopened(t, func(o *Options) { o.AllowStrangers = true })
 		open.befriend(t, "alice", "bob")
 		must(t, open.DeleteFriend(t.Context(), "alice", "alice", "bob"))
-		want = []Event{{Kind: FriendshipBegan, Accounts: both}, {Kind: FriendshipEnded, Accounts: both}}
+		want = []Event{{Kind: FriendshipBegan, Accounts: both, Account: "bob", Actor: "alice"}, {Kind: FriendshipEnded, Accounts: both, Account: "bob", Actor: "alice"}}
 		same(t, "told where strangers may write", want, open.told())
 	})
 }

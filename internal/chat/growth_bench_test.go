@@ -93,10 +93,10 @@ func readPages(b *testing.B, s *Service, conversations int, forget func(*testing
 		forget(b)
 		a, z := pair(random.IntN(conversations))
 		start := time.Now()
-		page, _, err := s.History(b.Context(), a, ToUser(z), Page{Limit: 50})
+		page, err := s.History(b.Context(), a, ToUser(z), Page{Limit: 50})
 		took[i] = time.Since(start)
-		if err != nil || len(page) != 50 {
-			b.Fatal(len(page), err)
+		if err != nil || len(page.Messages) != 50 {
+			b.Fatal(len(page.Messages), err)
 		}
 	}
 	slices.Sort(took)

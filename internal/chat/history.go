@@ -22,6 +22,9 @@ type Conversation struct {
 	Last         *Message // nil before the first message, and for a member who joined after it
 }
 
+// FirstSeq is the seq of the first message that the account may read.
+func (c Conversation) FirstSeq() int64 { return c.JoinedSeq + 1 }
+
 // Unread returns the number of messages that the account has not read. Sending a message marks those before it as read.
 func (c Conversation) Unread() int64 { return max(0, c.LastSeq-c.ReadSeq) }
 
@@ -44,7 +47,10 @@ func (s *Service) Conversations(ctx context.Context, caller, account, after stri
 			PeerReceived: max(row.PeerReceived.Int64, theirs), PeerRead: max(row.PeerRead.Int64, theirs),
 		}
 		if row.Sender.Valid && row.LastSeq > row.JoinedSeq {
-			out[i].Last = &Message{Seq: row.LastSeq, Sender: row.Sender.String, Body: row.Body.String, SentAt: row.SentAt.Int64}
+			last := Message{
+				Seq: row.LastSeq, Sender: row.Sender.String, ClientID: row.ClientID.String, Body: row.Body.String, SentAt: row.SentAt.Int64,
+			}.For(caller)
+			out[i].Last = &last
 		}
 	}
 	return out, nil
@@ -57,33 +63,39 @@ type Page struct {
 	Limit   int
 }
 
-// History returns a page of a conversation's messages and the seq of its newest. Friends, and accounts that were friends, may
+// Excerpt is a page of a conversation's messages, in the order of their seqs, as one account is shown them.
+type Excerpt struct {
+	Messages []Message
+	First    int64 // the seq of the first message that the account may read
+	Last     int64 // the seq of the conversation's newest message
+}
+
+// History returns a page of a conversation's messages. Friends, and accounts that were friends, may
 // read a one-to-one conversation. Members may read a group's messages that came after they joined.
-func (s *Service) History(ctx context.Context, caller string, t Target, p Page) ([]Message, int64, error) {
+func (s *Service) History(ctx context.Context, caller string, t Target, p Page) (Excerpt, error) {
 	floor, err := s.mayRead(ctx, caller, t)
 	for err == nil {
-		var messages []Message
-		var last int64
-		if messages, last, err = s.page(ctx, t.Conversation(caller), p, floor); err != nil {
+		var e Excerpt
+		if e, err = s.page(ctx, caller, t.Conversation(caller), p, floor); err != nil {
 			break
 		}
 		if t.Group == 0 { // nobody loses the right to read a one-to-one conversation
-			return messages, last, nil
+			return e, nil
 		}
 		// The right is checked again after reading: meanwhile the member may have been removed, and even have joined again.
 		read := floor
 		if floor, err = s.mayRead(ctx, caller, t); err == nil && floor == read {
-			return messages, last, nil
+			return e, nil
 		}
 	}
-	return nil, 0, err
+	return Excerpt{}, err
 }
 
-// page reads a page of the messages after the seq floor, and the seq of the newest.
-func (s *Service) page(ctx context.Context, conversation string, p Page, floor int64) ([]Message, int64, error) {
+// page reads a page of the messages after the seq floor, as the caller is shown them.
+func (s *Service) page(ctx context.Context, caller, conversation string, p Page, floor int64) (Excerpt, error) {
 	last, err := s.LastSeq(ctx, conversation)
 	if err != nil {
-		return nil, 0, err
+		return Excerpt{}, err
 	}
 	var messages []Message
 	if p.Forward {
@@ -97,7 +109,10 @@ func (s *Service) page(ctx context.Context, conversation string, p Page, floor i
 	if len(messages) > 0 {
 		last = max(last, messages[len(messages)-1].Seq) // a message may have come since LastSeq
 	}
-	return messages, last, err
+	for i, m := range messages {
+		messages[i] = m.For(caller)
+	}
+	return Excerpt{Messages: messages, First: floor + 1, Last: last}, err
 }
 
 // MayRead returns nil, or the fault for a stranger or a former member. Sockets call it after the bus may have lost events.
@@ -148,10 +163,11 @@ func (s *Service) Mark(ctx context.Context, caller string, t Target, m Marks) (M
 }
 
 // ConfirmDelivered moves the mark up to which an account's sockets of a conversation have confirmed messages, and with it the
-// account's received mark, which the others are told. It never moves a mark back. For an account that has left the group
+// account's own marks, which the others and the account's other devices are told: whoever has such a socket open is looking at
+// the conversation, so what it has confirmed counts as read. It never moves a mark back. For an account that has left the group
 // meanwhile it does nothing. It checks no right.
 func (s *Service) ConfirmDelivered(ctx context.Context, account string, t Target, seq int64) error {
-	_, err := s.move(ctx, t, &mark{account: account, conversation: t.Conversation(account), marks: Marks{Received: seq}, delivered: seq})
+	_, err := s.move(ctx, t, &mark{account: account, conversation: t.Conversation(account), marks: Marks{Read: seq, Received: seq}, delivered: seq})
 	return err
 }
 

@@ -90,9 +90,9 @@ func TestHistory(t *testing.T) {
 		h.register(t, "alice", "bob")
 		h.befriend(t, "alice", "bob")
 		to := ToUser("bob")
-		none, last, err := h.History(t.Context(), "alice", to, Page{Limit: 10})
-		if err != nil || last != 0 || len(none) != 0 {
-			t.Errorf("before the first: %v, %d, %v", none, last, err)
+		none, err := h.History(t.Context(), "alice", to, Page{Limit: 10})
+		if err != nil || none.First != 1 || none.Last != 0 || len(none.Messages) != 0 {
+			t.Errorf("before the first: %+v, %v", none, err)
 		}
 		for i := range 10 {
 			h.send(t, "alice", to, fmt.Sprint(i+1))
@@ -114,11 +114,11 @@ func TestHistory(t *testing.T) {
 			{Page{Forward: true, From: 10, Limit: 3}, []int64{}},
 			{Page{Forward: true, From: 99, Limit: 3}, []int64{}},
 		} {
-			got, last, err := h.History(t.Context(), "bob", ToUser("alice"), tt.page)
+			got, err := h.History(t.Context(), "bob", ToUser("alice"), tt.page)
 			must(t, err)
-			same(t, fmt.Sprintf("%+v", tt.page), tt.want, seqsOf(got))
-			if last != 10 {
-				t.Errorf("last is %d", last)
+			same(t, fmt.Sprintf("%+v", tt.page), tt.want, seqsOf(got.Messages))
+			if got.First != 1 || got.Last != 10 {
+				t.Errorf("from %d to %d", got.First, got.Last)
 			}
 		}
 	})
@@ -133,15 +133,18 @@ func TestWhoReadsWhat(t *testing.T) {
 		id := h.group(t, "climbers", "alice")
 		to := ToGroup(id)
 		read := func(account string) ([]int64, error) {
-			forwards, _, err := h.History(t.Context(), account, to, Page{Forward: true, Limit: 100})
-			backwards, _, err2 := h.History(t.Context(), account, to, Page{Limit: 100})
-			if (err == nil) != (err2 == nil) || err == nil && !slices.Equal(seqsOf(forwards), seqsOf(backwards)) {
-				t.Errorf("%s: forwards %v, %v; backwards %v, %v", account, seqsOf(forwards), err, seqsOf(backwards), err2)
+			forwards, err := h.History(t.Context(), account, to, Page{Forward: true, Limit: 100})
+			backwards, err2 := h.History(t.Context(), account, to, Page{Limit: 100})
+			if (err == nil) != (err2 == nil) || err == nil && !slices.Equal(seqsOf(forwards.Messages), seqsOf(backwards.Messages)) {
+				t.Errorf("%s: forwards %v, %v; backwards %v, %v", account, seqsOf(forwards.Messages), err, seqsOf(backwards.Messages), err2)
 			}
 			if may := h.MayRead(t.Context(), account, to); (may == nil) != (err == nil) {
 				t.Errorf("%s: MayRead says %v", account, may)
 			}
-			return seqsOf(forwards), err
+			if seqs := seqsOf(forwards.Messages); err == nil && forwards.First != append(seqs, forwards.Last+1)[0] {
+				t.Errorf("%s: the first is said to be %d of %v", account, forwards.First, seqs)
+			}
+			return seqsOf(forwards.Messages), err
 		}
 		h.send(t, "alice", to, "2")
 		must(t, h.JoinGroup(t.Context(), "bob", "bob", id)) // 3
@@ -169,14 +172,14 @@ func TestWhoReadsWhat(t *testing.T) {
 		h.befriend(t, "alice", "bob")
 		h.send(t, "alice", ToUser("bob"), "kept")
 		must(t, h.DeleteFriend(t.Context(), "bob", "bob", "alice"))
-		kept, _, err := h.History(t.Context(), "bob", ToUser("alice"), Page{Limit: 10})
+		kept, err := h.History(t.Context(), "bob", ToUser("alice"), Page{Limit: 10})
 		must(t, err)
-		same(t, "of a friend that was", []int64{1}, seqsOf(kept))
+		same(t, "of a friend that was", []int64{1}, seqsOf(kept.Messages))
 		for to, want := range map[Target]fault.Reason{
 			ToUser("alice"): fault.NotFriends, ToUser("nobody"): fault.UnknownAccount, ToUser("stranger"): fault.NotFriends,
 			ToGroup(id): fault.NotAMember, ToGroup(id + 1): fault.UnknownGroup,
 		} {
-			_, _, err := h.History(t.Context(), "stranger", to, Page{Limit: 10})
+			_, err := h.History(t.Context(), "stranger", to, Page{Limit: 10})
 			refused(t, err, want)
 			refused(t, h.MayRead(t.Context(), "stranger", to), want)
 		}
@@ -275,9 +278,9 @@ func TestHistoryWhileOthersAct(t *testing.T) {
 			groups++
 			id := groups
 			ctx := &stepping{Context: t.Context(), at: at, do: func() { h.behind(t, id, leaves, joins) }}
-			messages, last, err := h.History(ctx, "bob", ToGroup(id), p)
+			page, err := h.History(ctx, "bob", ToGroup(id), p)
 			looks = ctx.over()
-			seqs := seqsOf(messages)
+			seqs := seqsOf(page.Messages)
 			switch {
 			case err != nil:
 				if refused(t, err, fault.NotAMember); !leaves || joins {
@@ -287,8 +290,8 @@ func TestHistoryWhileOthersAct(t *testing.T) {
 				t.Errorf("look %d: it reads %v, and may not any more, or not yet", at, seqs)
 			case !leaves && !slices.Contains(seqs, 3):
 				t.Errorf("look %d: it reads %v", at, seqs)
-			case len(seqs) > 0 && last < seqs[len(seqs)-1]:
-				t.Errorf("look %d: the newest is %d of %v", at, last, seqs)
+			case len(seqs) > 0 && page.Last < seqs[len(seqs)-1]:
+				t.Errorf("look %d: the newest is %d of %v", at, page.Last, seqs)
 			}
 			return looks
 		}

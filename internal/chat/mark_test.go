@@ -46,7 +46,7 @@ func TestMarkAnswersWhereItStands(t *testing.T) {
 	})
 }
 
-// What the contract's sockets confirm counts as received and is announced like a mark: once, and only if it moved.
+// What the contract's sockets confirm counts as received and read and is announced like a mark: once, and only if it moved.
 func TestConfirmationsAreTold(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {
@@ -76,20 +76,26 @@ func TestConfirmationsAreTold(t *testing.T) {
 				last = h.send(t, "alice", from, "z").Seq
 			}
 			h.told()
-			read := last - 3
 			for _, step := range []struct {
 				seq  int64
 				told bool
 			}{{last - 1, true}, {last - 1, false}, {last - 2, false}, {last, true}, {0, false}} {
 				var told []Event
-				if want.Marks = &(Marks{Read: read, Received: step.seq}); step.told {
+				if want.Marks = &(Marks{Read: step.seq, Received: step.seq}); step.told {
 					told = []Event{want}
 				}
 				same(t, fmt.Sprintf("told after %d", step.seq), told, confirm(step.seq))
 			}
 			got, err := h.Mark(t.Context(), "bob", to, Marks{})
 			must(t, err)
-			same(t, "the marks", Marks{Read: read, Received: last}, got)
+			same(t, "the marks", Marks{Read: last, Received: last}, got)
+			list, err := h.Conversations(t.Context(), "bob", "bob", "", 10)
+			must(t, err)
+			for _, c := range list {
+				if c.Target == to && c.Unread() != 0 {
+					t.Errorf("%d unread of %v", c.Unread(), to)
+				}
+			}
 		}
 		must(t, h.LeaveGroup(t.Context(), "bob", "bob", id))
 		h.told()
@@ -254,7 +260,7 @@ func (m *model) check(t *testing.T, h *house, id int32) {
 	for account, is := range m.members {
 		list, err := h.Conversations(t.Context(), account, account, "", 10)
 		must(t, err)
-		history, last, err := h.History(t.Context(), account, ToGroup(id), Page{Forward: true, Limit: 1000})
+		history, err := h.History(t.Context(), account, ToGroup(id), Page{Forward: true, Limit: 1000})
 		if !is.member {
 			refused(t, err, fault.NotAMember)
 			if len(list) != 0 {
@@ -268,7 +274,7 @@ func (m *model) check(t *testing.T, h *house, id int32) {
 		}
 		c := list[0]
 		unread := 0
-		for i, message := range history {
+		for i, message := range history.Messages {
 			if message.Seq != is.joined+int64(i)+1 {
 				t.Fatalf("%s: message %d after %d", account, message.Seq, is.joined+int64(i))
 			}
@@ -277,7 +283,7 @@ func (m *model) check(t *testing.T, h *house, id int32) {
 			}
 		}
 		got := standing{member: true, joined: c.JoinedSeq, received: c.ReceivedSeq, read: c.ReadSeq}
-		if got != *is || c.LastSeq != m.last || last != m.last || c.Unread() != int64(unread) || int64(len(history)) != m.last-is.joined {
+		if got != *is || c.LastSeq != m.last || history.Last != m.last || history.First != is.joined+1 || c.FirstSeq() != is.joined+1 || c.Unread() != int64(unread) || int64(len(history.Messages)) != m.last-is.joined {
 			t.Fatalf("%s: %+v with %d unread of %d, want %+v, %d of %d", account, got, c.Unread(), c.LastSeq, *is, unread, m.last)
 		}
 		if (c.Last != nil) != (m.last > is.joined) || c.Last != nil && c.Last.Seq != m.last {

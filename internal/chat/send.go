@@ -12,10 +12,19 @@ import (
 
 // Message is a stored message.
 type Message struct {
-	Seq    int64  `json:"seq"` // 1, 2, 3 … in its conversation, in the order of commits
-	Sender string `json:"sender"`
-	Body   string `json:"body"`   // the Content in JSON
-	SentAt int64  `json:"sentAt"` // ms since 1970
+	Seq      int64 // 1, 2, 3 … in its conversation, in the order of commits
+	Sender   string
+	ClientID string // the sender's own id of it, "" for none; nobody else is shown it
+	Body     string // the Content in JSON
+	SentAt   int64  // ms since 1970
+}
+
+// For returns the message as an account is shown it.
+func (m Message) For(reader string) Message {
+	if reader != m.Sender {
+		m.ClientID = ""
+	}
+	return m
 }
 
 // MaxClientID is the longest client id, in bytes.
@@ -25,7 +34,8 @@ const MaxClientID = 64
 // an error, the message is stored durably. When it returns a fault, nothing is stored; after any other error nobody knows.
 //
 // clientID names the message among those of its sender in this conversation, for ever: a repeated send returns the message
-// that is stored already, or ClientIDReused if its content differs. "" stands for a client without such ids.
+// that is stored already, or ClientIDReused if its content differs. That holds also if the sender has lost the right to write
+// since. "" stands for a client without such ids.
 func (s *Service) Send(ctx context.Context, caller string, t Target, c Content, clientID string) (Message, error) {
 	d := &draft{
 		sender: caller, target: t, conversation: t.Conversation(caller), clientID: clientID, body: c.normal().encode(), replyTo: c.ReplyTo,

@@ -71,7 +71,7 @@ type Service struct {
 // New returns a Service.
 func New(o Options) *Service {
 	s := &Service{Options: o}
-	s.group = delivery.Kind{Source: o.Source, Face: feed.Contract, Frame: s.messageFrame, Confirmed: true}
+	s.group = delivery.Kind{Source: o.Source, Face: feed.Contract, SenderFace: feed.Contract, Frame: s.messageFrame, Confirmed: true}
 	s.direct = s.group
 	s.direct.NoEcho = true
 	return s

@@ -66,8 +66,8 @@ func (s *Source) fetchMissing(conversation string, after, known int64) ([]chat.M
 // Kind is what the readers of one kind of socket have in common.
 type Kind struct {
 	Source *Source
-	// Face tells under which index of News.Frames a message's frame is kept.
-	Face feed.Face
+	// Face and SenderFace tell under which index of News.Frames a message's frame is kept: for readers, and for its sender.
+	Face, SenderFace feed.Face
 	// Frame encodes a message for a reader that names its conversation so; nil for a message that it isn't shown.
 	Frame func(t chat.Target, m chat.Message) []byte
 	// Confirmed tells that the socket's handler counts what is written (Handler.Written), by seq. Such a socket has one

@@ -116,11 +116,15 @@ func (r *Reader) Offer(n *feed.News, e *feed.MessageStored) {
 	r.follow(s)
 }
 
-// frame is a new message's frame, encoded once for all readers of its topic.
+// frame is a new message's frame, encoded once for the sender's connections, and once for all other readers of its topic.
 func (r *Reader) frame(n *feed.News, e *feed.MessageStored) []byte {
-	frame := &n.Frames[r.kind.Face]
+	face := r.kind.Face
+	if e.Message.Sender == r.account {
+		face = r.kind.SenderFace
+	}
+	frame := &n.Frames[face]
 	if *frame == nil {
-		*frame = r.kind.Frame(n.Target, e.Message)
+		*frame = r.kind.Frame(n.Target, e.Message.For(r.account))
 	}
 	return *frame
 }
@@ -207,7 +211,7 @@ func (r *Reader) queuePage(s *stream) (done bool) {
 			return false // a pong or a notice shouldn't wait for the whole page
 		}
 		m := r.page[0]
-		f := r.outgoing(s, m, r.kind.Frame(s.target, m))
+		f := r.outgoing(s, m, r.kind.Frame(s.target, m.For(r.account)))
 		if !r.conn.Offer(f) {
 			return false
 		}

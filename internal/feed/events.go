@@ -151,7 +151,9 @@ func (e *PresenceMoved) tell(s Subscriber, n *News) { s.PresenceMoved(n, e) }
 // FriendshipBegan tells two accounts that they are friends.
 type FriendshipBegan struct {
 	Sides
-	Actor string `json:"actor,omitempty"` // who made them so
+
+	Account string `json:"account"` // whom Actor has befriended
+	Actor   string `json:"actor"`
 }
 
 func (*FriendshipBegan) kind() string                 { return "befriended" }
@@ -162,8 +164,9 @@ func (e *FriendshipBegan) tell(s Subscriber, n *News) { s.FriendshipBegan(n, e) 
 type FriendshipEnded struct {
 	Sides
 
-	Conversation string `json:"conversation"`
-	Actor        string `json:"actor,omitempty"` // who ended it
+	Conversation string `json:"conversation"` // "" if it stays open
+	Account      string `json:"account"`      // whose friendship Actor has ended
+	Actor        string `json:"actor"`
 }
 
 func (*FriendshipEnded) kind() string                 { return "unfriended" }

@@ -25,9 +25,9 @@ func eventOf(e chat.Event) Event {
 	case chat.MarksMoved:
 		return &MarksMoved{Sides: sides, Conversation: e.Conversation, Account: e.Account, Received: e.Marks.Received, Read: e.Marks.Read}
 	case chat.FriendshipBegan:
-		return &FriendshipBegan{Sides: sides, Actor: e.Actor}
+		return &FriendshipBegan{Sides: sides, Account: e.Account, Actor: e.Actor}
 	case chat.FriendshipEnded:
-		return &FriendshipEnded{Sides: sides, Conversation: e.Conversation, Actor: e.Actor}
+		return &FriendshipEnded{Sides: sides, Conversation: e.Conversation, Account: e.Account, Actor: e.Actor}
 	case chat.MemberJoined:
 		return &MemberJoined{change}
 	case chat.MemberLeft:

@@ -13,10 +13,12 @@ import (
 // storedHead is how the event MessageStored begins on the bus. It is by far the most frequent one, so its JSON is written and
 // read by hand, always in this order, with the message as it is stored in it, not as a string:
 //
-//	{"kind":"message","conversation":"…","group":1,"seq":2,"sentAt":3,"sender":"…","accounts":["…","…"],"content":{…}}
+//	{"kind":"message","conversation":"…","group":1,"seq":2,"sentAt":3,"sender":"…","clientId":"…","accounts":["…","…"],"content":{…}}
 //
-// One to one, the group is 0; of a group, there are no accounts.
+// One to one, the group is 0; of a group, there are no accounts. A message without a client id has no clientId.
 const storedHead = `{"kind":"message","conversation":`
+
+const clientIDHead = `,"clientId":`
 
 var errStored = errors.New("not a stored message as this version tells of it")
 
@@ -28,7 +30,7 @@ const storedRoom = 160
 
 func encodeStored(e *MessageStored) []byte {
 	m := &e.Message
-	b := make([]byte, 0, storedRoom+len(e.Conversation)+2*len(m.Sender)+len(m.Body))
+	b := make([]byte, 0, storedRoom+len(e.Conversation)+2*len(m.Sender)+len(m.ClientID)+len(m.Body))
 	b = append(b, storedHead...)
 	b = appendString(b, e.Conversation)
 	b = append(b, `,"group":`...)
@@ -39,6 +41,10 @@ func encodeStored(e *MessageStored) []byte {
 	b = strconv.AppendInt(b, m.SentAt, 10)
 	b = append(b, `,"sender":`...)
 	b = appendString(b, m.Sender)
+	if m.ClientID != "" {
+		b = append(b, clientIDHead...)
+		b = appendString(b, m.ClientID)
+	}
 	b = append(b, `,"accounts":[`...)
 	for i, account := range e.Accounts {
 		if i > 0 {
@@ -79,6 +85,10 @@ func decodeStored(payload []byte) (Event, error) {
 	e.Message.SentAt = r.integer()
 	r.literal(`,"sender":`)
 	e.Message.Sender = r.string()
+	if strings.HasPrefix(r.rest, clientIDHead) {
+		r.literal(clientIDHead)
+		e.Message.ClientID = r.string()
+	}
 	r.literal(`,"accounts":[`)
 	for r.ok && !strings.HasPrefix(r.rest, `]`) {
 		if len(e.Accounts) > 0 {

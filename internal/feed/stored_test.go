@@ -20,6 +20,7 @@ func storedEvents() []*MessageStored {
 		{Conversation: "dQUJD", Sides: Sides{Accounts: []string{"alice", "bob"}}, Message: m("alice", text)},
 		{Conversation: "dQUJD", Sides: Sides{Accounts: []string{"alice", "alice"}}, Message: m("alice", text)},
 		{Conversation: "g7", Sides: Sides{Group: 7}, Message: m("alice", text)},
+		{Conversation: "g7", Sides: Sides{Group: 7}, Message: chat.Message{Seq: 1, Sender: "alice", ClientID: `5f"2c\9a`, Body: text}},
 		{Conversation: "g7", Sides: Sides{Group: 7}, Message: m("", `{"body":{"kind":"notice","event":"joined","actor":"alice"}}`)},
 		{Conversation: "d", Sides: Sides{Accounts: []string{"密 \"\\", "<b>\u2028"}}, Message: m("\n", `{"body":{"kind":"text","text":"}],\"content\":{"},"replyTo":1}`)},
 	}
@@ -61,12 +62,12 @@ func TestStoredOnTheBus(t *testing.T) {
 
 // Whatever the bus brings, the decoder doesn't fail on it, and what is stored comes out as it went in.
 func FuzzStoredOnTheBus(f *testing.F) {
-	f.Add("dQUJD", int32(0), "alice", "bob", `{"body":{}}`, int64(1), []byte(`{"kind":"message","conversation":"`))
-	f.Add("g1", int32(1), "", "\n\"", `{"body":"\u2028"}`, int64(0), []byte(`{"kind":"message","conversation":"","group":0,"seq":0,"sentAt":0,"sender":"","accounts":[`))
-	f.Fuzz(func(t *testing.T, conversation string, group int32, sender, other, body string, seq int64, payload []byte) {
+	f.Add("dQUJD", int32(0), "alice", "bob", "5f2c9a", `{"body":{}}`, int64(1), []byte(`{"kind":"message","conversation":"`))
+	f.Add("g1", int32(1), "", "\n\"", "\"", `{"body":"\u2028"}`, int64(0), []byte(`{"kind":"message","conversation":"","group":0,"seq":0,"sentAt":0,"sender":"","accounts":[`))
+	f.Fuzz(func(t *testing.T, conversation string, group int32, sender, other, clientID, body string, seq int64, payload []byte) {
 		_, _ = decode(payload)
 		const most = 1e15
-		for _, text := range []string{conversation, sender, other} {
+		for _, text := range []string{conversation, sender, other, clientID} {
 			if !utf8.ValidString(text) {
 				return
 			}
@@ -76,7 +77,7 @@ func FuzzStoredOnTheBus(f *testing.F) {
 		}
 		e := &MessageStored{
 			Sides: Sides{Group: group, Accounts: []string{sender, other}}, Conversation: conversation,
-			Message: chat.Message{Seq: seq, Sender: sender, Body: body, SentAt: seq},
+			Message: chat.Message{Seq: seq, Sender: sender, ClientID: clientID, Body: body, SentAt: seq},
 		}
 		text, err := encode(e)
 		if err != nil {

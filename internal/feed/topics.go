@@ -48,12 +48,13 @@ type News struct {
 	Frames [faces][]byte
 }
 
-// Face is a way in which sockets encode an event.
+// Face is a way in which sockets encode an event: by the socket's kind, and by the audience where an event differs for it.
 type Face int
 
 // The faces.
 const (
 	Contract Face = iota // the three sockets of the interface document
 	TimV1
+	TimV1Sender // a message as its sender gets it
 	faces
 )

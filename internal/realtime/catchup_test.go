@@ -195,7 +195,8 @@ func TestCatchUpWithManyConversations(t *testing.T) {
 	})
 }
 
-// After a loss, who has come is told at once, and who has gone a while later; whom one may not see any more looks gone.
+// After a loss, who has come is told at once, and who has gone a while later; whom one may not see any more looks gone,
+// until it may be seen again.
 func TestPresenceAfterALoss(t *testing.T) {
 	t.Parallel()
 	presence := &claimed{says: map[string]bool{}, gone: map[string]int{}}
@@ -236,6 +237,10 @@ func TestPresenceAfterALoss(t *testing.T) {
 		t.Errorf("bob is thought gone after %v", took)
 	}
 	seen("carol", `"online":false`) // the second loss has a second look of its own
+
+	must(t, silent.AddFriend(t.Context(), "alice", "alice", "dave"))
+	n.hub.CatchUp(t.Context())
+	seen("dave", `"online":true`)
 }
 
 // A node that can reach neither bus nor database sends all sockets away, each client of tim.v1 at a time of its own.

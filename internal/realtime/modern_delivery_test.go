@@ -52,14 +52,14 @@ func (n *node) fill(from string, to chat.Target, prefix string, count int) {
 func (n *node) history(account string, of chat.Target) (texts []string) {
 	n.t.Helper()
 	for from := int64(0); ; {
-		page, last, err := n.service.History(n.t.Context(), account, of, chat.Page{Forward: true, From: from, Limit: 500})
+		page, err := n.service.History(n.t.Context(), account, of, chat.Page{Forward: true, From: from, Limit: 500})
 		must(n.t, err)
-		for _, m := range page {
+		for _, m := range page.Messages {
 			text, _ := m.Text()
 			texts = append(texts, text)
 			from = m.Seq
 		}
-		if from >= last {
+		if from >= page.Last {
 			return texts
 		}
 	}

@@ -25,7 +25,12 @@ type frame struct {
 	Code       int             `json:"code"`
 	Reconnect  bool            `json:"reconnect"`
 	Message    json.RawMessage `json:"message"`
-	text       string
+
+	Conversation who   `json:"conversation"`
+	Received     int64 `json:"received"`
+	Read         int64 `json:"read"`
+
+	text string
 }
 
 type who struct {

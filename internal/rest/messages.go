@@ -34,12 +34,12 @@ func (h *handlers) GetHistory(ctx context.Context, r api.GetHistoryRequestObject
 	if err != nil {
 		return nil, err
 	}
-	messages, last, err := h.chat.History(ctx, account, target, page)
+	excerpt, err := h.chat.History(ctx, account, target, page)
 	if err != nil {
 		return nil, err
 	}
-	out := api.GetHistory200JSONResponse{Code: fault.CodeSuccess, Message: "ok", Data: api.History{Last: last}}
-	out.Data.Messages, err = wire.Messages(target, messages)
+	out := api.GetHistory200JSONResponse{Code: fault.CodeSuccess, Message: "ok", Data: api.History{First: excerpt.First, Last: excerpt.Last}}
+	out.Data.Messages, err = wire.Messages(target, excerpt.Messages)
 	return out, err
 }
 

@@ -414,7 +414,7 @@ func TestStoreMessages(t *testing.T) {
 			t.Fatalf("%d messages stored of %d", len(got), len(rows))
 		}
 		for i, row := range rows {
-			want := db.MessagesAfterRow{Seq: row.Seq, Sender: row.Sender, Body: row.Body, SentAt: row.SentAt}
+			want := db.MessagesAfterRow{Seq: row.Seq, Sender: row.Sender, ClientID: row.ClientID, Body: row.Body, SentAt: row.SentAt}
 			if diff := cmp.Diff(want, got[i]); diff != "" {
 				t.Fatalf("message %d: %.300s", i, diff)
 			}

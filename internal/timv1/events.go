@@ -63,20 +63,22 @@ func (s *Session) PresenceMoved(n *feed.News, e *feed.PresenceMoved) {
 // FriendshipBegan implements feed.Subscriber.
 func (s *Session) FriendshipBegan(n *feed.News, e *feed.FriendshipBegan) {
 	if s.concerned() {
-		s.notice(n, sockets.NoticeEventBefriended, "", e.Actor)
+		s.notice(n, sockets.NoticeEventBefriended, e.Account, e.Actor)
 	}
+	s.checkLater(n.Target.User)
 }
 
 // FriendshipEnded implements feed.Subscriber.
 func (s *Session) FriendshipEnded(n *feed.News, e *feed.FriendshipEnded) {
 	if s.concerned() {
-		s.notice(n, sockets.NoticeEventUnfriended, "", e.Actor)
-		s.checkLater(n.Target.User)
+		s.notice(n, sockets.NoticeEventUnfriended, e.Account, e.Actor)
 	}
+	s.checkLater(n.Target.User)
 }
 
 // MemberJoined implements feed.Subscriber.
 func (s *Session) MemberJoined(n *feed.News, e *feed.MemberJoined) {
+	s.checkMates(&e.GroupChange)
 	if !s.concerned() {
 		return
 	}
@@ -86,18 +88,26 @@ func (s *Session) MemberJoined(n *feed.News, e *feed.MemberJoined) {
 	}
 }
 
+// checkMates looks again at whom the connection may see, now that an account has joined a group or left it: all that it
+// follows, if that account is its own.
+func (s *Session) checkMates(e *feed.GroupChange) {
+	if e.Account == s.account() {
+		s.checkLater(s.allFollowed()...)
+	} else {
+		s.checkLater(e.Account)
+	}
+}
+
 // MemberLeft implements feed.Subscriber.
 func (s *Session) MemberLeft(n *feed.News, e *feed.MemberLeft) {
+	s.checkMates(&e.GroupChange)
 	if !s.concerned() {
 		return
 	}
 	s.groupNotice(n, &e.GroupChange, sockets.NoticeEventLeft)
-	if e.Account != s.account() {
-		s.checkLater(e.Account)
-		return
+	if e.Account == s.account() {
+		s.memberMoved(&e.GroupChange, false)
 	}
-	s.memberMoved(&e.GroupChange, false)
-	s.checkLater(s.allFollowed()...)
 }
 
 // OwnerChanged implements feed.Subscriber.

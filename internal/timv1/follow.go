@@ -11,33 +11,44 @@ import (
 	"tim/internal/feed"
 )
 
-// follow is what a connection knows of an account that it follows.
+// follow is what a connection knows of an account that it follows. It follows an account also while it may not see it, and
+// shows it offline then.
 type follow struct {
+	hidden bool // it may not be seen
 	online bool
-	heard  bool // an event told so, since the last subscribe began
+	heard  bool   // an event told so, since the last subscribe began
+	check  uint32 // the number of the newest question whether it may be seen; answers of older ones don't count
 }
 
-// accountsPerToken is how many accounts of a subscribe frame count as one frame more: each is a question to the database.
+// accountsPerToken is how many accounts of a subscribe frame count as one frame more: each is asked for in the database.
 const accountsPerToken = 10
 
-// Subscribe implements sockets.TimV1: it follows accounts, instead of those before. Whom the caller may not see stays offline for it.
+// Subscribe implements sockets.TimV1: it follows accounts, instead of those before.
 func (s *Session) Subscribe(ctx context.Context, r *sockets.Subscribe) (sockets.Subscribed, error) {
 	defer s.conn.Pause(len(r.Accounts) / accountsPerToken)
 	wanted := make(map[string]bool, len(r.Accounts))
 	for _, name := range r.Accounts {
-		name = account.Normal(name)
-		visible, err := s.service.Chat.MaySee(ctx, s.account(), name)
-		if err != nil {
-			return sockets.Subscribed{}, err
-		}
-		if visible {
-			wanted[name] = true
-		}
-	}
-	if err := s.syncTopics(ctx, s.refollow(wanted)...); err != nil {
-		return sockets.Subscribed{}, err
+		wanted[account.Normal(name)] = true
 	}
 	accounts := slices.Sorted(maps.Keys(wanted))
+	checks, added := s.enlist(accounts)
+	visible, err := s.service.visible(ctx, checks)
+	if err != nil {
+		s.strike(added)
+		return sockets.Subscribed{}, err
+	}
+	topics := s.retain(wanted)
+	for i, c := range checks {
+		if visible[i] {
+			s.reveal(c)
+		} else {
+			s.hide(c)
+		}
+		topics = append(topics, feed.PresenceTopic(c.followed))
+	}
+	if err := s.syncTopics(ctx, topics...); err != nil {
+		return sockets.Subscribed{}, err
+	}
 	out := sockets.Subscribed{Online: []string{}}
 	for i, online := range s.service.Presence.Online(ctx, accounts) {
 		if s.asked(accounts[i], online) {
@@ -47,32 +58,83 @@ func (s *Session) Subscribe(ctx context.Context, r *sockets.Subscribe) (sockets.
 	return out, nil
 }
 
-// refollow makes the connection follow other accounts. It returns the topics for syncTopics.
-func (s *Session) refollow(wanted map[string]bool) (topics []string) {
+// enlist makes the connection follow further accounts, hidden until a check has said that they may be seen. It returns a check
+// for each of the accounts, and which of them are new. They are enlisted before the database is asked, so that no event that
+// comes meanwhile is lost on them.
+func (s *Session) enlist(accounts []string) (checks []followCheck, added []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	followed := make(map[string]follow, len(wanted))
+	if s.followed == nil {
+		s.followed = make(map[string]follow, len(accounts))
+	}
+	for _, account := range accounts {
+		f, known := s.followed[account]
+		if !known {
+			f.hidden = true
+			added = append(added, account)
+		}
+		f.heard = false
+		s.followed[account] = f
+		checks = append(checks, s.newCheck(account))
+	}
+	return checks, added
+}
+
+// newCheck numbers a check of a followed account. s.mu is held.
+func (s *Session) newCheck(account string) followCheck {
+	f := s.followed[account]
+	f.check++
+	s.followed[account] = f
+	return followCheck{s, account, f.check}
+}
+
+// strike undoes enlist for accounts that were new.
+func (s *Session) strike(accounts []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, account := range accounts {
+		delete(s.followed, account)
+	}
+}
+
+// retain ends that the connection follows others than the wanted accounts. It returns the topics of those for syncTopics.
+func (s *Session) retain(wanted map[string]bool) (topics []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for account := range s.followed {
-		topics = append(topics, feed.PresenceTopic(account))
+		if !wanted[account] {
+			topics = append(topics, feed.PresenceTopic(account))
+			delete(s.followed, account)
+		}
 	}
-	for account := range wanted {
-		topics = append(topics, feed.PresenceTopic(account))
-		followed[account] = follow{online: s.followed[account].online}
-	}
-	s.followed = followed
 	return topics
 }
 
-// unfollow ends that the connection follows an account, and reports whether it was shown online.
-func (s *Session) unfollow(account string) (online bool) {
+// reveal shows an account from now on, and reports whether it was hidden before. It counts as offline until presence is asked.
+func (s *Session) reveal(c followCheck) (revealed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	online = s.followed[account].online
-	delete(s.followed, account)
-	return online
+	f, follows := s.followed[c.followed]
+	if !follows || f.check != c.number || !f.hidden {
+		return false
+	}
+	s.followed[c.followed] = follow{check: f.check}
+	return true
 }
 
-// allFollowed lists the accounts that the connection follows.
+// hide hides an account from now on, and reports whether it was shown online.
+func (s *Session) hide(c followCheck) (wasOnline bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f, follows := s.followed[c.followed]
+	if !follows || f.check != c.number {
+		return false
+	}
+	s.followed[c.followed] = follow{hidden: true, check: f.check}
+	return f.online
+}
+
+// allFollowed lists the accounts that the connection follows, hidden ones too.
 func (s *Session) allFollowed() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -84,10 +146,10 @@ func (s *Session) saw(account string, online bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	was, follows := s.followed[account]
-	if !follows {
+	if !follows || was.hidden {
 		return false
 	}
-	s.followed[account] = follow{online: online, heard: true}
+	s.followed[account] = follow{online: online, heard: true, check: was.check}
 	return was.online != online
 }
 
@@ -97,69 +159,117 @@ func (s *Session) asked(account string, online bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	was, follows := s.followed[account]
-	if !follows {
+	if !follows || was.hidden {
 		return false
 	}
 	if !was.heard {
-		s.followed[account] = follow{online: online}
+		s.followed[account] = follow{online: online, check: was.check}
 		return online
 	}
 	return was.online
 }
 
-// follows tells whether the connection follows an account.
-func (s *Session) follows(account string) bool {
+// tellRevealed sends that an account that may be seen again is online, unless an event has told so since it was revealed.
+func (s *Session) tellRevealed(account string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, follows := s.followed[account]
-	return follows
+	f, follows := s.followed[account]
+	if !follows || f.hidden || f.heard || f.online {
+		return
+	}
+	f.online = true
+	s.followed[account] = f
+	s.conn.Send(presenceFrame(account, true)) // under the lock, so that an event that tells of its going comes after
+}
+
+// shows tells whether the connection follows an account and may see it.
+func (s *Session) shows(account string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f, follows := s.followed[account]
+	return follows && !f.hidden
 }
 
 // checkLater looks again at whether the connection may see accounts that it follows, without blocking.
 func (s *Session) checkLater(accounts ...string) {
-	checks := make([]followCheck, 0, len(accounts))
-	for _, account := range accounts {
-		if s.follows(account) {
-			checks = append(checks, followCheck{s, account})
-		}
-	}
-	if len(checks) > 0 {
+	if checks := s.newChecks(accounts); len(checks) > 0 {
 		s.later("who may be seen", func() { s.service.check(checks) })
 	}
 }
 
-// followCheck is a connection and an account that it follows.
+// newChecks makes a check of each of the accounts that the connection follows.
+func (s *Session) newChecks(accounts []string) (checks []followCheck) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, account := range accounts {
+		if _, follows := s.followed[account]; follows {
+			checks = append(checks, s.newCheck(account))
+		}
+	}
+	return checks
+}
+
+// followCheck is a question whether a connection may see an account that it follows. Its number tells it from later ones.
 type followCheck struct {
 	*Session
 
 	followed string
+	number   uint32
+}
+
+// visible asks the database which of the accounts may be seen.
+func (s *Service) visible(ctx context.Context, checks []followCheck) ([]bool, error) {
+	questions := make([]chat.Sight, len(checks))
+	for i, c := range checks {
+		questions[i] = chat.Sight{Viewer: c.account(), Account: c.followed}
+	}
+	return s.Chat.MaySeeAll(ctx, questions)
 }
 
 // checkPage is how many checks are one question to the database.
 const checkPage = 200
 
-// check ends that connections follow those whom they may not see any more.
+// check hides those whom connections may not see any more, and shows those whom they may see again.
 func (s *Service) check(checks []followCheck) {
 	for page := range slices.Chunk(checks, checkPage) {
-		questions := make([]chat.Sight, len(page))
-		for i, c := range page {
-			questions[i] = chat.Sight{Viewer: c.account(), Account: c.followed}
-		}
-		ctx, cancel := s.within()
-		visible, err := s.Chat.MaySeeAll(ctx, questions)
-		for i, c := range page {
-			switch {
-			case err != nil: // or it would see what it may not
-				if i == 0 || page[i-1].Session != c.Session {
-					c.Refuse(err)
-				}
-			case !visible[i]:
-				if c.unfollow(c.followed) {
-					c.conn.Send(presenceFrame(c.followed, false))
-				}
-				_ = c.syncTopics(ctx, feed.PresenceTopic(c.followed)) // which only leaves
+		s.checkSome(page)
+	}
+}
+
+func (s *Service) checkSome(checks []followCheck) {
+	ctx, cancel := s.within()
+	defer cancel()
+	visible, err := s.visible(ctx, checks)
+	var revealed []followCheck
+	for i, c := range checks {
+		switch {
+		case err != nil: // or it would see what it may not
+			if i == 0 || checks[i-1].Session != c.Session {
+				c.Refuse(err)
 			}
+		case !visible[i]:
+			if c.hide(c) {
+				c.conn.Send(presenceFrame(c.followed, false))
+			}
+			_ = c.syncTopics(ctx, feed.PresenceTopic(c.followed)) // which only leaves
+		case c.reveal(c):
+			if err := c.syncTopics(ctx, feed.PresenceTopic(c.followed)); err != nil {
+				c.Refuse(err)
+				continue
+			}
+			revealed = append(revealed, c)
 		}
-		cancel()
+	}
+	if len(revealed) == 0 {
+		return
+	}
+	accounts := make([]string, len(revealed))
+	for i, c := range revealed {
+		accounts[i] = c.followed
+	}
+	for i, online := range s.Presence.Online(ctx, accounts) {
+		if online {
+			revealed[i].tellRevealed(accounts[i])
+		}
 	}
 }

@@ -28,7 +28,7 @@ func named(t chat.Target) sockets.ConversationName {
 
 // message is a message as the reader of a conversation gets it. Its body goes out as it is stored.
 func message(t chat.Target, m chat.Message) sockets.Message {
-	out := sockets.Message{Conversation: named(t), Sender: m.Sender, Seq: m.Seq, Time: m.SentAt}
+	out := sockets.Message{Conversation: named(t), Sender: m.Sender, ClientID: m.ClientID, Seq: m.Seq, Time: m.SentAt}
 	if body, plain := m.VerbatimBody(); plain {
 		out.Body = schema.Raw(body)
 		return out
@@ -56,7 +56,7 @@ func messageFrame(t chat.Target, m chat.Message) []byte {
 // conversation is one of an account's conversations as it gets it.
 func conversation(c chat.Conversation) sockets.Conversation {
 	out := sockets.Conversation{
-		Conversation: named(c.Target), Last: c.LastSeq, Received: c.ReceivedSeq, Read: c.ReadSeq, Unread: c.Unread(),
+		Conversation: named(c.Target), First: c.FirstSeq(), Last: c.LastSeq, Received: c.ReceivedSeq, Read: c.ReadSeq, Unread: c.Unread(),
 	}
 	if c.Target.Group == 0 {
 		out.PeerReceived, out.PeerRead = &c.PeerReceived, &c.PeerRead

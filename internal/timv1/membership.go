@@ -17,7 +17,7 @@ func (s *Session) wants(topic string) bool {
 		return false
 	}
 	if account, ok := feed.PresenceOf(topic); ok {
-		return s.follows(account)
+		return s.shows(account)
 	}
 	conversation, _ := feed.ConversationOf(topic)
 	return s.reader.Carries(conversation)

@@ -63,12 +63,12 @@ func (s *Session) History(ctx context.Context, r *sockets.History) (sockets.Page
 		return sockets.Page{}, err
 	}
 	of := target(r.Conversation)
-	messages, last, err := s.service.Chat.History(ctx, s.account(), of, page)
+	excerpt, err := s.service.Chat.History(ctx, s.account(), of, page)
 	if err != nil {
 		return sockets.Page{}, err
 	}
-	messages = firstBytes(messages, page.Forward)
-	out := sockets.Page{Last: last, Messages: make([]sockets.Message, len(messages))}
+	messages := firstBytes(excerpt.Messages, page.Forward)
+	out := sockets.Page{First: excerpt.First, Last: excerpt.Last, Messages: make([]sockets.Message, len(messages))}
 	for i, m := range messages {
 		out.Messages[i] = message(of, m)
 	}

@@ -47,6 +47,7 @@ func (s *Session) Sync(ctx context.Context, r *sockets.Sync, answer func(sockets
 	}
 	strange, recheck := s.reader.EndSync()
 	_ = s.syncTopics(ctx, conversationTopics(strange)...) // which only leaves
+	s.checkLater(s.allFollowed()...)                      // it hasn't heard yet who joined or left its groups
 	if recheck {
 		if err := s.service.CatchUp(ctx, []*Session{s}); err != nil {
 			s.Refuse(err) // the request has its answer

@@ -76,7 +76,7 @@ func New(o Options) *Service {
 		Options: o,
 		lost:    make(chan struct{}, 1), syncing: make(chan struct{}, mostSyncing), groupLookups: make(chan struct{}, mostGroupLookups),
 	}
-	s.kind = delivery.Kind{Source: o.Source, Face: feed.TimV1, Frame: messageFrame}
+	s.kind = delivery.Kind{Source: o.Source, Face: feed.TimV1, SenderFace: feed.TimV1Sender, Frame: messageFrame}
 	return s
 }
 

@@ -44,7 +44,7 @@ func (s *Service) Watch(ctx context.Context) {
 	}
 }
 
-// checkAll ends that connections follow those whom they may not see any more.
+// checkAll looks again at whom this node's connections may see.
 func (s *Service) checkAll() {
 	defer s.Sockets.Survive("who may be seen after a loss")
 	var page []followCheck
@@ -53,9 +53,7 @@ func (s *Service) checkAll() {
 		if !ok {
 			continue
 		}
-		for _, account := range session.allFollowed() {
-			page = append(page, followCheck{session, account})
-		}
+		page = append(page, session.newChecks(session.allFollowed())...)
 		if len(page) >= checkPage {
 			s.check(page)
 			page = page[:0]

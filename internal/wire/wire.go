@@ -78,6 +78,9 @@ func Message(t chat.Target, m chat.Message) (api.Message, error) {
 	if err := out.Body.UnmarshalJSON(content.Body); err != nil {
 		return out, fmt.Errorf("decode body: %w", err)
 	}
+	if m.ClientID != "" {
+		out.ClientID = &m.ClientID
+	}
 	if content.ReplyTo != 0 {
 		out.ReplyTo = &content.ReplyTo
 	}
@@ -102,7 +105,7 @@ func Messages(t chat.Target, messages []chat.Message) ([]api.Message, error) {
 // Conversation converts one of an account's conversations.
 func Conversation(c chat.Conversation) (api.Conversation, error) {
 	out := api.Conversation{
-		Conversation: FromTarget(c.Target), Last: c.LastSeq, Received: c.ReceivedSeq, Read: c.ReadSeq, Unread: c.Unread(),
+		Conversation: FromTarget(c.Target), First: c.FirstSeq(), Last: c.LastSeq, Received: c.ReceivedSeq, Read: c.ReadSeq, Unread: c.Unread(),
 	}
 	if c.Target.Group == 0 {
 		out.PeerReceived, out.PeerRead = &c.PeerReceived, &c.PeerRead

@@ -79,12 +79,12 @@ func TestConversation(t *testing.T) {
 		Target: chat.ToUser("bob"), LastSeq: 9, ReceivedSeq: 8, ReadSeq: 6, PeerReceived: 7, PeerRead: 5, Last: &last,
 	})
 	must(t, err)
-	if direct.Unread != 3 || direct.Received != 8 || direct.Read != 6 || *direct.PeerReceived != 7 || *direct.PeerRead != 5 || direct.Message.Seq != 9 {
+	if direct.First != 1 || direct.Unread != 3 || direct.Received != 8 || direct.Read != 6 || *direct.PeerReceived != 7 || *direct.PeerRead != 5 || direct.Message.Seq != 9 {
 		t.Errorf("got %+v", direct)
 	}
-	group, err := Conversation(chat.Conversation{Target: chat.ToGroup(7), LastSeq: 2, ReadSeq: 2})
+	group, err := Conversation(chat.Conversation{Target: chat.ToGroup(7), JoinedSeq: 2, LastSeq: 2, ReadSeq: 2})
 	must(t, err)
-	if group.Unread != 0 || group.PeerRead != nil || group.PeerReceived != nil || group.Message != nil {
+	if group.First != 3 || group.Unread != 0 || group.PeerRead != nil || group.PeerReceived != nil || group.Message != nil {
 		t.Errorf("got %+v", group)
 	}
 }

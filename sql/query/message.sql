@@ -25,7 +25,7 @@ SELECT seq, body, sent_at FROM message WHERE conversation = ? AND sender = ? AND
 INSERT INTO message (conversation, seq, sender, client_id, body, sent_at) VALUES (?, ?, ?, ?, ?, ?);
 
 -- name: MessagesAfter :many
-SELECT seq, sender, body, sent_at FROM message
+SELECT seq, sender, client_id, body, sent_at FROM message
 WHERE conversation = ? AND seq > ? ORDER BY seq LIMIT ?;
 
 -- name: AddParticipant :exec
@@ -63,7 +63,7 @@ WHERE account = sqlc.arg(account) AND conversation = sqlc.arg(conversation)
 -- An account's conversations, a page of them, each with its newest message and, one to one, the friend's marks.
 -- name: Conversations :many
 SELECT p.conversation, p.peer, p.group_id, p.joined_seq, p.received_seq, p.read_seq, c.last_seq, c.first_sent, c.second_sent,
-  m.sender, m.body, m.sent_at, other.received_seq AS peer_received, other.read_seq AS peer_read
+  m.sender, m.client_id, m.body, m.sent_at, other.received_seq AS peer_received, other.read_seq AS peer_read
 FROM participant p
 JOIN conversation c ON c.id = p.conversation
 LEFT JOIN message m ON m.conversation = p.conversation AND m.seq = c.last_seq
@@ -80,7 +80,7 @@ WHERE p.account IN (sqlc.slice(accounts))
 ORDER BY p.account, p.conversation LIMIT ?;
 
 -- name: MessagesBefore :many
-SELECT seq, sender, body, sent_at FROM message
+SELECT seq, sender, client_id, body, sent_at FROM message
 WHERE conversation = sqlc.arg(conversation) AND seq < sqlc.arg(before) AND seq > sqlc.arg(after) ORDER BY seq DESC LIMIT ?;
 
 -- name: DeleteParticipants :exec
