@@ -727,7 +727,7 @@ type MessageFrame struct {
 	Message Message
 }
 
-// MarksFrame: Somebody's marks moved.
+// MarksFrame: Somebody's marks moved: one to one, the peer's or one's own; in a group, a member's, and beyond 50 connections to it on a node only one's own. By `received`, `read`, a socket of the contract that has confirmed messages, or by sending: who sends has read what came before. Sending is told one to one to both, in a group to the sender's own connections alone; not when the message before is the sender's own too, since its messages count as read by itself. Marks only ever grow: of two frames, the larger number counts.
 type MarksFrame struct {
 	Account      string // An account's name; NFC-normalised, compared by its bytes.
 	Conversation ConversationName

@@ -82,6 +82,12 @@ type noticeBody struct {
 	Account string `json:"account,omitempty"`
 }
 
+// noticeHead is how a stored notice begins.
+const noticeHead = bodyHead + `{"kind":"` + kindNotice + `",`
+
+// IsNotice reports whether the server has written the message, about a change of its group.
+func (m Message) IsNotice() bool { return strings.HasPrefix(m.Body, noticeHead) }
+
 func noticeContent(event, actor, account string) Content {
 	return Content{Body: mustMarshal(noticeBody{Kind: kindNotice, Event: event, Actor: actor, Account: account})}
 }

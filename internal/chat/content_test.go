@@ -116,3 +116,19 @@ func BenchmarkTextContent(b *testing.B) {
 		TextContent("hello, this is a message of a usual length").normal().encode()
 	}
 }
+
+// The server's own messages are told from those of clients, whatever these say.
+func TestNotices(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]bool{
+		noticeContent("joined", "alice", "bob").encode():                                                     true,
+		noticeContent("owner", "", "").encode():                                                              true,
+		TextContent(`{"kind":"notice","event":"joined"}`).encode():                                           false,
+		Content{Body: json.RawMessage(`{"kind":"custom","data":{"kind":"notice"}}`)}.encode():                false,
+		Content{Body: json.RawMessage(`{"data":{},"kind":"custom"}`), Mentions: []string{"notice"}}.encode(): false,
+	} {
+		if got := (Message{Body: body}).IsNotice(); got != want {
+			t.Errorf("%s: %v", body, got)
+		}
+	}
+}

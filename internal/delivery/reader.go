@@ -47,6 +47,7 @@ type stream struct {
 	started  bool
 	fetching bool  // there may be more in the database than known
 	known    int64 // the highest seq heard of
+	newest   int64 // … by an event; negative if another account than the reader's has sent that message
 	pos      int64 // … queued, or passed over
 
 	lagging bool // it is among the reader's lagging
@@ -99,21 +100,39 @@ func (r *Reader) Started(conversation string) bool {
 	return s != nil && s.started
 }
 
-// Offer brings a new message. It never blocks.
-func (r *Reader) Offer(n *feed.News, e *feed.MessageStored) {
+// Offer brings a new message. It never blocks. It reports whether the reader carries the conversation and the message before
+// this one isn't known to be of the same sender: then the sender has, by sending, read what others had said.
+func (r *Reader) Offer(n *feed.News, e *feed.MessageStored) (turn bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.streamFor(n.Target, e)
 	if s == nil {
-		return
+		return false
 	}
 	seq := e.Message.Seq
+	turn = s.turn(seq, e.Message.Sender == r.account)
 	s.known = max(s.known, seq)
 	if s.started && !s.fetching && seq == s.pos+1 && r.conn.Offer(r.outgoing(s, e.Message, r.frame(n, e))) {
 		s.pos = seq
-		return
+		return turn
 	}
 	r.follow(s)
+	return turn
+}
+
+// turn notes that an event has told of a message, and whether the reader's account has sent it. It reports whether the message
+// before it is one of another sender, or not known to be of the same.
+func (s *stream) turn(seq int64, own bool) bool {
+	newest, same := s.newest, seq-1
+	if !own {
+		same = -same
+	}
+	if seq > max(newest, -newest) {
+		if s.newest = seq; !own {
+			s.newest = -seq
+		}
+	}
+	return newest != same && seq > 1
 }
 
 // frame is a new message's frame, encoded once for the sender's connections, and once for all other readers of its topic.

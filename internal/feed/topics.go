@@ -56,5 +56,6 @@ const (
 	Contract Face = iota // the three sockets of the interface document
 	TimV1
 	TimV1Sender // a message as its sender gets it
+	TimV1Marks  // the marks that a message moves
 	faces
 )

@@ -43,6 +43,57 @@ func TestConfirmedCountsAsRead(t *testing.T) {
 	}
 }
 
+// Who sends has read what came before. Its other devices hear so, and one to one its peer; in a group nobody else does.
+func TestSendingReads(t *testing.T) {
+	t.Parallel()
+	testModes(t, func(t *testing.T, s setup) {
+		n := startNode(t, s)
+		n.users("alice", "bob")
+		n.friends("alice", "bob")
+		group := who{Group: n.group("alice", "bob")}
+		sending, other, bob := n.device("alice"), n.device("alice"), n.device("bob")
+		for _, d := range []*device{sending, other, bob} {
+			d.sync()
+		}
+		for _, step := range []struct {
+			alices, bobs who
+			peer         bool
+		}{{who{User: "bob"}, who{User: "alice"}, true}, {group, group, false}} {
+			names := map[*device]who{sending: step.alices, other: step.alices, bob: step.bobs}
+			first := bob.say(step.bobs, "bob's")
+			for d, of := range names {
+				d.upTo(of, first)
+				d.ask("ping", nil) // behind what bob's message moved
+				d.others = nil
+			}
+			seq := sending.say(step.alices, "alice's")
+			again := sending.say(step.alices, "another")
+			for d, of := range names {
+				want := 1
+				if d == bob && !step.peer {
+					want = 0
+				}
+				d.upTo(of, again)
+				d.ask("ping", nil)
+				var moved []frame
+				for _, f := range d.others {
+					if f.Type == "marks" {
+						moved = append(moved, f)
+					}
+				}
+				if len(moved) != want {
+					t.Errorf("%s hears of %+v: %+v", d.session, of, moved)
+				}
+				for _, f := range moved {
+					if f.Account != "alice" || f.Conversation != of || f.Received != seq || f.Read != seq {
+						t.Errorf("%s hears %s", d.session, f.text)
+					}
+				}
+			}
+		}
+	})
+}
+
 // unread compares how many messages of a conversation an account hasn't read.
 func unread(t *testing.T, w *world, account string, of who, want int64) {
 	t.Helper()

@@ -21,16 +21,29 @@ func (s *Session) hears(n *feed.News, conversation string) bool {
 	return s.reader.Carries(conversation)
 }
 
-// send sends an event's frame, which is encoded once for all subscribers of its topic.
-func (s *Session) send(n *feed.News, push func() sockets.TimV1Push) {
-	if n.Frames[feed.TimV1] == nil {
-		n.Frames[feed.TimV1] = push().JSON()
+// send sends an event's frame.
+func (s *Session) send(n *feed.News, push func() sockets.TimV1Push) { s.sendOnce(n, feed.TimV1, push) }
+
+// sendOnce sends a frame of an event, which is encoded once for all subscribers of its topic.
+func (s *Session) sendOnce(n *feed.News, face feed.Face, push func() sockets.TimV1Push) {
+	if n.Frames[face] == nil {
+		n.Frames[face] = push().JSON()
 	}
-	s.conn.Send(n.Frames[feed.TimV1])
+	s.conn.Send(n.Frames[face])
 }
 
-// MessageStored implements feed.Subscriber.
-func (s *Session) MessageStored(n *feed.News, e *feed.MessageStored) { s.reader.Offer(n, e) }
+// MessageStored implements feed.Subscriber. Whoever sends has read what came before, so its own connections, and one to one the
+// peer's, are told of its marks, unless the message before is its own. A group's other members aren't told, since that would
+// double the frames of each message, and nobody is told of what a notice moves.
+func (s *Session) MessageStored(n *feed.News, e *feed.MessageStored) {
+	if !s.reader.Offer(n, e) || n.Target.Group != 0 && e.Message.Sender != s.account() || e.Message.IsNotice() {
+		return
+	}
+	s.sendOnce(n, feed.TimV1Marks, func() sockets.TimV1Push {
+		seq := e.Message.Seq
+		return &sockets.MarksFrame{Conversation: named(n.Target), Account: e.Message.Sender, Received: seq, Read: seq}
+	})
+}
 
 // MarksMoved implements feed.Subscriber.
 func (s *Session) MarksMoved(n *feed.News, e *feed.MarksMoved) {
