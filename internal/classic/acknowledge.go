@@ -110,7 +110,8 @@ func (c *Conversation) confirmed() int64 {
 	return c.mark.read
 }
 
-// arm sees to it that what was written is asked about, and what was confirmed is stored, within StoreEvery. mark.mu is held.
+// arm starts the timer, unless it runs: within StoreEvery a ping asks about what was written, and what was confirmed is
+// stored. mark.mu is held.
 func (c *Conversation) arm() {
 	m := &c.mark
 	if m.timer != nil || m.over {

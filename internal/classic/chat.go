@@ -96,8 +96,8 @@ func (c *Chat) hasSibling() bool {
 	return false
 }
 
-// Text implements socket.Handler: a transient text, to one account or to all that the sender may see. Who is not online, or
-// not to be seen, doesn't get it, and the sender isn't told, as in the original.
+// Text implements socket.Handler: a transient text, to one account or to all that the sender may see. An account
+// that is offline, or that the sender may not see, doesn't get it, and the sender isn't told, as in the original.
 func (c *Chat) Text(ctx context.Context, frame []byte) {
 	defer c.conn.Pause(1)
 	ctx, cancel := context.WithTimeout(ctx, c.service.Timing.FrameTimeout)

@@ -45,7 +45,7 @@ func (c *Conversation) init(s *Service, session auth.Session, t chat.Target, k *
 func (c *Conversation) Common() *Conversation { return c }
 
 // Prepare makes the socket hear of its conversation, checks the account's rights, and looks whether it is online and which of
-// its other sockets of this conversation are open here. It subscribes before it asks, so that nothing falls between.
+// its other sockets of this conversation are open here. It subscribes before it asks, so that no event is missed.
 func (c *Conversation) Prepare(ctx context.Context) error {
 	s := c.service
 	if err := s.Feed.Join(ctx, c.topic, c.self); err != nil {
@@ -101,8 +101,8 @@ func (c *Conversation) Text(ctx context.Context, frame []byte) {
 	c.service.Stored.Inc()
 }
 
-// PeerClosed implements socket.Handler: what was written before a clean close has been read. That is stored before our answer
-// goes out, so that who comes back after it gets nothing twice.
+// PeerClosed implements socket.Handler: what was written before a clean close has been read. The mark is stored before
+// our answer goes out, so that a client that comes back after it gets nothing twice.
 func (c *Conversation) PeerClosed(clean bool) {
 	if clean {
 		c.confirmWritten()

@@ -10,7 +10,8 @@ import (
 	"tim/internal/socket"
 )
 
-// Direct is a one-to-one socket. What is one to one is published on both accounts' topics.
+// Direct is a one-to-one socket. It subscribes to its own account's topic: one-to-one messages are published on those of both
+// accounts.
 type Direct struct{ Conversation }
 
 // NewDirect returns a one-to-one socket of a session, towards a friend.

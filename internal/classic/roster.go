@@ -63,7 +63,7 @@ func (g *Group) leave() {
 	s.Feed.Publish(&feed.RosterMoved{Conversation: g.id, Group: g.target.Group, Texts: []string{string(sockets.MemberClosed(names.self)), names.list}})
 }
 
-// roster is what a group is told of who is online.
+// roster is what a group is told when a member comes or goes.
 type roster struct {
 	self string // display name of the one who came or went
 	list string

@@ -6,8 +6,8 @@ import (
 	"tim/internal/feed"
 )
 
-// mostMarkReaders is up to how many connections a group's marks go to all. Beyond it they go only to the account's own, since
-// everybody's marks to everybody would cost the square.
+// mostMarkReaders is the largest number of a group's connections on this node to which a member's marks go. Beyond it they go
+// only to the member's own connections: n members who each move a mark would cost n² frames.
 const mostMarkReaders = 50
 
 // concerned tells whether events concern the connection: from its first sync on.
@@ -140,8 +140,8 @@ func (s *Session) GroupDissolved(n *feed.News, e *feed.GroupDissolved) {
 	s.checkLater(s.allFollowed()...)
 }
 
-// groupNotice tells the client of a change of a group. Who joins or leaves hears of it on its own topic, to which it always
-// subscribes; the others hear of it on the group's.
+// groupNotice tells the client of a change of a group. The account that joins or leaves hears of it on its own topic, to
+// which it always subscribes. The others hear of it on the group's.
 func (s *Session) groupNotice(n *feed.News, e *feed.GroupChange, event sockets.NoticeEvent) {
 	own := event == sockets.NoticeEventJoined || event == sockets.NoticeEventLeft
 	if own && e.Account == s.account() {

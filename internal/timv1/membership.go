@@ -23,9 +23,9 @@ func (s *Session) wants(topic string) bool {
 	return s.reader.Carries(conversation)
 }
 
-// syncTopics subscribes to those of the topics that the connection wants, and leaves the others. What counts is what is wanted
-// now, and not when somebody saw to it. So it doesn't matter who comes first, and nothing is subscribed to once the connection
-// is gone.
+// syncTopics subscribes to those of the topics that the connection wants, and leaves the others. It asks for each topic, when its
+// turn comes, whether it is wanted now. So calls for the same topic may come in any order, and a connection that is gone
+// subscribes to nothing.
 func (s *Session) syncTopics(ctx context.Context, topics ...string) error {
 	s.syncing.Lock()
 	defer s.syncing.Unlock()
@@ -49,7 +49,7 @@ func (s *Session) syncTopics(ctx context.Context, topics ...string) error {
 	return nil
 }
 
-// unsubscribeAll ends all that syncTopics began, for good.
+// unsubscribeAll leaves all topics that syncTopics has joined. After it, syncTopics joins none.
 func (s *Session) unsubscribeAll() {
 	s.mu.Lock()
 	s.gone = true

@@ -23,7 +23,7 @@ const (
 )
 
 // Sync implements sockets.TimV1: it lists a page of the account's conversations. The first one makes the connection live: it
-// subscribes to its groups before it looks at where the conversations stand, so that nothing falls between. The messages that
+// subscribes to its groups before it asks where the conversations stand, so that no message is missed. The messages that
 // the client lacks come behind the answer. A sync that fails leaves the connection as it was. It waits for its turn until the
 // frame's time is over.
 func (s *Session) Sync(ctx context.Context, r *sockets.Sync, answer func(sockets.Synced)) error {

@@ -17,9 +17,9 @@ func (s *Service) PresenceLost() {
 	}
 }
 
-// Watch looks after every loss, until ctx ends: by pages, however many connections there are. Who seems to have gone is
-// believed to only Timing.LookAgain later: other nodes may not have entered their sockets again yet, and those of a dead one
-// are forgotten by then.
+// Watch looks after every loss, until ctx ends: by pages, however many connections there are. At once it announces only accounts
+// that came online; accounts that seem to be offline it announces Timing.LookAgain later. By then the other nodes have entered
+// their sockets again, and those of a dead node are forgotten.
 func (s *Service) Watch(ctx context.Context) {
 	again := time.NewTimer(s.Timing.LookAgain)
 	again.Stop()
@@ -65,7 +65,7 @@ func (s *Service) checkAll() {
 // onlinePage is how many accounts' presence is asked for at once.
 const onlinePage = 500
 
-// lookAll tells the followers of this node who has come, and, unless only arrivals are believed, who has gone.
+// lookAll tells the followers of this node which accounts came online and, unless arrivals is set, which went offline.
 func (s *Service) lookAll(ctx context.Context, arrivals bool) {
 	defer s.Sockets.Survive("presence after a loss")
 	for page := range slices.Chunk(s.allFollowed(), onlinePage) {
