@@ -14,6 +14,7 @@ const answers = {
       message: 'ok',
       took: 3,
       data: {
+        first: 1,
         last: 3,
         pinned: [2],
         messages: [
