@@ -523,11 +523,11 @@ type Error struct {
 	ID         string  // The client's own id of a request, which its one answer carries. The zero value is left out.
 	Message    string
 	Problem    *string // What is wrong with it.
-	Reason     Reason  // Why a request was refused; stable, made for programs. May get further values; the HTTP status says what to do with an unknown one.
+	Reason     Reason  // Why a request was refused; stable, made for programs. May get further values; the HTTP status says what to do with an unknown one. A state has one reason on every route, frame and handshake. Of a conversation: `unknown_account` or `unknown_group` when there is no such one, else `not_friends` (also for oneself) or `not_a_member` when the caller has no right to it. Of a change of a group: `unknown_group`, then `not_the_owner` where only the owner may make it, then `unknown_account` or `not_friends` of whom it adds, and `not_in_group` when the account that is to leave, to be removed or to own the group is no member.
 	RetryAfter *int64  // When to try again, in ms; with rate_limited.
 }
 
-// Reason: Why a request was refused; stable, made for programs. May get further values; the HTTP status says what to do with an unknown one.
+// Reason: Why a request was refused; stable, made for programs. May get further values; the HTTP status says what to do with an unknown one. A state has one reason on every route, frame and handshake. Of a conversation: `unknown_account` or `unknown_group` when there is no such one, else `not_friends` (also for oneself) or `not_a_member` when the caller has no right to it. Of a change of a group: `unknown_group`, then `not_the_owner` where only the owner may make it, then `unknown_account` or `not_friends` of whom it adds, and `not_in_group` when the account that is to leave, to be removed or to own the group is no member.
 type Reason string
 
 // The values of Reason.
