@@ -11,6 +11,7 @@ import (
 	"strconv"
 
 	"tim/gen/db"
+	accounts "tim/internal/account"
 	"tim/internal/fault"
 	"tim/internal/store"
 )
@@ -22,7 +23,7 @@ type Target struct {
 }
 
 // ToUser returns the target of a one-to-one conversation with an account, which it normalises.
-func ToUser(account string) Target { return Target{User: Normal(account)} }
+func ToUser(account string) Target { return Target{User: accounts.Normal(account)} }
 
 // ToGroup returns the target of a group's conversation.
 func ToGroup(group int32) Target { return Target{Group: group} }
