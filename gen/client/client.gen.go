@@ -1430,7 +1430,7 @@ type ClientInterface interface {
 
 	// GetConversations List one's conversations
 	//
-	// A page of them, each with its newest message, marks and unread count.
+	// A page of them, each with its newest message, marks and unread count. They are sorted by an id that has no meaning, which `next` and `after` hold; a client sorts them itself, for instance by the time of their newest messages.
 	//
 	// Corresponds with GET /Tim/getConversations (the `GetConversations` operationId).
 	GetConversations(ctx context.Context, params *GetConversationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1985,7 +1985,7 @@ func (c *Client) FindUsers(ctx context.Context, params *FindUsersParams, reqEdit
 
 // GetConversations List one's conversations
 //
-// A page of them, each with its newest message, marks and unread count.
+// A page of them, each with its newest message, marks and unread count. They are sorted by an id that has no meaning, which `next` and `after` hold; a client sorts them itself, for instance by the time of their newest messages.
 //
 // Corresponds with GET /Tim/getConversations (the `GetConversations` operationId).
 func (c *Client) GetConversations(ctx context.Context, params *GetConversationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5112,7 +5112,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetConversationsWithResponse List one's conversations
 	//
-	// A page of them, each with its newest message, marks and unread count.
+	// A page of them, each with its newest message, marks and unread count. They are sorted by an id that has no meaning, which `next` and `after` hold; a client sorts them itself, for instance by the time of their newest messages.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -9387,7 +9387,7 @@ func (c *ClientWithResponses) FindUsersWithResponse(ctx context.Context, params 
 
 // GetConversationsWithResponse List one's conversations
 //
-// A page of them, each with its newest message, marks and unread count.
+// A page of them, each with its newest message, marks and unread count. They are sorted by an id that has no meaning, which `next` and `after` hold; a client sorts them itself, for instance by the time of their newest messages.
 //
 // Returns a wrapper object for the known response body format(s).
 //

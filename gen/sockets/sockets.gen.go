@@ -591,9 +591,9 @@ type Have struct {
 
 // Synced: The answer to `sync`.
 type Synced struct {
-	Conversations []Conversation
-	ID            string  // The client's own id of a request, which its one answer carries.
-	Next          *string // `after` for the next page; left out on the last.
+	Conversations []Conversation // At most 100, sorted by an id that has no meaning.
+	ID            string         // The client's own id of a request, which its one answer carries.
+	Next          *string        // `after` for the next page; left out on the last.
 }
 
 // Conversation.
@@ -623,11 +623,11 @@ type Message struct {
 
 // History: Older or newer messages of a conversation, in order; answered by `page`.
 type History struct {
-	After        *int64
-	Before       *int64
+	After        *int64 // Those behind this seq, the first of them. Not together with before.
+	Before       *int64 // Those before this seq, the last of them; 0 is the empty page. When neither is given, the newest.
 	Conversation Target
 	ID           string // The client's own id of a request, which its one answer carries.
-	Limit        int32  // The zero value is left out.
+	Limit        int32  // How many messages at most; 50 when it is left out. The zero value is left out.
 }
 
 // Page: The answer to `history`. It may hold fewer messages than asked for, where they are large, but never none when there are some.
