@@ -257,6 +257,11 @@ type Failure struct {
 	Message string `json:"message"`
 
 	// Reason Why a request was refused; stable, made for programs. May get further values; the HTTP status says what to do with an unknown one.
+	//
+	// A state has one reason on every route, frame and handshake. Of a conversation: `unknown_account` or `unknown_group` when there is no such one, else
+	// `not_friends` (also for oneself) or `not_a_member` when the caller has no right to it. Of a change of a group: `unknown_group`, then
+	// `not_the_owner` where only the owner may make it, then `unknown_account` or `not_friends` of whom it adds, and `not_in_group` when the account that
+	// is to leave, to be removed or to own the group is no member.
 	Reason Reason `json:"reason"`
 }
 
@@ -575,10 +580,20 @@ type Readiness struct {
 	Message string            `json:"message"`
 
 	// Reason Why a request was refused; stable, made for programs. May get further values; the HTTP status says what to do with an unknown one.
+	//
+	// A state has one reason on every route, frame and handshake. Of a conversation: `unknown_account` or `unknown_group` when there is no such one, else
+	// `not_friends` (also for oneself) or `not_a_member` when the caller has no right to it. Of a change of a group: `unknown_group`, then
+	// `not_the_owner` where only the owner may make it, then `unknown_account` or `not_friends` of whom it adds, and `not_in_group` when the account that
+	// is to leave, to be removed or to own the group is no member.
 	Reason *Reason `json:"reason,omitempty"`
 }
 
 // Reason Why a request was refused; stable, made for programs. May get further values; the HTTP status says what to do with an unknown one.
+//
+// A state has one reason on every route, frame and handshake. Of a conversation: `unknown_account` or `unknown_group` when there is no such one, else
+// `not_friends` (also for oneself) or `not_a_member` when the caller has no right to it. Of a change of a group: `unknown_group`, then
+// `not_the_owner` where only the owner may make it, then `unknown_account` or `not_friends` of whom it adds, and `not_in_group` when the account that
+// is to leave, to be removed or to own the group is no member.
 type Reason = string
 
 // Registration defines model for Registration.
@@ -1417,7 +1432,7 @@ type ClientInterface interface {
 
 	// GetConversations List one's conversations
 	//
-	// A page of them, each with its newest message, marks and unread count.
+	// A page of them, each with its newest message, marks and unread count. They are sorted by an id that has no meaning, which `next` and `after` hold; a client sorts them itself, for instance by the time of their newest messages.
 	//
 	// Corresponds with GET /Tim/getConversations (the `GetConversations` operationId).
 	GetConversations(ctx context.Context, params *GetConversationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1972,7 +1987,7 @@ func (c *Client) FindUsers(ctx context.Context, params *FindUsersParams, reqEdit
 
 // GetConversations List one's conversations
 //
-// A page of them, each with its newest message, marks and unread count.
+// A page of them, each with its newest message, marks and unread count. They are sorted by an id that has no meaning, which `next` and `after` hold; a client sorts them itself, for instance by the time of their newest messages.
 //
 // Corresponds with GET /Tim/getConversations (the `GetConversations` operationId).
 func (c *Client) GetConversations(ctx context.Context, params *GetConversationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5099,7 +5114,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetConversationsWithResponse List one's conversations
 	//
-	// A page of them, each with its newest message, marks and unread count.
+	// A page of them, each with its newest message, marks and unread count. They are sorted by an id that has no meaning, which `next` and `after` hold; a client sorts them itself, for instance by the time of their newest messages.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -9374,7 +9389,7 @@ func (c *ClientWithResponses) FindUsersWithResponse(ctx context.Context, params 
 
 // GetConversationsWithResponse List one's conversations
 //
-// A page of them, each with its newest message, marks and unread count.
+// A page of them, each with its newest message, marks and unread count. They are sorted by an id that has no meaning, which `next` and `after` hold; a client sorts them itself, for instance by the time of their newest messages.
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -523,11 +523,11 @@ type Error struct {
 	ID         string  // The client's own id of a request, which its one answer carries. The zero value is left out.
 	Message    string
 	Problem    *string // What is wrong with it.
-	Reason     Reason  // Why a request was refused; stable, made for programs. May get further values; the HTTP status says what to do with an unknown one.
+	Reason     Reason  // Why a request was refused; stable, made for programs. May get further values; the HTTP status says what to do with an unknown one. A state has one reason on every route, frame and handshake. Of a conversation: `unknown_account` or `unknown_group` when there is no such one, else `not_friends` (also for oneself) or `not_a_member` when the caller has no right to it. Of a change of a group: `unknown_group`, then `not_the_owner` where only the owner may make it, then `unknown_account` or `not_friends` of whom it adds, and `not_in_group` when the account that is to leave, to be removed or to own the group is no member.
 	RetryAfter *int64  // When to try again, in ms; with rate_limited.
 }
 
-// Reason: Why a request was refused; stable, made for programs. May get further values; the HTTP status says what to do with an unknown one.
+// Reason: Why a request was refused; stable, made for programs. May get further values; the HTTP status says what to do with an unknown one. A state has one reason on every route, frame and handshake. Of a conversation: `unknown_account` or `unknown_group` when there is no such one, else `not_friends` (also for oneself) or `not_a_member` when the caller has no right to it. Of a change of a group: `unknown_group`, then `not_the_owner` where only the owner may make it, then `unknown_account` or `not_friends` of whom it adds, and `not_in_group` when the account that is to leave, to be removed or to own the group is no member.
 type Reason string
 
 // The values of Reason.
@@ -591,9 +591,9 @@ type Have struct {
 
 // Synced: The answer to `sync`.
 type Synced struct {
-	Conversations []Conversation
-	ID            string  // The client's own id of a request, which its one answer carries.
-	Next          *string // `after` for the next page; left out on the last.
+	Conversations []Conversation // At most 100, sorted by an id that has no meaning.
+	ID            string         // The client's own id of a request, which its one answer carries.
+	Next          *string        // `after` for the next page; left out on the last.
 }
 
 // Conversation.
@@ -623,11 +623,11 @@ type Message struct {
 
 // History: Older or newer messages of a conversation, in order; answered by `page`.
 type History struct {
-	After        *int64
-	Before       *int64
+	After        *int64 // Those behind this seq, the first of them. Not together with before.
+	Before       *int64 // Those before this seq, the last of them; 0 is the empty page. When neither is given, the newest.
 	Conversation Target
 	ID           string // The client's own id of a request, which its one answer carries.
-	Limit        int32  // The zero value is left out.
+	Limit        int32  // How many messages at most; 50 when it is left out. The zero value is left out.
 }
 
 // Page: The answer to `history`. It may hold fewer messages than asked for, where they are large, but never none when there are some.

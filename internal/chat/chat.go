@@ -24,7 +24,7 @@ import (
 	"fmt"
 	"math"
 
-	"tim/internal/account"
+	accounts "tim/internal/account"
 	"tim/internal/fault"
 	"tim/internal/store"
 )
@@ -70,12 +70,9 @@ func (s *Service) Close() {
 	s.marks.close()
 }
 
-// Normal is [account.Normal], for callers in which "account" is a variable.
-func Normal(name string) string { return account.Normal(name) }
-
 // own refuses a caller who claims somebody else's account as its own.
 func own(caller, claimed string) error {
-	if Normal(claimed) != caller {
+	if accounts.Normal(claimed) != caller {
 		return fault.New(fault.NotYourAccount)
 	}
 	return nil

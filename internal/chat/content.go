@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	accounts "tim/internal/account"
 )
 
 // Content is what a message says. It is stored as JSON. This package reads only the kind of a body, and the text of plain text.
@@ -165,7 +167,7 @@ func (c Content) normal() Content {
 	}
 	mentions := make([]string, len(c.Mentions))
 	for i, account := range c.Mentions {
-		mentions[i] = Normal(account)
+		mentions[i] = accounts.Normal(account)
 	}
 	slices.Sort(mentions)
 	c.Mentions = slices.Compact(mentions)

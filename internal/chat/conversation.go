@@ -11,6 +11,7 @@ import (
 	"strconv"
 
 	"tim/gen/db"
+	accounts "tim/internal/account"
 	"tim/internal/fault"
 	"tim/internal/store"
 )
@@ -22,7 +23,7 @@ type Target struct {
 }
 
 // ToUser returns the target of a one-to-one conversation with an account, which it normalises.
-func ToUser(account string) Target { return Target{User: Normal(account)} }
+func ToUser(account string) Target { return Target{User: accounts.Normal(account)} }
 
 // ToGroup returns the target of a group's conversation.
 func ToGroup(group int32) Target { return Target{Group: group} }
@@ -93,23 +94,26 @@ func (s *Service) mayOpen(ctx context.Context, caller string, t Target) error {
 	return s.mayWrite(ctx, s.DB.Read(), caller, t)
 }
 
-// MayWrite returns nil or the fault NotAMember, NotFriends or UnknownAccount. Sockets call it after the bus may have lost
-// events.
+// MayWrite returns nil, or the fault UnknownGroup, UnknownAccount, NotAMember or NotFriends.
 func (s *Service) MayWrite(ctx context.Context, caller string, t Target) error {
 	return s.mayWrite(ctx, s.DB.Read(), caller, t)
 }
 
-// mayWrite refuses whoever is not a member, or not a friend.
+// mayWrite refuses whoever is not a member, or not a friend. Only for a refusal it asks whether the group or the account exists,
+// so that a state has the same reason wherever it is met.
 func (s *Service) mayWrite(ctx context.Context, q *db.Queries, caller string, t Target) error {
 	if t.Group != 0 {
 		members, err := q.IsMember(ctx, t.Group, caller)
 		if err != nil {
 			return fmt.Errorf("membership: %w", err)
 		}
-		if members == 0 {
-			return fault.New(fault.NotAMember)
+		if members > 0 {
+			return nil
 		}
-		return nil
+		if _, err := q.GetGroup(ctx, t.Group); err != nil {
+			return notFound(err, fault.UnknownGroup)
+		}
+		return fault.New(fault.NotAMember)
 	}
 	if t.User == caller {
 		return fault.New(fault.NotFriends)
@@ -118,7 +122,13 @@ func (s *Service) mayWrite(ctx context.Context, q *db.Queries, caller string, t 
 		_, err := s.account(ctx, q, t.User)
 		return err
 	}
-	return s.mustBeFriends(ctx, q, caller, t.User)
+	err := s.mustBeFriends(ctx, q, caller, t.User)
+	if fault.Is(err, fault.NotFriends) {
+		if _, err := s.account(ctx, q, t.User); err != nil {
+			return err
+		}
+	}
+	return err
 }
 
 // participate creates an account's participant row with marks of 0, unless there is one. A member without a row comes from a

@@ -19,17 +19,17 @@ const (
 
 // Event is a change that sockets on any node must hear of. Its kind says which fields are set.
 type Event struct {
-	Kind         EventKind `json:"kind"`
-	Conversation string    `json:"conversation,omitempty"`
-	Message      *Message  `json:"message,omitempty"`
-	Marks        *Marks    `json:"marks,omitempty"`
-	Account      string    `json:"account,omitempty"` // the account that it concerns
-	Actor        string    `json:"actor,omitempty"`   // the account that caused it, "" for an operator
-	Group        int32     `json:"group,omitempty"`
-	Seq          int64     `json:"seq,omitempty"` // the seq of the conversation's newest message after the event
+	Kind         EventKind
+	Conversation string
+	Message      *Message
+	Marks        *Marks
+	Account      string // the account that it concerns
+	Actor        string // the account that caused it, "" for an operator
+	Group        int32
+	Seq          int64 // the seq of the conversation's newest message after the event
 
 	// Accounts are the accounts to notify. If it is empty, everyone in Conversation is notified, which is a group's.
-	Accounts []string `json:"accounts,omitempty"`
+	Accounts []string
 }
 
 func (s *Service) tell(ctx context.Context, e Event) { s.Notify(context.WithoutCancel(ctx), e) }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"tim/gen/db"
+	accounts "tim/internal/account"
 	"tim/internal/fault"
 	"tim/internal/store"
 )
@@ -16,7 +17,7 @@ func (s *Service) AddFriend(ctx context.Context, caller, account, friend string)
 	if err := own(caller, account); err != nil {
 		return err
 	}
-	friend = Normal(friend)
+	friend = accounts.Normal(friend)
 	if friend == caller {
 		return fault.New(fault.FriendIsSelf)
 	}
@@ -54,7 +55,7 @@ func (s *Service) DeleteFriend(ctx context.Context, caller, account, friend stri
 	if err := own(caller, account); err != nil {
 		return err
 	}
-	friend = Normal(friend)
+	friend = accounts.Normal(friend)
 	var deleted int64
 	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
 		deleted = 0
@@ -157,7 +158,7 @@ func (s *Service) onlineOf(ctx context.Context, accounts []string) []string {
 // MaySee reports whether the caller may see whether another account is online, and may send it transient texts: itself, its
 // friends, and the members of its groups.
 func (s *Service) MaySee(ctx context.Context, caller, other string) (bool, error) {
-	other = Normal(other)
+	other = accounts.Normal(other)
 	if other == caller {
 		return true, nil
 	}

@@ -65,7 +65,7 @@ func (s *Service) JoinGroup(ctx context.Context, caller, account string, group i
 // AddMember makes a friend of the owner a member. If it is one, nothing changes. Only the owner may call it; account must be
 // the caller's.
 func (s *Service) AddMember(ctx context.Context, caller, account string, group int32, member string) error {
-	member = Normal(member)
+	member = accounts.Normal(member)
 	return s.changeGroup(ctx, "add member", caller, account, group, func(c *change) error {
 		if err := c.mustOwn(); err != nil {
 			return err
@@ -103,7 +103,7 @@ func (s *Service) LeaveGroup(ctx context.Context, caller, account string, group 
 // RemoveMember ends the membership of another account and closes that account's sockets of the group. Only the owner may call
 // it; account must be the caller's.
 func (s *Service) RemoveMember(ctx context.Context, caller, account string, group int32, member string) error {
-	member = Normal(member)
+	member = accounts.Normal(member)
 	return s.changeGroup(ctx, "remove member", caller, account, group, func(c *change) error {
 		if err := c.mustOwn(); err != nil {
 			return err
@@ -118,7 +118,7 @@ func (s *Service) RemoveMember(ctx context.Context, caller, account string, grou
 // HandOver makes a member the owner. If the member is the owner, nothing changes. Only the owner may call it; account must be
 // the caller's.
 func (s *Service) HandOver(ctx context.Context, caller, account string, group int32, member string) error {
-	member = Normal(member)
+	member = accounts.Normal(member)
 	return s.changeGroup(ctx, "hand over group", caller, account, group, func(c *change) error {
 		if err := c.mustOwn(); err != nil {
 			return err
@@ -162,7 +162,7 @@ func (s *Service) Dissolve(ctx context.Context, caller, account string, group in
 // SetOwner makes a member the owner of a group, and returns ErrGroupOwner for an account that isn't a member. It checks no
 // right: only operators' commands may call it. The notice names no actor.
 func (s *Service) SetOwner(ctx context.Context, group int32, account string) error {
-	account = Normal(account)
+	account = accounts.Normal(account)
 	return s.runChange(ctx, "set owner", "", group, func(c *change) error {
 		err := c.handToMember(ctx, account)
 		if fault.Is(err, fault.NotInGroup) {
@@ -197,7 +197,7 @@ func (s *Service) Members(ctx context.Context, caller, account string, group int
 	if err := s.mayOpen(ctx, caller, ToGroup(group)); err != nil {
 		return nil, err
 	}
-	rows, err := s.DB.Read().MemberUsers(ctx, group, Normal(after), rowLimit(limit))
+	rows, err := s.DB.Read().MemberUsers(ctx, group, accounts.Normal(after), rowLimit(limit))
 	if err != nil {
 		return nil, fmt.Errorf("members: %w", err)
 	}

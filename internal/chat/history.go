@@ -142,8 +142,8 @@ func (s *Service) mayRead(ctx context.Context, caller string, t Target) (floor i
 
 // Marks say up to which seq an account has received and read a conversation. They only ever grow.
 type Marks struct {
-	Read     int64 `json:"read"`
-	Received int64 `json:"received"`
+	Read     int64
+	Received int64
 }
 
 // Mark moves an account's own marks to a seq, or to the newest message if that is earlier. Reading includes receiving. It

@@ -137,7 +137,7 @@ func TestDissolve(t *testing.T) {
 			same(t, "groups", []Group{}, groups)
 			refused(t, h.JoinGroup(ctx, account, account, id), fault.UnknownGroup)
 			_, err = h.Send(ctx, account, ToGroup(id), TextContent("x"), "")
-			refused(t, err, fault.NotAMember)
+			refused(t, err, fault.UnknownGroup)
 			_, err = h.Open(ctx, account, ToGroup(id))
 			refused(t, err, fault.UnknownGroup)
 		}

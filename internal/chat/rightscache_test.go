@@ -48,7 +48,7 @@ func TestRightsThatEndElsewhere(t *testing.T) {
 		}
 		write("d", ToGroup(group), "")
 		must(t, there.Dissolve(ctx, "a", "a", group))
-		write("d", ToGroup(group), fault.NotAMember)
+		write("d", ToGroup(group), fault.UnknownGroup)
 		same(t, "nobody's sides", []string{"0"}, here.column(t, "SELECT COUNT(*) FROM participant WHERE peer IS NULL AND group_id IS NULL"))
 	})
 }

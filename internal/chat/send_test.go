@@ -96,8 +96,8 @@ func TestSendRefusals(t *testing.T) {
 		h.befriend(t, "alice", "friend")
 		id := h.group(t, "climbers", "bob")
 		for to, want := range map[Target]fault.Reason{
-			ToUser("bob"): fault.NotFriends, ToUser("alice"): fault.NotFriends, ToUser("nobody"): fault.NotFriends,
-			ToGroup(id): fault.NotAMember, ToGroup(id + 1): fault.NotAMember,
+			ToUser("bob"): fault.NotFriends, ToUser("alice"): fault.NotFriends, ToUser("nobody"): fault.UnknownAccount,
+			ToGroup(id): fault.NotAMember, ToGroup(id + 1): fault.UnknownGroup,
 		} {
 			_, err := h.Send(t.Context(), "alice", to, TextContent("x"), "")
 			refused(t, err, want)
@@ -383,8 +383,8 @@ func TestOnlyRefusedDraftsStoreNothing(t *testing.T) {
 		batch := batchOf(&draft{sender: "a", target: ToUser("b")}, &draft{sender: "a", target: ToGroup(1)})
 		h.commit(t.Context(), batch)
 		answers := answersOf(batch)
-		refused(t, answers[0].err, fault.NotFriends)
-		refused(t, answers[1].err, fault.NotAMember)
+		refused(t, answers[0].err, fault.UnknownAccount)
+		refused(t, answers[1].err, fault.UnknownGroup)
 		same(t, "conversations", nil, h.column(t, "SELECT id FROM conversation"))
 		same(t, "told", nil, h.told())
 	})

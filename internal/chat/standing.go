@@ -69,7 +69,7 @@ type Side struct {
 
 // MayWriteAll is MayWrite for many sides. The first result has an element for each side, in the same order: nil or a fault. The
 // second is the error of a database that can't be asked. It sends one statement for 200 groups' members, and one for 200
-// friends.
+// friends; of those that are refused, one more for each group and one for 200 accounts.
 func (s *Service) MayWriteAll(ctx context.Context, sides []Side) ([]error, error) {
 	var memberships []store.Membership
 	var pairs []store.AccountPair
@@ -88,38 +88,67 @@ func (s *Service) MayWriteAll(ctx context.Context, sides []Side) ([]error, error
 	if err != nil {
 		return nil, err
 	}
+	outside := make(map[int32]error) // why those who aren't members of a group are refused
 	errs := make([]error, len(sides))
 	for i, side := range sides {
-		if side.Target.Group == 0 {
+		group := side.Target.Group
+		if group == 0 {
 			errs[i] = strangers[store.AccountPair{Account: side.Account, Other: side.Target.User}]
-		} else if !members[store.Membership{Group: side.Target.Group, Account: side.Account}] {
-			errs[i] = fault.New(fault.NotAMember)
+			continue
 		}
+		if members[store.Membership{Group: group, Account: side.Account}] {
+			continue
+		}
+		if outside[group] == nil {
+			if outside[group], err = s.refuseOutsiders(ctx, group); err != nil {
+				return nil, err
+			}
+		}
+		errs[i] = outside[group]
 	}
 	return errs, nil
 }
 
+// refuseOutsiders returns the fault for accounts that aren't members of a group.
+func (s *Service) refuseOutsiders(ctx context.Context, group int32) (refusal, err error) {
+	_, err = s.DB.Read().GetGroup(ctx, group)
+	if err == nil {
+		return fault.New(fault.NotAMember), nil
+	}
+	err = notFound(err, fault.UnknownGroup)
+	if fault.Is(err, fault.UnknownGroup) {
+		return err, nil
+	}
+	return nil, err
+}
+
 // refuseStrangers returns a fault for each of the pairs that may not write to each other.
 func (s *Service) refuseStrangers(ctx context.Context, pairs []store.AccountPair) (map[store.AccountPair]error, error) {
-	var allowed map[store.AccountPair]bool
-	var err error
-	reason := fault.NotFriends
-	if s.AllowStrangers {
-		reason = fault.UnknownAccount
-		allowed, err = s.known(ctx, pairs)
-	} else {
-		allowed, err = s.DB.FriendsAmong(ctx, pairs)
+	strangers := pairs
+	if !s.AllowStrangers {
+		friends, err := s.DB.FriendsAmong(ctx, pairs)
+		if err != nil {
+			return nil, fmt.Errorf("friendships: %w", err)
+		}
+		strangers = slices.DeleteFunc(slices.Clone(pairs), func(p store.AccountPair) bool { return friends[p] })
 	}
+	known, err := s.known(ctx, strangers)
 	if err != nil {
-		return nil, fmt.Errorf("friendships: %w", err)
+		return nil, fmt.Errorf("accounts: %w", err)
 	}
 	refused := make(map[store.AccountPair]error)
 	for _, p := range pairs {
+		if p.Account == p.Other {
+			refused[p] = fault.New(fault.NotFriends)
+		}
+	}
+	for _, p := range strangers {
 		switch {
 		case p.Account == p.Other:
+		case !known[p]:
+			refused[p] = fault.New(fault.UnknownAccount)
+		case !s.AllowStrangers:
 			refused[p] = fault.New(fault.NotFriends)
-		case !allowed[p]:
-			refused[p] = fault.New(reason)
 		}
 	}
 	return refused, nil

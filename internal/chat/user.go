@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 
 	"tim/gen/db"
-	"tim/internal/account"
+	accounts "tim/internal/account"
 	"tim/internal/fault"
 	"tim/internal/store"
 )
@@ -34,9 +34,9 @@ type Registration struct {
 
 // Register creates an account. Anybody may call it. It returns AccountTaken if the account exists.
 func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
-	name := account.Normal(r.Account)
-	if !account.ValidNew(name) {
-		return User{}, fault.Invalid(fault.InvalidBody, "account", "must be "+account.NewForm)
+	name := accounts.Normal(r.Account)
+	if !accounts.ValidNew(name) {
+		return User{}, fault.Invalid(fault.InvalidBody, "account", "must be "+accounts.NewForm)
 	}
 	if len(r.Password) > maxPasswordBytes {
 		return User{}, fault.Invalid(fault.InvalidBody, "password", fmt.Sprintf("must have at most %d bytes", maxPasswordBytes))
@@ -73,12 +73,12 @@ func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
 // displayName normalises a display name, without spaces around it, and checks that it shows something and that the column can
 // hold it.
 func displayName(name string) (string, error) {
-	name = strings.TrimSpace(account.NormalName(name))
-	if !account.ValidNewName(name) {
-		return "", fault.Invalid(fault.InvalidBody, "username", "must "+account.NewNameForm)
+	name = strings.TrimSpace(accounts.NormalName(name))
+	if !accounts.ValidNewName(name) {
+		return "", fault.Invalid(fault.InvalidBody, "username", "must "+accounts.NewNameForm)
 	}
-	if utf8.RuneCountInString(name) > account.MaxName {
-		return "", fault.Invalid(fault.InvalidBody, "username", fmt.Sprintf("must have at most %d characters", account.MaxName))
+	if utf8.RuneCountInString(name) > accounts.MaxName {
+		return "", fault.Invalid(fault.InvalidBody, "username", fmt.Sprintf("must have at most %d characters", accounts.MaxName))
 	}
 	return name, nil
 }
@@ -130,7 +130,7 @@ func (s *Service) UpdateProfile(ctx context.Context, caller string, c Changes) (
 // FindUsers returns users whose account or display name begins with a keyword, at most limit, those found by account first.
 // Every account may call it.
 func (s *Service) FindUsers(ctx context.Context, keyword string, limit int) ([]User, error) {
-	keyword = Normal(keyword)
+	keyword = accounts.Normal(keyword)
 	beyond := keyword + string(utf8.MaxRune)
 	accounts, err := s.DB.Read().UsersByAccountPrefix(ctx, keyword, beyond, rowLimit(limit))
 	if err != nil {
@@ -174,7 +174,7 @@ func (s *Service) Profile(ctx context.Context, account string) (User, error) {
 // account looks a row up by its account, and returns UnknownAccount if there is none. MySQL's columns ignore spaces at the end
 // where accounts don't, hence the comparison.
 func (s *Service) account(ctx context.Context, q *db.Queries, account string) (db.GetUserRow, error) {
-	account = Normal(account)
+	account = accounts.Normal(account)
 	row, err := q.GetUser(ctx, account)
 	if err == nil && row.Account != account {
 		err = sql.ErrNoRows
@@ -205,7 +205,7 @@ func (s *Service) AvatarOwner(ctx context.Context, name string) (AvatarOwner, er
 		username = user.Username
 	}
 	named, err := q.AccountsByUsername(ctx, username)
-	if stored := account.NormalName(username); err == nil && len(named) == 0 && stored != username {
+	if stored := accounts.NormalName(username); err == nil && len(named) == 0 && stored != username {
 		username = stored
 		named, err = q.AccountsByUsername(ctx, username)
 	}
@@ -230,14 +230,14 @@ func (s *Service) AvatarOwner(ctx context.Context, name string) (AvatarOwner, er
 
 // OwnName refuses a name that is neither the caller's account nor its display name.
 func (s *Service) OwnName(ctx context.Context, caller, name string) error {
-	if Normal(name) == caller {
+	if accounts.Normal(name) == caller {
 		return nil
 	}
 	user, err := s.Profile(ctx, caller)
 	if err != nil {
 		return err
 	}
-	if account.NormalName(user.Username) != account.NormalName(name) { // rows of an old database have names that aren't normalised
+	if accounts.NormalName(user.Username) != accounts.NormalName(name) { // rows of an old database have names that aren't normalised
 		return fault.New(fault.NotYourAccount)
 	}
 	return nil

@@ -111,7 +111,7 @@ func TestSendingTooFast(t *testing.T) {
 	send := func(token string) *httptest.ResponseRecorder {
 		return s.post("/Tim/sendMessage", `{"to": {"user": "carol"}, "clientId": "1", "body": {"kind": "text", "text": "x"}}`, "token", token)
 	}
-	for i, want := range []fault.Reason{fault.NotFriends, fault.NotFriends, fault.RateLimited, fault.RateLimited} {
+	for i, want := range []fault.Reason{fault.UnknownAccount, fault.UnknownAccount, fault.RateLimited, fault.RateLimited} {
 		w := send(alice)
 		same(t, fmt.Sprint("alice's ", i), want, fault.Reason(envelopeOf(t, w).Reason))
 		if want != fault.RateLimited {
@@ -122,7 +122,7 @@ func TestSendingTooFast(t *testing.T) {
 			t.Errorf("%d, Retry-After %d, %v", w.Code, after, err)
 		}
 	}
-	same(t, "bob's", fault.NotFriends, fault.Reason(envelopeOf(t, send(bob)).Reason))
+	same(t, "bob's", fault.UnknownAccount, fault.Reason(envelopeOf(t, send(bob)).Reason))
 	if w := s.get("/Tim/getFriends?account=alice", "token", alice); w.Code != http.StatusOK {
 		t.Errorf("another route: %d %s", w.Code, w.Body)
 	}

@@ -54,9 +54,9 @@ func (s *Service) checkAll() {
 			continue
 		}
 		page = append(page, session.newChecks(session.allFollowed())...)
-		if len(page) >= checkPage {
-			s.check(page)
-			page = page[:0]
+		for len(page) >= checkPage {
+			s.check(page[:checkPage])
+			page = append(page[:0], page[checkPage:]...)
 		}
 	}
 	s.check(page)
