@@ -21,7 +21,10 @@ func bare(t *testing.T) *Service {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	sockets := socket.New(socket.Options{
-		Timing: socket.Timing{Heartbeat: 15 * time.Second, LastWords: time.Second}, Log: log, Ended: func(*socket.Conn) {},
+		Timing: socket.Timing{
+			Heartbeat: 15 * time.Second, PeerTimeout: 45 * time.Second, FrameStall: 10 * time.Second, SlowAfter: 10 * time.Second,
+			WriteTimeout: 30 * time.Second, CloseTimeout: time.Second, LastWords: time.Second,
+		}, Log: log, Ended: func(*socket.Conn) {},
 	})
 	t.Cleanup(func() { sockets.Close(context.Background()) })
 	source := delivery.NewSource(sockets, &chat.Service{}, time.Second, time.Second, log)

@@ -45,6 +45,10 @@ func TestRefused(t *testing.T) {
 			frames, "    News:\n", "    Lost:\n      type: object\n    Any:\n      oneOf: [{ $ref: '#/components/schemas/Lost' }]\n      discriminator: { propertyName: type, mapping: { x: '#/components/schemas/Lost' } }\n    News:\n",
 			"no operation carries the frame Lost, of Any",
 		},
+		"a choice that lacks a request": {
+			frames, "    News:\n", "    Any:\n      oneOf: [{ $ref: '#/components/schemas/Say' }]\n      discriminator: { propertyName: type, mapping: { say: '#/components/schemas/Say' } }\n    News:\n",
+			"Any has frames of the channel asked, but lacks List",
+		},
 		"a message that no operation carries":   {asyncapi, "      - $ref: '#/channels/asked/messages/Gone'\n", "", "no operation carries the message Gone"},
 		"an operation without a schema":         {asyncapi, "schema: { $ref: './api/frames.yaml#/components/schemas/Say' }", "", "operation say: message Say has no schema"},
 		"a schema that isn't there":             {asyncapi, "schemas/Say'", "schemas/Sya'", "api/frames.yaml has no schema Sya"},

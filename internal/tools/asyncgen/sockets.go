@@ -129,8 +129,56 @@ func (s *sockets) checkCarried() error {
 				return fmt.Errorf("no operation carries the frame %s, of %s", member, name)
 			}
 		}
+		if err := s.checkWhole(name, schema); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// checkWhole refuses a choice of frames that has some of what one side of a channel sends, but not all: clients are generated
+// from it, and would not know the rest.
+func (s *sockets) checkWhole(name string, choice *openapi3.Schema) error {
+	members := map[string]bool{}
+	for _, one := range choice.OneOf {
+		members[one.Ref[strings.LastIndexByte(one.Ref, '/')+1:]] = true
+	}
+	for _, c := range s.doc.Channels {
+		for _, sent := range s.sides(c.name) {
+			missing := slices.DeleteFunc(slices.Clone(sent), func(frame string) bool { return members[frame] })
+			if len(missing) > 0 && len(missing) < len(sent) {
+				return fmt.Errorf("%s has frames of the channel %s, but lacks %s", name, c.name, strings.Join(missing, ", "))
+			}
+		}
+	}
+	return nil
+}
+
+// sides are the schemas of what clients send on a channel, and of what the server does.
+func (s *sockets) sides(channel string) [2][]string {
+	var client, server []string
+	add := func(list []string, refs []reference) []string {
+		for _, ref := range refs {
+			if name := s.doc.schemaOf(ref); !slices.Contains(list, name) {
+				list = append(list, name)
+			}
+		}
+		return list
+	}
+	for _, o := range s.doc.Operations {
+		switch {
+		case o.value.Channel.last() != channel:
+			continue
+		case o.value.Action == "receive":
+			client = add(client, o.value.Messages)
+		default:
+			server = add(server, o.value.Messages)
+		}
+		if o.value.Reply != nil {
+			server = add(server, o.value.Reply.Messages)
+		}
+	}
+	return [2][]string{client, server}
 }
 
 // operations are those of a channel, by action.
