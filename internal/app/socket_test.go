@@ -173,7 +173,7 @@ func TestOldFrontEndsConfirmToNewOnes(t *testing.T) {
 			_, _ = direct.next()
 		}()
 		frame := modern.readType(t, "marks")
-		diff(t, "marks", `{"account":"cf.b","conversation":{"user":"cf.b"},"read":0,"received":1,"type":"marks"}`, frame)
+		diff(t, "marks", `{"account":"cf.b","conversation":{"user":"cf.b"},"read":1,"received":1,"type":"marks"}`, frame)
 		_ = direct.Close()
 		<-ended
 	})
