@@ -11,7 +11,7 @@
 //	sessions.go  the end of a session, which every node is told
 //
 // Adding a kind of event: its type in events.go with the four methods of Event, its line in kinds, and a method of
-// Subscriber. The compiler then asks each kind of socket for that method. It doesn't ask for the line in kinds, nor for the
+// Subscriber. The compiler then asks each kind of socket for that method, and tests ask for the line in kinds and for the
 // case in eventOf (notify.go) of a kind that package chat tells of.
 package feed
 
