@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"testing"
@@ -58,9 +59,7 @@ func errands(w *world, devices map[string]*device) (all []errand) {
 	} {
 		all = append(all, errand{kind, func(caller string, to who) string {
 			request := map[string]any{"conversation": to}
-			for name, value := range fields {
-				request[name] = value
-			}
+			maps.Copy(request, fields)
 			return devices[caller].ask(kind, request).Reason
 		}})
 	}
