@@ -102,8 +102,7 @@ func TestKindsAreWhatSubscribersHear(t *testing.T) {
 		listed[reflect.TypeOf(e)] = true
 	}
 	heard := reflect.TypeFor[Subscriber]()
-	for i := range heard.NumMethod() {
-		m := heard.Method(i)
+	for m := range heard.Methods() {
 		if event := m.Type.In(1); !listed[event] {
 			t.Errorf("kinds lacks %s, of which Subscriber.%s tells", event, m.Name)
 		}

@@ -67,13 +67,12 @@ func TestEveryNoticeIsSent(t *testing.T) {
 	go func() {
 		defer s.conn.Send([]byte(`{"type":"end"}`))
 		subscriber := reflect.ValueOf(s)
-		heard := reflect.TypeFor[feed.Subscriber]()
-		for i := range heard.NumMethod() {
-			e := reflect.New(heard.Method(i).Type.In(1).Elem())
+		for m := range reflect.TypeFor[feed.Subscriber]().Methods() {
+			e := reflect.New(m.Type.In(1).Elem())
 			fill(e.Elem())
 			s.reader.AddConversation(delivery.Standing{Conversation: "x", Target: chat.ToGroup(7)}) // a dissolved group is dropped
 			n := &feed.News{Target: chat.ToGroup(7)}
-			subscriber.MethodByName(heard.Method(i).Name).Call([]reflect.Value{reflect.ValueOf(n), e})
+			subscriber.MethodByName(m.Name).Call([]reflect.Value{reflect.ValueOf(n), e})
 		}
 	}()
 	var sent []sockets.NoticeEvent
