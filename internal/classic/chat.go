@@ -55,7 +55,7 @@ func (c *Chat) Prepare(ctx context.Context) error {
 func (c *Chat) Begin() func() { return nil }
 
 // TextSent implements feed.Subscriber.
-func (c *Chat) TextSent(n *feed.News, e *feed.TextSent) {
+func (c *Chat) TextSent(n *feed.Announcement, e *feed.TextSent) {
 	if n.Frames[feed.Contract] == nil {
 		n.Frames[feed.Contract] = directText(e.From, e.Text)
 	}

@@ -142,19 +142,19 @@ const sessionEndedText = "the session has ended"
 // concerns them.
 type deaf struct{}
 
-func (deaf) MessageStored(*feed.News, *feed.MessageStored)     {}
-func (deaf) MarksMoved(*feed.News, *feed.MarksMoved)           {}
-func (deaf) AccountTyping(*feed.News, *feed.AccountTyping)     {}
-func (deaf) PresenceMoved(*feed.News, *feed.PresenceMoved)     {}
-func (deaf) FriendshipBegan(*feed.News, *feed.FriendshipBegan) {}
-func (deaf) FriendshipEnded(*feed.News, *feed.FriendshipEnded) {}
-func (deaf) MemberJoined(*feed.News, *feed.MemberJoined)       {}
-func (deaf) MemberLeft(*feed.News, *feed.MemberLeft)           {}
-func (deaf) OwnerChanged(*feed.News, *feed.OwnerChanged)       {}
-func (deaf) GroupDissolved(*feed.News, *feed.GroupDissolved)   {}
-func (deaf) TextSent(*feed.News, *feed.TextSent)               {}
-func (deaf) WentOffline(*feed.News, *feed.WentOffline)         {}
-func (deaf) RosterMoved(*feed.News, *feed.RosterMoved)         {}
+func (deaf) MessageStored(*feed.Announcement, *feed.MessageStored)     {}
+func (deaf) MarksMoved(*feed.Announcement, *feed.MarksMoved)           {}
+func (deaf) AccountTyping(*feed.Announcement, *feed.AccountTyping)     {}
+func (deaf) PresenceMoved(*feed.Announcement, *feed.PresenceMoved)     {}
+func (deaf) FriendshipBegan(*feed.Announcement, *feed.FriendshipBegan) {}
+func (deaf) FriendshipEnded(*feed.Announcement, *feed.FriendshipEnded) {}
+func (deaf) MemberJoined(*feed.Announcement, *feed.MemberJoined)       {}
+func (deaf) MemberLeft(*feed.Announcement, *feed.MemberLeft)           {}
+func (deaf) OwnerChanged(*feed.Announcement, *feed.OwnerChanged)       {}
+func (deaf) GroupDissolved(*feed.Announcement, *feed.GroupDissolved)   {}
+func (deaf) TextSent(*feed.Announcement, *feed.TextSent)               {}
+func (deaf) WentOffline(*feed.Announcement, *feed.WentOffline)         {}
+func (deaf) RosterMoved(*feed.Announcement, *feed.RosterMoved)         {}
 
 // newID names a socket, uniquely among all nodes.
 func newID() string { return rand.Text() }

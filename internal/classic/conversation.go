@@ -80,7 +80,9 @@ func (c *Conversation) resume(delivered int64) {
 func (c *Conversation) start() { c.reader.Start(c.id) }
 
 // MessageStored implements feed.Subscriber.
-func (c *Conversation) MessageStored(n *feed.News, e *feed.MessageStored) { c.reader.Offer(n, e) }
+func (c *Conversation) MessageStored(n *feed.Announcement, e *feed.MessageStored) {
+	c.reader.Offer(n, e)
+}
 
 // More implements socket.Handler.
 func (c *Conversation) More() bool { return c.reader.More() }

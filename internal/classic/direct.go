@@ -46,14 +46,14 @@ func (d *Direct) Begin() func() {
 }
 
 // FriendshipEnded implements feed.Subscriber.
-func (d *Direct) FriendshipEnded(_ *feed.News, e *feed.FriendshipEnded) {
+func (d *Direct) FriendshipEnded(_ *feed.Announcement, e *feed.FriendshipEnded) {
 	if e.Conversation == d.id {
 		d.conn.Abort(socket.Policy, "no longer friends")
 	}
 }
 
 // WentOffline implements feed.Subscriber.
-func (d *Direct) WentOffline(_ *feed.News, e *feed.WentOffline) {
+func (d *Direct) WentOffline(_ *feed.Announcement, e *feed.WentOffline) {
 	d.conn.Send(sockets.DirectEnded(e.Account))
 	d.conn.Close(socket.Normal, "")
 }

@@ -53,7 +53,7 @@ func (g *Group) Begin() func() {
 }
 
 // RosterMoved implements feed.Subscriber.
-func (g *Group) RosterMoved(_ *feed.News, e *feed.RosterMoved) {
+func (g *Group) RosterMoved(_ *feed.Announcement, e *feed.RosterMoved) {
 	if e.OnlySocket && g.conn.ID() != e.Socket {
 		return
 	}
@@ -66,14 +66,14 @@ func (g *Group) RosterMoved(_ *feed.News, e *feed.RosterMoved) {
 }
 
 // MemberLeft implements feed.Subscriber.
-func (g *Group) MemberLeft(_ *feed.News, e *feed.MemberLeft) {
+func (g *Group) MemberLeft(_ *feed.Announcement, e *feed.MemberLeft) {
 	if e.Account == g.account() {
 		g.conn.Abort(socket.Policy, noMemberText)
 	}
 }
 
 // GroupDissolved implements feed.Subscriber.
-func (g *Group) GroupDissolved(*feed.News, *feed.GroupDissolved) {
+func (g *Group) GroupDissolved(*feed.Announcement, *feed.GroupDissolved) {
 	g.conn.Abort(socket.Policy, noMemberText)
 }
 

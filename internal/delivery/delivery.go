@@ -66,7 +66,7 @@ func (s *Source) fetchMissing(conversation string, after, known int64) ([]chat.M
 // Kind is what the readers of one kind of socket have in common.
 type Kind struct {
 	Source *Source
-	// Face and SenderFace tell under which index of News.Frames a message's frame is kept: for readers, and for its sender.
+	// Face and SenderFace tell under which index of Announcement.Frames a message's frame is kept: for readers, and for its sender.
 	Face, SenderFace feed.Face
 	// Frame encodes a message for a reader that names its conversation so; nil for a message that it isn't shown.
 	Frame func(t chat.Target, m chat.Message) []byte

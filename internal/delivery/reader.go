@@ -102,7 +102,7 @@ func (r *Reader) Started(conversation string) bool {
 
 // Offer brings a new message. It never blocks. It reports whether the reader carries the conversation and the message before
 // this one isn't known to be of the same sender: then the sender has, by sending, read what others had said.
-func (r *Reader) Offer(n *feed.News, e *feed.MessageStored) (turn bool) {
+func (r *Reader) Offer(n *feed.Announcement, e *feed.MessageStored) (turn bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.streamFor(n.Target, e)
@@ -136,7 +136,7 @@ func (s *stream) turn(seq int64, own bool) bool {
 }
 
 // frame is a new message's frame, encoded once for the sender's connections, and once for all other readers of its topic.
-func (r *Reader) frame(n *feed.News, e *feed.MessageStored) []byte {
+func (r *Reader) frame(n *feed.Announcement, e *feed.MessageStored) []byte {
 	face := r.kind.Face
 	if e.Message.Sender == r.account {
 		face = r.kind.SenderFace

@@ -11,27 +11,27 @@ type Event interface {
 	// target names the conversation that the event is about, as those name it who have subscribed to a topic.
 	target(topic string) chat.Target
 	// tell calls the subscriber's method for the event.
-	tell(s Subscriber, n *News)
+	tell(s Subscriber, n *Announcement)
 }
 
 // Subscriber is a socket. Its methods are called on the bus's goroutine, one at a time for each topic: they must not block,
 // nor join or leave topics.
 type Subscriber interface { //nolint:interfacebloat // one method for each kind, so that the compiler asks every socket about a new one
-	MessageStored(n *News, e *MessageStored)
-	MarksMoved(n *News, e *MarksMoved)
-	AccountTyping(n *News, e *AccountTyping)
-	PresenceMoved(n *News, e *PresenceMoved)
+	MessageStored(n *Announcement, e *MessageStored)
+	MarksMoved(n *Announcement, e *MarksMoved)
+	AccountTyping(n *Announcement, e *AccountTyping)
+	PresenceMoved(n *Announcement, e *PresenceMoved)
 
-	FriendshipBegan(n *News, e *FriendshipBegan)
-	FriendshipEnded(n *News, e *FriendshipEnded)
-	MemberJoined(n *News, e *MemberJoined)
-	MemberLeft(n *News, e *MemberLeft)
-	OwnerChanged(n *News, e *OwnerChanged)
-	GroupDissolved(n *News, e *GroupDissolved)
+	FriendshipBegan(n *Announcement, e *FriendshipBegan)
+	FriendshipEnded(n *Announcement, e *FriendshipEnded)
+	MemberJoined(n *Announcement, e *MemberJoined)
+	MemberLeft(n *Announcement, e *MemberLeft)
+	OwnerChanged(n *Announcement, e *OwnerChanged)
+	GroupDissolved(n *Announcement, e *GroupDissolved)
 
-	TextSent(n *News, e *TextSent)
-	WentOffline(n *News, e *WentOffline)
-	RosterMoved(n *News, e *RosterMoved)
+	TextSent(n *Announcement, e *TextSent)
+	WentOffline(n *Announcement, e *WentOffline)
+	RosterMoved(n *Announcement, e *RosterMoved)
 }
 
 // kinds lists an empty event of every kind. A kind that isn't listed can't be decoded.
@@ -100,9 +100,9 @@ type MessageStored struct {
 	Message      chat.Message
 }
 
-func (*MessageStored) kind() string                 { return "message" }
-func (e *MessageStored) topics() []string           { return e.topicsOf(e.Conversation) }
-func (e *MessageStored) tell(s Subscriber, n *News) { s.MessageStored(n, e) }
+func (*MessageStored) kind() string                         { return "message" }
+func (e *MessageStored) topics() []string                   { return e.topicsOf(e.Conversation) }
+func (e *MessageStored) tell(s Subscriber, n *Announcement) { s.MessageStored(n, e) }
 
 // MarksMoved tells how far an account has received and read a conversation.
 type MarksMoved struct {
@@ -114,9 +114,9 @@ type MarksMoved struct {
 	Read         int64  `json:"read"`     // a seq
 }
 
-func (*MarksMoved) kind() string                 { return "marks" }
-func (e *MarksMoved) topics() []string           { return e.topicsOf(e.Conversation) }
-func (e *MarksMoved) tell(s Subscriber, n *News) { s.MarksMoved(n, e) }
+func (*MarksMoved) kind() string                         { return "marks" }
+func (e *MarksMoved) topics() []string                   { return e.topicsOf(e.Conversation) }
+func (e *MarksMoved) tell(s Subscriber, n *Announcement) { s.MarksMoved(n, e) }
 
 // AccountTyping tells that an account is writing. It isn't stored. One to one, Accounts are the one who writes and the other.
 type AccountTyping struct {
@@ -135,7 +135,7 @@ func (e *AccountTyping) topics() []string {
 	}
 	return e.topicsOf(e.Conversation)
 }
-func (e *AccountTyping) tell(s Subscriber, n *News) { s.AccountTyping(n, e) }
+func (e *AccountTyping) tell(s Subscriber, n *Announcement) { s.AccountTyping(n, e) }
 
 // PresenceMoved tells whether an account is online.
 type PresenceMoved struct {
@@ -143,10 +143,10 @@ type PresenceMoved struct {
 	Online  bool   `json:"online"`
 }
 
-func (*PresenceMoved) kind() string                 { return "presence" }
-func (e *PresenceMoved) topics() []string           { return []string{PresenceTopic(e.Account)} }
-func (e *PresenceMoved) target(string) chat.Target  { return chat.ToUser(e.Account) }
-func (e *PresenceMoved) tell(s Subscriber, n *News) { s.PresenceMoved(n, e) }
+func (*PresenceMoved) kind() string                         { return "presence" }
+func (e *PresenceMoved) topics() []string                   { return []string{PresenceTopic(e.Account)} }
+func (e *PresenceMoved) target(string) chat.Target          { return chat.ToUser(e.Account) }
+func (e *PresenceMoved) tell(s Subscriber, n *Announcement) { s.PresenceMoved(n, e) }
 
 // FriendshipBegan tells two accounts that they are friends.
 type FriendshipBegan struct {
@@ -156,9 +156,9 @@ type FriendshipBegan struct {
 	Actor   string `json:"actor"`
 }
 
-func (*FriendshipBegan) kind() string                 { return "befriended" }
-func (e *FriendshipBegan) topics() []string           { return accountTopics(e.Accounts) }
-func (e *FriendshipBegan) tell(s Subscriber, n *News) { s.FriendshipBegan(n, e) }
+func (*FriendshipBegan) kind() string                         { return "befriended" }
+func (e *FriendshipBegan) topics() []string                   { return accountTopics(e.Accounts) }
+func (e *FriendshipBegan) tell(s Subscriber, n *Announcement) { s.FriendshipBegan(n, e) }
 
 // FriendshipEnded tells two accounts that they are friends no longer.
 type FriendshipEnded struct {
@@ -169,9 +169,9 @@ type FriendshipEnded struct {
 	Actor        string `json:"actor"`
 }
 
-func (*FriendshipEnded) kind() string                 { return "unfriended" }
-func (e *FriendshipEnded) topics() []string           { return accountTopics(e.Accounts) }
-func (e *FriendshipEnded) tell(s Subscriber, n *News) { s.FriendshipEnded(n, e) }
+func (*FriendshipEnded) kind() string                         { return "unfriended" }
+func (e *FriendshipEnded) topics() []string                   { return accountTopics(e.Accounts) }
+func (e *FriendshipEnded) tell(s Subscriber, n *Announcement) { s.FriendshipEnded(n, e) }
 
 // GroupChange is what changes of a group have in common.
 type GroupChange struct {
@@ -194,28 +194,28 @@ func (e *GroupChange) memberTopics() []string {
 // MemberJoined tells that Account has joined a group, added by Actor if that is another.
 type MemberJoined struct{ GroupChange }
 
-func (*MemberJoined) kind() string                 { return "joined" }
-func (e *MemberJoined) topics() []string           { return e.memberTopics() }
-func (e *MemberJoined) tell(s Subscriber, n *News) { s.MemberJoined(n, e) }
+func (*MemberJoined) kind() string                         { return "joined" }
+func (e *MemberJoined) topics() []string                   { return e.memberTopics() }
+func (e *MemberJoined) tell(s Subscriber, n *Announcement) { s.MemberJoined(n, e) }
 
 // MemberLeft tells that Account has left a group, removed by Actor if that is another.
 type MemberLeft struct{ GroupChange }
 
-func (*MemberLeft) kind() string                 { return "left" }
-func (e *MemberLeft) topics() []string           { return e.memberTopics() }
-func (e *MemberLeft) tell(s Subscriber, n *News) { s.MemberLeft(n, e) }
+func (*MemberLeft) kind() string                         { return "left" }
+func (e *MemberLeft) topics() []string                   { return e.memberTopics() }
+func (e *MemberLeft) tell(s Subscriber, n *Announcement) { s.MemberLeft(n, e) }
 
 // OwnerChanged tells that Account owns a group.
 type OwnerChanged struct{ GroupChange }
 
-func (*OwnerChanged) kind() string                 { return "owner" }
-func (e *OwnerChanged) tell(s Subscriber, n *News) { s.OwnerChanged(n, e) }
+func (*OwnerChanged) kind() string                         { return "owner" }
+func (e *OwnerChanged) tell(s Subscriber, n *Announcement) { s.OwnerChanged(n, e) }
 
 // GroupDissolved tells that a group is no more.
 type GroupDissolved struct{ GroupChange }
 
-func (*GroupDissolved) kind() string                 { return "dissolved" }
-func (e *GroupDissolved) tell(s Subscriber, n *News) { s.GroupDissolved(n, e) }
+func (*GroupDissolved) kind() string                         { return "dissolved" }
+func (e *GroupDissolved) tell(s Subscriber, n *Announcement) { s.GroupDissolved(n, e) }
 
 // TextSent brings a text of the chat socket, which isn't stored, from an account to another's chat sockets.
 type TextSent struct {
@@ -224,20 +224,20 @@ type TextSent struct {
 	Text string `json:"text"`
 }
 
-func (*TextSent) kind() string                 { return "text" }
-func (e *TextSent) topics() []string           { return []string{AccountTopic(e.To)} }
-func (e *TextSent) target(string) chat.Target  { return chat.ToUser(e.From) }
-func (e *TextSent) tell(s Subscriber, n *News) { s.TextSent(n, e) }
+func (*TextSent) kind() string                         { return "text" }
+func (e *TextSent) topics() []string                   { return []string{AccountTopic(e.To)} }
+func (e *TextSent) target(string) chat.Target          { return chat.ToUser(e.From) }
+func (e *TextSent) tell(s Subscriber, n *Announcement) { s.TextSent(n, e) }
 
 // WentOffline tells an account's own sockets that its last chat socket has closed.
 type WentOffline struct {
 	Account string `json:"account"`
 }
 
-func (*WentOffline) kind() string                 { return "offline" }
-func (e *WentOffline) topics() []string           { return []string{AccountTopic(e.Account)} }
-func (e *WentOffline) target(string) chat.Target  { return chat.ToUser(e.Account) }
-func (e *WentOffline) tell(s Subscriber, n *News) { s.WentOffline(n, e) }
+func (*WentOffline) kind() string                         { return "offline" }
+func (e *WentOffline) topics() []string                   { return []string{AccountTopic(e.Account)} }
+func (e *WentOffline) target(string) chat.Target          { return chat.ToUser(e.Account) }
+func (e *WentOffline) tell(s Subscriber, n *Announcement) { s.WentOffline(n, e) }
 
 // RosterMoved brings a group's sockets of the contract the texts about who is online.
 type RosterMoved struct {
@@ -248,7 +248,7 @@ type RosterMoved struct {
 	OnlySocket   bool     `json:"onlySocket,omitempty"` // the texts are for that one alone
 }
 
-func (*RosterMoved) kind() string                 { return "roster" }
-func (e *RosterMoved) topics() []string           { return []string{ConversationTopic(e.Conversation)} }
-func (e *RosterMoved) target(string) chat.Target  { return chat.ToGroup(e.Group) }
-func (e *RosterMoved) tell(s Subscriber, n *News) { s.RosterMoved(n, e) }
+func (*RosterMoved) kind() string                         { return "roster" }
+func (e *RosterMoved) topics() []string                   { return []string{ConversationTopic(e.Conversation)} }
+func (e *RosterMoved) target(string) chat.Target          { return chat.ToGroup(e.Group) }
+func (e *RosterMoved) tell(s Subscriber, n *Announcement) { s.RosterMoved(n, e) }

@@ -17,26 +17,26 @@ import (
 // recorder is a subscriber that notes which of its methods are called.
 type recorder struct {
 	calls []string
-	news  []News
+	news  []Announcement
 }
 
-func (r *recorder) note(kind string, n *News) {
+func (r *recorder) note(kind string, n *Announcement) {
 	r.calls, r.news = append(r.calls, kind), append(r.news, *n)
 }
 
-func (r *recorder) MessageStored(n *News, _ *MessageStored)     { r.note("message", n) }
-func (r *recorder) MarksMoved(n *News, _ *MarksMoved)           { r.note("marks", n) }
-func (r *recorder) AccountTyping(n *News, _ *AccountTyping)     { r.note("typing", n) }
-func (r *recorder) PresenceMoved(n *News, _ *PresenceMoved)     { r.note("presence", n) }
-func (r *recorder) FriendshipBegan(n *News, _ *FriendshipBegan) { r.note("befriended", n) }
-func (r *recorder) FriendshipEnded(n *News, _ *FriendshipEnded) { r.note("unfriended", n) }
-func (r *recorder) MemberJoined(n *News, _ *MemberJoined)       { r.note("joined", n) }
-func (r *recorder) MemberLeft(n *News, _ *MemberLeft)           { r.note("left", n) }
-func (r *recorder) OwnerChanged(n *News, _ *OwnerChanged)       { r.note("owner", n) }
-func (r *recorder) GroupDissolved(n *News, _ *GroupDissolved)   { r.note("dissolved", n) }
-func (r *recorder) TextSent(n *News, _ *TextSent)               { r.note("text", n) }
-func (r *recorder) WentOffline(n *News, _ *WentOffline)         { r.note("offline", n) }
-func (r *recorder) RosterMoved(n *News, _ *RosterMoved)         { r.note("roster", n) }
+func (r *recorder) MessageStored(n *Announcement, _ *MessageStored)     { r.note("message", n) }
+func (r *recorder) MarksMoved(n *Announcement, _ *MarksMoved)           { r.note("marks", n) }
+func (r *recorder) AccountTyping(n *Announcement, _ *AccountTyping)     { r.note("typing", n) }
+func (r *recorder) PresenceMoved(n *Announcement, _ *PresenceMoved)     { r.note("presence", n) }
+func (r *recorder) FriendshipBegan(n *Announcement, _ *FriendshipBegan) { r.note("befriended", n) }
+func (r *recorder) FriendshipEnded(n *Announcement, _ *FriendshipEnded) { r.note("unfriended", n) }
+func (r *recorder) MemberJoined(n *Announcement, _ *MemberJoined)       { r.note("joined", n) }
+func (r *recorder) MemberLeft(n *Announcement, _ *MemberLeft)           { r.note("left", n) }
+func (r *recorder) OwnerChanged(n *Announcement, _ *OwnerChanged)       { r.note("owner", n) }
+func (r *recorder) GroupDissolved(n *Announcement, _ *GroupDissolved)   { r.note("dissolved", n) }
+func (r *recorder) TextSent(n *Announcement, _ *TextSent)               { r.note("text", n) }
+func (r *recorder) WentOffline(n *Announcement, _ *WentOffline)         { r.note("offline", n) }
+func (r *recorder) RosterMoved(n *Announcement, _ *RosterMoved)         { r.note("roster", n) }
 
 // fill sets every field of an event to something that isn't zero.
 func fill(v reflect.Value) {
@@ -87,7 +87,7 @@ func TestEveryKindArrives(t *testing.T) {
 			t.Errorf("%s is published on %q", e.kind(), topics)
 		}
 		r := new(recorder)
-		got.tell(r, &News{})
+		got.tell(r, &Announcement{})
 		if !slices.Equal(r.calls, []string{e.kind()}) {
 			t.Errorf("%s is told as %v", e.kind(), r.calls)
 		}

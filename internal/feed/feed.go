@@ -65,7 +65,7 @@ func (f *Feed) deliver(t *Topic, payload []byte) {
 	case e == nil:
 		f.log.Debug("an event of a newer version", "topic", t.name)
 	default:
-		n := News{Topic: t, Target: e.target(t.name)}
+		n := Announcement{Topic: t, Target: e.target(t.name)}
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		n.Subscribers = t.subscribers.size()

@@ -37,8 +37,8 @@ func (t *Topic) Each(f func(Subscriber)) {
 // newest list is also the last that comes.
 func (t *Topic) Roster() sync.Locker { return &t.roster }
 
-// News is an event as the subscribers of one topic get it.
-type News struct {
+// Announcement is an event as the subscribers of one topic get it.
+type Announcement struct {
 	Topic       *Topic
 	Subscribers int         // how many the topic has
 	Target      chat.Target // the conversation as these subscribers name it

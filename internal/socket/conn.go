@@ -101,7 +101,7 @@ func (c *Conn) Start(network net.Conn, begin func()) {
 		return
 	}
 	go func() {
-		c.guard(begin)
+		c.Guard(begin)
 		go c.read() // on a stack that has not grown
 	}()
 }
@@ -229,9 +229,7 @@ func (c *Conn) unlocked(f func()) {
 }
 
 // Guard calls f. A panic in it closes this connection alone, with Internal.
-func (c *Conn) Guard(f func()) { c.guard(f) }
-
-func (c *Conn) guard(f func()) {
+func (c *Conn) Guard(f func()) {
 	defer func() {
 		if p := recover(); p != nil {
 			c.mu.Lock()

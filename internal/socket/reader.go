@@ -87,7 +87,7 @@ func (c *Conn) take(opcode int) (handed bool, err error) {
 
 // handle has the handler take a message, and then reads on. On a worker.
 func (c *Conn) handle(message []byte) {
-	c.guard(func() { c.handler.Text(c.server.life, message) })
+	c.Guard(func() { c.handler.Text(c.server.life, message) })
 	c.heard()
 	go c.read()
 }

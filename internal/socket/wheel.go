@@ -73,7 +73,7 @@ func (s *Server) beat() {
 // tick pings the peer, closes a connection whose write stands still, and gives the handler its heartbeat.
 func (c *Conn) tick() {
 	c.beat()
-	c.guard(c.handler.Heartbeat)
+	c.Guard(c.handler.Heartbeat)
 }
 
 func (c *Conn) beat() {

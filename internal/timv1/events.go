@@ -14,7 +14,7 @@ const mostMarkReaders = 50
 func (s *Session) concerned() bool { return s.reader.State() != delivery.Idle }
 
 // hears tells whether the connection hears of what happens in a conversation.
-func (s *Session) hears(n *feed.News, conversation string) bool {
+func (s *Session) hears(n *feed.Announcement, conversation string) bool {
 	if n.Target.Group == 0 {
 		return s.concerned()
 	}
@@ -22,10 +22,12 @@ func (s *Session) hears(n *feed.News, conversation string) bool {
 }
 
 // send sends an event's frame.
-func (s *Session) send(n *feed.News, push func() sockets.TimV1Push) { s.sendOnce(n, feed.TimV1, push) }
+func (s *Session) send(n *feed.Announcement, push func() sockets.TimV1Push) {
+	s.sendOnce(n, feed.TimV1, push)
+}
 
 // sendOnce sends a frame of an event, which is encoded once for all subscribers of its topic.
-func (s *Session) sendOnce(n *feed.News, face feed.Face, push func() sockets.TimV1Push) {
+func (s *Session) sendOnce(n *feed.Announcement, face feed.Face, push func() sockets.TimV1Push) {
 	if n.Frames[face] == nil {
 		n.Frames[face] = push().JSON()
 	}
@@ -35,7 +37,7 @@ func (s *Session) sendOnce(n *feed.News, face feed.Face, push func() sockets.Tim
 // MessageStored implements feed.Subscriber. Whoever sends has read what came before, so its own connections, and one to one the
 // peer's, are told of its marks, unless the message before is its own. A group's other members aren't told, since that would
 // double the frames of each message, and nobody is told of what a notice moves.
-func (s *Session) MessageStored(n *feed.News, e *feed.MessageStored) {
+func (s *Session) MessageStored(n *feed.Announcement, e *feed.MessageStored) {
 	if !s.reader.Offer(n, e) || n.Target.Group != 0 && e.Message.Sender != s.account() || e.Message.IsNotice() {
 		return
 	}
@@ -46,7 +48,7 @@ func (s *Session) MessageStored(n *feed.News, e *feed.MessageStored) {
 }
 
 // MarksMoved implements feed.Subscriber.
-func (s *Session) MarksMoved(n *feed.News, e *feed.MarksMoved) {
+func (s *Session) MarksMoved(n *feed.Announcement, e *feed.MarksMoved) {
 	many := e.Group != 0 && n.Subscribers > mostMarkReaders
 	if many && s.account() != e.Account || !s.hears(n, e.Conversation) {
 		return
@@ -57,7 +59,7 @@ func (s *Session) MarksMoved(n *feed.News, e *feed.MarksMoved) {
 }
 
 // AccountTyping implements feed.Subscriber.
-func (s *Session) AccountTyping(n *feed.News, e *feed.AccountTyping) {
+func (s *Session) AccountTyping(n *feed.Announcement, e *feed.AccountTyping) {
 	if s.account() == e.Account || !s.hears(n, e.Conversation) {
 		return
 	}
@@ -67,14 +69,14 @@ func (s *Session) AccountTyping(n *feed.News, e *feed.AccountTyping) {
 }
 
 // PresenceMoved implements feed.Subscriber.
-func (s *Session) PresenceMoved(n *feed.News, e *feed.PresenceMoved) {
+func (s *Session) PresenceMoved(n *feed.Announcement, e *feed.PresenceMoved) {
 	if s.saw(e.Account, e.Online) {
 		s.send(n, func() sockets.TimV1Push { return &sockets.Presence{Account: e.Account, Online: e.Online} })
 	}
 }
 
 // FriendshipBegan implements feed.Subscriber.
-func (s *Session) FriendshipBegan(n *feed.News, e *feed.FriendshipBegan) {
+func (s *Session) FriendshipBegan(n *feed.Announcement, e *feed.FriendshipBegan) {
 	if s.concerned() {
 		s.notice(n, sockets.NoticeEventBefriended, e.Account, e.Actor)
 	}
@@ -82,7 +84,7 @@ func (s *Session) FriendshipBegan(n *feed.News, e *feed.FriendshipBegan) {
 }
 
 // FriendshipEnded implements feed.Subscriber.
-func (s *Session) FriendshipEnded(n *feed.News, e *feed.FriendshipEnded) {
+func (s *Session) FriendshipEnded(n *feed.Announcement, e *feed.FriendshipEnded) {
 	if s.concerned() {
 		s.notice(n, sockets.NoticeEventUnfriended, e.Account, e.Actor)
 	}
@@ -90,7 +92,7 @@ func (s *Session) FriendshipEnded(n *feed.News, e *feed.FriendshipEnded) {
 }
 
 // MemberJoined implements feed.Subscriber.
-func (s *Session) MemberJoined(n *feed.News, e *feed.MemberJoined) {
+func (s *Session) MemberJoined(n *feed.Announcement, e *feed.MemberJoined) {
 	s.checkMates(&e.GroupChange)
 	if !s.concerned() {
 		return
@@ -112,7 +114,7 @@ func (s *Session) checkMates(e *feed.GroupChange) {
 }
 
 // MemberLeft implements feed.Subscriber.
-func (s *Session) MemberLeft(n *feed.News, e *feed.MemberLeft) {
+func (s *Session) MemberLeft(n *feed.Announcement, e *feed.MemberLeft) {
 	s.checkMates(&e.GroupChange)
 	if !s.concerned() {
 		return
@@ -124,14 +126,14 @@ func (s *Session) MemberLeft(n *feed.News, e *feed.MemberLeft) {
 }
 
 // OwnerChanged implements feed.Subscriber.
-func (s *Session) OwnerChanged(n *feed.News, e *feed.OwnerChanged) {
+func (s *Session) OwnerChanged(n *feed.Announcement, e *feed.OwnerChanged) {
 	if s.concerned() {
 		s.groupNotice(n, &e.GroupChange, sockets.NoticeEventOwner)
 	}
 }
 
 // GroupDissolved implements feed.Subscriber.
-func (s *Session) GroupDissolved(n *feed.News, e *feed.GroupDissolved) {
+func (s *Session) GroupDissolved(n *feed.Announcement, e *feed.GroupDissolved) {
 	if !s.concerned() {
 		return
 	}
@@ -142,7 +144,7 @@ func (s *Session) GroupDissolved(n *feed.News, e *feed.GroupDissolved) {
 
 // groupNotice tells the client of a change of a group. The account that joins or leaves hears of it on its own topic, to
 // which it always subscribes. The others hear of it on the group's.
-func (s *Session) groupNotice(n *feed.News, e *feed.GroupChange, event sockets.NoticeEvent) {
+func (s *Session) groupNotice(n *feed.Announcement, e *feed.GroupChange, event sockets.NoticeEvent) {
 	own := event == sockets.NoticeEventJoined || event == sockets.NoticeEventLeft
 	if own && e.Account == s.account() {
 		if n.Topic.Name() != feed.AccountTopic(s.account()) {
@@ -154,7 +156,7 @@ func (s *Session) groupNotice(n *feed.News, e *feed.GroupChange, event sockets.N
 	s.notice(n, event, e.Account, e.Actor)
 }
 
-func (s *Session) notice(n *feed.News, event sockets.NoticeEvent, account, actor string) {
+func (s *Session) notice(n *feed.Announcement, event sockets.NoticeEvent, account, actor string) {
 	s.send(n, func() sockets.TimV1Push {
 		out := sockets.Notice{Event: event, Conversation: named(n.Target)}
 		if account != "" {
@@ -168,10 +170,10 @@ func (s *Session) notice(n *feed.News, event sockets.NoticeEvent, account, actor
 }
 
 // TextSent implements feed.Subscriber: it concerns the contract's sockets alone.
-func (s *Session) TextSent(*feed.News, *feed.TextSent) {}
+func (s *Session) TextSent(*feed.Announcement, *feed.TextSent) {}
 
 // WentOffline implements feed.Subscriber: it concerns the contract's sockets alone.
-func (s *Session) WentOffline(*feed.News, *feed.WentOffline) {}
+func (s *Session) WentOffline(*feed.Announcement, *feed.WentOffline) {}
 
 // RosterMoved implements feed.Subscriber: it concerns the contract's sockets alone.
-func (s *Session) RosterMoved(*feed.News, *feed.RosterMoved) {}
+func (s *Session) RosterMoved(*feed.Announcement, *feed.RosterMoved) {}

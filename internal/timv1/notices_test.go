@@ -71,7 +71,7 @@ func TestEveryNoticeIsSent(t *testing.T) {
 			e := reflect.New(m.Type.In(1).Elem())
 			fill(e.Elem())
 			s.reader.AddConversation(delivery.Standing{Conversation: "x", Target: chat.ToGroup(7)}) // a dissolved group is dropped
-			n := &feed.News{Target: chat.ToGroup(7)}
+			n := &feed.Announcement{Target: chat.ToGroup(7)}
 			subscriber.MethodByName(m.Name).Call([]reflect.Value{reflect.ValueOf(n), e})
 		}
 	}()
