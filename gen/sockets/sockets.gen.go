@@ -642,7 +642,7 @@ type Page struct {
 type Received struct {
 	Conversation Target
 	ID           string // The client's own id of a request, which its one answer carries.
-	Seq          int64  // A message's number in its conversation; 1, 2, 3 … without gaps.
+	Seq          int64  // 0 moves nothing.
 }
 
 // Marked: The answer to `received` and `read`: one's marks as they are now.
@@ -656,7 +656,7 @@ type Marked struct {
 type Read struct {
 	Conversation Target
 	ID           string // The client's own id of a request, which its one answer carries.
-	Seq          int64  // A message's number in its conversation; 1, 2, 3 … without gaps.
+	Seq          int64  // 0 moves nothing.
 }
 
 // Typing: Shown to the others for some seconds, never stored; answered by `done`.
@@ -1455,7 +1455,7 @@ func (v *Received) decode(r *schema.Reader) {
 			v.ID = readRequestID(r, "id")
 		case "seq":
 			has |= 1 << 2
-			v.Seq = r.Integer("seq", 1, 9223372036854775807, true)
+			v.Seq = r.Integer("seq", 0, 9223372036854775807, true)
 		case "type":
 			has |= 1 << 3
 			if r.String("type") != "received" {
@@ -1497,7 +1497,7 @@ func (v *Read) decode(r *schema.Reader) {
 			v.ID = readRequestID(r, "id")
 		case "seq":
 			has |= 1 << 2
-			v.Seq = r.Integer("seq", 1, 9223372036854775807, true)
+			v.Seq = r.Integer("seq", 0, 9223372036854775807, true)
 		case "type":
 			has |= 1 << 3
 			if r.String("type") != "read" {

@@ -110,7 +110,8 @@ func (r *Reader) Offer(n *feed.Announcement, e *feed.MessageStored) (turn bool) 
 		return false
 	}
 	seq := e.Message.Seq
-	turn = s.turn(seq, e.Message.Sender == r.account)
+	own := e.Message.Sender == r.account && !e.Message.IsNotice() // a notice moves marks of which nobody is told
+	turn = s.turn(seq, own)
 	s.known = max(s.known, seq)
 	if s.started && !s.fetching && seq == s.pos+1 && r.conn.Offer(r.outgoing(s, e.Message, r.frame(n, e))) {
 		s.pos = seq

@@ -70,6 +70,10 @@ func (s *Session) AccountTyping(n *feed.Announcement, e *feed.AccountTyping) {
 
 // PresenceMoved implements feed.Subscriber.
 func (s *Session) PresenceMoved(n *feed.Announcement, e *feed.PresenceMoved) {
+	if !s.concerned() { // it hears of no group, and so not of every end of a right to see
+		s.checkPresence(e.Account, e.Online)
+		return
+	}
 	if s.saw(e.Account, e.Online) {
 		s.send(n, func() sockets.TimV1Push { return &sockets.Presence{Account: e.Account, Online: e.Online} })
 	}

@@ -197,6 +197,28 @@ func (s *Session) checkLater(accounts ...string) {
 	}
 }
 
+// checkPresence shows that a followed account has come or gone if it may still be seen, without blocking. Of several events
+// only the last counts.
+func (s *Session) checkPresence(account string, online bool) {
+	checks := s.newChecks([]string{account})
+	if len(checks) == 0 {
+		return
+	}
+	s.later("presence before the first sync", func() {
+		s.service.check(checks)
+		if s.isNewest(checks[0]) && s.saw(account, online) {
+			s.conn.Send(presenceFrame(account, online))
+		}
+	})
+}
+
+// isNewest tells whether no later check of the same account has begun.
+func (s *Session) isNewest(c followCheck) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.followed[c.followed].check == c.number
+}
+
 // newChecks makes a check of each of the accounts that the connection follows.
 func (s *Session) newChecks(accounts []string) (checks []followCheck) {
 	s.mu.Lock()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tim/gen/sockets"
+	"tim/internal/account"
 	"tim/internal/chat"
 	"tim/internal/fault"
 	"tim/internal/schema"
@@ -18,7 +19,7 @@ func target(t sockets.Target) chat.Target {
 	if t.Group != 0 {
 		return chat.ToGroup(t.Group)
 	}
-	return chat.ToUser(t.User)
+	return chat.ToUser(account.Normal(t.User))
 }
 
 // named is a conversation as its reader names it.

@@ -48,12 +48,13 @@ func (s *Session) Answer(frame []byte) { s.conn.Send(frame) }
 // Send implements sockets.TimV1.
 func (s *Session) Send(ctx context.Context, r *sockets.Send) (sockets.Sent, error) {
 	content := chat.Content{Body: r.Body.JSON, ReplyTo: r.ReplyTo, Mentions: r.Mentions}
-	m, err := s.service.Chat.Send(ctx, s.account(), target(r.To), content, r.ClientID)
+	to := target(r.To)
+	m, err := s.service.Chat.Send(ctx, s.account(), to, content, r.ClientID)
 	if err != nil {
 		return sockets.Sent{}, err
 	}
 	s.service.Stored.Inc()
-	return sockets.Sent{Conversation: sockets.ConversationName(r.To), Seq: m.Seq, Time: m.SentAt}, nil
+	return sockets.Sent{Conversation: named(to), Seq: m.Seq, Time: m.SentAt}, nil
 }
 
 // History implements sockets.TimV1.
