@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 
 	"tim/gen/api"
@@ -118,4 +119,54 @@ func named(c api.ConversationName) (name who) {
 		name.Group = int(*c.Group)
 	}
 	return name
+}
+
+// A notice that an account causes moves its marks, of which nobody is told; its next send tells of them all the same.
+func TestSendingReadsBehindOwnNotice(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, setup{})
+	n.users("alice", "bob", "carol")
+	n.friends("alice", "carol")
+	group := who{Group: n.group("alice", "bob")}
+	sending, other, bob := n.device("alice"), n.device("alice"), n.device("bob")
+	for _, d := range []*device{sending, other, bob} {
+		d.sync()
+	}
+	bob.say(group, "unread")
+	must(t, n.service.AddMember(t.Context(), "alice", "alice", int32(group.Group), "carol"))
+	seq := sending.say(group, "read")
+	read := func(f frame) bool { return f.Account == "alice" && f.Read == seq }
+	if got := other.until("marks", read); got.Conversation != group {
+		t.Errorf("the other device hears %s", got.text)
+	}
+}
+
+// Before its first sync a connection hears of no group. Whoever it may not see any more is still shown offline, at the latest
+// when that account comes or goes, and nothing of it is shown afterwards.
+func TestPresenceBeforeTheFirstSync(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, setup{})
+	n.users("alice", "bob", "carol")
+	n.friends("alice", "bob")
+	group := int32(n.group("alice", "carol"))
+	carol := n.device("carol")
+	alice := n.device("alice")
+	if f := alice.ask("subscribe", map[string]any{"accounts": []string{"bob", "carol"}}); f.Type != "subscribed" {
+		t.Fatalf("got %s", f.text)
+	}
+	must(t, n.service.LeaveGroup(t.Context(), "carol", "carol", group))
+	must(t, carol.Close())
+	if f := alice.until("presence", nil); f.Account != "carol" || !strings.Contains(f.text, `"online":false`) {
+		t.Errorf("got %s", f.text)
+	}
+	carol = n.device("carol") // which alice may not hear of
+	bob := n.device("bob")
+	if f := alice.until("presence", nil); f.Account != "bob" || !strings.Contains(f.text, `"online":true`) {
+		t.Errorf("got %s", f.text)
+	}
+	must(t, bob.Close())
+	if f := alice.until("presence", nil); f.Account != "bob" || !strings.Contains(f.text, `"online":false`) {
+		t.Errorf("got %s", f.text)
+	}
+	carol.quiet("message")
 }
