@@ -87,6 +87,9 @@ func TestRequestOfTheSpecAlone(t *testing.T) {
 	t.Parallel()
 	root := copyTree(t)
 	change(t, root, "api/frames.yaml", "    Subscribe:\n", wave)
+	const choice, mapping = "        - $ref: '#/components/schemas/Subscribe'\n", "          subscribe: '#/components/schemas/Subscribe'\n"
+	change(t, root, "api/frames.yaml", choice, "        - $ref: '#/components/schemas/Wave'\n"+choice)
+	change(t, root, "api/frames.yaml", mapping, "          wave: '#/components/schemas/Wave'\n"+mapping)
 	change(t, root, "asyncapi.yaml", "      Subscribe: { $ref: '#/components/messages/Subscribe' }\n",
 		"      Wave: { $ref: '#/components/messages/Wave' }\n      Subscribe: { $ref: '#/components/messages/Subscribe' }\n")
 	change(t, root, "asyncapi.yaml", "  subscribe:\n    action: receive\n", `  wave:
@@ -154,8 +157,8 @@ func TestBound(t *testing.T) {
 	diff(t, "REST", want, b.rest(t, long))
 	diff(t, "tim.v1", want, b.frame(t, long))
 	fits := strings.Replace(long, "c\"", "\"", 1)
-	diff(t, "REST", refusal{"not_friends", "", ""}, b.rest(t, fits))
-	diff(t, "tim.v1", refusal{"not_friends", "", ""}, b.frame(t, fits))
+	diff(t, "REST", refusal{"unknown_account", "", ""}, b.rest(t, fits))
+	diff(t, "tim.v1", refusal{"unknown_account", "", ""}, b.frame(t, fits))
 }
 `)); err != nil {
 		t.Fatal(err)
