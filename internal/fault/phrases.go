@@ -1,10 +1,5 @@
 package fault
 
-import (
-	"strconv"
-	"strings"
-)
-
 // Phrase is a text of a success, or of a failed transfer of a file, of which the contract gives the words. The Chinese ones
 // are those of Tim.md.
 type Phrase int
@@ -68,28 +63,3 @@ func (p Phrase) Text() Text { return phrases[p] }
 
 // In returns the phrase in a language, Chinese unless it is English.
 func (p Phrase) In(l Language) string { return phrases[p].In(l) }
-
-// The bare texts of the contract's sockets, which speak Chinese alone. api/frames.yaml has them as patterns.
-const (
-	SocketNotOnline   = "用户未上线"
-	SocketDirectEnded = "客户端下线,一对一通信连接断开" // after an account
-)
-
-// SocketOpened tells a group's sockets that a member has come online. name is its display name.
-func SocketOpened(name string) string { return "用户" + name + "上线" }
-
-// SocketClosed tells a group's sockets that a member has gone offline. name is its display name.
-func SocketClosed(name string) string { return "用户" + name + "下线" }
-
-// SocketOnline lists the display names of a group's members online, after one has come.
-func SocketOnline(names []string) string {
-	return "当前群在线用户列表：[" + strings.Join(names, ", ") + "]"
-}
-
-// SocketRemaining lists the display names of a group's members online, after one has gone.
-func SocketRemaining(names []string) string {
-	return "当前群聊在线用户[" + strings.Join(names, ", ") + "]"
-}
-
-// SocketOnlineCount is what takes the place of both lists in a large group.
-func SocketOnlineCount(n int) string { return "当前群在线人数：" + strconv.Itoa(n) }
