@@ -11,6 +11,7 @@
 //	envelope.go        … what travels with a message
 //	presence.go        … who has which room open; scripts.go what Redis runs for that
 //	register.go        … its own members, entered again after a loss
+//	limit.go           token buckets, in memory and shared
 //	dispatcher.go      the queue of messages that have come, and the handlers
 //	notifier.go        calling onLost; goroutines.go ending a node's goroutines
 //
@@ -113,6 +114,10 @@ type Node interface {
 	// after the subscriptions are in force again. While Redis is away, or another node is silent, it is called every
 	// three Beats, because then only the database can tell what has happened. It may be nil.
 	Start(onLost func())
+
+	// Limit returns a token bucket for each key. Nodes share the buckets of Limits with the same name, which must have the same
+	// burst and refill on all of them. It may be called once for each name.
+	Limit(name string, burst int, refill time.Duration) *Limit
 
 	// Healthy returns nil if this node and the others hear each other. It asks Redis, for [Options.Timeout] at most.
 	Healthy(ctx context.Context) error

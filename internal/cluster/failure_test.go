@@ -549,3 +549,33 @@ func TestRedisCancelledWhileWaiting(t *testing.T) {
 		return box.has("x")
 	})
 }
+
+// While Redis is away, a node goes by what it has spent itself; when Redis is back, nodes share again.
+func TestRedisAwayLimitsCountByNode(t *testing.T) {
+	t.Parallel()
+	server := testserver.RedisServer(t)
+	var lost losses
+	nodes := []*cluster.Redis{openRedis(t, server.Address, quick(&lost)), openRedis(t, server.Address, quick(&lost))}
+	ctx := t.Context()
+	limits := make([]*cluster.Limit, len(nodes))
+	for i, n := range nodes {
+		limits[i] = n.Limit("x", 4, time.Hour)
+	}
+	healthy(t, nodes...)
+	limits[0].Spend(ctx, "a")
+	limits[0].Spend(ctx, "a")
+	server.Kill()
+	for i, left := range []int{2, 4} {
+		for n := range 6 {
+			if taken := limits[i].Take(ctx, "a") == 0; taken != (n < left) {
+				t.Errorf("node %d: token %d is taken: %v", i, n, taken)
+			}
+		}
+	}
+	server.Start()
+	healthy(t, nodes...)
+	await(t, "the nodes share", func() bool {
+		limits[0].Spend(ctx, "b")
+		return limits[1].Wait(ctx, "b") > 0
+	})
+}

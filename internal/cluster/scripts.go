@@ -119,12 +119,41 @@ end
 return answer
 `
 
-type scripts struct{ touch, leave, members *redis.Script }
+// limitScript spends a token of one bucket. The buckets of a Limit on a lane are one sorted set: a bucket's score is when it will
+// be full again, in µs of Redis's clock. A full bucket has no entry. ARGV: the bucket; how many tokens, 0 to ask; 1 to spend even
+// when there is none left; the burst; the refill in µs; the greatest number of buckets. It returns the wait in µs as it was
+// before. When there are too many buckets, those that are full again first are dropped.
+const limitScript = `
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local tokens, anyway, burst, refill = tonumber(ARGV[2]), ARGV[3] == '1', tonumber(ARGV[4]), tonumber(ARGV[5])
+local missing = math.max(0, (tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1])) or 0) - now)
+local wait = math.max(0, missing - (burst - 1) * refill)
+if tokens == 0 or wait > 0 and not anyway then
+  return {wait}
+end
+missing = math.min(missing + tokens * refill, burst * refill)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+if missing <= 0 then
+  redis.call('ZREM', KEYS[1], ARGV[1])
+  return {wait}
+end
+redis.call('ZADD', KEYS[1], string.format('%.0f', now + missing), ARGV[1])
+local over = redis.call('ZCARD', KEYS[1]) - tonumber(ARGV[6])
+if over > 0 then
+  redis.call('ZPOPMIN', KEYS[1], over)
+end
+redis.call('PEXPIRE', KEYS[1], math.ceil(burst * refill / 1000) + 1000)
+return {wait}
+`
+
+type scripts struct{ touch, leave, members, limit *redis.Script }
 
 func newScripts() scripts {
 	return scripts{
 		touch:   redis.NewScript(touchScript),
 		leave:   redis.NewScript(leaveScript),
 		members: redis.NewScript(membersScript),
+		limit:   redis.NewScript(limitScript),
 	}
 }
