@@ -78,7 +78,7 @@ func UserRegister(r *schema.Reader) []byte {
 
 // passwordChange.
 type passwordChange struct {
-	NewPassword string // 6 characters to 72 bytes of UTF-8.
+	NewPassword string // 6 characters to 72 bytes of UTF-8, in the spelling of RFC 8265 (OpaqueString); no control characters, and none that show nothing.
 	OldPassword string
 }
 
@@ -154,7 +154,8 @@ type credentials struct {
 type registration struct {
 	Account  string // 1 to 64 letters and digits of any script and `_ . - @`, the first a letter or digit; not `all`, which addresses everyone.
 	Age      schema.Nullable[int32]
-	Password string // 6 characters to 72 bytes of UTF-8.
+	Invite   *string // An invitation code, where the server asks for one.
+	Password string  // 6 characters to 72 bytes of UTF-8, in the spelling of RFC 8265 (OpaqueString); no control characters, and none that show nothing.
 	Sex      schema.Nullable[string]
 	Username string // The name others see; NFC-normalised, need not be unique.
 }
@@ -202,8 +203,8 @@ func readPassword(r *schema.Reader, field string) string {
 	case n < 6:
 		r.Refuse(field, schema.TooShort(6))
 		return ""
-	case n > 72:
-		r.Refuse(field, schema.TooLong(72))
+	case n > 500:
+		r.Refuse(field, schema.TooLong(500))
 		return ""
 	}
 	if !isPassword(text) {
@@ -791,6 +792,9 @@ func (v *registration) decode(r *schema.Reader) {
 			}
 			v.Age.Set = true
 			v.Age.Value = int32(r.Integer("age", 0, 150, true))
+		case "invite":
+			value := readRegistrationInvite(r, "invite")
+			v.Invite = &value
 		case "password":
 			has |= 1 << 1
 			v.Password = readPassword(r, "password")
@@ -842,6 +846,30 @@ func readNewAccount(r *schema.Reader, field string) string {
 	switch text {
 	case "all":
 		r.Refuse(field, schema.Described("1 to 64 letters and digits of any script and `_ . - @`, the first a letter or digit; not `all`, which addresses everyone."))
+		return ""
+	}
+	return text
+}
+
+// isRegistrationInvite reports whether a text matches ^[^\x00-\x1F\x7F-\x9F]*$.
+func isRegistrationInvite(text string) bool {
+	for _, c := range text {
+		if !(c >= 0x20 && c <= 0x7e || c >= 0xa0) {
+			return false
+		}
+	}
+	return true
+}
+
+func readRegistrationInvite(r *schema.Reader, field string) string {
+	text := r.String(field)
+	switch n := utf8.RuneCountInString(text); {
+	case n > 100:
+		r.Refuse(field, schema.TooLong(100))
+		return ""
+	}
+	if !isRegistrationInvite(text) {
+		r.Refuse(field, schema.Control)
 		return ""
 	}
 	return text
@@ -1115,6 +1143,11 @@ func (v *registration) appendStored(b []byte) []byte {
 		}
 		b = append(b, ',')
 	}
+	if v.Invite != nil {
+		b = append(b, `"invite":`...)
+		b = schema.AppendStored(b, *v.Invite)
+		b = append(b, ',')
+	}
 	b = append(b, `"password":`...)
 	b = schema.AppendStored(b, v.Password)
 	b = append(b, `,`...)
@@ -1134,8 +1167,11 @@ func (v *registration) appendStored(b []byte) []byte {
 
 // size is about how many bytes it takes as JSON.
 func (v *registration) size() int {
-	n := 73
+	n := 85
 	n += len(v.Account)
+	if v.Invite != nil {
+		n += len(*v.Invite)
+	}
 	n += len(v.Password)
 	n += len(v.Sex.Value)
 	n += len(v.Username)

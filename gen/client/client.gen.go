@@ -535,14 +535,14 @@ type NewAccount = string
 // Example: 5f2c9a
 type OwnClientID = string
 
-// Password 6 characters to 72 bytes of UTF-8.
+// Password 6 characters to 72 bytes of UTF-8, in the spelling of RFC 8265 (OpaqueString); no control characters, and none that show nothing.
 //
 // Example: 123456
 type Password = string
 
 // PasswordChange defines model for PasswordChange.
 type PasswordChange struct {
-	// NewPassword 6 characters to 72 bytes of UTF-8.
+	// NewPassword 6 characters to 72 bytes of UTF-8, in the spelling of RFC 8265 (OpaqueString); no control characters, and none that show nothing.
 	//
 	// Example: 123456
 	NewPassword Password `json:"newPassword"`
@@ -606,7 +606,12 @@ type Registration struct {
 	// Age Example: 20
 	Age nullable.Nullable[int32] `json:"age,omitempty"`
 
-	// Password 6 characters to 72 bytes of UTF-8.
+	// Invite An invitation code, where the server asks for one.
+	//
+	// Example: 6X2PQ7WNJ3ZK5RDTVAMCHB4YEL
+	Invite *string `json:"invite,omitempty"`
+
+	// Password 6 characters to 72 bytes of UTF-8, in the spelling of RFC 8265 (OpaqueString); no control characters, and none that show nothing.
 	//
 	// Example: 123456
 	Password Password `json:"password"`
@@ -1313,7 +1318,7 @@ type ClientInterface interface {
 
 	// UserLoginWithBody Log in
 	//
-	// An unknown account and a wrong password are answered alike, in text and in time. Failed attempts are limited per account and per address.
+	// An unknown account and a wrong password are answered alike, in text and in time. Failed attempts are limited per account and per address; devices that the account has logged in from are not affected by the attempts of others.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1322,7 +1327,7 @@ type ClientInterface interface {
 
 	// UserLogin Log in
 	//
-	// An unknown account and a wrong password are answered alike, in text and in time. Failed attempts are limited per account and per address.
+	// An unknown account and a wrong password are answered alike, in text and in time. Failed attempts are limited per account and per address; devices that the account has logged in from are not affected by the attempts of others.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1338,8 +1343,9 @@ type ClientInterface interface {
 
 	// UserRegisterWithBody Create an account
 	//
-	// The account name is NFC-normalised and compared by its bytes. The examples make the accounts that the other
-	// operations' examples name.
+	// The account name is NFC-normalised and compared by its bytes. The password is brought into one spelling by RFC 8265
+	// (OpaqueString), here and at every login. Registrations are limited per address. The server may ask for an invitation code,
+	// or take no registrations. The examples make the accounts that the other operations' examples name.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1348,8 +1354,9 @@ type ClientInterface interface {
 
 	// UserRegister Create an account
 	//
-	// The account name is NFC-normalised and compared by its bytes. The examples make the accounts that the other
-	// operations' examples name.
+	// The account name is NFC-normalised and compared by its bytes. The password is brought into one spelling by RFC 8265
+	// (OpaqueString), here and at every login. Registrations are limited per address. The server may ask for an invitation code,
+	// or take no registrations. The examples make the accounts that the other operations' examples name.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1718,7 +1725,7 @@ func (c *Client) Index(ctx context.Context, reqEditors ...RequestEditorFn) (*htt
 
 // UserLoginWithBody Log in
 //
-// An unknown account and a wrong password are answered alike, in text and in time. Failed attempts are limited per account and per address.
+// An unknown account and a wrong password are answered alike, in text and in time. Failed attempts are limited per account and per address; devices that the account has logged in from are not affected by the attempts of others.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1737,7 +1744,7 @@ func (c *Client) UserLoginWithBody(ctx context.Context, contentType string, body
 
 // UserLogin Log in
 //
-// An unknown account and a wrong password are answered alike, in text and in time. Failed attempts are limited per account and per address.
+// An unknown account and a wrong password are answered alike, in text and in time. Failed attempts are limited per account and per address; devices that the account has logged in from are not affected by the attempts of others.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1773,8 +1780,9 @@ func (c *Client) UserLogout(ctx context.Context, reqEditors ...RequestEditorFn) 
 
 // UserRegisterWithBody Create an account
 //
-// The account name is NFC-normalised and compared by its bytes. The examples make the accounts that the other
-// operations' examples name.
+// The account name is NFC-normalised and compared by its bytes. The password is brought into one spelling by RFC 8265
+// (OpaqueString), here and at every login. Registrations are limited per address. The server may ask for an invitation code,
+// or take no registrations. The examples make the accounts that the other operations' examples name.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1793,8 +1801,9 @@ func (c *Client) UserRegisterWithBody(ctx context.Context, contentType string, b
 
 // UserRegister Create an account
 //
-// The account name is NFC-normalised and compared by its bytes. The examples make the accounts that the other
-// operations' examples name.
+// The account name is NFC-normalised and compared by its bytes. The password is brought into one spelling by RFC 8265
+// (OpaqueString), here and at every login. Registrations are limited per address. The server may ask for an invitation code,
+// or take no registrations. The examples make the accounts that the other operations' examples name.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4977,7 +4986,7 @@ type ClientWithResponsesInterface interface {
 
 	// UserLoginWithBodyWithResponse Log in
 	//
-	// An unknown account and a wrong password are answered alike, in text and in time. Failed attempts are limited per account and per address.
+	// An unknown account and a wrong password are answered alike, in text and in time. Failed attempts are limited per account and per address; devices that the account has logged in from are not affected by the attempts of others.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4986,7 +4995,7 @@ type ClientWithResponsesInterface interface {
 
 	// UserLoginWithResponse Log in
 	//
-	// An unknown account and a wrong password are answered alike, in text and in time. Failed attempts are limited per account and per address.
+	// An unknown account and a wrong password are answered alike, in text and in time. Failed attempts are limited per account and per address; devices that the account has logged in from are not affected by the attempts of others.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5004,8 +5013,9 @@ type ClientWithResponsesInterface interface {
 
 	// UserRegisterWithBodyWithResponse Create an account
 	//
-	// The account name is NFC-normalised and compared by its bytes. The examples make the accounts that the other
-	// operations' examples name.
+	// The account name is NFC-normalised and compared by its bytes. The password is brought into one spelling by RFC 8265
+	// (OpaqueString), here and at every login. Registrations are limited per address. The server may ask for an invitation code,
+	// or take no registrations. The examples make the accounts that the other operations' examples name.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5014,8 +5024,9 @@ type ClientWithResponsesInterface interface {
 
 	// UserRegisterWithResponse Create an account
 	//
-	// The account name is NFC-normalised and compared by its bytes. The examples make the accounts that the other
-	// operations' examples name.
+	// The account name is NFC-normalised and compared by its bytes. The password is brought into one spelling by RFC 8265
+	// (OpaqueString), here and at every login. Registrations are limited per address. The server may ask for an invitation code,
+	// or take no registrations. The examples make the accounts that the other operations' examples name.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5658,6 +5669,11 @@ func (r UserLogoutResponse) ContentType() string {
 	return ""
 }
 
+// UserRegisterResponse429Headers the declared response headers of an HTTP 429 response for UserRegister
+type UserRegisterResponse429Headers struct {
+	RetryAfter *int32
+}
+
 // UserRegisterResponse503Headers the declared response headers of an HTTP 503 response for UserRegister
 type UserRegisterResponse503Headers struct {
 	RetryAfter *int32
@@ -5670,6 +5686,8 @@ type UserRegisterResponse struct {
 	JSON200 *UserDone
 	// JSON400 the response for an HTTP 400 `application/json` response
 	JSON400 *BadRequest
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *Failure
 	// JSON409 the response for an HTTP 409 `application/json` response
 	JSON409 *Failure
 	// JSON413 the response for an HTTP 413 `application/json` response
@@ -5678,10 +5696,14 @@ type UserRegisterResponse struct {
 	JSON415 *UnsupportedMediaType
 	// JSON422 the response for an HTTP 422 `application/json` response
 	JSON422 *Unprocessable
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *Failure
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *Unavailable
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *UserRegisterResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *UserRegisterResponse503Headers
 }
@@ -5694,6 +5716,11 @@ func (r UserRegisterResponse) GetJSON200() *UserDone {
 // GetJSON400 returns the response for an HTTP 400 `application/json` response
 func (r UserRegisterResponse) GetJSON400() *BadRequest {
 	return r.JSON400
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r UserRegisterResponse) GetJSON403() *Failure {
+	return r.JSON403
 }
 
 // GetJSON409 returns the response for an HTTP 409 `application/json` response
@@ -5714,6 +5741,11 @@ func (r UserRegisterResponse) GetJSON415() *UnsupportedMediaType {
 // GetJSON422 returns the response for an HTTP 422 `application/json` response
 func (r UserRegisterResponse) GetJSON422() *Unprocessable {
 	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r UserRegisterResponse) GetJSON429() *Failure {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -9162,7 +9194,7 @@ func (c *ClientWithResponses) IndexWithResponse(ctx context.Context, reqEditors 
 
 // UserLoginWithBodyWithResponse Log in
 //
-// An unknown account and a wrong password are answered alike, in text and in time. Failed attempts are limited per account and per address.
+// An unknown account and a wrong password are answered alike, in text and in time. Failed attempts are limited per account and per address; devices that the account has logged in from are not affected by the attempts of others.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9177,7 +9209,7 @@ func (c *ClientWithResponses) UserLoginWithBodyWithResponse(ctx context.Context,
 
 // UserLoginWithResponse Log in
 //
-// An unknown account and a wrong password are answered alike, in text and in time. Failed attempts are limited per account and per address.
+// An unknown account and a wrong password are answered alike, in text and in time. Failed attempts are limited per account and per address; devices that the account has logged in from are not affected by the attempts of others.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9207,8 +9239,9 @@ func (c *ClientWithResponses) UserLogoutWithResponse(ctx context.Context, reqEdi
 
 // UserRegisterWithBodyWithResponse Create an account
 //
-// The account name is NFC-normalised and compared by its bytes. The examples make the accounts that the other
-// operations' examples name.
+// The account name is NFC-normalised and compared by its bytes. The password is brought into one spelling by RFC 8265
+// (OpaqueString), here and at every login. Registrations are limited per address. The server may ask for an invitation code,
+// or take no registrations. The examples make the accounts that the other operations' examples name.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9223,8 +9256,9 @@ func (c *ClientWithResponses) UserRegisterWithBodyWithResponse(ctx context.Conte
 
 // UserRegisterWithResponse Create an account
 //
-// The account name is NFC-normalised and compared by its bytes. The examples make the accounts that the other
-// operations' examples name.
+// The account name is NFC-normalised and compared by its bytes. The password is brought into one spelling by RFC 8265
+// (OpaqueString), here and at every login. Registrations are limited per address. The server may ask for an invitation code,
+// or take no registrations. The examples make the accounts that the other operations' examples name.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10149,6 +10183,13 @@ func ParseUserRegisterResponse(rsp *http.Response) (*UserRegisterResponse, error
 		}
 		response.JSON400 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Failure
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
 		var dest Failure
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -10177,6 +10218,13 @@ func ParseUserRegisterResponse(rsp *http.Response) (*UserRegisterResponse, error
 		}
 		response.JSON422 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Failure
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -10194,6 +10242,16 @@ func ParseUserRegisterResponse(rsp *http.Response) (*UserRegisterResponse, error
 	}
 
 	switch {
+	case rsp.StatusCode == 429:
+		var headers UserRegisterResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers UserRegisterResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {

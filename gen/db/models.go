@@ -28,6 +28,13 @@ type Group struct {
 	Creator   sql.NullString
 }
 
+type Invite struct {
+	Code      string
+	Uses      int32
+	MadeAt    int64
+	ExpiresAt int64
+}
+
 type Message struct {
 	Conversation string
 	Seq          int64
@@ -46,6 +53,12 @@ type Participant struct {
 	DeliveredSeq int64
 	ReceivedSeq  int64
 	ReadSeq      int64
+}
+
+type Place struct {
+	Account string
+	ID      string
+	UsedAt  int64
 }
 
 type Session struct {

@@ -534,6 +534,7 @@ type Reason string
 const (
 	ReasonAccountTaken         Reason = "account_taken"
 	ReasonBodyTooLarge         Reason = "body_too_large"
+	ReasonBusy                 Reason = "busy"
 	ReasonClientIdReused       Reason = "client_id_reused"
 	ReasonExpiredLink          Reason = "expired_link"
 	ReasonExpiredToken         Reason = "expired_token"
@@ -542,6 +543,7 @@ const (
 	ReasonGroupNameTaken       Reason = "group_name_taken"
 	ReasonInternal             Reason = "internal"
 	ReasonInvalidBody          Reason = "invalid_body"
+	ReasonInvalidInvite        Reason = "invalid_invite"
 	ReasonInvalidLink          Reason = "invalid_link"
 	ReasonInvalidParameter     Reason = "invalid_parameter"
 	ReasonInvalidToken         Reason = "invalid_token"
@@ -558,8 +560,10 @@ const (
 	ReasonOriginNotAllowed     Reason = "origin_not_allowed"
 	ReasonRangeNotSatisfiable  Reason = "range_not_satisfiable"
 	ReasonRateLimited          Reason = "rate_limited"
+	ReasonRegistrationClosed   Reason = "registration_closed"
 	ReasonSessionEnded         Reason = "session_ended"
 	ReasonTooManyAttempts      Reason = "too_many_attempts"
+	ReasonTooManyRegistrations Reason = "too_many_registrations"
 	ReasonUnavailable          Reason = "unavailable"
 	ReasonUnknownAccount       Reason = "unknown_account"
 	ReasonUnknownFile          Reason = "unknown_file"
@@ -573,7 +577,7 @@ const (
 
 // ReasonValues lists them all.
 func ReasonValues() []Reason {
-	return []Reason{ReasonAccountTaken, ReasonBodyTooLarge, ReasonClientIdReused, ReasonExpiredLink, ReasonExpiredToken, ReasonFileTooLarge, ReasonFriendIsSelf, ReasonGroupNameTaken, ReasonInternal, ReasonInvalidBody, ReasonInvalidLink, ReasonInvalidParameter, ReasonInvalidToken, ReasonMalformedJson, ReasonMalformedUpload, ReasonMethodNotAllowed, ReasonMissingToken, ReasonNoAvatar, ReasonNotAMember, ReasonNotFriends, ReasonNotInGroup, ReasonNotTheOwner, ReasonNotYourAccount, ReasonOriginNotAllowed, ReasonRangeNotSatisfiable, ReasonRateLimited, ReasonSessionEnded, ReasonTooManyAttempts, ReasonUnavailable, ReasonUnknownAccount, ReasonUnknownFile, ReasonUnknownGroup, ReasonUnknownRoute, ReasonUnsupportedFileType, ReasonUnsupportedMediaType, ReasonUpgradeRequired, ReasonWrongCredentials}
+	return []Reason{ReasonAccountTaken, ReasonBodyTooLarge, ReasonBusy, ReasonClientIdReused, ReasonExpiredLink, ReasonExpiredToken, ReasonFileTooLarge, ReasonFriendIsSelf, ReasonGroupNameTaken, ReasonInternal, ReasonInvalidBody, ReasonInvalidInvite, ReasonInvalidLink, ReasonInvalidParameter, ReasonInvalidToken, ReasonMalformedJson, ReasonMalformedUpload, ReasonMethodNotAllowed, ReasonMissingToken, ReasonNoAvatar, ReasonNotAMember, ReasonNotFriends, ReasonNotInGroup, ReasonNotTheOwner, ReasonNotYourAccount, ReasonOriginNotAllowed, ReasonRangeNotSatisfiable, ReasonRateLimited, ReasonRegistrationClosed, ReasonSessionEnded, ReasonTooManyAttempts, ReasonTooManyRegistrations, ReasonUnavailable, ReasonUnknownAccount, ReasonUnknownFile, ReasonUnknownGroup, ReasonUnknownRoute, ReasonUnsupportedFileType, ReasonUnsupportedMediaType, ReasonUpgradeRequired, ReasonWrongCredentials}
 }
 
 // Sync: What changed since; answered by `synced`, a page of the conversations. The first one makes this connection live: from then on it gets `message`, `marks` and `notice` frames, and for each conversation in `have` what came after its seq first. `have` counts in the first one alone. Of a conversation that is not in it, what comes from now on is sent; what lies before, up to `last` of its entry in `synced`, is read by `history`.

@@ -322,16 +322,26 @@ func (s *Server) build(ctx context.Context) error {
 		return err
 	}
 	limit := s.settings.Limit
+	if err := auth.MeetHashes(ctx, s.db, passwords); err != nil {
+		return err
+	}
 	s.auth = auth.New(auth.Options{
 		DB: s.db, Passwords: passwords, Key: key, Ended: s.feed.SessionEnded, Log: s.log,
-		FailuresPerAccount: limit.LoginFailures, FailuresPerAddress: limit.AddressLoginFailures,
+		Failures: auth.Failures{
+			PerPair:    s.node.Limit("login.pair", limit.LoginFailures, auth.AccountRefill),
+			PerAccount: s.node.Limit("login.account", limit.AccountLoginFailures, auth.AccountRefill),
+			PerAddress: s.node.Limit("login.address", limit.AddressLoginFailures, auth.AddressRefill),
+		},
 	})
+	registrations := auth.Registrations{
+		Passwords: passwords, PerAddress: s.node.Limit("registration", limit.Registrations, time.Hour/time.Duration(max(1, limit.Registrations))),
+	}
 	lanes := 1
 	if s.settings.MySQLDSN != "" {
 		lanes = max(1, runtime.GOMAXPROCS(0)/coresPerLane)
 	}
 	s.chat = chat.New(chat.Options{
-		DB: s.db, HashPassword: passwords.Hash, Notify: s.feed.Notify, Online: s.presence.Online, Lanes: lanes,
+		DB: s.db, HashPassword: registrations.Hash, Forgive: registrations.Forgive, Registration: chat.Registering(s.settings.Registration), Notify: s.feed.Notify, Online: s.presence.Online, Lanes: lanes,
 		AllowStrangers: s.settings.AllowStrangers, VisibleLimit: limit.VisibleUsers,
 	})
 	s.onStop(func(context.Context) error {

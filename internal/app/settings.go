@@ -42,6 +42,7 @@ type Settings struct {
 	PublicURL      string        `name:"public-url" help:"The server's address as browsers reach it, for links; unset: the request's Host." env:"TIM_PUBLIC_URL" placeholder:"URL"`
 	AllowedOrigins []string      `help:"Origins whose pages may use the server: https://chat.example.org, localhost (any port), or * for all." env:"TIM_ALLOWED_ORIGINS" default:"localhost"`
 	TrustedProxies []string      `help:"Addresses or ranges of proxies whose X-Forwarded-For, -Proto and -Host count." env:"TIM_TRUSTED_PROXIES" placeholder:"CIDR"`
+	Registration   string        `help:"Who may register: open (anybody), invite (with a code of tim invite) or closed (accounts by tim adduser alone)." env:"TIM_REGISTRATION" enum:"open,invite,closed" default:"open"`
 	AllowStrangers bool          `help:"Let accounts that are no friends write to each other." env:"TIM_ALLOW_STRANGERS"`
 	Always200      bool          `name:"always-200" help:"Answer HTTP 200 to every /Tim request and in the texts of the file routes, as the original did." env:"TIM_ALWAYS_200"`
 	Language       string        `help:"Of messages, unless a request asks otherwise: zh or en." env:"TIM_LANGUAGE" enum:"zh,en" default:"zh"`
@@ -66,8 +67,10 @@ type Limits struct {
 	SendBurst            int     `help:"Frames, or messages by REST, that may be sent at once." env:"SEND_BURST" default:"200"`
 	VisibleUsers         int     `help:"Members of its groups that an account sees online." env:"VISIBLE_USERS" default:"200"`
 	RosterNames          int     `help:"Members online up to which a group's sockets get their names; beyond it the number." env:"ROSTER_NAMES" default:"200"`
-	LoginFailures        int     `help:"Failed logins at once on one account; after them one more every 30 s." env:"LOGIN_FAILURES" default:"10"`
-	AddressLoginFailures int     `help:"Failed logins at once from one address; after them one more a second." env:"ADDRESS_LOGIN_FAILURES" default:"100"`
+	LoginFailures        int     `help:"Failed logins at once on one account from one address (IPv6: /64); after them one more every 30 s." env:"LOGIN_FAILURES" default:"10"`
+	AccountLoginFailures int     `help:"Failed logins at once on one account from all addresses from which it hasn't logged in before; after them one more every 30 s." env:"ACCOUNT_LOGIN_FAILURES" default:"100"`
+	AddressLoginFailures int     `help:"Failed logins at once from one address on accounts that haven't logged in from there before; after them one more a second." env:"ADDRESS_LOGIN_FAILURES" default:"100"`
+	Registrations        int     `help:"Registrations an hour from one address, so many at once at first. It counts passwords that are hashed: accounts that are made, not refusals of a taken account or a bad field, and none by invitation." env:"REGISTRATIONS" default:"20"`
 	SQLConnections       int     `name:"sql-connections" help:"Connections to MySQL at once." env:"SQL_CONNECTIONS" default:"32"`
 }
 
@@ -174,6 +177,7 @@ func (l *Limits) validate() error {
 		"PICTURE_BYTES": float64(l.PictureBytes), "AUDIO_BYTES": float64(l.AudioBytes), "VIDEO_BYTES": float64(l.VideoBytes),
 		"SEND_RATE": l.SendRate, "SEND_BURST": float64(l.SendBurst), "VISIBLE_USERS": float64(l.VisibleUsers),
 		"ROSTER_NAMES": float64(l.RosterNames), "LOGIN_FAILURES": float64(l.LoginFailures),
+		"ACCOUNT_LOGIN_FAILURES": float64(l.AccountLoginFailures), "REGISTRATIONS": float64(l.Registrations),
 		"ADDRESS_LOGIN_FAILURES": float64(l.AddressLoginFailures), "SQL_CONNECTIONS": float64(l.SQLConnections),
 	} {
 		if value < 0 {

@@ -45,11 +45,11 @@ func Modes() []Mode {
 	return []Mode{Embedded, Servers}
 }
 
-// Settings returns a test's settings for a mode: a free port, cheap passwords, no admin listener, and for Servers a
+// Settings returns a test's settings for a mode: a free port, cheap passwords, no limit on registrations, no admin listener, and for Servers a
 // fresh database, Redis and bucket. flags override, as on the command line.
 func Settings(t testing.TB, mode Mode, flags ...string) app.Settings {
 	t.Helper()
-	args := []string{"--listen=127.0.0.1:0", "--admin-listen=", "--bcrypt-cost=4", "--data-dir=" + t.TempDir(), "--drain-timeout=5s"}
+	args := []string{"--listen=127.0.0.1:0", "--admin-listen=", "--bcrypt-cost=4", "--limit-registrations=0", "--data-dir=" + t.TempDir(), "--drain-timeout=5s"}
 	if mode == Servers {
 		s3 := testserver.MinIO(t)
 		args = append(args, "--mysql-dsn="+testserver.MariaDB(t), "--redis-url="+testserver.Redis(t),

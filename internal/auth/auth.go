@@ -4,14 +4,18 @@
 //	auth.go      login, logout, renewal, change of password; the check of a session
 //	token.go     verifying a token
 //	seen.go      the cache of sessions
-//	password.go  bcrypt, with a bound on how many hashes run at once
-//	attempts.go  the limits on failed logins
+//	password.go  the spelling of passwords, and bcrypt
+//	line.go      the line in which those who hash wait
+//	attempts.go  the limits on failed logins, and registrations
+//	places.go    the devices and addresses from which an account has logged in
 //	key.go       the signing key, and keys derived from it
 package auth
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"database/sql"
 	"encoding/base64"
 	"errors"
@@ -59,34 +63,26 @@ type Options struct {
 	// Ended tells every node, this one included, that a session has ended. It is called after the commit.
 	Ended func(ctx context.Context, account, session string) error
 	Log   *slog.Logger
-	// FailuresPerAccount and FailuresPerAddress are the numbers of failed logins that are allowed at once. Beyond them one more
-	// is allowed every 30 s for an account, and every second for an address. 0 means no limit.
-	FailuresPerAccount int
-	FailuresPerAddress int
+	// Failures are the limits on failed logins. The zero value has none.
+	Failures Failures
 }
-
-// The time after which one failed login is forgiven.
-const (
-	accountRefill = 30 * time.Second
-	addressRefill = time.Second
-)
 
 // Auth logs accounts in and out and checks their tokens. All its methods are safe for concurrent use.
 type Auth struct {
 	Options
-	perAccount *attempts
-	perAddress *attempts
-	seen       *seen
-	parser     *jwt.Parser
+	seen     *seen
+	parser   *jwt.Parser
+	placeKey []byte // hides the addresses and devices from which accounts have logged in
 }
 
 // New returns an Auth. It starts nothing and needs no closing.
 func New(o Options) *Auth {
+	placeKey := hmac.New(sha256.New, o.Key)
+	placeKey.Write([]byte("tim known devices"))
 	return &Auth{
-		Options:    o,
-		perAccount: newAttempts(o.FailuresPerAccount, accountRefill),
-		perAddress: newAttempts(o.FailuresPerAddress, addressRefill),
-		seen:       newSeen(),
+		Options:  o,
+		placeKey: placeKey.Sum(nil),
+		seen:     newSeen(),
 		parser: jwt.NewParser(jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithIssuer(issuer),
 			jwt.WithExpirationRequired()), // iat isn't compared: the clock of the node that signed may be ahead
 	}
@@ -94,55 +90,64 @@ func New(o Options) *Auth {
 
 // Login checks a password and begins a session. It returns the session's token and when that expires. Neither the answer nor
 // its time tells an unknown account from a wrong password: both are WrongCredentials. address is the client's, device its
-// User-Agent. After too many failures of the account or the address, Login returns TooManyAttempts.
+// User-Agent. After too many failures Login returns TooManyAttempts, see [Failures], and Busy when it would wait too long for a
+// processor.
 func (a *Auth) Login(ctx context.Context, account, password, address, device string) (token string, expires time.Time, err error) {
 	account = accounts.Normal(account)
-	if err := a.checkCredentials(ctx, account, password, address); err != nil {
+	if err := a.checkCredentials(ctx, account, password, address, device); err != nil {
 		return "", time.Time{}, err
 	}
 	return a.begin(ctx, account, device)
 }
 
-// checkCredentials refuses a wrong password, and an account or address that has failed too often.
-func (a *Auth) checkCredentials(ctx context.Context, account, password, address string) error {
-	if err := a.mayTry(account, address, time.Now()); err != nil {
+// checkCredentials refuses a wrong password, and an account or address that has failed too often. It renews the stored hash where
+// that is due, and remembers the device of a right password.
+func (a *Auth) checkCredentials(ctx context.Context, account, password, address, device string) error {
+	place := a.place(account, address, device)
+	known, err := a.known(ctx, place)
+	if err != nil {
+		return err
+	}
+	door := a.door(place, known)
+	if err := door.mayTry(ctx); err != nil {
 		return err
 	}
 	user, err := a.DB.Read().GetUser(ctx, account)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("check credentials: %w", err)
 	}
-	if err := a.try(ctx, account, address, user.Password.String, password); err != nil {
+	renewed, err := a.try(ctx, door, place.pair, user.Password.String, password)
+	if err != nil {
 		return fmt.Errorf("check credentials: %w", err)
 	}
-	return nil
-}
-
-// mayTry refuses an attempt while the account or the address has too many failures.
-func (a *Auth) mayTry(account, address string, now time.Time) error {
-	if wait := max(a.perAccount.wait(account, now), a.perAddress.wait(address, now)); wait > 0 {
-		return fault.Retry(fault.TooManyAttempts, wait)
+	if renewed != "" {
+		// Only in the place of the hash that was compared: another request may have changed the password meanwhile.
+		_, err := a.DB.Write().RenewPassword(ctx, sql.NullString{String: renewed, Valid: true}, account, user.Password)
+		if err != nil {
+			a.Log.Warn("a password's hash was not renewed", "account", account, "err", err)
+		}
 	}
+	a.remember(ctx, place, known)
 	return nil
 }
 
 // try makes one attempt at a password. It checks and counts the failures while it holds one of the slots for hashing, so that
 // attempts that wait for a slot see the failures of those before them.
-func (a *Auth) try(ctx context.Context, account, address, hash, password string) error {
-	if err := a.Passwords.enter(ctx); err != nil {
-		return err
+func (a *Auth) try(ctx context.Context, door door, flow, hash, password string) (renewed string, err error) {
+	leave, err := a.Passwords.line.enter(ctx, ofLogin, flow)
+	if err != nil {
+		return "", err
 	}
-	defer a.Passwords.leave()
-	now := time.Now()
-	if err := a.mayTry(account, address, now); err != nil {
-		return err
+	defer leave()
+	if err := door.mayTry(ctx); err != nil {
+		return "", err
 	}
-	if !a.Passwords.match(hash, password) {
-		a.perAccount.fail(account, now)
-		a.perAddress.fail(address, now)
-		return fault.New(fault.WrongCredentials)
+	matches, renewed := a.Passwords.match(hash, password)
+	if !matches {
+		door.failed(ctx)
+		return "", fault.New(fault.WrongCredentials)
 	}
-	return nil
+	return renewed, nil
 }
 
 // begin stores a new session, deletes the account's expired ones, and returns the new one's token.
@@ -342,20 +347,23 @@ func (a *Auth) dropOthers(ctx context.Context, tx *store.Tx, s Session) ([]strin
 
 // ChangePassword replaces the caller's password and ends its other sessions. The caller must give its present password; a wrong
 // one counts as a failed login.
-func (a *Auth) ChangePassword(ctx context.Context, s Session, old, changed, address string) error {
-	if err := CheckPassword(changed); err != nil {
-		return fault.Invalid(fault.InvalidBody, "newPassword", passwordForm)
+func (a *Auth) ChangePassword(ctx context.Context, s Session, old, changed, address, device string) error {
+	if _, problem := newPassword(changed); problem != "" {
+		return fault.Invalid(fault.InvalidBody, "newPassword", problem)
 	}
-	if err := a.checkCredentials(ctx, s.Account, old, address); err != nil {
+	if err := a.checkCredentials(ctx, s.Account, old, address, device); err != nil {
 		return err
 	}
-	hash, err := a.Passwords.Hash(ctx, changed)
+	hash, err := a.Passwords.hashNew(ctx, changed, ofLogin, s.Account)
 	if err != nil {
 		return err
 	}
 	var others []string
 	err = a.DB.Tx(ctx, func(tx *store.Tx) (err error) {
 		if _, err = tx.SetPassword(ctx, sql.NullString{String: hash, Valid: true}, s.Account); err != nil {
+			return err
+		}
+		if err = tx.ForgetPlaces(ctx, s.Account); err != nil {
 			return err
 		}
 		others, err = a.dropOthers(ctx, tx, s)
@@ -393,6 +401,9 @@ func (a *Auth) SetPassword(ctx context.Context, account, password string) error 
 		if _, err := tx.SetPassword(ctx, sql.NullString{String: hash, Valid: true}, account); err != nil {
 			return err
 		}
+		if err := tx.ForgetPlaces(ctx, account); err != nil {
+			return err
+		}
 		if sessions, err = tx.SessionIDs(ctx, account); err != nil {
 			return err
 		}
@@ -422,13 +433,3 @@ func (a *Auth) Forget(id string) { a.seen.ended(id, time.Now()) }
 // ForgetAll empties the cache of live sessions, so that this node asks the database about each again. It is called when neither
 // the bus nor the database can be reached: requests are then refused, and clients turn to another node.
 func (a *Auth) ForgetAll() { a.seen.clear() }
-
-const passwordForm = "must have 6 characters to 72 bytes"
-
-// CheckPassword refuses a new password of less than 6 characters or more than 72 bytes.
-func CheckPassword(password string) error {
-	if len([]rune(password)) < 6 || len(password) > MaxPasswordBytes {
-		return fault.Invalid(fault.InvalidBody, "password", passwordForm)
-	}
-	return nil
-}

@@ -1,6 +1,8 @@
 package auth
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -8,79 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"tim/internal/cluster"
 	"tim/internal/fault"
 )
-
-func TestAttempts(t *testing.T) {
-	t.Parallel()
-	const s = time.Second
-	type step struct {
-		at   time.Duration
-		key  string
-		fail bool          // the step is a failed attempt
-		wait time.Duration // otherwise the step asks for the wait, which must be this
-	}
-	fails := func(n int, at time.Duration, key string) []step {
-		steps := make([]step, n)
-		for i := range steps {
-			steps[i] = step{at: at, key: key, fail: true}
-		}
-		return steps
-	}
-	for _, tt := range []struct {
-		name  string
-		burst int
-		steps []step
-	}{
-		{"nobody waits at first", 3, []step{{key: "a"}}},
-		{"two of three", 3, append(fails(2, 0, "a"), step{key: "a"})},
-		{"three of three", 3, append(fails(3, 0, "a"), step{key: "a", wait: 10 * s})},
-		{"others don't wait", 3, append(fails(3, 0, "a"), step{key: "b"})},
-		{"half of the time has passed", 3, append(fails(3, 0, "a"), step{at: 5 * s, key: "a", wait: 5 * s})},
-		{"all of it", 3, append(fails(3, 0, "a"), step{at: 10 * s, key: "a"})},
-		{"then one more, not three", 3, append(fails(3, 0, "a"),
-			step{at: 10 * s, key: "a", fail: true}, step{at: 10 * s, key: "a", wait: 10 * s})},
-		{"after a long time three again", 3, append(append(fails(3, 0, "a"), fails(2, 3600*s, "a")...), step{at: 3600 * s, key: "a"})},
-		{"more failures than the burst cost no more", 3, append(fails(50, 0, "a"), step{key: "a", wait: 10 * s})},
-		{"a burst of one", 1, append(fails(1, 0, "a"), step{at: s, key: "a", wait: 9 * s})},
-		{"no limit", 0, append(fails(50, 0, "a"), step{key: "a"})},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			a, start := newAttempts(tt.burst, 10*s), time.Now()
-			for i, step := range tt.steps {
-				if step.fail {
-					a.fail(step.key, start.Add(step.at))
-					continue
-				}
-				if got := a.wait(step.key, start.Add(step.at)).Round(time.Millisecond); got != step.wait {
-					t.Errorf("step %d: wait %s, want %s", i, got, step.wait)
-				}
-			}
-		})
-	}
-}
-
-// A client that sends ever new keys makes the table neither grow beyond its bound nor forget the key under attack for long.
-func TestAttemptsAreBoundInMemory(t *testing.T) {
-	t.Parallel()
-	a, now := newAttempts(3, time.Second), time.Now()
-	for i := range maxAttemptKeys + maxAttemptKeys/4 {
-		a.fail(fmt.Sprint(i), now)
-		if len(a.buckets) > maxAttemptKeys {
-			t.Fatalf("%d keys after %d failures", len(a.buckets), i+1)
-		}
-	}
-	// Keys without outstanding failures are deleted first.
-	later := now.Add(time.Hour)
-	a.fail("late", later)
-	for i := range maxAttemptKeys {
-		a.fail(fmt.Sprint("later ", i), later)
-	}
-	if _, kept := a.buckets["late"]; !kept && len(a.buckets) == maxAttemptKeys {
-		t.Error("the table dropped one that owes before those that don't")
-	}
-}
 
 func TestSeenIsBoundInMemory(t *testing.T) {
 	t.Parallel()
@@ -153,53 +85,185 @@ func TestSeen(t *testing.T) {
 	}
 }
 
+// failures returns limits in memory.
+func failures(pair, account, address int) Failures {
+	node := cluster.NewMemory(cluster.Options{})
+	return Failures{
+		PerPair: node.Limit("pair", pair, AccountRefill), PerAccount: node.Limit("account", account, AccountRefill),
+		PerAddress: node.Limit("address", address, AddressRefill),
+	}
+}
+
 // limited returns a node with limits on failed logins.
-func limited(t *testing.T, perAccount, perAddress int) *node {
+func limited(t *testing.T, n *node, limits Failures) *node {
 	t.Helper()
-	n := onSQLite(t)
 	n.register(t, "alice")
 	n.register(t, "bob")
 	options := n.Options
-	options.FailuresPerAccount, options.FailuresPerAddress = perAccount, perAddress
+	options.Failures = limits
 	n.Auth = New(options)
 	return n
 }
 
-func TestFailedLoginsAreLimitedPerAccount(t *testing.T) {
-	t.Parallel()
-	n := limited(t, 3, 0)
-	for i := range 3 {
-		_, _, err := n.Login(t.Context(), "alice", "wrong", fmt.Sprint("192.0.2.", i), "")
-		refused(t, err, fault.WrongCredentials)
-	}
-	_, _, err := n.Login(t.Context(), "alice", password, "198.51.100.1", "")
-	refused(t, err, fault.TooManyAttempts)
-	if f := fault.From(err); f.RetryAfter <= 0 || f.RetryAfter > accountRefill {
-		t.Errorf("try again after %s", f.RetryAfter)
-	}
-	n.login(t, "bob")
+// from tries to log in.
+func (n *node) from(t testing.TB, address, device, account, offered string) error {
+	t.Helper()
+	_, _, err := n.Login(t.Context(), account, offered, address, device)
+	return err
 }
 
-func TestFailedLoginsAreLimitedPerAddress(t *testing.T) {
-	t.Parallel()
-	n := limited(t, 0, 3)
-	for i := range 3 {
-		_, _, err := n.Login(t.Context(), fmt.Sprint("nobody", i), password, "192.0.2.1", "")
+// guess fails until it is refused, and returns after how many failures.
+func (n *node) guess(t testing.TB, address, account string) int {
+	t.Helper()
+	for i := range 1000 {
+		err := n.from(t, address, "a guesser", account, "wrong")
+		if fault.Is(err, fault.TooManyAttempts) {
+			return i
+		}
 		refused(t, err, fault.WrongCredentials)
 	}
-	_, _, err := n.Login(t.Context(), "alice", password, "192.0.2.1", "")
-	refused(t, err, fault.TooManyAttempts)
-	_, _, err = n.Login(t.Context(), "alice", password, "192.0.2.2", "")
-	must(t, err)
+	t.Fatal("nothing stops a guesser")
+	return 0
+}
+
+func TestFailuresAtOneAddressConcernNoOther(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, n *node) {
+		limited(t, n, failures(3, 20, 0))
+		if tried := n.guess(t, "192.0.2.1", "alice"); tried != 3 {
+			t.Errorf("%d guesses", tried)
+		}
+		err := n.from(t, "192.0.2.1", "", "alice", password)
+		refused(t, err, fault.TooManyAttempts)
+		if f := fault.From(err); f.RetryAfter <= 0 || f.RetryAfter > AccountRefill {
+			t.Errorf("try again after %s", f.RetryAfter)
+		}
+		must(t, n.from(t, "192.0.2.1", "", "bob", password)) // the office isn't locked out by one fool
+		must(t, n.from(t, "192.0.2.2", "", "alice", password))
+		must(t, n.from(t, "2001:db8::1", "", "alice", password))
+	})
+}
+
+// Who guesses from many addresses is slowed down, and doesn't shut out who has logged in before: neither from the same device,
+// nor from another one at the same address, nor when the fool sits there.
+func TestGuessesFromManyAddresses(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, n *node) {
+		limited(t, n, failures(3, 10, 0))
+		must(t, n.from(t, "198.51.100.1", "phone", "alice", password))
+		tried := 0
+		for i := range 20 {
+			tried += n.guess(t, fmt.Sprint("192.0.2.", i), "alice")
+		}
+		if tried != 10 {
+			t.Errorf("%d guesses from 20 addresses", tried)
+		}
+		refused(t, n.from(t, "203.0.113.1", "phone", "alice", password), fault.TooManyAttempts)
+		must(t, n.from(t, "198.51.100.1", "phone", "alice", password))
+		must(t, n.from(t, "198.51.100.1", "tablet", "alice", password))
+		// Another one who guesses at the known address finds the bucket of the address, and leaves the devices theirs.
+		if tried := n.guess(t, "198.51.100.1", "alice"); tried != 3 {
+			t.Errorf("%d guesses at the known address", tried)
+		}
+		refused(t, n.from(t, "198.51.100.1", "new", "alice", password), fault.TooManyAttempts)
+		must(t, n.from(t, "198.51.100.1", "tablet", "alice", password))
+		for range 3 {
+			refused(t, n.from(t, "198.51.100.1", "tablet", "alice", "wrong"), fault.WrongCredentials)
+		}
+		refused(t, n.from(t, "198.51.100.1", "tablet", "alice", password), fault.TooManyAttempts)
+		must(t, n.from(t, "198.51.100.1", "phone", "alice", password))
+		must(t, n.from(t, "203.0.113.1", "phone", "bob", password))
+	})
+}
+
+// Who guesses for many accounts from one address shuts out those who haven't logged in from there, and no others.
+func TestGuessesForManyAccounts(t *testing.T) {
+	t.Parallel()
+	n := limited(t, onSQLite(t), failures(3, 10, 5))
+	must(t, n.from(t, "192.0.2.1", "desktop", "alice", password))
+	for i := range 5 {
+		refused(t, n.from(t, "192.0.2.1", "", fmt.Sprint("nobody", i), password), fault.WrongCredentials)
+	}
+	refused(t, n.from(t, "192.0.2.1", "", "bob", password), fault.TooManyAttempts)
+	must(t, n.from(t, "192.0.2.2", "", "bob", password))
+	must(t, n.from(t, "192.0.2.1", "desktop", "alice", password))
+	refused(t, n.from(t, "192.0.2.1", "laptop", "alice", password), fault.TooManyAttempts)
+}
+
+func TestIPv6CountsByNetwork(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{
+		"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1", "2001:db8::1": "2001:db8::/64", "2001:db8:0:0:ffff::9": "2001:db8::/64",
+		"2001:db8:0:1::1": "2001:db8:0:1::/64", "fe80::1%eth0": "fe80::/64", "": "", "nonsense": "nonsense",
+	} {
+		if got := network(address); got != want {
+			t.Errorf("%s counts as %s, want %s", address, got, want)
+		}
+	}
+	n := limited(t, onSQLite(t), failures(3, 0, 0))
+	for i := range 3 {
+		refused(t, n.from(t, fmt.Sprintf("2001:db8::%x", i), "", "alice", "wrong"), fault.WrongCredentials)
+	}
+	refused(t, n.from(t, "2001:db8::ffff:1", "", "alice", password), fault.TooManyAttempts)
+	must(t, n.from(t, "2001:db8:0:1::1", "", "alice", password))
+}
+
+// A change of password forgets the devices: whoever has learned the old one has logged in, too.
+func TestKnownDevices(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, n *node) {
+		limited(t, n, Failures{})
+		ctx := t.Context()
+		known := func(address, device string) [2]bool {
+			k, err := n.known(ctx, n.place("alice", address, device))
+			must(t, err)
+			return [2]bool{k.address, k.device}
+		}
+		must(t, n.from(t, "192.0.2.1", "phone", "alice", password))
+		must(t, n.from(t, "192.0.2.1", "phone", "alice", password))
+		refused(t, n.from(t, "192.0.2.9", "phone", "alice", "wrong"), fault.WrongCredentials)
+		for _, tt := range []struct {
+			address, device string
+			want            [2]bool
+		}{
+			{"192.0.2.1", "phone", [2]bool{true, true}},
+			{"192.0.2.1", "tablet", [2]bool{true, false}},
+			{"192.0.2.9", "phone", [2]bool{false, false}},
+		} {
+			if got := known(tt.address, tt.device); got != tt.want {
+				t.Errorf("%s %s: known %v", tt.address, tt.device, got)
+			}
+		}
+		for i := range 2 * maxPlaces { // the newest stay
+			must(t, n.from(t, fmt.Sprint("198.51.100.", i), "phone", "alice", password))
+		}
+		rows, err := n.DB.Read().Places(ctx, "alice")
+		must(t, err)
+		if len(rows) != maxPlaces || known(fmt.Sprint("198.51.100.", 2*maxPlaces-1), "phone") != [2]bool{true, true} {
+			t.Errorf("%d are known", len(rows))
+		}
+		n.exec(t, "UPDATE place SET used_at = ?", ms(time.Now().Add(-placeLife-time.Hour)))
+		if got := known(fmt.Sprint("198.51.100.", 2*maxPlaces-1), "phone"); got[0] || got[1] {
+			t.Error("known for ever")
+		}
+		must(t, n.from(t, "192.0.2.1", "phone", "alice", password))
+		if rows, err = n.DB.Read().Places(ctx, "alice"); err != nil || len(rows) != 2 {
+			t.Errorf("%d are left after years, %v", len(rows), err)
+		}
+		must(t, n.SetPassword(ctx, "alice", "another"))
+		if got := known("192.0.2.1", "phone"); got[0] || got[1] {
+			t.Error("known after the password was set")
+		}
+	})
 }
 
 func TestGoodLoginsAreNotLimited(t *testing.T) {
 	t.Parallel()
-	n := limited(t, 1, 1)
+	n := limited(t, onSQLite(t), failures(1, 1, 1))
 	var work sync.WaitGroup
 	for range 20 {
 		work.Go(func() {
-			if _, _, err := n.Login(t.Context(), "alice", password, "192.0.2.1", ""); err != nil {
+			if err := n.from(t, "192.0.2.1", "", "alice", password); err != nil {
 				t.Error(err)
 			}
 		})
@@ -211,15 +275,14 @@ func TestGoodLoginsAreNotLimited(t *testing.T) {
 func TestAttemptsAtOnceAreLimitedToo(t *testing.T) {
 	t.Parallel()
 	const burst = 3
-	n := limited(t, burst, 0)
-	for range cap(n.Passwords.slots) { // until all are past the check before the slot
-		must(t, n.Passwords.enter(t.Context()))
-	}
+	n := limited(t, onSQLite(t), failures(burst, 0, 0))
+	leave := n.Passwords.occupy(t) // until all are past the check before the slot
 	var tried atomic.Int64
 	var work sync.WaitGroup
-	for range 60 {
+	for i := range 60 {
 		work.Go(func() {
-			err := n.try(t.Context(), "alice", "192.0.2.1", "", "wrong")
+			door := n.door(n.place("alice", "192.0.2.1", ""), acquaintance{})
+			_, err := n.try(t.Context(), door, fmt.Sprint(i), "", "wrong")
 			if fault.Is(err, fault.WrongCredentials) {
 				tried.Add(1)
 			} else {
@@ -227,11 +290,61 @@ func TestAttemptsAtOnceAreLimitedToo(t *testing.T) {
 			}
 		})
 	}
-	for range cap(n.Passwords.slots) {
-		n.Passwords.leave()
+	for n.Passwords.line.waiting() < 60 {
+		time.Sleep(time.Millisecond)
 	}
+	leave()
 	work.Wait()
 	if got, most := int(tried.Load()), burst+runtime.GOMAXPROCS(0)-1; got < burst || got > most {
 		t.Errorf("%d passwords were tried, want %d to %d", got, burst, most)
+	}
+}
+
+// occupy takes all slots until the function that it returns is called.
+func (p *Passwords) occupy(t testing.TB) (leave func()) {
+	t.Helper()
+	var all []func()
+	for range p.line.slots {
+		leave, err := p.line.enter(t.Context(), ofLogin, "")
+		must(t, err)
+		all = append(all, leave)
+	}
+	return func() {
+		for _, leave := range all {
+			leave()
+		}
+	}
+}
+
+func TestRegistrationsAreLimited(t *testing.T) {
+	t.Parallel()
+	r := Registrations{Passwords: passwordsOf(t, 4), PerAddress: cluster.NewMemory(cluster.Options{}).Limit("r", 3, 20*time.Minute)}
+	hash := func(address, offered string) error {
+		_, err := r.Hash(t.Context(), offered, address)
+		return err
+	}
+	for range 10 { // what isn't hashed doesn't count
+		refused(t, hash("192.0.2.1", "short"), fault.InvalidBody)
+	}
+	for range 3 {
+		must(t, hash("192.0.2.1", password))
+	}
+	err := hash("192.0.2.1", password)
+	refused(t, err, fault.TooManyRegistrations)
+	if after := fault.From(err).RetryAfter; after < 19*time.Minute || after > 20*time.Minute {
+		t.Errorf("try again after %s", after)
+	}
+	must(t, hash("192.0.2.2", password))
+	r.Forgive(t.Context(), "192.0.2.1")
+	must(t, hash("192.0.2.1", password))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	leave := r.Passwords.occupy(t)
+	if _, err := r.Hash(ctx, password, "192.0.2.3"); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	leave()
+	for range 3 { // who went away from the line hasn't hashed
+		must(t, hash("192.0.2.3", password))
 	}
 }

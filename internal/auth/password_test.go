@@ -1,8 +1,10 @@
 package auth
 
 import (
-	"context"
-	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -36,10 +38,10 @@ func TestPasswordMatchesItsHashAlone(t *testing.T) {
 			t.Parallel()
 			hash, err := p.Hash(t.Context(), tt.password)
 			must(t, err)
-			if !p.match(hash, tt.password) {
+			if matches, _ := p.match(hash, tt.password); !matches {
 				t.Error("the password doesn't match its hash")
 			}
-			if p.match(hash, tt.other) {
+			if matches, _ := p.match(hash, tt.other); matches {
 				t.Errorf("%q matches too", tt.other)
 			}
 		})
@@ -55,7 +57,7 @@ func TestHashesOfAnyCostMatch(t *testing.T) {
 		if got, err := bcrypt.Cost([]byte(hash)); err != nil || got != cost {
 			t.Errorf("a hash of cost %d has %d, %v", cost, got, err)
 		}
-		if !p.match(hash, password) {
+		if matches, _ := p.match(hash, password); !matches {
 			t.Errorf("a hash of cost %d doesn't match", cost)
 		}
 	}
@@ -64,7 +66,7 @@ func TestHashesOfAnyCostMatch(t *testing.T) {
 func TestHashOfTheOriginalMatches(t *testing.T) {
 	t.Parallel()
 	const seed = "$2a$10$Z1bN7FPY36VUhZQsVXjuT.CmQT91v9B.VBjsCgBV3DvPESQF6iq6e"
-	if p := passwordsOf(t, 4); !p.match(seed, "123456") {
+	if matches, _ := passwordsOf(t, 4).match(seed, "123456"); !matches {
 		t.Error("the original's hash doesn't say what it said there")
 	}
 }
@@ -76,7 +78,7 @@ func TestWhatIsNoHashMatchesNothing(t *testing.T) {
 	must(t, err)
 	for _, hash := range []string{"", password, good[:30], "$9a$04$" + good[7:], strings.Repeat("x", 60)} {
 		for _, offered := range []string{hash, "nobody's password"} {
-			if p.match(hash, offered) {
+			if matches, _ := p.match(hash, offered); matches {
 				t.Errorf("%q matches %q", hash, offered)
 			}
 		}
@@ -115,26 +117,127 @@ func TestCostsAreChecked(t *testing.T) {
 
 func TestHashRefusesWhatBcryptWouldCut(t *testing.T) {
 	t.Parallel()
-	if _, err := passwordsOf(t, 4).Hash(t.Context(), strings.Repeat("x", 73)); !errors.Is(err, bcrypt.ErrPasswordTooLong) {
-		t.Errorf("73 bytes: %v", err)
+	_, err := passwordsOf(t, 4).Hash(t.Context(), strings.Repeat("x", 73))
+	refused(t, err, fault.InvalidBody)
+}
+
+// decomposed is "é" in two characters, which the profile makes one of.
+const decomposed = "e\u0301"
+
+// A password is hashed in one spelling, whichever is sent, and one that was hashed as it was sent matches in that spelling. It is
+// then hashed anew.
+func TestPasswordsInOneSpelling(t *testing.T) {
+	t.Parallel()
+	p := passwordsOf(t, 4)
+	raw := func(password string, cost int) string {
+		hash, err := bcrypt.GenerateFromPassword([]byte(password), cost)
+		must(t, err)
+		return string(hash)
+	}
+	for _, tt := range []struct {
+		name, hash, offered string
+		matches             bool
+		renewed             string // the password of the new hash, "" for none
+	}{
+		{"composed, offered decomposed", raw("passé1", 4), "pass" + decomposed + "1", true, ""},
+		{"decomposed before, offered decomposed", raw("pass"+decomposed+"1", 4), "pass" + decomposed + "1", true, "passé1"},
+		{"decomposed before, offered composed", raw("pass"+decomposed+"1", 4), "passé1", false, ""},
+		{"an ideographic space is a space", raw("pass word", 4), "pass\u3000word", true, ""},
+		{"… and was itself before", raw("pass\u3000word", 4), "pass\u3000word", true, "pass word"},
+		{"width isn't folded", raw("ｐassword", 4), "password", false, ""},
+		{"the profile refuses it, and it was hashed before", raw("pass\x07word", 4), "pass\x07word", true, ""},
+		{"… at another cost", raw("pass\x07word", 5), "pass\x07word", true, "pass\x07word"},
+		{"another cost", raw("password", 5), "password", true, "password"},
+		{"another cost and spelling", raw("pass"+decomposed+"1", 6), "pass" + decomposed + "1", true, "passé1"},
+		{"a composition longer than what it is made of", raw(strings.Repeat("\u0958", 24), 4), strings.Repeat("\u0958", 24), true, strings.Repeat("\u0958", 24)},
+		{"wrong", raw("password", 5), "passwort", false, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			matches, renewed := p.match(tt.hash, tt.offered)
+			if matches != tt.matches || (renewed != "") != (tt.renewed != "") {
+				t.Fatalf("matches %v, renewed %q", matches, renewed)
+			}
+			if renewed == "" {
+				return
+			}
+			if cost, err := bcrypt.Cost([]byte(renewed)); err != nil || cost != 4 {
+				t.Errorf("renewed at the cost %d, %v", cost, err)
+			}
+			must(t, bcrypt.CompareHashAndPassword([]byte(renewed), []byte(tt.renewed)))
+			if matches, _ := p.match(renewed, tt.offered); !matches {
+				t.Error("what was offered doesn't match the new hash")
+			}
+		})
 	}
 }
 
-func TestHashWaitsForAProcessorNoLongerThanItsContext(t *testing.T) {
+// A wrong password takes as long whatever the cost of the stored hash, and without one, in one spelling or two.
+func TestCostsCantBeMeasured(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct{ own, low, high int }{
+		"the configured cost is higher": {9, 6, 9}, "the configured cost is lower": {6, 6, 9}, "it lies between": {7, 5, 9},
+	} {
+		p := passwordsOf(t, tt.own)
+		hashes := map[string]string{"none": "", "plain": "123456", "broken": "$2a$05$" + strings.Repeat("=", 53)}
+		for _, cost := range []int{tt.low, tt.high} {
+			hash, err := bcrypt.GenerateFromPassword([]byte(password), cost)
+			must(t, err)
+			hashes[strconv.Itoa(cost)] = string(hash)
+			p.meet(cost)
+		}
+		for _, offered := range []string{"another", "anoth" + decomposed + "r"} {
+			took := make(map[string]time.Duration, len(hashes))
+			alike := func() bool {
+				all := slices.Collect(maps.Values(took))
+				return slices.Min(all)*3/2 >= slices.Max(all)
+			}
+			// The shortest of many times is what it takes without other programs.
+			for n := 0; n < 3 || n < 200 && !alike(); n++ {
+				for hash, text := range hashes {
+					start := time.Now()
+					p.match(text, offered)
+					if last := time.Since(start); took[hash] == 0 || last < took[hash] {
+						took[hash] = last
+					}
+				}
+			}
+			if !alike() {
+				t.Errorf("%s: %q takes %v", name, offered, took)
+			}
+		}
+	}
+}
+
+// An imported hash of an extreme cost doesn't hold a processor for hours, nor make other passwords expensive.
+func TestExtremeCosts(t *testing.T) {
 	t.Parallel()
 	p := passwordsOf(t, 4)
-	for range cap(p.slots) {
-		must(t, p.enter(t.Context()))
+	for _, cost := range []int{18, 31} {
+		if matches, _ := p.match(fmt.Sprintf("$2a$%d$%s", cost, p.decoy[7:]), password); matches {
+			t.Errorf("a hash of cost %d matches", cost)
+		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-	defer cancel()
-	if _, err := p.Hash(ctx, password); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("all processors are busy: %v", err)
+	p.meet(17)
+	if got := p.highest.Load(); got != 4+maxPadding {
+		t.Errorf("wrong passwords take as long as cost %d", got)
 	}
-	p.leave()
-	if _, err := p.Hash(t.Context(), password); err != nil {
-		t.Errorf("one is free again: %v", err)
+}
+
+func FuzzPassword(f *testing.F) {
+	for _, text := range []string{"123456", "pass" + decomposed, "\u3000\u3000abcd", "\x00", "\xff", "\u0958", ""} {
+		f.Add(text)
 	}
+	f.Fuzz(func(t *testing.T, text string) {
+		spelling, problem := newPassword(text)
+		if problem != "" {
+			return
+		}
+		again, problem := newPassword(spelling)
+		if again != spelling || problem != "" || len(spelling) > MaxPasswordBytes {
+			t.Errorf("%q becomes %q and then %q, %s", text, spelling, again, problem)
+		}
+	})
 }
 
 func TestCheckPassword(t *testing.T) {
@@ -151,7 +254,18 @@ func TestCheckPassword(t *testing.T) {
 		{strings.Repeat("x", 72), true},
 		{strings.Repeat("x", 73), false},
 		{strings.Repeat("密", 24), true},
-		{strings.Repeat("密", 25), false}, // 75 bytes
+		{strings.Repeat("密", 25), false},       // 75 bytes
+		{strings.Repeat(decomposed, 5), false}, // 5 characters, once it is composed
+		{strings.Repeat(decomposed, 36), true}, // 72 bytes
+		{strings.Repeat(decomposed, 37), false},
+		{"pass\x00word", false},
+		{"pass\u200bword", false},
+		{"pass\ufeffword", false},
+		{"pass\nword", false},
+		{"pass word", true},
+		{"pass\u3000word", true},
+		{"pass😀word", true},
+		{"\xff\xff\xff\xff\xff\xff", false},
 	} {
 		switch err := CheckPassword(tt.password); {
 		case tt.good:

@@ -155,7 +155,7 @@ func TestChangePassword(t *testing.T) {
 		other, first := n.login(t, "alice")
 		here, s := n.login(t, "alice")
 		bobs, _ := n.login(t, "bob")
-		must(t, n.ChangePassword(t.Context(), s, password, "密码密码密码", "192.0.2.1"))
+		must(t, n.ChangePassword(t.Context(), s, password, "密码密码密码", "192.0.2.1", "a test"))
 		_, err := n.Authenticate(t.Context(), other)
 		refused(t, err, fault.SessionEnded)
 		for _, token := range []string{here, bobs} {
@@ -180,22 +180,22 @@ func TestChangePasswordRefusals(t *testing.T) {
 	onBoth(t, func(t *testing.T, n *node) {
 		n.register(t, "alice")
 		limits := n.Options
-		limits.FailuresPerAccount, limits.FailuresPerAddress = 3, 100
+		limits.Failures = failures(3, 0, 100)
 		limited := New(limits)
 		other, _ := n.login(t, "alice")
 		_, s := n.login(t, "alice")
 		for _, changed := range []string{"", "short", strings.Repeat("x", 73), strings.Repeat("密", 25)} {
-			err := limited.ChangePassword(t.Context(), s, password, changed, "192.0.2.1")
+			err := limited.ChangePassword(t.Context(), s, password, changed, "192.0.2.1", "a test")
 			refused(t, err, fault.InvalidBody)
 			if f := fault.From(err); f.Field != "newPassword" {
 				t.Errorf("it names the field %q", f.Field)
 			}
 		}
 		for i := range 3 {
-			refused(t, limited.ChangePassword(t.Context(), s, fmt.Sprint("wrong", i), "another", "192.0.2.1"), fault.WrongCredentials)
+			refused(t, limited.ChangePassword(t.Context(), s, fmt.Sprint("wrong", i), "another", "192.0.2.1", "a test"), fault.WrongCredentials)
 		}
-		refused(t, limited.ChangePassword(t.Context(), s, password, "another", "192.0.2.1"), fault.TooManyAttempts)
-		_, _, err := limited.Login(t.Context(), "alice", password, "192.0.2.9", "")
+		refused(t, limited.ChangePassword(t.Context(), s, password, "another", "192.0.2.1", "a test"), fault.TooManyAttempts)
+		_, _, err := limited.Login(t.Context(), "alice", password, "192.0.2.1", "a test")
 		refused(t, err, fault.TooManyAttempts)
 		if _, err := n.Authenticate(t.Context(), other); err != nil || len(n.toldOf()) != 0 {
 			t.Errorf("a refusal ended a session: %v, told of %v", err, n.toldOf())
@@ -214,7 +214,7 @@ func TestWhatTheDatabaseFailsEndsNothing(t *testing.T) {
 	_, listed := n.Sessions(t.Context(), "alice")
 	for what, err := range map[string]error{
 		"renew": renewed, "list": listed, "end": n.End(t.Context(), "alice", s.ID), "end others": n.EndOthers(t.Context(), s),
-		"change": n.ChangePassword(t.Context(), s, password, "another", ""),
+		"change": n.ChangePassword(t.Context(), s, password, "another", "", ""),
 	} {
 		if fault.From(err).Reason != fault.Internal {
 			t.Errorf("%s: %v", what, err)

@@ -4,6 +4,7 @@
 //
 //	chat.go           construction, and closing
 //	user.go, friend.go, group.go   accounts, friendships, groups
+//	invite.go         who may register; invitation codes
 //	conversation.go   how a conversation is named, and who may read and write it
 //	send.go           storing messages: rights, seqs, one transaction for a batch
 //	batch.go          … the lanes in which messages wait for a transaction together
@@ -32,8 +33,12 @@ import (
 // Options of New. Every field is needed. In a limit, 0 means none.
 type Options struct {
 	DB *store.DB
-	// HashPassword returns the hash of a password that is to be stored.
-	HashPassword func(ctx context.Context, password string) (string, error)
+	// HashPassword returns the hash of a new account's password. It may refuse the password, or the client's address.
+	HashPassword func(ctx context.Context, password, address string) (string, error)
+	// Forgive takes back what HashPassword has counted for an address. Only registrations by invitation need it.
+	Forgive func(ctx context.Context, address string)
+	// Registration says who may register. The zero value is RegistrationOpen.
+	Registration Registering
 	// Notify announces a committed event to every node, this one included. It must return soon and can't fail: a node that
 	// misses an event reads the database again.
 	Notify func(ctx context.Context, e Event)

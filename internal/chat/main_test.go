@@ -103,7 +103,7 @@ func (h *house) reopened(t *testing.T, change func(*Options)) *house {
 	return other
 }
 
-func hash(_ context.Context, password string) (string, error) { return "hash of " + password, nil }
+func hash(_ context.Context, password, _ string) (string, error) { return "hash of " + password, nil }
 
 func (h *house) notify(_ context.Context, e Event) {
 	h.mu.Lock()

@@ -30,22 +30,28 @@ type Registration struct {
 	Username string
 	Age      *int32
 	Sex      *string
+	Invite   string // an invitation code, "" for none
+	Address  string // the client's
 }
 
-// Register creates an account. Anybody may call it. It returns AccountTaken if the account exists.
+// Register creates an account. Options.Registration says who may call it. It returns AccountTaken if the account exists,
+// RegistrationClosed or InvalidInvite if the caller may not register, and what HashPassword refuses.
 func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
+	if s.Registration == RegistrationClosed {
+		return User{}, fault.New(fault.RegistrationClosed)
+	}
 	name := accounts.Normal(r.Account)
 	if !accounts.ValidNew(name) {
 		return User{}, fault.Invalid(fault.InvalidBody, "account", "must be "+accounts.NewForm)
-	}
-	if len(r.Password) > maxPasswordBytes {
-		return User{}, fault.Invalid(fault.InvalidBody, "password", fmt.Sprintf("must have at most %d bytes", maxPasswordBytes))
 	}
 	username, err := displayName(r.Username)
 	if err != nil {
 		return User{}, err
 	}
-	hash, err := s.HashPassword(ctx, r.Password)
+	if err := s.mayRegister(ctx, name, r); err != nil {
+		return User{}, err
+	}
+	hash, err := s.HashPassword(ctx, r.Password, r.Address)
 	if err != nil {
 		return User{}, fmt.Errorf("register: %w", err)
 	}
@@ -56,18 +62,51 @@ func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
 	if r.Sex != nil {
 		row.Sex = sql.NullString{String: *r.Sex, Valid: true}
 	}
-	var id int64
+	id, err := s.createUser(ctx, row, r.Invite)
+	if err != nil {
+		return User{}, err
+	}
+	if s.Registration == RegistrationInvite { // the code counts it
+		s.Forgive(ctx, r.Address)
+	}
+	return User{ID: id, Account: name, Username: username, Sex: r.Sex, Age: row.Age.Int32}, nil
+}
+
+// mayRegister refuses what needs no hash to be refused, since a hash costs as much as some hundred statements. What it finds may
+// have changed when the account is created, where it is checked again.
+func (s *Service) mayRegister(ctx context.Context, account string, r Registration) error {
+	if s.Registration == RegistrationInvite {
+		if err := s.checkInvite(ctx, r.Invite); err != nil {
+			return err
+		}
+	}
+	switch _, err := s.account(ctx, s.DB.Read(), account); {
+	case err == nil:
+		return fault.New(fault.AccountTaken)
+	case !fault.Is(err, fault.UnknownAccount):
+		return err
+	}
+	return nil
+}
+
+// createUser creates the account, and counts the use of the invitation code where one is needed.
+func (s *Service) createUser(ctx context.Context, row db.CreateUserParams, invite string) (id int64, err error) {
 	err = s.DB.Tx(ctx, func(tx *store.Tx) (err error) {
+		if s.Registration == RegistrationInvite {
+			if err := useInvite(ctx, tx, invite); err != nil {
+				return err
+			}
+		}
 		id, err = tx.CreateUser(ctx, row)
 		return err
 	})
 	if store.IsDuplicate(err) {
-		return User{}, fault.New(fault.AccountTaken)
+		return 0, fault.New(fault.AccountTaken)
 	}
 	if err != nil {
-		return User{}, fmt.Errorf("register: %w", err)
+		return 0, fmt.Errorf("register: %w", err)
 	}
-	return User{ID: id, Account: name, Username: username, Sex: r.Sex, Age: row.Age.Int32}, nil
+	return id, nil
 }
 
 // displayName normalises a display name, without spaces around it, and checks that it shows something and that the column can
@@ -156,9 +195,6 @@ func (s *Service) FindUsers(ctx context.Context, keyword string, limit int) ([]U
 	s.markOnline(ctx, users)
 	return users, nil
 }
-
-// maxPasswordBytes is bcrypt's limit.
-const maxPasswordBytes = 72
 
 // Profile returns a user. Every account may call it.
 func (s *Service) Profile(ctx context.Context, account string) (User, error) {

@@ -10,6 +10,7 @@ import (
 const (
 	AccountTaken         Reason = "account_taken"
 	BodyTooLarge         Reason = "body_too_large"
+	Busy                 Reason = "busy"
 	ClientIDReused       Reason = "client_id_reused"
 	ExpiredLink          Reason = "expired_link"
 	ExpiredToken         Reason = "expired_token"
@@ -18,6 +19,7 @@ const (
 	GroupNameTaken       Reason = "group_name_taken"
 	Internal             Reason = "internal"
 	InvalidBody          Reason = "invalid_body"
+	InvalidInvite        Reason = "invalid_invite"
 	InvalidLink          Reason = "invalid_link"
 	InvalidParameter     Reason = "invalid_parameter"
 	InvalidToken         Reason = "invalid_token"
@@ -34,8 +36,10 @@ const (
 	OriginNotAllowed     Reason = "origin_not_allowed"
 	RangeNotSatisfiable  Reason = "range_not_satisfiable"
 	RateLimited          Reason = "rate_limited"
+	RegistrationClosed   Reason = "registration_closed"
 	SessionEnded         Reason = "session_ended"
 	TooManyAttempts      Reason = "too_many_attempts"
+	TooManyRegistrations Reason = "too_many_registrations"
 	Unavailable          Reason = "unavailable"
 	UnknownAccount       Reason = "unknown_account"
 	UnknownFile          Reason = "unknown_file"
@@ -93,6 +97,7 @@ const (
 var table = map[Reason]row{
 	AccountTaken:        {status: http.StatusConflict, text: Text{"此账号已存在", "this account exists already"}},
 	BodyTooLarge:        {status: http.StatusRequestEntityTooLarge, text: Text{"请求内容过大", "the request body is too large"}},
+	Busy:                {status: http.StatusServiceUnavailable, text: Text{"服务器繁忙，请稍后再试", "busy; try again later"}},
 	ClientIDReused:      {status: http.StatusConflict, text: Text{"消息标识已用于其他内容", "the client id was used for another message"}},
 	ExpiredLink:         {status: http.StatusForbidden, text: Text{"链接已过期", "the link has expired"}},
 	ExpiredToken:        {status: http.StatusUnauthorized, text: Text{unauthenticatedChinese, unauthenticatedEnglish}},
@@ -101,6 +106,7 @@ var table = map[Reason]row{
 	GroupNameTaken:      {status: http.StatusConflict, text: Text{"创建失败", "not created: the name is taken"}},
 	Internal:            {status: http.StatusInternalServerError, text: Text{"服务器内部错误", "internal error"}},
 	InvalidBody:         {status: http.StatusUnprocessableEntity, text: Text{"内容不符合要求", "the body is not as it should be"}},
+	InvalidInvite:       {status: http.StatusForbidden, text: Text{"邀请码无效", "the invitation code is not valid"}},
 	InvalidLink:         {status: http.StatusForbidden, text: Text{"链接无效", "the link is not valid"}},
 	InvalidParameter:    {status: http.StatusBadRequest, text: Text{"参数有误", "a parameter is not as it should be"}},
 	InvalidToken:        {status: http.StatusUnauthorized, text: Text{unauthenticatedChinese, unauthenticatedEnglish}},
@@ -115,11 +121,15 @@ var table = map[Reason]row{
 	OriginNotAllowed:    {status: http.StatusForbidden, text: Text{"来源不被允许", "origin not allowed"}},
 	RateLimited:         {status: http.StatusTooManyRequests, text: Text{"发送过快，请稍后再试", "too fast; try again later"}},
 	RangeNotSatisfiable: {status: http.StatusRequestedRangeNotSatisfiable, text: Text{"请求范围无效", "range not satisfiable"}},
+	RegistrationClosed:  {status: http.StatusForbidden, text: Text{"注册未开放", "registration is closed"}},
 	SessionEnded:        {status: http.StatusUnauthorized, text: Text{unauthenticatedChinese, unauthenticatedEnglish}},
 	TooManyAttempts:     {status: http.StatusTooManyRequests, text: Text{"尝试次数过多，请稍后再试", "too many attempts; try again later"}},
-	Unavailable:         {status: http.StatusServiceUnavailable, text: Text{"服务暂不可用，请稍后再试", "unavailable; try again later"}},
-	UnknownFile:         {status: http.StatusNotFound, text: Text{"下载失败", "download failed: no such file"}},
-	UnknownRoute:        {status: http.StatusNotFound, text: Text{"接口不存在", "no such route"}},
+	TooManyRegistrations: {
+		status: http.StatusTooManyRequests, text: Text{"注册过于频繁，请稍后再试", "too many registrations; try again later"},
+	},
+	Unavailable:  {status: http.StatusServiceUnavailable, text: Text{"服务暂不可用，请稍后再试", "unavailable; try again later"}},
+	UnknownFile:  {status: http.StatusNotFound, text: Text{"下载失败", "download failed: no such file"}},
+	UnknownRoute: {status: http.StatusNotFound, text: Text{"接口不存在", "no such route"}},
 	UnsupportedFileType: {
 		status: http.StatusUnsupportedMediaType,
 		text:   Text{"上传文件类型错误", "unsupported file type"},

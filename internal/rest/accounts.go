@@ -15,7 +15,7 @@ import (
 func (h *handlers) UserRegister(ctx context.Context, r api.UserRegisterRequestObject) (api.UserRegisterResponseObject, error) {
 	user, err := h.chat.Register(ctx, chat.Registration{
 		Account: r.Body.Account, Password: r.Body.Password, Username: r.Body.Username,
-		Age: pointer(r.Body.Age), Sex: (*string)(pointer(r.Body.Sex)),
+		Age: pointer(r.Body.Age), Sex: (*string)(pointer(r.Body.Sex)), Invite: or(r.Body.Invite, ""), Address: requestOf(ctx).address,
 	})
 	if err != nil {
 		return nil, err
@@ -89,7 +89,7 @@ func (h *handlers) UpdateProfile(ctx context.Context, r api.UpdateProfileRequest
 // ChangePassword changes the caller's password.
 func (h *handlers) ChangePassword(ctx context.Context, r api.ChangePasswordRequestObject) (api.ChangePasswordResponseObject, error) {
 	req := requestOf(ctx)
-	if err := h.auth.ChangePassword(ctx, req.session, r.Body.OldPassword, r.Body.NewPassword, req.address); err != nil {
+	if err := h.auth.ChangePassword(ctx, req.session, r.Body.OldPassword, r.Body.NewPassword, req.address, req.http.UserAgent()); err != nil {
 		return nil, err
 	}
 	return api.ChangePassword200JSONResponse(done(ctx, fault.Changed)), nil

@@ -22,6 +22,7 @@ import (
 	"tim/internal/auth"
 	"tim/internal/blob"
 	"tim/internal/chat"
+	"tim/internal/cluster"
 	"tim/internal/fault"
 	"tim/internal/files"
 	"tim/internal/store"
@@ -55,11 +56,12 @@ func newSite(t testing.TB, change ...func(*Options)) *site {
 	log := slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	key := []byte("a key for tests, of more than 32 bytes")
 	s.auth = auth.New(auth.Options{
-		DB: db, Passwords: passwords, Key: key, Log: log, FailuresPerAccount: 5,
-		Ended: func(context.Context, string, string) error { return nil },
+		DB: db, Passwords: passwords, Key: key, Log: log,
+		Failures: auth.Failures{PerPair: cluster.NewMemory(cluster.Options{}).Limit("test", 5, auth.AccountRefill)},
+		Ended:    func(context.Context, string, string) error { return nil },
 	})
 	service := chat.New(chat.Options{
-		DB: db, HashPassword: passwords.Hash, Lanes: 1, VisibleLimit: 200,
+		DB: db, HashPassword: auth.Registrations{Passwords: passwords}.Hash, Lanes: 1, VisibleLimit: 200,
 		Notify: func(context.Context, chat.Event) {},
 		Online: func(_ context.Context, accounts []string) []bool { return make([]bool, len(accounts)) },
 	})

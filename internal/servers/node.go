@@ -56,7 +56,7 @@ func (h *Home) NewNode(o NodeOptions) (*Node, error) {
 	s.Address = n.URL
 	s.env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"),
-		"TIM_LISTEN=" + loopback(port), "TIM_ADMIN_LISTEN=" + n.Admin, "TIM_DATA_DIR=" + n.DataDir(), "TIM_BCRYPT_COST=4",
+		"TIM_LISTEN=" + loopback(port), "TIM_ADMIN_LISTEN=" + n.Admin, "TIM_DATA_DIR=" + n.DataDir(), "TIM_BCRYPT_COST=4", "TIM_LIMIT_REGISTRATIONS=0",
 	}, o.Env...)
 	return n, nil
 }

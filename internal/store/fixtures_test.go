@@ -35,6 +35,8 @@ func fill(t *testing.T, d *DB) {
 			"participant (account, conversation, joined_seq, delivered_seq, received_seq, read_seq)",
 			func(i int) string { return fmt.Sprintf("'%d', '%d', 0, 0, 0, 0", i/5, i%5) },
 		},
+		{"place (account, id, used_at)", func(i int) string { return fmt.Sprintf("'%d', '%d', 1", i/5, i%5) }},
+		{"invite (code, uses, made_at, expires_at)", func(i int) string { return fmt.Sprintf("'%d', 1, 1, 1", i) }},
 	} {
 		values := make([]string, rows)
 		for i := range values {
@@ -43,6 +45,6 @@ func fill(t *testing.T, d *DB) {
 		exec(t, d.write, "INSERT INTO "+table.into+" VALUES "+strings.Join(values, ", "))
 	}
 	if isMySQL(d) {
-		exec(t, d.write, "ANALYZE TABLE `user`, friends, `group`, userofgroup, session, conversation, message, participant")
+		exec(t, d.write, "ANALYZE TABLE `user`, friends, `group`, userofgroup, session, conversation, message, participant, place, invite")
 	}
 }

@@ -301,12 +301,14 @@ func TestStatementsNameTheirKey(t *testing.T) {
 	t.Parallel()
 	keys := map[string]string{
 		"user": "account", "friends": "user", "group": "GroupID", "userofgroup": "GroupID|account", "session": "account",
-		"conversation": "id", "message": "conversation", "participant": "account",
+		"conversation": "id", "message": "conversation", "participant": "account", "place": "account", "invite": "code",
 	}
 	exempt := map[string]string{
 		"AccountsByUsername":    "display names are asked for when an avatar is",
 		"UsersByAccountPrefix":  "a search, page by page, of an index; whoever spreads users asks all servers",
 		"UsersByUsernamePrefix": "as the other search",
+		"OldestPasswords":       "asked once, when a node starts",
+		"Invites":               "operators' commands list them",
 	}
 	from := regexp.MustCompile("(?:FROM|UPDATE) `?(\\w+)`?")
 	all := statements(t)
