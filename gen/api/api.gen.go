@@ -266,7 +266,8 @@ type Failure struct {
 	// A state has one reason on every route, frame and handshake. Of a conversation: `unknown_account` or `unknown_group` when there is no such one, else
 	// `not_friends` (also for oneself) or `not_a_member` when the caller has no right to it. Of a change of a group: `unknown_group`, then
 	// `not_the_owner` where only the owner may make it, then `unknown_account` or `not_friends` of whom it adds, and `not_in_group` when the account that
-	// is to leave, to be removed or to own the group is no member.
+	// is to leave, to be removed or to own the group is no member. Of an account that joins: `banned_from_group` when it was removed, then `invite_required`
+	// or `group_closed` by the group's rule, then `group_full`.
 	Reason Reason `json:"reason"`
 }
 
@@ -547,7 +548,8 @@ type Readiness struct {
 	// A state has one reason on every route, frame and handshake. Of a conversation: `unknown_account` or `unknown_group` when there is no such one, else
 	// `not_friends` (also for oneself) or `not_a_member` when the caller has no right to it. Of a change of a group: `unknown_group`, then
 	// `not_the_owner` where only the owner may make it, then `unknown_account` or `not_friends` of whom it adds, and `not_in_group` when the account that
-	// is to leave, to be removed or to own the group is no member.
+	// is to leave, to be removed or to own the group is no member. Of an account that joins: `banned_from_group` when it was removed, then `invite_required`
+	// or `group_closed` by the group's rule, then `group_full`.
 	Reason *Reason `json:"reason,omitempty"`
 }
 
@@ -556,7 +558,8 @@ type Readiness struct {
 // A state has one reason on every route, frame and handshake. Of a conversation: `unknown_account` or `unknown_group` when there is no such one, else
 // `not_friends` (also for oneself) or `not_a_member` when the caller has no right to it. Of a change of a group: `unknown_group`, then
 // `not_the_owner` where only the owner may make it, then `unknown_account` or `not_friends` of whom it adds, and `not_in_group` when the account that
-// is to leave, to be removed or to own the group is no member.
+// is to leave, to be removed or to own the group is no member. Of an account that joins: `banned_from_group` when it was removed, then `invite_required`
+// or `group_closed` by the group's rule, then `group_full`.
 type Reason = string
 
 // Registration defines model for Registration.
@@ -748,6 +751,9 @@ type Forbidden = Failure
 // Internal defines model for Internal.
 type Internal = Failure
 
+// JoinRefused defines model for JoinRefused.
+type JoinRefused = Failure
+
 // NotFound defines model for NotFound.
 type NotFound = Failure
 
@@ -759,6 +765,9 @@ type RateLimited = Failure
 
 // TooLarge defines model for TooLarge.
 type TooLarge = Failure
+
+// TooMany defines model for TooMany.
+type TooMany = Failure
 
 // TooManyRequests defines model for TooManyRequests.
 type TooManyRequests = Failure
@@ -2381,6 +2390,8 @@ type ForbiddenJSONResponse Failure
 
 type InternalJSONResponse Failure
 
+type JoinRefusedJSONResponse Failure
+
 type NotFoundJSONResponse Failure
 
 type NotModifiedResponse struct {
@@ -2416,6 +2427,8 @@ type RateLimitedJSONResponse struct {
 }
 
 type TooLargeJSONResponse Failure
+
+type TooManyJSONResponse Failure
 
 type TooManyRequestsResponseHeaders struct {
 	RetryAfter *int32
@@ -2936,6 +2949,20 @@ func (response AddFriend404JSONResponse) VisitAddFriendResponse(w http.ResponseW
 	return err
 }
 
+type AddFriend409JSONResponse struct{ TooManyJSONResponse }
+
+func (response AddFriend409JSONResponse) VisitAddFriendResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type AddFriend422JSONResponse Failure
 
 func (response AddFriend422JSONResponse) VisitAddFriendResponse(w http.ResponseWriter) error {
@@ -3055,6 +3082,20 @@ func (response AddMember404JSONResponse) VisitAddMemberResponse(w http.ResponseW
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddMember409JSONResponse struct{ TooManyJSONResponse }
+
+func (response AddMember409JSONResponse) VisitAddMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -3306,6 +3347,30 @@ func (response CreateGroup409JSONResponse) VisitCreateGroupResponse(w http.Respo
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateGroup429ResponseHeaders struct {
+	RetryAfter *int32
+}
+
+type CreateGroup429JSONResponse struct {
+	Body    Failure
+	Headers CreateGroup429ResponseHeaders
+}
+
+func (response CreateGroup429JSONResponse) VisitCreateGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -4573,7 +4638,7 @@ func (response JoinGroup401JSONResponse) VisitJoinGroupResponse(w http.ResponseW
 	return err
 }
 
-type JoinGroup403JSONResponse struct{ ForbiddenJSONResponse }
+type JoinGroup403JSONResponse struct{ JoinRefusedJSONResponse }
 
 func (response JoinGroup403JSONResponse) VisitJoinGroupResponse(w http.ResponseWriter) error {
 
@@ -4597,6 +4662,20 @@ func (response JoinGroup404JSONResponse) VisitJoinGroupResponse(w http.ResponseW
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type JoinGroup409JSONResponse struct{ TooManyJSONResponse }
+
+func (response JoinGroup409JSONResponse) VisitJoinGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -5392,6 +5471,20 @@ func (response TransferGroup404JSONResponse) VisitTransferGroupResponse(w http.R
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TransferGroup409JSONResponse struct{ TooManyJSONResponse }
+
+func (response TransferGroup409JSONResponse) VisitTransferGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -8820,209 +8913,216 @@ func (sh *strictHandler) UploadMp4(ctx echo.Context) error {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H39cxvHleC/0jW3VZJ8QxAASckia+uOkkxbjiRrReq0G1NLNDANoM1B92i6QRBRscp2LrbXieOkzt5L",
-	"HO/G2diJ7y6J4r1U7MT25n+5Ein6p/wLV/26ez6AGXwRkEib+kUEMNMfr997/b7ffafGWwFnhEnhLN93",
-	"mgR7JIQ/bxEZdudW65KE6qNHRC2kgaScOcvOOqlx5gkkOepgKguO64hak7SwerTOwxaWzrJDmVwoO67T",
-	"ooy22i1nueQ6shsQ/RNpkNDZ23OdDdqau0WwUCP3TrTRJCiE3xCvI4zqmPrtkCDZxBJRgTATHRISD2GB",
-	"JNntWcnfhKTuLDv/aT7e5bz+VcybGffUCkIiAs4EgY1fwt4tcq9NhFSfapxJwuBPHAQ+rWG1svmXzGrJ",
-	"Lm4FPtFPesRZXioWXcfDUkOCEt9zlp1nQ94Orl5xXCcIedUnLWfZabWFRFWCMEMGGKge8hYqKaCWS4sX",
-	"Fp9eOL94wdlznRYRAjcU2PbffvXg3d8fvP9Phw8e/PWL98y4aNSx1E41nB3KdrBPva0Ah7hF1CHvjQq5",
-	"NX0GGnTp47qOfXX6xEPPr79ww0U8RBi1qBCUNdSHVvR7NG9BTXyZs7pPa5NDPAbRwR/fOHjlwcEHrx8+",
-	"eG3/039/9M7HD//8w/3v/fHh5/+8/9r39n/3pyQUaj4lTG5RbyskbUG8qQBB4aweGFEPdbBAamhUV8Bg",
-	"XDZJiMxyYe9XeIf5HHtqROL1QEDh9HzgY5reu/Pws+8ffvnl/oefHP7hoxTKG/oSMqSskbW6G1w21WlI",
-	"jjwzsyKaBOWn6TELCObh+cSTMNMaD6vU8wibxjn+zw8O/uW7B//jrYdfvq+P7/APv9p/+9Pk8TEut7q8",
-	"HW7hWo23mZza8ZnxFIcRvEWq3Osi4gtyRhic9inbVr8yLpGgDUY8VO0i2VQvkHDHoPVVJknIsD8NcLz/",
-	"1v6bv9j/6cf7r33vq+9+/NU7Pz188CBN0GauacBgFdVx25eK58omMVtagb9DzRsValOGKhoF4Ku5q14F",
-	"1am6F6hUP6rHfd4AUNzgco23mTcNUPzwo/23f/nws7f2f/uT/fc/TgKhzbYZ77CtkLclmRY2hESfNBLt",
-	"WhMB9dgtXecerVNNtXlM4IxANR501Ri1dhgSJuHtmziUFPuW+gfApc7DGpnzEg9m3LVVynDYddw+BuA6",
-	"rbYvaYBDOV/tShJi1tAX3TijZGCIGtEiSJ36pIeLXNabmbul5ktP1ze4AkcIIgVVw8ecsHfO6BE7scVG",
-	"jxNNjE3uewBfmPcGl+tYUlGnuGox6ki4d/jg04NPXj38wXf3f/YHxaHefSOJfgDbLcWVRGLWaTElGB35",
-	"lAjE21JQjyRgDzuW5BptUUmmQWX7b//4q5dfOfzL6/t/+T9//eIHhw8+ffTxW/s/+uH+a28dPng3vWtJ",
-	"tnwz8TQ2u66uTsk5qmMhV5AgBCWk0R4865FTB11XyUdh2g3Or+GwMT3E0BKGAtqHv06CSF0gW5LzLR+m",
-	"mxZGwL1EBeI7JERUCgSnAMiwwfl1zLqGNYtpIMTv/+XwwbsHv/nFwbu/hx2+Nxgt1HZbmHW3sJSkFUgx",
-	"nW1zjtSooAkoud8MPks0uc1wWzZ5SL8zGWUtFktJQD565+ODNz49/N2Hhw9e0RKcQp6ff3T44N8e/fTz",
-	"/S/fzZLTJd8mbCoQvMERDAaSDGexLhUJ566SVRvqf7IbUKVd8RCFZIdvE81bbzO8g6k/JZ6qRZuD915V",
-	"V/rbDx698/FgxGonZp+OsOORgDCPsBpQE+7gLgAnFn2AyBiQWAd3FftdQTLsItzAlE0V04KQ1xRkjgLa",
-	"XvVTgXkU1bOolILSUrFH5wSe9vCztx795lf7P3rj8FevHHzy6l+/eA83CBo6UgYmK6Y1lXO7Q3x/LqFu",
-	"akSGQ4OXUUjqbUGEQVnRDgIeSuJdJx7FGyCDHBl3H3721sE7Dw5+8Mqj9/67BtSjTz7f/9fvp/E1mnqr",
-	"pebeAgFo2peAkn4ADNUuIKoVwNRONQiCCdTMNx9+8cEkaqZaWRsmNJx6RS0QNE+lEQvJQzI9xVNv7Rac",
-	"9ygselzAuzOCkMLeFOtFZ9VE54yWGRlJ1DNnCdshPg/IuRmCMkJKGGXVqNX9kjizKvIZgRhukRV0Y+3y",
-	"HFN6hE+FujrUVDjUerFCR6V7CLXKGHbYpzXFmVp49xphDdl0lktAXpRFn10nUFd8qGb9xxf/cXNzt1ic",
-	"29zcLa1tbu5eWFN/Xly7+5//pl9ncZ3VHSxxqHFD7SEIeUBCSbX6o+TmkZQf12kLpVq3SI6ah32fhGdE",
-	"ZDXgIfKoCHzcNbBp4S4SEjPPasX32iTsIsqEJNr8Mhwo/Xqd0n3U7ewsv6g3czd6ildfIjUwh1zGoXdJ",
-	"cdwMbUptSyNaI+TtwEVKB2u11FWYXtR9Z5sq1d2p4dBTAFJSLKCFGgLk2yosKQ1h/dJ9h7B2Sy0S3r6b",
-	"Ad94POz7L9Sd5RcHE+aGfn7vruvszrG2byQRGbZJL2BgDdEMmRACLf3qlezDFQoa6nB5hyHqaSu04f8u",
-	"ajN6r00QbnHWQLLJBUFUwjtgG1dHXeNsh4QC+E/6pJfq5dpFnD7q84uD0H9zc7dcUih/4ZkclL+cmK0f",
-	"5Ws9vw6CcXKkGwr391ynTkNtFR/INeGhPdfxsZB5QL1nFXhGOkp/jwyibsp9cH4x6T4o9rsPEnfx4FVd",
-	"N48pJCUkvEVwhoHhBSUNcyUUu7A4MNaeUew53J5gaXqiGqE7ZPaThXk7Mrg78bAD1n+0odsse83P8Y5W",
-	"8czRCoRDAuKNen4FyEtdfuqTQB0l9NVwi6AqqfNwfBTqYRgpGrEob5A5AQ4D8GgXmZyll4SyLVrRMy5c",
-	"F54WobV1C2vmI6hHVhCh4DyQCQM1DwIuqCRWXQFGrqQF9STpYeJJZg0wuZngDqVe7g1DZS3ZeJ16AT3U",
-	"1eeaBQwjhN69FZxenth/F6Zhr66FBp8zX9rbIn0gYjB7hC+oJC0xDqN04qXgMMSg5zCym8EGK1hpfRXw",
-	"Cmk+uCtRgBtkBfmkLpWKqTROMKFjAX7NwRJAevHD0FFc4YxkQcAbyknX2zWloV5Wj+7FyuaoIBI9THvY",
-	"rjwQhszzZrrM3YXEI0xS7GecLI4F2UHrXI3dSAEWosNDLy3tl8oLi0vn01f20vRE1p7N21UnVpO587aQ",
-	"vJUt5N1pYkl2iJLx6iFnEhHmoRbeJkJdwNpzn+AQ9jCFpLVtYBYdvAPHbAVAmMvpE/Xsi9jT9nnsJ3mL",
-	"EsyyaLRHdHMjiTG9CTNpCq76u+EwNPJfLtpc0YL6jVzpXrFkfTcLJEiGosMI8eB2qhIjD6bFvNUZazlT",
-	"o+RJiTILrFZ1nmhd5uVxOMxNY9xKbyN9mms8RAHhgU9W0OUmZUQQ0LOfYQ2fiibqUNnUDs1rmDXauEEq",
-	"hSyAhwP16r74kiEMzYw2AIiXDcjSu1ksltBZhXa4LZuK8dWwJN45taGlYjH7csa7+nK2LEt/AvN0/2W9",
-	"Rn2SpzkqdVOb2yC8ATRspeqDBLaCKur3ihFDjIECCKmH3WgV3CkXy+fniqW5hdJyaWG5uLhcXJr79u7C",
-	"zt9dbH2rHFwLn95glxZrd7wLCl6GEdGWlebTfKgdRtpNetEtMYGIam0ECdotLy0NFkcyGVuT0EYzQwy4",
-	"SXeJLwaLUpkr69WtNTxcB7c9yh3X2aEe4Y7baxiIsTjbnnEHTKgcbBpKle00CQNvvkAC72izQC8w+oYW",
-	"9DsZQ1+yBqAxz6BDPTXVlCCXfT3kmk8UERzZgDSqrWbNqtcDNWbQSKxuFNu8ta4Apib15zIqaecOCNYr",
-	"iLLYzAPvZI4GQqk675c4Zepy6zRpram9HwS1uI68Y6iiZNIKajNJfa1qAIa0a83YOlJAz1FF+l1UJQ3K",
-	"jEriIsy8+BWmxtVso1caKQ3ClEyO9azVWNLnZKPvhjBs+5gdyIoEfejNOyxLjYltoiuItALZ1RFfRiVT",
-	"l4uW6clwWT6OF4xXYufNQhx4auoS/dGgmLOlrOXPQBtIrDb/GowjI0fCLIsQsWhX82mrSkLRqxBMT7iD",
-	"iTdi82imeF3HviD9Xk1AvJ4b1yj1pb3paPtjQnK4uVYvI/dEp6+2jqTia8aSodvPAHMN08y6bqZufE3a",
-	"DM6IqdliR7edJKyyadD2XZkpK1w0zwAAPlYDhz202aDENa7dl1Ya7/fL+OYJAJGksq12uVAqlBeKi67j",
-	"c9Yw35XKpcLihYULriOpBB623sSs0cTUGeq+iSbJEifjaRMc1+NtRekJRnExqXjMXYyxiLUVJ80WnhPr",
-	"Hzh46enU6PBxhOENJO4PE2yzRcdo48l1Zp9ig7KpY2WG112QEAyp2noIsT6KlkciSFjkTRzqexnvXtUv",
-	"lQGu8YfHwAfjleTuEp3V0ivxSYswec4awWHL6KyAiNJzLiK4ZrR7rdUIBJExwhiWk1dp2c23HPZYrTUL",
-	"VevItBJkmiB6Xuq7UPtZqo7AElmaWvKATaSWcFFLIEFZjaDSxQvFCXg49cZaNozYPwpnPmVkXWLZFuOD",
-	"IaboYasVZHfo8GmCz3I/Q2xdhuzz/J0NFz23Xl46v6IUqSq4g6PQdh1BgSrwerapKD9wYDD67OURxDoR",
-	"Itu1GxIss9x0R8UHE7OeRYVU2Phr7QhMbKTKuU8w+EM8skNrOcbV24KEc6sNBVSjxvpql5mw1IiZBeJh",
-	"u3atL77J2+FR/YMUzMl6T24EdrOOGFxZLO06DrcznBPWC3oEz+xRNtTr0sxd+WOVqDSsZnO1XCcscvHl",
-	"5v6I2LQSWUc8LyRCaCvWSNdpwqEUX6bJcJ7oBr0ebzMN36oR+kYQoy+ZyEqdd3LVG/baCx0WBb+o144Y",
-	"HdJKgHXwalnkCAxJ4Hc3+FAEIvc0t2feOKYXxiWtEaXtQJQAZkhBFksepjObkEe9TJ4jyL0RlyZptjlV",
-	"m0/jOL2jXtCDoxXUeiMwmUW5GoWyCSHGm2xTcGTNQwJ3RQFVlNRbgQ/GNmgAqfMatVwF8Rpg4tNR+er3",
-	"bcgL43W0ThgEpBXQqj0fKlAnpFISppPo7LG4iDLLuY0pEcKvsgwbRhGSZFcpiPDfstMkvs/7FZtBMp1F",
-	"mmXUafKWPTtPm1KzBb2a5OGQsZJhDZ0mV/iGaBpZ83Azc85R3K0Zy9FOU3uky4Yq8j3DfQiT715R4zME",
-	"3gclhoP7YRlN5HQhO2SEw8ESNXEQEEY8e71rvEDXcRc1iET1dghIuYP9tubZ/Y4asisJE7Tqkzmr5mrT",
-	"t1LnSF1GZlfX8agQ3FcX5d2EZygLCuCLcTUwXA0KBRP1ynKWR6zvePO8RYnhE0AOjupD6s3hzgLfChJN",
-	"3knwAw5rMQmXQN4IaxfAyJA2xDrQdeUmbRsm/DSKB9DYAOeRtD9k4I0dJAWl8c0TvcaIyWcabqvI9dGN",
-	"gGSdEdx4I7rtRpitOqFnLw77HVfUkJkxVQB/WwWiX8uzZp4hh9b3Yo4DcqrEmGVbujs4rO0lwVnhFu4k",
-	"bKg3SCc3ZB9qQZxfRD6RkoQC3HAebVApNCl3kX4afqhsoQKaQ/+14iachNi8q+PbG+r+YlyiCvb9ivUU",
-	"RiIyIjsk7Bpv18Do9v6QZ8Zl0u6IfR9IPNuLUl7b3NxdWFV/LhY3N3eXLqk/z6s/L1wyvpXk45fT7yys",
-	"Re8sPdP34lOZTpmk3Dwg8RuqP1DZNKBJBXQqnmkFArApJPQMF3Gm34HILa1rFtC1KCywHkfG8rqJTdJ+",
-	"VZAcuDBuYWwXYp2P4KClnoApZx+MfjMRQ5cG0nlUa+IQ1wATJUcXypqJqA3c3libe9q1RhYREN+H6iF1",
-	"dGvtMnq6fH4JnX0hwPfaZB1mgnQYVONMhtxPjKshwqIMR7i/TOJMeu+jRPWdP4oXzwLictMmw6cFUkY6",
-	"SVgNDHSyz+25Dve95GtHiEkcJRoxOZubWnKWamEDsjLUCkUMyeIBUUUJYTL2PH10nWa34Lh9XjDIabyf",
-	"VY5A50pFqZsBlk2tMCgF6Iyx+may+CBe7bDYDTV9/ELO1tW9qA87Kxi1QQb7pUtLxRHtnpZFtjBIF3UC",
-	"f9wdYokchF/JeMhMM+Qtgj3KiBD5pqD00ZSLxQmC0srFzH0PVnwyzIPptTyDa81Etq+LKny7olbXsfWk",
-	"WlSITNUn3w417YjAXLtVXpGsO80uwhEZKX3V0NEKEhJXfeKiFvYg2xAFIW+EuCXy1CRd5OW5jY2b6l3Z",
-	"FlbX1wKlx40jJRb91R2/yTbZKrxAUBPraCFbtotpUQBBTRYX1RWZAn03MfNEE2+TAtLaaULQW0YVW8vF",
-	"XJNwTNGXoOpVtFwre0u0QCYB8QXZZBXG5VY9pIR5ooLOYl9wAANnRBC/Di4jeAZvtYgSu+MxTV4f7Idx",
-	"FCqVTIGASrteIPCESWK5d33aDWdWIZtkC3RJmCIkiDNfWzvgW4jcUvo3otK477JBkNoRmLa0nQJ7nrnz",
-	"4BHaB6RI4FDX4SajcPP6BO8Q13g3QtLiOzrdX3KQUVI5JYwjDaTCJhtVxzNzbkm8TZixRSUqYbhOtS26",
-	"jttficu6vrwtn7LtxEftrdHqYWokDZQtKrbU0TquDibZUlwvmj6qkuSm89Hjj5TtUEkSX5jp+wumuT3F",
-	"GRQvM2m8W5BonPxCx8gCncsm96BIDPZ93oGtmhJp0UCMb2FIXtVKboSd5qM5fvPJnrT5GOGZ+ZwqkOU6",
-	"PKQNynrmzy5c46ZLuyi21aBCahPQVs3n+pyE9kltQd6owou+wh+J75JDCEifios5uE4Pwie+McaAFH0l",
-	"PuuCT24q114jiEJSNy8H33XaQSPEHtmKOLLrdELOGlu1RD7JXWC+8cInTjBJKGixizgSRMtFdxypIMev",
-	"mfTlalzOspfDT7AZpC4g1/CkhE0ci21heWVaXj7/9+Wbf3fhzo3nF779raVbVzb+2+r1y89dWvyHZ65l",
-	"pDmMIjVnq1nBBCLxQLnIVRC7m9yJ/WG4j3hS+WlIPk9i4Kwb3xrLc63zRsGDBHPCPBdVu2CLG8s6zhkZ",
-	"Jema7ErjYRoWg+aTkR5MxTUNezhKZB/6YJwOtZdpQpG0NedRBcwWZdgY71s4CNRRK1oGO+SwzRlr5LDV",
-	"RtbK4au1RuWhE2uD6fDnIsvpKPCP0GLw4Vvz7PCztxzS5FZpHNwzSJ2osDq+uzOiijF8nUlH5+wdlXLo",
-	"gzYptYdFSO4k9jTAdbdufCTTTfA/mf5OWEsekB5r1AKcymyCFtb10fSaPcybZwTSbgNEdZmqJKBWUMlF",
-	"ZRctoP/38q8iY2ADB0OM9pmh8CYC6QlFYqeCoB5PQHZyuf0H4HeUelweZtwoj2LcmCjOf6Mnjtuafq05",
-	"oEUwE32VBaKaNeNVFrA2VYmqXDYHlxfAuz3lBUYuODBilo6tJjBSAE6WKSu61DJjqkcKJeiNkYanM0vc",
-	"GI/V0FzBnPo16XETe7Cxi+l1Pfaw0VnFUPbdj1pBtvvLBcljZfsbtjjjDNjP7cyaGaZ4ExaJ1HSIKGHg",
-	"M9I2OmTVjH4zekJfzYtcHiE4mWYHH44bDlxCnaZOKI7ZTxMLKLO9Q1ANvDe8tk3kLKKFlQYIvmzQBXUw",
-	"jg0BBLOpDmQKecd4ShH3PaTOq4oFgVgn0Jg9MJIC+GWTdE0l4jFVy8FYQ1MKo5tQKNXOXFPoMQXsPJR6",
-	"rPQBODw78pjo3kxWnQFyySs9k3vDpUGXXdsmjkwszKoExPA7BJaWB7wnJMhZlJi5AAdkX2uHVHbX1dzG",
-	"T5R9XSlh6vk7G1qGqtx8YX0DzW/QFqwWRM+K6TiiQ4AZCAZYB1tqEo5uKLuxgH6LdHX9R8rq3BanxLrZ",
-	"hXlJzesRXd4xBDazQVv97qtVCBJkmiNWcW0bEeYtR+zKRcYw7GppTX1BfWK8AvASVIq+Q6rrmp1usk32",
-	"1FNqdltcsvDUU7qKqNkn8LfKfW0jjAIUFKxd4+HZqxRQRf0OBR/KxSI6KzRinHPRkvpomraAs2WxWNpk",
-	"GXUr+v1Okvi+LiARhKRGBUG8LWu8ZVLIK3p2mFR7ueDrfkfXJquYdcOzpvLHStJj1lf4YxkRVkENIoWt",
-	"DmJAtRovmnKmgHWNNyC5PgdfXLDLJSSubMFnk62a39WVJ9Qt0+Tt0DUp9hUj71RWkrOEhJEOyB4V1NCv",
-	"oXpIBHjACuiqVGIBqEoIKhLqfT77THqRvC0rZnfPhrwjm2pXq9odaF7p8+wAJDHSpKmO1SifQDetTMei",
-	"rkDgY6m+IaGAemfqxDDbZBrZ+t7U4cTLsZ1TQnyqdtbqov/sjETbjHfgzO0P1KB8gxOBODO70zgv1PYU",
-	"xkdUoIATcKrue4XsmuSqBIp1vohFl9VwQAtd3PLvnp1PfT4Hjjoaaqem2uImexEHdF5/jt5Jf3NOu898",
-	"WiNMkAQXuH51Q93voa/YipSBWJ6fV/QueDuskQIPG/PmpfkWlYmYNkdxC9cxYFUSVaFYgDLO6nUcUGfZ",
-	"WSgUCwu6hlITWOA86FwkI1TsFvFoSGoSHITzHq8Bt9PhyZSzq0o7uso8EDlSrZMWiuVsnurxWrtFmHE4",
-	"KNyR8cCJsrXXIovl4H4RCabuLL9413VEu9XCYRcKxAN9pWaEAqANoa4N7dxw7qoh0qQKdyAX2dVurbPb",
-	"CgiAuAg8RZGUDdgTN6Ty6TbRYUxkV7+g/qYtUkBr6dr18KLxsqGAhKlZ4LOOqlsxsWCJ1JSkuOzzRkNj",
-	"Laj5tmgirtdJTdoGNSSeNYod6z/dGCj60iUiUpRHK5itlQzfJH4BB0ipHVEgYOzksWFY6mSUhJX9nvol",
-	"+62R62knK8XtpcUKkxGcQupysThJofByXIn9xayNg5BTLmolqtSrIhWNshJ7qGItwVQU23MTan7pwvkL",
-	"5fLFclH9i7Rxh3Sfb1afrdEX6PNXb3/naukGff5igSwUC7Wyz6qttaL398/74CZJtCeAHgQHb/xo/82f",
-	"j16kPM5uzih1fQVciHuus6hhmTVQBPP5RAM2eKU0tZ4L+z966+CNf95/8NqjD17p76DU7/edRon22z2c",
-	"Q11TKbahAVNaGA6YqF0JvLA0/IXMovfq5XJ5lJeTvQjgrYsjrTHVd2TPdZZGOfSrifZVS8WFUZaX6AIx",
-	"4D7Q8lniBrDScv8dwNsy907ciAW4njBFqsQsLVoAz9VxEVqpBJlH56HHgVCMeySX5ao1TJEBxRTw1csv",
-	"77/+53HJegSKLo10VnEDlceHEREOPAMSOI3E4ZQ8oN0ZPdigoz20Rp8tFCTbxEGNSCp6SkNqrSuzDD4I",
-	"oJHcQAWqhrzdaEqd8MZZIu652o3injdZOvDZBdOUlkWkQS6dP42S0SoZ8oWWJ/QyTLiHkr2x2LbJaL3x",
-	"IZuMhyB+QyxccnQ9ir33dQibzMyj1TmCEdqLM/FbkAoFYnE/VURnMWtZJLqS+8WLEa7jEcQWPUFp0AT9",
-	"w18ytfVrOOR+zvD6t+xxE0NdhsfGEJVSQU+PRVaakaiUbDf0fz/ef+0H4zLCyGY6dfFmYQptaL569eXD",
-	"B58++uCV/p50PXGN0+o6Y7iGVsh7WQI6W8kIFazotiaQkWGd0BjB6nrZDTpbSa+7cs4A+OI0Gk799kPd",
-	"S3T/03/v7yGZjliddkdRskuFFCdN5jsqwIHkDv/y+sM///Crf/vxoz+9MmLruHS06FT7x6UR1jjGqYh1",
-	"7dn1k3uyAvFlKFkC2dqR+2iAbIw9bw2syrmi8SUum0hbjLS0IRFnNbKCQhIQLJUQQ6WJlhfJDKz0Vb8a",
-	"TaTuMRNkLUB7HtBzJ6FaZWcagpEe+u3ENnrFzFejzaevtFFxLBFZMEg0BJe3Nsun16clgqzVaShMb313",
-	"Z6JPHHz6+f6bH+x/9OX+29+fgVYxqZ1gPEVkcRTCirtawxuL02CIADxjlIDeYX/94gcHP//o0fvfN90h",
-	"4X46+MmD/R/96uC3v3z0i99ltTmeZtvrGyZ5JiKm+M44eo+8w+9+qbd8+Pr/3v/0k4ef/VkjTnJTPekb",
-	"09mTbY6nzfSKWVhafAJq6HVQjTo8Vo3iRA7Lge03KQZ8XSd/5BuozUBRMZYOI6FrDb7wSamEY3Lj6zbl",
-	"5ORz4/6KMaXstcSVlydbR6L8cdY6TPrUiBeBPoCTcRGoK+DHP/nmXQSD34i63j8BbrPqeVCuxRCxZTA6",
-	"MiDBXzQrSCaSZzOZZ6CpXWTGsYYzy3Ms2aOzCXMQEkQaH741dkVdI0w5eMF7DUSRUajBoRICD7cVizrX",
-	"x6Mup1c+oXmoLwE/Np2kEuwjT9OoyN2T9T9j80nivv3L7w7e+dPJJcVTV8jUeMBlk6IMrfoSSWcD9D1d",
-	"0TJupZBr/IYHObSmhSIykMSMmRe1lLBXXQ/RJsafuWihJ5uxgLGq7f/AxRg3TEwnTTdxsuWtDqyzPQNi",
-	"S2783Z7rdLC/3fOz/UrHkOUILaZJxBHEFpOzeHcGNt2oHUMp3Vr8jZ/tfz62TyrudnFSJYdp2NQ07KLG",
-	"05Ea1Zf0Pi0LpnVywahPRH+ylitks79zZRqP+ESSSe1WUCUCYhgJNBjVGRNd1CEQUmO1NnB8UciPnpN8",
-	"Drx2fX7gfgZ4Jbm2r4NypcER979OL866pk6upWv/jQ+++umHp5auCdmUAt6xt3Q9iYgEbBlJkwYDLUC2",
-	"8ugQoexSytxzNScsRclqlpXXQ0IQbmBdcb2HTaUmPTUCTWQEmg1DOvz1Lw/e/eWj//jw8JU3Ty0ux8fi",
-	"YklmFAmFMO8FpSjYdOoBdpcdEnZ1dZZqWyLb1ztNrc/0DnfCCPbuyYp5O64k8kSuMd/vMQkODq8jzEt2",
-	"McnE+auQe5COthwQbDlurOUz8RJO+sUG5TRdHb/QINLSf3p9t+4Edf/S0/f43Fxz/fLz1ZosrZVXcxYc",
-	"x0jmLzaRyLhQHpTHuDr3bTz3neLcxa257Bqjp4R/cgl/tHDaOmUeJJrmKuLwK+pA4eJEmLynS2lpadX0",
-	"kI0ydbdJ12a2p2l7LZpuCGk/xzvpnF9d5yJj1l5/XQ7hmCVNTOU9pcMy/Ydc2LK5rULOMiDQ10lO6pE6",
-	"bvtyaIG5VI2SjOIvMzANvjggSJZ60I8tHe1ZGhIom0pl4dvjBXiKY8MBHjc9K6qBkhJisHegQWSyblQ+",
-	"Ta+iwHSJULia7MEHCmiq06iLWjjc1iXp2ywk2EPGl7jRJF1dYQE8N6jahdh040U0lVlbBDPKGrYEfYWR",
-	"XVnROcLQz7oCpRhW4ixSNRj4H1tqMcSvuxD1TpmQmNWIjZuQtGU3QMOeJWfkzD3bC5qZixZ4dmKFAaLx",
-	"7cJR6i7deVwHIJ3NdZx05QMlMOSJCE9lliGfAScEXjdquabHwwrT1ds0xvTWc0sXoDAdgUu2228pVT7B",
-	"VtIbXM5o8Ay24VaEhlAgrmTLv+msw6XzkHW45zoBIeEt6GZXtB9sj7qi6S6nXo4715VcRxO8s1zcu7s3",
-	"Ke9O0d2pFDcy179GhTTO4VoP67J3QNxqOXkHrBkbZT73r0IydBjirot0sAeC2st1XIuTs4GD61ZTfbx0",
-	"LQqNOzFc9Ig8YRayULyFI1RlyfYHRrVG1KWcDBo9Ja8keY0S4tkgEmzGOuBvdKEqAXm0xkMTc5Etm6Qm",
-	"OMmiyXGK51T3bqxAzkBYGl5C+9jITEtPWn0cLV2wNEK64NdEifwauliApRr3yhlhGd4gR4vlrWNxVV3O",
-	"KJ+PnnwOCpzLcLfpcK7i2C3vvjE8Kg5/cxPBeom4P9tl1KLE5BxIo+epDjSJDtSwpD2ImTynOxEPKBQC",
-	"ZmxFJ2Ahvxf1IwOS44wIQ2NQ5+GshOJ7nqvjzJipxEwFVHRj51YQZYiHHgkLaNXwOySIrYJWg2ZKMBmV",
-	"SLeuzWRbdtknmW8lS3ZmVutEz9g61lQoqBu6mzTxcoqiau/KUlPl8blYeJ1S8pFpGqnxxRREuTc6qx+z",
-	"cH/utRMtxNDBsJXox6a9lCPeNEvH0ICYbxDUtP7YTYKTm/QMvzqVpWeYjppoIpvuvjfU/mdaXA6slhXo",
-	"Z2x34cRF0nc52eGGXE534Go1447K1PGxjFHqL3YzDYPfUdTWY0Rpxz2xEhylQ/2kyci+TCJR4kxAQl2y",
-	"S0s0SiKEWCe4J4GdZxLM4wvzO87k8+J9R2ereT33juvU2mEIo+q16rqpSuNqh/7804WlQtHRNJYfGwVd",
-	"KHvvs0kpLNU151QxG1MxGy2wUGk/Q0Lkx6uB8Hw04Gn4+zEKf99/84P97330TQ1/P2o+TgJ4/SVw0+1V",
-	"p5lsY7DvCfARRcWjRORDJ+Qh/CPqnqSzneEVYa5u3yNR2jOirElCKk1xTMMOzsSxy6B3UmNyGpgueC1e",
-	"1teTC5VPJhfSIcanXGiyepUJ4PVzoVRT66kzIVOEUkbFUZ4IVwKyHoUttXC4rWOq8pjS7QBJrm3NBXQd",
-	"IimhtTy0omqEvNPPVK7bQU86Szk1CU9sElbnj9qAO7AEQ52jSIi67Wr+YY5nnZ2FXSUr1nBi8wjQ1Kkl",
-	"cpaF8cLthHtCoFDzpgFGSM0W7dlOnTWagU/Z4zeYPWoc+JqzyOIpizypLDLiUQPYZEhafIcMqx+arhwR",
-	"F6rsVVhJn746bubtreR6Tq1qp5VFB6nYj379+Vc//fC0suhx40WaiEcqLhq3qBzAfWwUCBjRwAdm+prp",
-	"pqC2h6XujMlZAVlvCiLMQwtF5OFuHNVCaKjdZ22RyYCiBc3gTp1SP7ZJb+G48/mJb9n0LJFRN9OopW6+",
-	"70cQ5l2Pc9/y+jia3owQagd9QpGQPCSe6YSEW8TmiNKoXyJ8q6NebPNW/WAiYMKUGNc/RFmtdR7CZbgM",
-	"vWZl2NUdZaGGBbmnCy+5utqcLTJnJ9L9HIUuixvSRhM6CXRCKonu019AqxFhtHBXd5kF3UZwVMdZfuP1",
-	"BIyO0kop8HFPK6WeuCLfdvF0HR9LKtuKThZKhfJCcdF1fM4a5rtSuVRYvLBwIW5kut7ErNHEFOKQ4CRg",
-	"6Uv1cu2iuswk741IUiigI5jyF5QX6NQzAc6ZYAwvL4vvi8fTLWlYsNagdM2EV+jtH3/18ivj3rHrhMlv",
-	"0j1rCncOfuEyZ3Wf6v7qX5tSxrewJNd0A7kncRkougJxwzKvfo3HdXbnJG3NhViSOdPrLu6GD3eEDDET",
-	"dRKOUUbP1eYjI1yjG7hFWSPhANTlA4ZHEmykpj7Ve2ar9wwCzcnQfA6//M3h7/7XaYW/46b5PKf7fmsr",
-	"SCpOtk/zaQceliQRKJsXUYBBDvVJXSLelkhIUGaElk8z+sSmxj1Cz4Mo1LQ3/xFdK4zR5EAvRBeaF0+6",
-	"R2Rp4qRPs+mjdlE4XpG0J0D8eLIdESIqygnlxQGdr6urWhS6uOXnp5ACufqUCKsiypCQFfVlSOokFOCF",
-	"CQjDAYWRUJUI6pHM4herN6+uwZz/oKYci3rsImNkNa4EXn2J1GReKQdbj6MwsHEgqMgaz605WFuHkQZR",
-	"SkMPd0iYAGJy72NCMRNAL+jxjh2EqIgede0ZSyiWoSCky1YBRiiEoDIXZKLLahPCqwfrelA4A5pmruOI",
-	"bdr5kAulHSxxOH/fEO1eLqCuUbat64W2sAf1vSrQnTOgtXboVzJgAiP3C+o5MmaAZXO8kPneEg/pCppD",
-	"qzmsg7NFaFMQKl28UEyL4pGiny0EWzPlWA7K4Vl1z11fvTy3/txqeek84jskjNzNSmqCObsuqmJBzi+2",
-	"Q7+nTUDSAJrjUqUNhmU7JKNC9vziMMAOl95pCzfIfLUVpBE9gk6VMgyL7Dsz8+pLAWlM+m7Axn41k+IC",
-	"WlNwA+GjXDx/wrfoOq22L2mAQzlf7UoSatHzqIBaRWrEqBZCAmQLI6ol17lH69QqP5O2Ap+pBas0gox2",
-	"MwTuQhVc1jD1rTB5fhQ7EWuQG1yuY0lFnT5mIS/nJlllSN8UivErJkI85FO2nSzJRP3Ibe7xmhic2Igb",
-	"BPkce5HBR5dfJr4gnezy7FfUmEN5jSS7cr4pcy7VISQOcSmDwLDewY0GCdHtq3n3qdr5/H0sBBlwl67D",
-	"38JFQnZ9oot20lqiESCAB0sEw2WDYlVNMeh2FXqtc21aqAmRc82aQaZ1yY5pycE7WINl8GHl8rn+B+H4",
-	"1XZHeW7U+bNLt0H+7KRcaiyeM4gukc0PHgU1O0yRXK2JZUBr+SIxQ1hKXGtqCVzIkOAW8QoIOBM6e2vt",
-	"MrpYKhWR0F2fUGnxHKBwxPGwj4xJRUuMTc54O8xs5GTWdLmJ5U1aG8Wsq72NUFs6KovYDtQgCFvnJO0x",
-	"9JaL5fNzxdLcQmm5tLBcXFwuLs19e3dh5+8utr5VDq6FT2+wS4u1O96FPJOngjIb1h3uaNRQ52GNzNlD",
-	"morMYnO8Ez33V2s1Esi5Wxn3fT+VXNYrnbtCBcQ6Gv9YeqIkrkSlxROHpKsIF14KGqAkDCCzWLIacrni",
-	"UFLsW9x5rOLFrJKx7WaSwsLxlTP6VzuStNH7Wrrzi/kRYSs49gsX1kOl2PdcXSerCGfZiagmxehawcKx",
-	"YnLXg4VTBve1ZXCtYOGUwZ0yuBEYXKstQNQ5InNbPGbMbfGUuX2NmdviKXM7ZW4jSW871CN8UvYWuxQG",
-	"2o98yrYh9FSboiLjOBHguunwcBscOpihyma7WFyo0VYD/iAVwHPelggjTVr9TO05gr2btHb71rVhPG01",
-	"Ci2CnGic7n0Eviqyi2vS79rCRGFPR/MhwTaRk/1xWmnAPBL4mKbjCJymlMHy/LzPa9hvciGXny4+XbI+",
-	"JNjFfzHH8Lex/0SBvXw+8jz8bY+bYgy7iwJ2VXC/LQm6fevakyiplQukzMMojsDqbWK9OmgXCbJDQuxr",
-	"QyCW5qKEbHtjgdUB/VXudRUBkFYguz23xAZtzd0yhQCyt2kenk88CSt7/PWJ2DY4WK15eXS2YZ63TMOX",
-	"ze8McPJuQ5cjjwSEeYTVupkkD2PMJBZtnASEIaEvA4yBV7U4ZaJDEPbpDskzBtpgAruDTLhdNYVaQo+E",
-	"1jT9D6vXr63owrmxyRGJJu9kGKpNiMHz6y/cmAywsw8xUEKoWd9AQE0l6uJEhFzoPrmSc18gn/Nt3dgr",
-	"N84iJNjrDqE9aAqIJa5iYbKoq23t9pBG0NUyp+lxpibEUleXXTBZkSIrDwlmnkFsXLUtNNXqr9Sy7WfN",
-	"lixJT0biauGUESGyzg12pZgiQLmQ4LITFYxJbwk6RdWawIpH39vB+2/tv/mLg/deffjZW/tvP3j0zsfp",
-	"glcJ9j4VEKwmODXyuI4KN/phVApcI6G6AzmDfKAO7iLeHoLrV9RoOrs2MYceOg/DtX6acJtkh6Eqgqt2",
-	"JRHIIzUbtKTI1IXlq08gFJr1G9kTrRvtfAVhVA2hYa9RiHVprMhBWiVNyrysaNa0ByU/mjX2+SuVdM6i",
-	"xoi1gahP9FSTRajmyZRjafdjOukSiqyCm9IahC7yrOmk/w3b1h8uOGBbkWKjGFmdZ2gL3kAn1v3Y/LCs",
-	"AKyBVID0Kq02jyTCatDf0n2cZxvOqqdKKqRLI57lw8/efPjFB/s/+49H//T6o08+3//X778UNOYD1oDQ",
-	"GHcSHysQeB1hpvtja3oyJGQwXT3COMrA7scrGPfCbTThOMjVqW8Hk/pD2kGsUeu/jV59XLmXUbjHSuvJ",
-	"aXPsglzBOGhIxBfkjMmBhhTYxHuJDFabOVBA13EXCQkBGVqQU7gEbU0J9tyo60QYp0pHdroh2nu+tp6p",
-	"n8+Eh+uYzFlwcU35JtR/LEJf19nDzmNmhOMHip2yzpPDOteJrXs8rl2hn3UaN/JxZJvao3wq8D0hga/f",
-	"of/NE/YO/vn1h5//UXOsFsDjlFNNIOSN6RPO4lKLx5dLLZ5yqSfJpRZPuVSKSy2ecqlJVdExnbvtBGUm",
-	"THL3bTWnF+9Ch22wtmUpfKatGRjjXAe8ws48tHY0C+gvOdmgQmoqcG1bGJOjCibkdIKZcPpTsEzX9CYN",
-	"UIMTgapcNlEHMsqVUFkjiWFsH+r+UaDmgm2uqsZSOiVUvFCfEkOYrPfs0gzJYkiQ0c5ZImlU6PpIugaP",
-	"iPza4CiKxo/qe/TPoNVB4VoDg3D1PQRrhZMuoPV2rUaEUL9F9npzvtpDmdOWXs2u3gnJJqvExFlRejVY",
-	"a3noiUTMiTYnW61bIz+qxMhfWdFmW33hKL3eFowibIf4PCCFTZYO+cna8gssLoYWNQ4qoGu80VDjKvCp",
-	"A00VTTOeL0PipqAIIHAhWazUFNTqn/OKgYlBShGQmnZ+aL/liuIYMBxihHg6yCoaFVB/7+7e/w8AAP//",
+	"7H39cxzHdeC/0jWXKpK+wWIXH6QIVOoOJAWJNEkxBHhMLDDY3pne3RZmu0fTvVisWaiS5LOk0JYl10lJ",
+	"pCiJHEu27pKYli8VydaH/5crAgR/8r9w1a+752N3Zr+wIAkJ/IXY3Zn+eP3e6/f97joeb4WcESaFs3TX",
+	"aRLskwj+vElk1J1ZqUsSqY8+EV5EQ0k5c5acNeJx5gskOepgKkuO6wivSVpYPVrnUQtLZ8mhTM7POa7T",
+	"ooy22i1nqeI6shsS/RNpkMjZ3XWdddqauUmwUCP3TrTeJCiC3xCvI4zqmAbtiCDZxBJRgTATHRIRH2GB",
+	"JNnpWcmfRaTuLDn/ZTbZ5az+VcyaGXfVCiIiQs4EgY1fwP5N8nKbCKk+eZxJwuBPHIYB9bBa2exLZrVk",
+	"B7fCgOgnfeIsLZbLruNjqSFBSeA7S85zEW+Hly85rhNGvBaQlrPktNpCohpBmCEDDFSPeAtVFFDnKgvn",
+	"Fp6ZP7twztl1nRYRAjcU2Pbefm3/vd/uf/g3B/fv/+mrD8y4aNSx1E41nB3KtnFA/c0QR7hF1CHvjgq5",
+	"VX0GGnTZ47qGA3X6xEdX1l647iIeIYxaVAjKGupDK/49nrekJr7IWT2g3uQQT0C0/59v7r96f/+jNw7u",
+	"v773+e8evvvpgz/8bO/H//ngy7/de/3He7/5fRoKXkAJk5vU34xIWxB/KkBQOKsHRtRHHSyQGhrVFTAY",
+	"l00SIbNc2Psl3mEBx74akfg9EFA4PRsGmGb37jz44icHX3+99/FnB//xSQblDX0JGVHWyFvddS6b6jQk",
+	"R76ZWRFNivKz9JgHBPPwbOpJmGmVRzXq+4RN4xz/7qP9f/zR/v9668HXH+rjO/iPX+29/Xn6+BiXm13e",
+	"jjax5/E2k1M7PjOe4jCCt0iN+11EAkFOCYPTAWVb6lfGJRK0wYiPal0km+oFEm0btL7MJIkYDqYBjg/f",
+	"2rv3i733P917/cePfvTpo3ffP7h/P0vQZq5pwGAF1XE7kIrnyiYxW1qGvyPNGxVqU4aqGgXgq5nLfhXV",
+	"qboXqFQ/qscD3gBQXOGU3SR1ILIpQOO1T/c+/93Bv/zrw19/uffGHw7uf/Lwm48PXr2XBkgNM0b8TcUI",
+	"NxuKUT4W7FDkHpEW31YUr3iwAgJM72oG2AWceYlTpqBU6yIqBQnqAKTrXK7yNpsKhH72yd7bv3zwxVt7",
+	"//73ex9+mgZMm20x3mGbEW9LMi2gRESTAxJtr4mAxdgtXeM+rVN97kWc8pRAHg+7agyvHUWESXj7Bo4k",
+	"xYFlkQPgUueRR2b81IM5AkmNMhx1HbePS7pOqx1IGuJIzta6kkSYNbQ0MM4oOWSkRrRUVKcB6WG1F/Vm",
+	"Zm6q+bLT9Q2uwBGB3EXV8Ml10Ttn/Iid2JKsz4nmWE0e+ABfmPc6l2tYUlGnuGYx6lC4d3D/8/3PXjv4",
+	"6Y/2/uE/FBt/7800+gFsNxXrFqlZp0WbMDoKKBGIt6WgPknBHnYsyVXaonIqfGjv7Z8/euXVgz++sffH",
+	"f/3TVz89uP/5w0/f2nvnZ3uvv3Vw/73sriXZDMzE09jsmpIvJOeojoVcRoIQlBLZe/CsR5gfdKenH4Vp",
+	"1zm/iqPG9BBDi2EKaB//OsOwud/dlJxvBjDdtDAC2DMViG+TSDFbBKcAyLDO+TXMulPY2cNvPt5/8529",
+	"n//9/nu/ffTG2+py+uabB1/ce/T+O+ktwkWwWW8H07mmX2DE0jhrt2okEloxSu5sVFP3iVD7jwj2msRP",
+	"b9xc3GIalPDbfzy4/97+v/1i/73fwtF+MJge1Dm3MOtuYilJK5RiOufNOVKjgp6otEIz+FHSxy2G27LJ",
+	"I/rDyVjKQrmSwaR3P91/8/OD33x8cP9VLd8rqvnnTw7u/8vD97/c+/q9PC1O8i3CpgLB6xzBYCCtcJZo",
+	"2rHq5ipNpqH+JzshVbo3j1BEtvmWQa5bDG9jGkzpMtGC7/4HrylZ5u37D9/9dDBitVOzT0cU9klImE+Y",
+	"B2wEd3AXgJMiMsVdGPCWDu6qe2cZyaiLcANTNlVMCyPuKcgcBrS9xgkF5lEME2WlMlYWyz0WCWDmD754",
+	"6+G//WrvnTcPfvXq/mev/emrD3CDoKEj5WCy4tZTObfbJAhmUsaIFGeEl1EE2ogwKCvaYcgjSfxrxKd4",
+	"HYSvQ+Pugy/e2n/3/v5PX334wf/UgHr42Zd7//STLL7GU2+21NybIPlN+/ZTYh+AQWscyEqeaqcaBOEE",
+	"Roh7D776aBIjhFpZGyY0nHpZLRDsEkqBEpJHZHpmCb210bXPcQHvHhGEFPZmWC86rSY6Y2wQsQlNPXOa",
+	"sG0S8JCcOUJQxkgJo6wYo0u/CsKsinxKIIZbZBldX704w5QCFVChrg41FY601USho1K6hFplAjscUE9x",
+	"phbeuUpYQzadpQqQF2XxZ9cJ1RUfqVn/+sW/3tjYKZdnNjZ2KqsbGzvnVtWf51fv/Nc/61fWXGdlG0sc",
+	"adxQewgjHpJIUq33KYVhJK3PddqCRGqXBfotDgISnRKx1YBHyKciDHDXwKaFu0hIzHxrM3m5TaIuokxI",
+	"oo1zw4HSr9AqpU/dzs7Si3ozd+KneO0l4oGx7CKO/AuK4+aokWpbGtGM+UIpn62Wugqzi7rrbFGmbhIP",
+	"R74CkBLfAS3UECDY12BJWQjrl+46hLVbapHw9p0c+Cbj4SB4oe4svTiYMNf187t3XGdnhrUDI4nIqE16",
+	"AQNriGfIhRCYJy5fyj9coaChDpd3GKK+9lEY/u+iNqMvtwnCLc4aSDa5IIhKeAc8J+qoPc62SSSA/2RP",
+	"erE+553H2aM+uzAI/Tc2duYqCuXPPVuA8hdTs/WjvNfz6yAYp0e6rnB/13XqNNI+k4FcEx7adZ0AC1kE",
+	"1JdjrYZ0iJCJudzNOJfOLqSdS+V+51LqLh68qmvmMYWkhEQ3Cc6xrChtS3IlFLuwODDln1LsOdqaYGl6",
+	"Io/QbXL0k0VFOzK4O/GwA9Z/uKHbLH/Nz/OOVvHM0QqEIwLijXp+GchLXX7qk0AdJfR5uEVQjdR5ND4K",
+	"9TCMDI1YlDfInAKHAXi8i1zO0ktC+aa8+BkXrouUVTmCO/qUQIL6ZBkRCq4lmTJQ8zDkgkpi1RVg5Epa",
+	"UE+SHiaeZtYAkxsp7lDp5d7aop6zZOOT7AX0UEewaxYwjBB691Zyenli/12Yhb26Fhp8xnxpb4vsgYjB",
+	"7BG+oJK0xDiM0kmWgqMIg57DyE4OG6xipfVVwWeo+eCORCFukGUUkLpUKqbSOMHBggV4vQdLANnFD0NH",
+	"cYkzkgcBfygnXWt7SkO9qB7dTZTNUUEkepj2sF35IAyZ5810ubuLiE+YpDjIOVmcCLKD1rmSOBlDLESH",
+	"R35W2q/MzS8sns1e2YvTE1l7Nm9XnVpN7s7bQvJWvpB3u4kl2SZKxqtHnElEmI9aeIsIdQHruI4Uh7CH",
+	"KST1toBZdPA2HLMVAGEup0/Usy9iXzsmcJDmLUowy6PRHtHNjSXG7CbMpBm46u+Gw9DIf4Voc0kL6tcL",
+	"pXvFkvXdLJAgOYoOI8SH26lGjDyYFfNWjljLmRolT0qUeWC1qvNE6zIvj8NhbhjjVnYb2dNc5REKCQ8D",
+	"sowuNikjgoCe/SxrBFQ0UYfKpnZ3X8Ws0cYNUi3lATwaqFf3RR8NYWhmtAFAvGhAlt3NQrmCTiu0w23Z",
+	"VIzPw5L4Z9SGFsvl/MsZ7+jL2bIs/QnM0/2X9SoNSJHmqNRNbW6D4BfQsJWqDxLYMqqq36tGDDEGCiCk",
+	"HnajVXBnrjx3dqZcmZmvLFXml8oLS+XFmR/szG//xfnW9+fCq9Ez6+zCgnfbP6fgZRgRbVlpPsuH2lGs",
+	"3WQX3RITiKjWRpCi3bnFxcHiSC5jaxLaaOaIATfoDgnEYFEqd2W9urWGh+vgtk+54zrb1CfccXsNAwkW",
+	"59szboMJlYNNQ6mynSaBKAYqkMDb2izQC4y+oQX9Yc7QF6wBaMwz6FBfTTUlyOVfD4XmE0UEhzYgjWqr",
+	"WbXq9UCNGTQSqxslNm+tK4CpSf25hCrauQOC9TKiLDHzwDu5o4FQqs77JU6Zutw6Teo1tfeDoBbXcZkM",
+	"VZVMWkVtJmmgVQ3AkLbXTKwjJfQ8VaTfRTXSoMyoJC7CzE9eYWpczTZ6pZHKIEzJ5VjPWY0le042NnMI",
+	"w7aP2YGsSNCH3rzD8tSYxCa6jEgrlF0dD2hUMnW5aJmeDJflk2jSZCV23jzEgaemLtEfDooFW8pb/hFo",
+	"A6nVFl+DSdzsSJhlESIR7byAgk++VyGYnnAHE68n5tFc8bqOA0H6vZqAeD03rlHqK7vT0fbHhORwc61e",
+	"RuGJTl9tHUnFf84GF/bq9keAuYZp5l03Uze+pm0Gp8TUbLGj205SVtksaPuuzIwVLp5nAAAfq4HDHtrR",
+	"oMRVrt2XVhrv98sE5gkAkaSyrXY5XynNzZcXXCfgrGG+q8xVSgvn5s+5jqQSeNhaE7NGE1NnqPsmniRP",
+	"nEymTXFcn7cVpacYxfm04jFzPsEiHd2ULzyn1j9w8MozmdHh4wjDG0jcHSbY5ouO8cbT68w/xQZlU8fK",
+	"HK+7IBEYUrX1EGJ9FC2PRJCwyBs40vcy3rmsX5oDuCYfHgMfTFZSuEt0WkuvJCAtwuQZawSHLaPTAkJp",
+	"z7iIYM9o91qrEQgiY4QxLKev0jm32HLYY7XWLFStI9dKkGuC6Hmp70LtZ6k6AkvkaWrpAzaRWsJFLYEE",
+	"ZR5BlfPnyhPwcOqPtWwYsX8UzgLKyJrEsi3GB0NC0cNWK8jO0OGzBJ/nfobYuhzZ58rtdRc9vza3eHZZ",
+	"KVI1cAfHiQ86ggJV4fV8U1Fx4MBg9NktIog1IkS+azciWOa56Q6LDyZYP48KIeQU4ku1IzC1kRrnAcHg",
+	"D/HJNvUKjKu3BIlmVhoKqEaNDdQuc2GpETMPxMN27VpffJO3o8P6BymYk/We3BjsZh0JuPJY2jUcbeU4",
+	"J6wX9BCe2cNsqNelWbjyxypRaVgdzdVyjbDYxVeY+5MKtI6tI74fESG0FWuk6zTlUEou03Q4T3yDXku2",
+	"mYVvzQh9I4jRF0xkpU64uewPe+2FDouDX9Rrh4wOaaXAOni1LHYERiQMuut8KAKRlzW3Z/44phfGJfUg",
+	"gB6iBDBDCrJY8iib94Z86ufyHEFeHnFpkuabU7X5NInTO+wFPThaQa03BpNZlKtRKJ8QErzJNwXH1jwk",
+	"cFeUUFVJvVX4YGyDBpA661XLVRCvASY+HZWvft+CrEFeR2uEQUBaCa3Y86ECdSIqJWE6xdIei4sos5zb",
+	"mBIh/CrPsGEUIUl2lIII/y05TRIEvF+xGSTTWaRZQp0mb9mz87UpNV/Q8ySPhoyVDmvoNLnCN0SzyFqE",
+	"m7lzjuJuzVmOdpraI10yVFHsGe5DmGL3ihqfIfA+KDEc3A9LaCKnC9kmIxwOlqiJw5Aw4tvrXeMFuoa7",
+	"qEEkqrcjQMptHLQ1z+531JAdSZigtYDMWDVXm76VOkfqMja7uo5PheCBuijvpDxDeVAAX4yrgeFqUCiY",
+	"qFeW8jxifcdb5C1KDZ8CcnhYH1Jvhn8e+JaRaPJOih9wWIvJNAXyRli7AEaGtCHWga4rN23bMOGncTyA",
+	"xgY4j7T9IQdv7CAZKI1vnug1Rkw+03BbRaGPbgQk64zgxhvRbTfCbLUJPXtJ2O+4oobMjakC+NsaIf1a",
+	"njXzDDm0vhcLHJBTJcY829KdwWFtLwnOSjdxJ2VDvU46hSH7UCnk7AIKiJQkEuCG82mDSqFJuYv00/BD",
+	"dROV0Az671U35STE5l0d395Q9xfjElVxEFStpzAWkRHZJlHXeLsGRrf3hzwzLtN2RxwEQOL5XpS51Y2N",
+	"nfkV9edCeWNjZ/GC+vOs+vPcBeNbST9+MfvO/Gr8zuKzfS9+L9cpk5abB2S8Q20QKpsGNJmATsUzrUAA",
+	"NoWUnuEizvQ7ELmldc0SuhqHBdaTyFheN7FJ2q8KkgMXxi2M7UKs8xEctNQXMOXRB6PfSMXQZYF0FnlN",
+	"HGEPMFFydG5OMxG1gVvrqzPPuNbIIkISBFBbpo5url5Ez8ydXUSnXwjxy22yBjNBOgzyOJMRD1Ljaoiw",
+	"OMMR7i+TOJPd+yhRfWcP48WzgLjYtFUAsgIpI500rAYGOtnndl2HB376tUPEJI4SjZiezc0sOU+1sAFZ",
+	"OWqFIoZ01YS43ogwGXu+PrpOs1ty3D4vGOQ03s2rw6BzpeLUzRDLplYYlAJ0ylh9c1l8mKx2WOyGmj55",
+	"oWDr6l7Uh50XjNogg/3SlcXyiHZPyyJbGKSLOoE/7gyxRA7Cr3Q8ZK4Z8ibBPmVEiGJTUPZo5srlCYLS",
+	"5sq5+x6s+OSYB7NreRZ7zVS2r4uqfKuqVtex1cZaVIhc1afYDjXtiMBCu1VRCbXbzS7CMRnp+jRAR8tI",
+	"SFwLiIta2IdsQxRGvBHhlihSk3QJoOfX12+od2VbWF1fC5Q+N46URPRXd/wG22Ar8AJBTayjhWxRN6ZF",
+	"AQTFaFxUV2QK9N3EzBdNvEVKSGunKUFvCVVtERtzTcIxxV+CqlfVcq3srU0DmQQkEGSDVRmXm/WIEuaL",
+	"KjqNA8EBDJwRQYI6uIzgGbzZIkrsTsY0eX2wH8ZRpFQyBQIq7XqBwFMmiaXe9Wk3nFmFbJJN0CVhiogg",
+	"zgJt7YBvIXJL6d+ISuO+ywdBZkdg2tJ2Cuz75s6DR2gfkGKBQ12HG4zCzRsQvE1c492wZY0UA+Ugo2Ry",
+	"ShhHGkgaACwzIISMiSVU7avKVI3Vj1TpJLtFyrapJJuWIKobTO1RV9HwAi6IX7VGIfjylEBROyD29aTc",
+	"RrW0wUZVPM26NyXeIuql/kJSbm+tEteptUXXcfsLylkfnb8ZULaV+qjdSlqPzYykT2+Tik2Fg47rpLcb",
+	"f4QaIvaDYt3xcuNCYG42qT75qKGa+sIsrb8moNtTYQI+p08EWLTJTt6E/On0Fzr0F9iXbHIfiv7gIOAd",
+	"/aKuCxgPzfgmhpxcrbvHRGc+Gqw2nywCm48x+ZjPmapwrsMj2qCsZ/78QkRutlSP4sYNKqS2bCWnILSr",
+	"bRPSYRVm9dUzSX2XHiLzQ7Kn+CvYVc43m5L7uAspZUmBC9fpYQKpb4yBJMNzUp919S83U39A46KiEbeo",
+	"LoHrtMNGhP0MCnQizhqbXirH5g5cSMmuJ066SSmtids8Fs7nyu44klKBrzft39akkedDgJ9gM0hdyq7h",
+	"0yk/ARZbwt4fWR3i7F/O3fiLc7evX5n/wfcXb15a/x8r1y4+f2Hhr569mpP6MYomka96hhOoCQNlRVdB",
+	"7E56J/aH4X7zSWXKITlOqYHzpCDrQCj0WBilF5LuCfNddX9sUeaP5THgjIySiE52pPG6DYvLC8hID2Zi",
+	"vYY9HCf3D30wSRHbzTUrSdqa8akCZosybBwaLRyG6qgVLYNtdtjmjIV22GpjC+7w1VpD+9CJtRF5+HOx",
+	"NXkU+MdoMfjwrcl6+NlbDmnyzTQO7hqkTtUkHt8FHFPFGP7ftPP36J23cuiDNlG3h0VI7qT2NMCduWb8",
+	"RtMtenA8fcCwliIgPdZIDjiVownkWNNH02sKMm+eEqZmHqK6dFcaUMuo4qI5F82j//fKr2IDaQOHQxwZ",
+	"uekBJirrCUWnZwLDHk+Qenq5/QcQdHBXoLlhBp+5UQw+E+U+rPfEtltzuDWRtAhmoq/aQlzHZ7xqC9bO",
+	"LFGNy+bgkgt4p6fkwshFGEbMXLIVFkYKSsoz78WXWm6c+UjhFb1x4/B0btkf48Ubmj9ZUNMnO25qDzae",
+	"M7uuxx5Ke1RxpX33o9au7f4KQfJY2f66LVh5BOznVm4dEVPQCotUuj5E2TDwo2m7JbJqRr9rIaWvFkVz",
+	"jxCwTfMDMscNka6gTlMnWSfsp4kFFKbfJsgDjxb3tog8ighqpQGCfx90QR2gZMMiwZSsg7si3jHeY8QD",
+	"H6nzqmFBIP4LNGYfDMcAftkkXVOWekzVcjDW0IzC6KYUSrUz1xS/zAC7CKUeK30ADh8deUx0b6Yr8QC5",
+	"FJXjKbzhsqDLr/eTRGuWjqosxvA7BJZWBLwnJMhZlDhyAQ7I3mtHVHbX1NzGd5Z/XSlh6srtdS1DVW+8",
+	"sLaOZtdpC1YLomfV9OjRYdEMBAOsA1A1Ccc3lN1YSL9PuromJmV1bgt2Yt0exryk5vWJLnkZAZtZp61+",
+	"l94KBE4yzRFr2NtChPlLMbtykbHAulpaU1/QgBhPCbwEZcNvk9qaZqcbbIN973tqdltws/S97+nKqmaf",
+	"wN+qd7WNMA7aULB2jddrt1pCVfU7FMGYK5fRaaER44yLFtVH0+YIHFAL5coGy6nl0e+LkyQIdFGNMCIe",
+	"FQTxtvR4y6TVV/XsMKn2/MHX/c6/DVY164ZnTTWU5bQXsa8YyhIirIoaRApbMcWAaiVZNOVMAesqb0DB",
+	"gQJ8ccEul5K48gWfDbZifldXnlC3TJO3I9eUHagaeae6nJ4lIox0QPaoooZ+DdUjIsArWEKXpRILQFVC",
+	"UKVR7/O5Z7OL5G1ZNbt7LuId2VS7WtEuUvNKn2MJIImRJk11rEb5BLpp5TpbdVWGAEv1DYkE1IBTJ4bZ",
+	"BtPI1vemDrFeSuycEmJ2tQNbd4BgpyTaYrwDZ25/oAblG5wIxJnZncZ5obanMD6mAgWckFN13ytk1yRX",
+	"I1DA9EUsuszDIS11cSu4c3o28/kMuOZopB29aosb7EUc0ln9OX4n+80Z7b0LqEeYICkucO3yurrfo0Cx",
+	"FSlDsTQ7q+hd8HbkkRKPGrPmpdkWlak4P0dxC9cxYFUSValcgtLW6nUcUmfJmS+VS/O6rlQTWOAs6Fwk",
+	"J3zuJvFpRDwJTtNZn3vA7XTINuXsstKOLjMfRI5Ms7H58lw+T/W5124RZhwOCndkMnCqlO/V2GI5uHlI",
+	"iqk7Sy/ecR3RbrVw1IWi+UBfmRmhKGpDqGtDOzecO2qILKnCHchFfgVgGwBgBQRAXASeoljKBuxJWrgF",
+	"dIvo0C6yo19Qf9MWKaHVbD1/eNG46FBIosws8FlHGi6b+LhUuk5aXA54o6GxFtR8W0gS1+vEk7alE0lm",
+	"jePp+k83AYq+dImIFeXRiohrJSMwyXDAATJqRxwcmTh5bGiaOhklYeW/p37Jf2vkGuPp6nm7WbHCZEln",
+	"kHquXJ6kePpcUp3+xbyNg5AzV9ZKVKVXRSobZSXxUCVagqmytuum1PzKubPn5ubOz5XVv1gbd0j3SrP2",
+	"nEdfoFcu3/rh5cp1euV8icyXS95cwGqt1bL/l1cCcJOkWjZAX4b9N9/Zu/fPoxduTzK+c8p/XwIX4q7r",
+	"LGhY5g0Uw3w21bIQXqlMrQ/F3jtv7b/5t3v3X3/40av9Pcf6/b7TKFt/q4dzqGsqwzY0YCrzwwET966B",
+	"FxaHv5DbCEC9PDc3ysvp/gzw1vmR1pjpxbLrOoujHPrlVMO3xfL8KMtLdcYYcB9o+Sx1A1hpuf8O4G1Z",
+	"eCeuJwJcT+gmVWKWFi2A5+qgCq1Ugsyjc/OT4DDGfVLIctUapsiAEgp49More2/8YVyyHoGiKyOdVdJU",
+	"5vFhRIwDz4IETmNxOCMPaHdGDzboaA+t0ecLBenWeVA3k4qecpla68ptDQACaCw3UIFqEW83mlInAXKW",
+	"igWvdeNY8A2WDQZ3wTSlZRFpkEvnlKN0tEqOfKHlCb0ME+6hZG8stmyCXm98CMSqKfEb4gPTo+tR7L2v",
+	"w/pkbm6xzpuM0V6cSt6C9DAQi/upIj6Lo5ZF4iu5X7wY4ToeQWzRE1QGTdA//AXTb8DDEQ8Khte/5Y+b",
+	"GuoiPDaGqJQJenosstIRiUrpFkz/99O91386LiOMbaZTF2/mp9Ca59Frrxzc//zhR6/2NyjsCZOcVice",
+	"wzW0Qt7LEtDpak6cYVW3eoEsFeuExghW18tu0Olqdt3VMwbA56fRhOvfP9bdd/c+/11/Q9FswOy0u6yS",
+	"HSqkOG4y32EBDiR38Mc3HvzhZ4/+5ecPf//qiO30sqGmU+2pl0VY4xinItG1j67H3pMViC9CGZdUSPtg",
+	"2Rj7/ipYlQtF4wtcNpG2GGlpQyLOPLKMIhISLJUQQ6XJIBDprLTsVb8ST6TuMROzLUB7HtCHKKVa5Wdf",
+	"gpEeehAlNnrFzFfizWevtFFxLBVZMEg0BJe3Nstn16clgrzVaShMb313jkSf2P/8y717H+198vXe2z85",
+	"Aq1iUjvBeIrIwiiElfSBhzcWpsEQAXjGKAH91P701U/3//mThx/+xHTMhPtp/+/v773zq/1//+XDX/wm",
+	"r+f1NBvFXzcJRTExJdftSBp/6o45fJ/Bgx99rUF08Mb/2fv8swdf/EEjWhoIPZkl04GBbTCozfqKuVja",
+	"fQJq6zVQpTo8UaVSGRaGY9tvMgz7ms40KTZom4HigjYdRiLXGojhk1IhB3BvtNKTEZXuFK9USWgJH/eD",
+	"181DdcntDo584SLR5O3AV2NDWlbufXDNZswc//ugv45PJX8tST3sydaRKkqdtw6T1DbiVaQP4HhcRaZj",
+	"9XfuKhr8xnUuV3mb+ZOw88fN71Z8H4ruGKK3LM7kkCUcTjOjdDmAfDb3LLQmjA1P1tRnuZ5lE+h0yoCF",
+	"BJEm6sCa52L+Zor6C95r0orNWA0O9Sx4tKWY5Jk+nnYxu/IJDVp9ZRQSY0+mTELsGxuVGHpqNxyxwSd1",
+	"4//xN/vv/v74ku6J82ZqPOCiSTSHhoupNLkBGqquS5o0xCg018ODHBoMQykgSEXHzI8bg9irsYdoU+Mf",
+	"uSiiJztigWRFeyyAizFumJhOfW/idONiHQpoOz8ktufku13X6eBgq+dn+5WOeisQckyrj0OIOSbL8s4R",
+	"WKHjphqVbIP4N/9h78uxvWhJz5LjKmlMwwqoYRe3D48Vub6s/2nZXK1bDkaNS+XEjvgOEwgLbQ3UMob6",
+	"SCGArTQ94+eDL+/t/90nevMPv/n44NV7++/99tEbb+99/ruDb7558MW9R++/k2v8zGTKT9sO3cQCmYLO",
+	"vUCACRNQfAssoX22T2TrBxTKmD4JiCSTWj6h9gpEwRJo26tzbrqoQyAoy+rx4DqlkGE/I/kM+H37Ign6",
+	"L6RL6bV9G5RjDY6kq3x2cda5eXxtpXtvfvTo/Y9PbKUTXhsKeE+9rfRJxLRgy0iaNBxoE7T1fIcIyRcy",
+	"BsDLBYFNSna2V2s9IkQb93LYVGbSEyPeREa8o2FIB7/+5f57vzTSyInFrNBi9riJ2pLMKBIKYf4LSnGz",
+	"CfkD7GDbJOrq+j61tkS2W36WWp/tHe6YEeyd4xU1+bSSyBO5xoKgx0Q7OECTMD/dGygX5y9D9ko2XndA",
+	"uO640brPJks47hcbFKl1dQRMg0hL/9n13bwd1oMLz7zMZ2aaaxev1DxZWZ1bKVhwEmVbvNhUKuz83KBM",
+	"2JWZH+CZH5Znzm/O5FfuPSH840v4owVk1ynzIVW5UBGHX1EHyoGnEi18XYxNS6umM3Oc671FurY2Qpa2",
+	"V+PphpD287yTtShpA1POrL3+1gLCMUuamMp7is/l+n+5sMWoW6WCZUCouJOe1Cd13A7k0BKFmSo3OeWD",
+	"jsBU++KAMGvqQ5fDbLxwZUiodSYZim+NFyIsnhoO8LjpWVENFCURg701DSLTlceKaXoFhab3isLVdGdL",
+	"UEAz/Xtd1MLRlm700GYRwT4yvt31JunqGh3gSUO1LmQ3GK+uqXfcIphR1rCNHaqM7MiqzjKHkJUqFPNY",
+	"TvKQ1WDgD26ZABcX8iYoExIzj9hIGklbdgM06llyTtblc72gOXLRAh+dWGGAaHztcJS6930R1wFI53Md",
+	"J1s7QwkMRSLC93KL+x8BJwReN2rBr8fDCrP1/zTG9FYEzJYwMX22K7aHdiVTgMPWYhxcEGvwDLaNXYyG",
+	"UGKwYgsI6rzVxbOQt7rrOiEh0U3oEVm2H2znx7Lp2aheTvpBVlxHE7yzVN69szsp787Q3YkUNzLXv0oV",
+	"EYGz3uthXfYOSBqYp++AVWOjLOb+NUinjyLcdZEOvkFQDLyOvSS9Hzi4buDWx0tX42DJY8NFD8kTjkIW",
+	"SrZwiLo++b7IuFqNupQzYccn5JUir1GCfhtEgs1YB2yOLlSlII9WeWRiYPJlk8wEx1k0eZricdW9myiQ",
+	"RyAsDS/C/tTITItPWn0cLeG0MkLC6bdEifwWuliApeK4wUor5meFjhbLW8fiqrogVjEfPf4cFDiX4W7T",
+	"4VzlsRtJfmd4VBKO6KaCJ1NxmLZ3r0WJyTmQRs8THWgSHShpdzOAmTyv+3sPKDUDZmxFJ2AhfzkOXQSS",
+	"44wIQ2NQKeS0hPKNvqvjzJip5U0F1ARkZ5YRZYhHPolKaMXwOySIraPnQYsymIzqxlZ5IWfPJcs+znwr",
+	"XfQ1t94retZWQqdCQd3Q3aSpu1MUVXtXlpmqiM8lwuuUksdMK1aNL6akzsujs/oxWz8UXjvxQgwdDFuJ",
+	"fmzaSznkTbP4FBoQiw2CmtYfu0lwcpOe4VcnsvQRJiinWjNne1oOtf+ZxrED662F+hnbszt1kfRdTna4",
+	"IZfTbbhazbijMnX8VMYo9ZdLmobB7zBq61NEaU853ejuDUP9pOnIvlwiUeJMSCJd9E1LNEoihFgnuCeB",
+	"necSzOML83uayefFu45Jgum5d1zHa0cRjKrXqivvKo2rHQWzz5QWS2VH01hxbBS0TO29zyalsEzfpRPF",
+	"bEzFbLTAQqX9DAmRH1wV46YNNIwI6jS57sWSbgSsy7knjZCx70OeFYTQ63qiEHYIdUiSlpw91ipdadr3",
+	"k7KSOmS/j9CvxBs6Cb9/isLv9+59tPfjT74L4fcKAQ1RTDEjKAW+/jLO2RbB00z3Mfh3DCppKLCPkkMA",
+	"pXeGcLy4Y5jmWPCKMMJG4JM4cR5R1iQRlaYgrGEgp5Joa9CUqTGSDUxwvJos69vJt+aOJ9/SQdHf1bSh",
+	"w9ZoTQGvn2tlusBPnWmZwqsyLq/zRFIWgaxHYUstHG3pKLAipnQrRJJr63gJXYPYT86CLghPavxOP1O5",
+	"Zgc97izlxIg9sRFbnT9qA+7AEgx1jiJT6lbDxYc5nj35KCxBedGRExt0gKZObKdHWdwx2ko5VJSOiP3B",
+	"ZlPNFu3ZTp01moFP2ON3mD1qHPiWs8jyCYs8riwy5lED2KQ2tg2rgZutdZGURu1VWEmfvjokVxhdlsjD",
+	"7JTsq4HLuqjFI1JkBOznyzfTOzmx4J1UwR2knD/89ZeP3v/4pAru08bFNBGPVNg2aeg6gG/ZiBcwv4G/",
+	"z3QB1C10bcdX3UeWsxKyniNEmI/my8jH3SSCh9BIuwrbguQxoHhBR3AbT6l74aT3N+zr29Hg7Dki496/",
+	"cQPqYj+XIMy/luT5FXU9NZ1MIawQuuoiIXlEfNM3DLeIzYelcXdR+FZH+NhWx/rBVHCIKbCvf4gzeOs8",
+	"gmt0CTozy6ir+y9DvQ7ycuwhCwSPC+rZiXT3U6FLMke00YS+G52ISoIEZR4poZWYMFq4q3syg1YkOKrj",
+	"PB/5WgpGh2k8Fga4p/FYTwxVYHveuk6AJZVtRSfzldLcfHnBdQLOGua7ylyltHBu/lzS9netiVmjiSnE",
+	"XMFJwNIX63PeeXWZSd4bfaVQQEdrFS+oKKirZwJcMMEYHm2W3BePp7fYsMC0QampKf/T2z9/9Mqr496x",
+	"a4TJk2rzPS9c5KweUE9+q8po38SSXNXtFp/EZaDoCsQNy7z6dSXX2ZmRtDUTYUlmTGdIQ3X2jpARZqJO",
+	"ojFKBrra8GSEa3QdtyhrpPQcowcN7QS1npn6RO85Wr1nEGiOh+Zz8PW/Hfzmf59UMzzu/T+e1131tb0l",
+	"E0Pcpym1Qx9LkgoiLopdwCC3BqQuEW9LJCQoP0LLszldmDPjHqI/RxyG25sbiq6WxmjIoReimyKIJ92B",
+	"tTJxQqzZ9GE7fjxdUcbHQFx5st07YioqCHPGIZ2tq6tdlLq4FRSn1wK5BpQIq1LKiJBl9WVE6iQS4O8J",
+	"CcMhhZFQjQjqk1yb6sqNy6sw51+pKceiHrvIBFmN04LXXiKeLCpzYWuVlAa25QSVWuO5NTxrOzTSIMpo",
+	"9NE2iVJATO99TCjmAugFPd5TByEq4kdde8YSCokoCOmSXoARCiGoLASZ6DJvQnj1YF0PCudA08z1NGKb",
+	"dnMUQmkbSxzN3jVEu1sIqKuUbemQ5Bb2ofZZFTo+hNRrR0E1ByYwcr9gXyCThlg2x0sn6C1/ka0uOrTS",
+	"xRq4dYQ2HaHK+XPlrOgeGwbyhWZr1hzLFTo84/D5aysXZ9aeX5lbPIv4NolixzYEjas5uy6qYUHOLrSj",
+	"oKeFQtpgWuC8pQ2GZTsio0L27MIwwA6X9mkLN8hsrRVmET2GTo0yDIvsOzPz6kshaUz6bsjGfjWX4kLq",
+	"KbiB8DFXPnvMt+g6rXYgaYgjOVvrShJp0fOwgFpBasS4TkQKZPMjqjHXuE/r1CpLkzbaP1L9qjKCjHYj",
+	"Au5CFVxWMQ2sMHl2FLsSa5DrXK5hSUWdPmYhr+AmWWFI3xSK8SsmQnwUULaVLldFg9hB73NPDE76xA2C",
+	"Ao792ECkS1OTQJBOfun6S2rMobxGkh0525QFl+oQEocImEFgWOvgRoNE6NblovtU7Xz2LhaCDLhL1+Bv",
+	"4SIhuwHRBU2pl2paCeDBEsFw+aBYUVMMul2FXutMm5Y8IQquWTPItC7ZMS0/eBtrsAw+rEI+1/8gHL/a",
+	"7ijPjTp/flk7yC2elEuNxXMG0SWyudOjoGaHKZLzmliG1CsWiRnCUmKvqSVwISOCW8QvIeBM6PTN1Yvo",
+	"fKVSRkJ3xEKVhTOAwjHHwwEyJhUtMTY54+0ot8mVWdPFJpY3qDeKGVh7J6Hudlwysh2qQRC2zkzaYxie",
+	"K8+dnSlXZuYrS5X5pfLCUnlx5gc789t/cb71/bnwavTMOruw4N32zxWZSBWU2bBOhoejhjqPPDJjD2kq",
+	"MovNf0/1cVvxPBLKmZs5930/lVzUK525RAVEVRp/WnaiNK7EZddTh6QrLJdeChugJAwgs0SyGnK54khS",
+	"HFjceazixVElqtvNpIWFp1fO6F/tSNJG72vZrjjmR4St4NgvXFiPlmLfM3WdFiOcJSemmgyja4XzTxWT",
+	"uxbOnzC4by2Da4XzJwzuhMGNwOBabQGiziGZ28JTxtwWTpjbt5i5LZwwtxPmNpL0tk19widlb4lLYaD9",
+	"KKBsC0JVtSkqNo4TAa6bDo+2wKGDGaputMvleY+2GvAHqQKe87ZEGGnS6mdqzxPs36DerZtXh/G0lTgU",
+	"CbKvcbYvFPiqyA72ZNC1RZuinu77Q4JzYif747TSgHkkDDDNxhE4TSnDpdnZgHs4aHIhl54pP1OxPiTY",
+	"xX8zx/Dnif9EgX3ubOx5+PMeN8UYdhcF7JrgQVsSdOvm1SdRbqwQSLmHUR6B1dsUfnXQLhJkm0Q40IZA",
+	"LM1FCXn9xgKrEwCgdBAViLRC2e25JdZpa+amKTkwuFV76skn0qn9qiJjyRWZYusuHJFtmOct0whk84cD",
+	"nLxb0AHKJyFhPmFeN5fkYYwjiV0bJ2FhSOjLAGPgZS1OmegQhAO6TYqMgTaYwO4gF26XTUmYyCeRNU3/",
+	"1cq1q8u6qHBickSiyTs5hmoTYnBl7YXrkwH26EMMlBBq1jcQUFOJujgWIRemIBnngUAB51u66VlhnEVE",
+	"sN8dQnvQMBFLXMPC5GvX2trtIY2gq2VO0/9NTYilrrw7b/IvRV7eEsx8BLFxtbbQVKu/Usu2nzVbsiQ9",
+	"GYmrhVNGhMg7N9iVYooA5VKKy05Umia7Jeii5TWBFY++t/0P39q794v9D1578MVbe2/ff/jup9lSXCn2",
+	"PhUQrKQ4NfK5jiI3+mFcJl0joboDOYP8oQ7uIt4eguuX1Gg6jzc1hx66CMO1fppym+SHoSqCq3UlEcgn",
+	"ng1aUmTqwvLVJxAKzfqN7InWjHa+jDCqRdDM2CjEughX7CCtkSZlfl40a9aDUhzNmvj8lUo6Y1FjxCpE",
+	"NCB6qskiVItkyrG0+zGddClFVsFNaQ1CF8DWdNL/BpwQNVXzgW3Fio1iZHWeoy34A51YdxPzw5ICsAZS",
+	"CdKxtNo8kgirQZ+psndU4ax6qrRCujjiWT744t6Drz7a+4dvHv7NGw8/+3Lvn37yUtiYDVkDQmPcSXys",
+	"QOB1hJnuHa7pyZCQwXT1COMoB7sfr2DcC7fRhOOwUKe+FU7qD2mHiUat/zZ69dPKvYzCPVYaUEELaF1f",
+	"lXHQkEggyCmTMw0ps6n3UhmvNnOghK7hLhISAjK0IKdwCVq+Euy7cUeOKEmtju10Q7T3Ym09Vz8/Eh6u",
+	"YzKPgotryjeh/mMR+prONnYeMyMcP1DshHUeH9a5RmxN6HHtCv2s07iRn0a2qT3KJwLfExL4+h363z1h",
+	"b/9v33jw5X9qjtUCeJxwqgmEvDF9wnlcauHp5VILJ1zqSXKphRMuleFSCydcalJVdEznbjtFmSmT3F1b",
+	"/enFO9B9HKxteQqfafkGxjjXAa+wMwttL80C+otbNqiQmgpc2zLH5KiCCTmbYCac/hQs01G+SUPU4ESg",
+	"GpdN1IGMciVUeiQ1jO3R3T8K1GiwrTzUWEqnhAoZ6lNqCJP1nl/KIV08CTLaOUsljQpdT0nX7BGxXxsc",
+	"RfH4cT2Q/hm0Oihca2AQrr6HYK1w0iW01vY8IoT6LbbXm/PVHsqClv1qdvVORDZYNSHOqtKrwVrLI1+k",
+	"Yk60Odlq3Rr5UTVB/uqyNtvqC0fp9bbAFGHbJOAhKW2wbMhP3pZfYEnxtLipUgld5Y2GGleBTx1opsia",
+	"8XwZEjcFSACBS+myqKYAV/+clwxMDFKKkHja+aH9lsuKY8BwiBHi6yCreFRA/d07u/8/AAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -261,7 +261,8 @@ type Failure struct {
 	// A state has one reason on every route, frame and handshake. Of a conversation: `unknown_account` or `unknown_group` when there is no such one, else
 	// `not_friends` (also for oneself) or `not_a_member` when the caller has no right to it. Of a change of a group: `unknown_group`, then
 	// `not_the_owner` where only the owner may make it, then `unknown_account` or `not_friends` of whom it adds, and `not_in_group` when the account that
-	// is to leave, to be removed or to own the group is no member.
+	// is to leave, to be removed or to own the group is no member. Of an account that joins: `banned_from_group` when it was removed, then `invite_required`
+	// or `group_closed` by the group's rule, then `group_full`.
 	Reason Reason `json:"reason"`
 }
 
@@ -584,7 +585,8 @@ type Readiness struct {
 	// A state has one reason on every route, frame and handshake. Of a conversation: `unknown_account` or `unknown_group` when there is no such one, else
 	// `not_friends` (also for oneself) or `not_a_member` when the caller has no right to it. Of a change of a group: `unknown_group`, then
 	// `not_the_owner` where only the owner may make it, then `unknown_account` or `not_friends` of whom it adds, and `not_in_group` when the account that
-	// is to leave, to be removed or to own the group is no member.
+	// is to leave, to be removed or to own the group is no member. Of an account that joins: `banned_from_group` when it was removed, then `invite_required`
+	// or `group_closed` by the group's rule, then `group_full`.
 	Reason *Reason `json:"reason,omitempty"`
 }
 
@@ -593,7 +595,8 @@ type Readiness struct {
 // A state has one reason on every route, frame and handshake. Of a conversation: `unknown_account` or `unknown_group` when there is no such one, else
 // `not_friends` (also for oneself) or `not_a_member` when the caller has no right to it. Of a change of a group: `unknown_group`, then
 // `not_the_owner` where only the owner may make it, then `unknown_account` or `not_friends` of whom it adds, and `not_in_group` when the account that
-// is to leave, to be removed or to own the group is no member.
+// is to leave, to be removed or to own the group is no member. Of an account that joins: `banned_from_group` when it was removed, then `invite_required`
+// or `group_closed` by the group's rule, then `group_full`.
 type Reason = string
 
 // Registration defines model for Registration.
@@ -777,6 +780,9 @@ type Forbidden = Failure
 // Internal defines model for Internal.
 type Internal = Failure
 
+// JoinRefused defines model for JoinRefused.
+type JoinRefused = Failure
+
 // NotFound defines model for NotFound.
 type NotFound = Failure
 
@@ -788,6 +794,9 @@ type RateLimited = Failure
 
 // TooLarge defines model for TooLarge.
 type TooLarge = Failure
+
+// TooMany defines model for TooMany.
+type TooMany = Failure
 
 // TooManyRequests defines model for TooManyRequests.
 type TooManyRequests = Failure
@@ -1372,7 +1381,7 @@ type ClientInterface interface {
 
 	// AddMember Add a member
 	//
-	// A friend of the owner, by the owner. Repeating it changes nothing.
+	// A friend of the owner, by the owner. Repeating it changes nothing. An account that was removed may join by itself again afterwards, should it leave.
 	//
 	// Corresponds with POST /Tim/addMember (the `AddMember` operationId).
 	AddMember(ctx context.Context, params *AddMemberParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1488,7 +1497,7 @@ type ClientInterface interface {
 
 	// JoinGroup Join a group
 	//
-	// Repeating it changes nothing.
+	// Repeating it changes nothing. Refused are whoever was removed, until the owner adds it again, and everybody where the group's members are added by its owner.
 	//
 	// Corresponds with POST /Tim/joinGroup (the `JoinGroup` operationId).
 	JoinGroup(ctx context.Context, params *JoinGroupParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1516,7 +1525,7 @@ type ClientInterface interface {
 
 	// RemoveMember Remove a member
 	//
-	// By the owner. The member's sockets of the group are closed within a second on every node.
+	// By the owner. The member's sockets of the group are closed within a second on every node. It can't join by itself any more until the owner adds it.
 	//
 	// Corresponds with POST /Tim/removeMember (the `RemoveMember` operationId).
 	RemoveMember(ctx context.Context, params *RemoveMemberParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1839,7 +1848,7 @@ func (c *Client) AddFriend(ctx context.Context, params *AddFriendParams, reqEdit
 
 // AddMember Add a member
 //
-// A friend of the owner, by the owner. Repeating it changes nothing.
+// A friend of the owner, by the owner. Repeating it changes nothing. An account that was removed may join by itself again afterwards, should it leave.
 //
 // Corresponds with POST /Tim/addMember (the `AddMember` operationId).
 func (c *Client) AddMember(ctx context.Context, params *AddMemberParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2115,7 +2124,7 @@ func (c *Client) GetSessions(ctx context.Context, params *GetSessionsParams, req
 
 // JoinGroup Join a group
 //
-// Repeating it changes nothing.
+// Repeating it changes nothing. Refused are whoever was removed, until the owner adds it again, and everybody where the group's members are added by its owner.
 //
 // Corresponds with POST /Tim/joinGroup (the `JoinGroup` operationId).
 func (c *Client) JoinGroup(ctx context.Context, params *JoinGroupParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2183,7 +2192,7 @@ func (c *Client) MarkReceived(ctx context.Context, params *MarkReceivedParams, r
 
 // RemoveMember Remove a member
 //
-// By the owner. The member's sockets of the group are closed within a second on every node.
+// By the owner. The member's sockets of the group are closed within a second on every node. It can't join by itself any more until the owner adds it.
 //
 // Corresponds with POST /Tim/removeMember (the `RemoveMember` operationId).
 func (c *Client) RemoveMember(ctx context.Context, params *RemoveMemberParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5044,7 +5053,7 @@ type ClientWithResponsesInterface interface {
 
 	// AddMemberWithResponse Add a member
 	//
-	// A friend of the owner, by the owner. Repeating it changes nothing.
+	// A friend of the owner, by the owner. Repeating it changes nothing. An account that was removed may join by itself again afterwards, should it leave.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5188,7 +5197,7 @@ type ClientWithResponsesInterface interface {
 
 	// JoinGroupWithResponse Join a group
 	//
-	// Repeating it changes nothing.
+	// Repeating it changes nothing. Refused are whoever was removed, until the owner adds it again, and everybody where the group's members are added by its owner.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5224,7 +5233,7 @@ type ClientWithResponsesInterface interface {
 
 	// RemoveMemberWithResponse Remove a member
 	//
-	// By the owner. The member's sockets of the group are closed within a second on every node.
+	// By the owner. The member's sockets of the group are closed within a second on every node. It can't join by itself any more until the owner adds it.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5805,6 +5814,8 @@ type AddFriendResponse struct {
 	JSON403 *Forbidden
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *Failure
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *TooMany
 	// JSON422 the response for an HTTP 422 `application/json` response
 	JSON422 *Failure
 	// JSON500 the response for an HTTP 500 `application/json` response
@@ -5838,6 +5849,11 @@ func (r AddFriendResponse) GetJSON403() *Forbidden {
 // GetJSON404 returns the response for an HTTP 404 `application/json` response
 func (r AddFriendResponse) GetJSON404() *Failure {
 	return r.JSON404
+}
+
+// GetJSON409 returns the response for an HTTP 409 `application/json` response
+func (r AddFriendResponse) GetJSON409() *TooMany {
+	return r.JSON409
 }
 
 // GetJSON422 returns the response for an HTTP 422 `application/json` response
@@ -5902,6 +5918,8 @@ type AddMemberResponse struct {
 	JSON403 *Forbidden
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *NotFound
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *TooMany
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -5933,6 +5951,11 @@ func (r AddMemberResponse) GetJSON403() *Forbidden {
 // GetJSON404 returns the response for an HTTP 404 `application/json` response
 func (r AddMemberResponse) GetJSON404() *NotFound {
 	return r.JSON404
+}
+
+// GetJSON409 returns the response for an HTTP 409 `application/json` response
+func (r AddMemberResponse) GetJSON409() *TooMany {
+	return r.JSON409
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -6085,6 +6108,11 @@ func (r ChangePasswordResponse) ContentType() string {
 	return ""
 }
 
+// CreateGroupResponse429Headers the declared response headers of an HTTP 429 response for CreateGroup
+type CreateGroupResponse429Headers struct {
+	RetryAfter *int32
+}
+
 // CreateGroupResponse503Headers the declared response headers of an HTTP 503 response for CreateGroup
 type CreateGroupResponse503Headers struct {
 	RetryAfter *int32
@@ -6103,10 +6131,14 @@ type CreateGroupResponse struct {
 	JSON403 *Forbidden
 	// JSON409 the response for an HTTP 409 `application/json` response
 	JSON409 *Failure
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *Failure
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *Unavailable
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *CreateGroupResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *CreateGroupResponse503Headers
 }
@@ -6134,6 +6166,11 @@ func (r CreateGroupResponse) GetJSON403() *Forbidden {
 // GetJSON409 returns the response for an HTTP 409 `application/json` response
 func (r CreateGroupResponse) GetJSON409() *Failure {
 	return r.JSON409
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r CreateGroupResponse) GetJSON429() *Failure {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -7207,9 +7244,11 @@ type JoinGroupResponse struct {
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *Forbidden
+	JSON403 *JoinRefused
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *Failure
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *TooMany
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -7234,13 +7273,18 @@ func (r JoinGroupResponse) GetJSON401() *Unauthorized {
 }
 
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r JoinGroupResponse) GetJSON403() *Forbidden {
+func (r JoinGroupResponse) GetJSON403() *JoinRefused {
 	return r.JSON403
 }
 
 // GetJSON404 returns the response for an HTTP 404 `application/json` response
 func (r JoinGroupResponse) GetJSON404() *Failure {
 	return r.JSON404
+}
+
+// GetJSON409 returns the response for an HTTP 409 `application/json` response
+func (r JoinGroupResponse) GetJSON409() *TooMany {
+	return r.JSON409
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -7861,6 +7905,8 @@ type TransferGroupResponse struct {
 	JSON403 *Forbidden
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *NotFound
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *TooMany
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -7892,6 +7938,11 @@ func (r TransferGroupResponse) GetJSON403() *Forbidden {
 // GetJSON404 returns the response for an HTTP 404 `application/json` response
 func (r TransferGroupResponse) GetJSON404() *NotFound {
 	return r.JSON404
+}
+
+// GetJSON409 returns the response for an HTTP 409 `application/json` response
+func (r TransferGroupResponse) GetJSON409() *TooMany {
+	return r.JSON409
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -9288,7 +9339,7 @@ func (c *ClientWithResponses) AddFriendWithResponse(ctx context.Context, params 
 
 // AddMemberWithResponse Add a member
 //
-// A friend of the owner, by the owner. Repeating it changes nothing.
+// A friend of the owner, by the owner. Repeating it changes nothing. An account that was removed may join by itself again afterwards, should it leave.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9528,7 +9579,7 @@ func (c *ClientWithResponses) GetSessionsWithResponse(ctx context.Context, param
 
 // JoinGroupWithResponse Join a group
 //
-// Repeating it changes nothing.
+// Repeating it changes nothing. Refused are whoever was removed, until the owner adds it again, and everybody where the group's members are added by its owner.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9588,7 +9639,7 @@ func (c *ClientWithResponses) MarkReceivedWithResponse(ctx context.Context, para
 
 // RemoveMemberWithResponse Remove a member
 //
-// By the owner. The member's sockets of the group are closed within a second on every node.
+// By the owner. The member's sockets of the group are closed within a second on every node. It can't join by itself any more until the owner adds it.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10316,6 +10367,13 @@ func ParseAddFriendResponse(rsp *http.Response) (*AddFriendResponse, error) {
 		}
 		response.JSON404 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest TooMany
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
 		var dest Failure
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -10403,6 +10461,13 @@ func ParseAddMemberResponse(rsp *http.Response) (*AddMemberResponse, error) {
 			return nil, err
 		}
 		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest TooMany
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
@@ -10590,6 +10655,13 @@ func ParseCreateGroupResponse(rsp *http.Response) (*CreateGroupResponse, error) 
 		}
 		response.JSON409 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Failure
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -10607,6 +10679,16 @@ func ParseCreateGroupResponse(rsp *http.Response) (*CreateGroupResponse, error) 
 	}
 
 	switch {
+	case rsp.StatusCode == 429:
+		var headers CreateGroupResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers CreateGroupResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -11567,7 +11649,7 @@ func ParseJoinGroupResponse(rsp *http.Response) (*JoinGroupResponse, error) {
 		response.JSON401 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest Forbidden
+		var dest JoinRefused
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -11579,6 +11661,13 @@ func ParseJoinGroupResponse(rsp *http.Response) (*JoinGroupResponse, error) {
 			return nil, err
 		}
 		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest TooMany
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
@@ -12170,6 +12259,13 @@ func ParseTransferGroupResponse(rsp *http.Response) (*TransferGroupResponse, err
 			return nil, err
 		}
 		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest TooMany
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal

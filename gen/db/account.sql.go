@@ -145,6 +145,32 @@ func (q *Queries) GetUsers(ctx context.Context, accounts []string) ([]GetUsersRo
 	return items, nil
 }
 
+const groupsMade = `-- name: GroupsMade :one
+SELECT groups_day, groups_made FROM ` + "`" + `user` + "`" + ` WHERE account = BINARY ?
+`
+
+type GroupsMadeRow struct {
+	GroupsDay  int32
+	GroupsMade int32
+}
+
+// How many groups an account created on a day. Whoever asks holds the lock of the account's row.
+func (q *Queries) GroupsMade(ctx context.Context, account string) (GroupsMadeRow, error) {
+	row := q.db.QueryRowContext(ctx, groupsMade, account)
+	var i GroupsMadeRow
+	err := row.Scan(&i.GroupsDay, &i.GroupsMade)
+	return i, err
+}
+
+const setGroupsMade = `-- name: SetGroupsMade :exec
+UPDATE ` + "`" + `user` + "`" + ` SET groups_day = ?, groups_made = ? WHERE account = BINARY ?
+`
+
+func (q *Queries) SetGroupsMade(ctx context.Context, groupsDay int32, groupsMade int32, account string) error {
+	_, err := q.db.ExecContext(ctx, setGroupsMade, groupsDay, groupsMade, account)
+	return err
+}
+
 const setPassword = `-- name: SetPassword :execrows
 UPDATE ` + "`" + `user` + "`" + ` SET password = ? WHERE account = ?
 `

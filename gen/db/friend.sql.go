@@ -20,6 +20,17 @@ func (q *Queries) AddFriend(ctx context.Context, user string, friend string) err
 	return err
 }
 
+const countFriends = `-- name: CountFriends :one
+SELECT COUNT(*) FROM friends WHERE ` + "`" + `user` + "`" + ` = ?
+`
+
+func (q *Queries) CountFriends(ctx context.Context, user string) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countFriends, user)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const deleteFriend = `-- name: DeleteFriend :execrows
 DELETE FROM friends WHERE ` + "`" + `user` + "`" + ` = ? AND friend = BINARY ?
 `

@@ -19,16 +19,70 @@ func (q *Queries) AddMember(ctx context.Context, groupid int32, account string, 
 	return err
 }
 
-const createGroup = `-- name: CreateGroup :execlastid
-INSERT INTO ` + "`" + `group` + "`" + ` (GroupName, creator) VALUES (?, ?)
+const ban = `-- name: Ban :exec
+INSERT INTO group_ban (GroupID, account, actor, ` + "`" + `at` + "`" + `, ` + "`" + `until` + "`" + `) VALUES (?, ?, ?, ?, 0)
+ON DUPLICATE KEY UPDATE actor = VALUES(actor), ` + "`" + `at` + "`" + ` = VALUES(` + "`" + `at` + "`" + `), ` + "`" + `until` + "`" + ` = 0
 `
 
-func (q *Queries) CreateGroup(ctx context.Context, groupname string, creator sql.NullString) (int64, error) {
-	result, err := q.db.ExecContext(ctx, createGroup, groupname, creator)
+type BanParams struct {
+	Groupid int32
+	Account string
+	Actor   string
+	At      int64
+}
+
+func (q *Queries) Ban(ctx context.Context, arg BanParams) error {
+	_, err := q.db.ExecContext(ctx, ban,
+		arg.Groupid,
+		arg.Account,
+		arg.Actor,
+		arg.At,
+	)
+	return err
+}
+
+const countMembers = `-- name: CountMembers :one
+SELECT COUNT(*) FROM userofgroup WHERE GroupID = ?
+`
+
+// Only for a group whose members haven't been counted yet.
+func (q *Queries) CountMembers(ctx context.Context, groupid int32) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countMembers, groupid)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const countOwned = `-- name: CountOwned :one
+SELECT COUNT(*) FROM ` + "`" + `group` + "`" + ` WHERE creator = BINARY ?
+`
+
+func (q *Queries) CountOwned(ctx context.Context, creator string) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countOwned, creator)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const createGroup = `-- name: CreateGroup :execlastid
+INSERT INTO ` + "`" + `group` + "`" + ` (GroupName, creator, join_policy, members) VALUES (?, ?, ?, 0)
+`
+
+func (q *Queries) CreateGroup(ctx context.Context, groupname string, creator sql.NullString, joinPolicy string) (int64, error) {
+	result, err := q.db.ExecContext(ctx, createGroup, groupname, creator, joinPolicy)
 	if err != nil {
 		return 0, err
 	}
 	return result.LastInsertId()
+}
+
+const deleteBans = `-- name: DeleteBans :exec
+DELETE FROM group_ban WHERE GroupID = ?
+`
+
+func (q *Queries) DeleteBans(ctx context.Context, groupid int32) error {
+	_, err := q.db.ExecContext(ctx, deleteBans, groupid)
+	return err
 }
 
 const deleteGroup = `-- name: DeleteGroup :execrows
@@ -53,19 +107,27 @@ func (q *Queries) DeleteMembers(ctx context.Context, groupid int32) error {
 }
 
 const getGroup = `-- name: GetGroup :one
-SELECT GroupID, GroupName, creator FROM ` + "`" + `group` + "`" + ` WHERE GroupID = ?
+SELECT GroupID, GroupName, creator, join_policy, members FROM ` + "`" + `group` + "`" + ` WHERE GroupID = ?
 `
 
 type GetGroupRow struct {
-	Groupid   int32
-	Groupname string
-	Creator   sql.NullString
+	Groupid    int32
+	Groupname  string
+	Creator    sql.NullString
+	JoinPolicy string
+	Members    sql.NullInt32
 }
 
 func (q *Queries) GetGroup(ctx context.Context, groupid int32) (GetGroupRow, error) {
 	row := q.db.QueryRowContext(ctx, getGroup, groupid)
 	var i GetGroupRow
-	err := row.Scan(&i.Groupid, &i.Groupname, &i.Creator)
+	err := row.Scan(
+		&i.Groupid,
+		&i.Groupname,
+		&i.Creator,
+		&i.JoinPolicy,
+		&i.Members,
+	)
 	return i, err
 }
 
@@ -135,6 +197,19 @@ func (q *Queries) Groups(ctx context.Context, account string, after int32, limit
 	return items, nil
 }
 
+const isBanned = `-- name: IsBanned :one
+SELECT COUNT(*) FROM group_ban
+WHERE GroupID = ? AND account = BINARY ? AND (` + "`" + `until` + "`" + ` = 0 OR ` + "`" + `until` + "`" + ` > ?)
+`
+
+// Bans that are over don't count.
+func (q *Queries) IsBanned(ctx context.Context, groupid int32, account string, now int64) (int64, error) {
+	row := q.db.QueryRowContext(ctx, isBanned, groupid, account, now)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const isMember = `-- name: IsMember :one
 SELECT COUNT(*) FROM userofgroup WHERE GroupID = ? AND account = BINARY ?
 `
@@ -144,6 +219,15 @@ func (q *Queries) IsMember(ctx context.Context, groupid int32, account string) (
 	var count int64
 	err := row.Scan(&count)
 	return count, err
+}
+
+const liftBan = `-- name: LiftBan :exec
+DELETE FROM group_ban WHERE GroupID = ? AND account = BINARY ?
+`
+
+func (q *Queries) LiftBan(ctx context.Context, groupid int32, account string) error {
+	_, err := q.db.ExecContext(ctx, liftBan, groupid, account)
+	return err
 }
 
 const memberUsers = `-- name: MemberUsers :many
@@ -254,6 +338,16 @@ func (q *Queries) SetGroupOwner(ctx context.Context, creator sql.NullString, gro
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+const setMembers = `-- name: SetMembers :exec
+UPDATE ` + "`" + `group` + "`" + ` SET members = ? WHERE GroupID = ?
+`
+
+// How many members a group has; whoever writes it holds the lock of the group's conversation.
+func (q *Queries) SetMembers(ctx context.Context, members sql.NullInt32, groupid int32) error {
+	_, err := q.db.ExecContext(ctx, setMembers, members, groupid)
+	return err
 }
 
 const sharedGroups = `-- name: SharedGroups :one

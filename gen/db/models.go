@@ -23,9 +23,19 @@ type Friend struct {
 }
 
 type Group struct {
-	Groupname string
-	Groupid   int32
-	Creator   sql.NullString
+	Groupname  string
+	Groupid    int32
+	Creator    sql.NullString
+	JoinPolicy string
+	Members    sql.NullInt32
+}
+
+type GroupBan struct {
+	Groupid int32
+	Account string
+	Actor   string
+	At      int64
+	Until   int64
 }
 
 type Invite struct {
@@ -78,6 +88,10 @@ type User struct {
 	Age          sql.NullInt32
 	Sex          sql.NullString
 	Onlinestatus sql.NullInt32
+	Look         sql.NullString
+	LookCased    sql.NullString
+	GroupsDay    int32
+	GroupsMade   int32
 }
 
 type Userofgroup struct {

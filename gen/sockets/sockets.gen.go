@@ -523,16 +523,17 @@ type Error struct {
 	ID         string  // The client's own id of a request, which its one answer carries. The zero value is left out.
 	Message    string
 	Problem    *string // What is wrong with it.
-	Reason     Reason  // Why a request was refused; stable, made for programs. May get further values; the HTTP status says what to do with an unknown one. A state has one reason on every route, frame and handshake. Of a conversation: `unknown_account` or `unknown_group` when there is no such one, else `not_friends` (also for oneself) or `not_a_member` when the caller has no right to it. Of a change of a group: `unknown_group`, then `not_the_owner` where only the owner may make it, then `unknown_account` or `not_friends` of whom it adds, and `not_in_group` when the account that is to leave, to be removed or to own the group is no member.
+	Reason     Reason  // Why a request was refused; stable, made for programs. May get further values; the HTTP status says what to do with an unknown one. A state has one reason on every route, frame and handshake. Of a conversation: `unknown_account` or `unknown_group` when there is no such one, else `not_friends` (also for oneself) or `not_a_member` when the caller has no right to it. Of a change of a group: `unknown_group`, then `not_the_owner` where only the owner may make it, then `unknown_account` or `not_friends` of whom it adds, and `not_in_group` when the account that is to leave, to be removed or to own the group is no member. Of an account that joins: `banned_from_group` when it was removed, then `invite_required` or `group_closed` by the group's rule, then `group_full`.
 	RetryAfter *int64  // When to try again, in ms; with rate_limited.
 }
 
-// Reason: Why a request was refused; stable, made for programs. May get further values; the HTTP status says what to do with an unknown one. A state has one reason on every route, frame and handshake. Of a conversation: `unknown_account` or `unknown_group` when there is no such one, else `not_friends` (also for oneself) or `not_a_member` when the caller has no right to it. Of a change of a group: `unknown_group`, then `not_the_owner` where only the owner may make it, then `unknown_account` or `not_friends` of whom it adds, and `not_in_group` when the account that is to leave, to be removed or to own the group is no member.
+// Reason: Why a request was refused; stable, made for programs. May get further values; the HTTP status says what to do with an unknown one. A state has one reason on every route, frame and handshake. Of a conversation: `unknown_account` or `unknown_group` when there is no such one, else `not_friends` (also for oneself) or `not_a_member` when the caller has no right to it. Of a change of a group: `unknown_group`, then `not_the_owner` where only the owner may make it, then `unknown_account` or `not_friends` of whom it adds, and `not_in_group` when the account that is to leave, to be removed or to own the group is no member. Of an account that joins: `banned_from_group` when it was removed, then `invite_required` or `group_closed` by the group's rule, then `group_full`.
 type Reason string
 
 // The values of Reason.
 const (
 	ReasonAccountTaken         Reason = "account_taken"
+	ReasonBannedFromGroup      Reason = "banned_from_group"
 	ReasonBodyTooLarge         Reason = "body_too_large"
 	ReasonBusy                 Reason = "busy"
 	ReasonClientIdReused       Reason = "client_id_reused"
@@ -540,6 +541,8 @@ const (
 	ReasonExpiredToken         Reason = "expired_token"
 	ReasonFileTooLarge         Reason = "file_too_large"
 	ReasonFriendIsSelf         Reason = "friend_is_self"
+	ReasonGroupClosed          Reason = "group_closed"
+	ReasonGroupFull            Reason = "group_full"
 	ReasonGroupNameTaken       Reason = "group_name_taken"
 	ReasonInternal             Reason = "internal"
 	ReasonInvalidBody          Reason = "invalid_body"
@@ -547,6 +550,7 @@ const (
 	ReasonInvalidLink          Reason = "invalid_link"
 	ReasonInvalidParameter     Reason = "invalid_parameter"
 	ReasonInvalidToken         Reason = "invalid_token"
+	ReasonInviteRequired       Reason = "invite_required"
 	ReasonMalformedJson        Reason = "malformed_json"
 	ReasonMalformedUpload      Reason = "malformed_upload"
 	ReasonMethodNotAllowed     Reason = "method_not_allowed"
@@ -564,6 +568,9 @@ const (
 	ReasonSessionEnded         Reason = "session_ended"
 	ReasonTooManyAttempts      Reason = "too_many_attempts"
 	ReasonTooManyRegistrations Reason = "too_many_registrations"
+	ReasonTooManyFriends       Reason = "too_many_friends"
+	ReasonTooManyGroups        Reason = "too_many_groups"
+	ReasonTooManyGroupsToday   Reason = "too_many_groups_today"
 	ReasonUnavailable          Reason = "unavailable"
 	ReasonUnknownAccount       Reason = "unknown_account"
 	ReasonUnknownFile          Reason = "unknown_file"
@@ -577,7 +584,7 @@ const (
 
 // ReasonValues lists them all.
 func ReasonValues() []Reason {
-	return []Reason{ReasonAccountTaken, ReasonBodyTooLarge, ReasonBusy, ReasonClientIdReused, ReasonExpiredLink, ReasonExpiredToken, ReasonFileTooLarge, ReasonFriendIsSelf, ReasonGroupNameTaken, ReasonInternal, ReasonInvalidBody, ReasonInvalidInvite, ReasonInvalidLink, ReasonInvalidParameter, ReasonInvalidToken, ReasonMalformedJson, ReasonMalformedUpload, ReasonMethodNotAllowed, ReasonMissingToken, ReasonNoAvatar, ReasonNotAMember, ReasonNotFriends, ReasonNotInGroup, ReasonNotTheOwner, ReasonNotYourAccount, ReasonOriginNotAllowed, ReasonRangeNotSatisfiable, ReasonRateLimited, ReasonRegistrationClosed, ReasonSessionEnded, ReasonTooManyAttempts, ReasonTooManyRegistrations, ReasonUnavailable, ReasonUnknownAccount, ReasonUnknownFile, ReasonUnknownGroup, ReasonUnknownRoute, ReasonUnsupportedFileType, ReasonUnsupportedMediaType, ReasonUpgradeRequired, ReasonWrongCredentials}
+	return []Reason{ReasonAccountTaken, ReasonBannedFromGroup, ReasonBodyTooLarge, ReasonBusy, ReasonClientIdReused, ReasonExpiredLink, ReasonExpiredToken, ReasonFileTooLarge, ReasonFriendIsSelf, ReasonGroupClosed, ReasonGroupFull, ReasonGroupNameTaken, ReasonInternal, ReasonInvalidBody, ReasonInvalidInvite, ReasonInvalidLink, ReasonInvalidParameter, ReasonInvalidToken, ReasonInviteRequired, ReasonMalformedJson, ReasonMalformedUpload, ReasonMethodNotAllowed, ReasonMissingToken, ReasonNoAvatar, ReasonNotAMember, ReasonNotFriends, ReasonNotInGroup, ReasonNotTheOwner, ReasonNotYourAccount, ReasonOriginNotAllowed, ReasonRangeNotSatisfiable, ReasonRateLimited, ReasonRegistrationClosed, ReasonSessionEnded, ReasonTooManyAttempts, ReasonTooManyRegistrations, ReasonTooManyFriends, ReasonTooManyGroups, ReasonTooManyGroupsToday, ReasonUnavailable, ReasonUnknownAccount, ReasonUnknownFile, ReasonUnknownGroup, ReasonUnknownRoute, ReasonUnsupportedFileType, ReasonUnsupportedMediaType, ReasonUpgradeRequired, ReasonWrongCredentials}
 }
 
 // Sync: What changed since; answered by `synced`, a page of the conversations. The first one makes this connection live: from then on it gets `message`, `marks` and `notice` frames, and for each conversation in `have` what came after its seq first. `have` counts in the first one alone. Of a conversation that is not in it, what comes from now on is sent; what lies before, up to `last` of its entry in `synced`, is read by `history`.

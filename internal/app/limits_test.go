@@ -193,3 +193,38 @@ func TestNoSendLimit(t *testing.T) {
 		into[sent](t, s.do(t, text(a, toGroup(group), fmt.Sprint(i), "x")))
 	}
 }
+
+// The numbers of groups, members and friends are bounded as the settings say, and groups made under a policy let nobody in.
+func TestLimitsOfPeople(t *testing.T) {
+	t.Parallel()
+	inModes(t, func(t *testing.T, s *site) {
+		a, b, c := s.enter(t, "lp.a"), s.enter(t, "lp.b"), s.enter(t, "lp.c")
+		s.register(t, "lp.d")
+		s.befriend(t, a, "lp.a", "lp.b")
+		s.befriend(t, a, "lp.a", "lp.c")
+		many := want{http.StatusConflict, fault.TooManyFriends, "好友数量已达上限", "one of the two has as many friends as an account may"}
+		s.refused(t, get(a, "/Tim/addFriend", "UserAccount", "lp.a", "FriendAccount", "lp.d"), many)
+		group := s.createGroup(t, a, "lp.a", "lp")
+		id := fmt.Sprint(group)
+		s.refused(t, post(b, "/Tim/joinGroup", "UserAccount", "lp.b", "GroupID", id), want{
+			http.StatusForbidden, fault.InviteRequired, "该群聊只能由群主邀请加入", "members are added by the group's owner",
+		})
+		s.succeedsOnce(t, post(a, "/Tim/addMember", "UserAccount", "lp.a", "GroupID", id, "MemberAccount", "lp.b"), "添加成员成功")
+		s.refused(t, post(a, "/Tim/addMember", "UserAccount", "lp.a", "GroupID", id, "MemberAccount", "lp.c"), want{
+			http.StatusConflict, fault.GroupFull, "群成员数量已达上限", "the group has as many members as it may",
+		})
+		s.refused(t, post(a, "/Tim/createGroup", "CreateUserAccount", "lp.a", "GroupName", "lp 2"), want{
+			http.StatusConflict, fault.TooManyGroups, "拥有的群聊数量已达上限", "the account owns as many groups as it may",
+		})
+		for i := range 2 {
+			s.succeedsOnce(t, post(c, "/Tim/dissolveGroup", "UserAccount", "lp.c", "GroupID", fmt.Sprint(s.createGroup(t, c, "lp.c", fmt.Sprint("of c ", i)))), "解散群聊成功")
+		}
+		third := post(c, "/Tim/createGroup", "CreateUserAccount", "lp.c", "GroupName", "lp 3")
+		s.refused(t, third, want{
+			http.StatusTooManyRequests, fault.TooManyGroupsToday, "今日创建群聊数量已达上限", "as many groups were created today as may be",
+		})
+		if after, err := strconv.Atoi(s.do(t, third).header.Get("Retry-After")); err != nil || after < 1 || after > 24*60*60 {
+			t.Errorf("Retry-After: %d, %v", after, err)
+		}
+	}, "--limit-friends=2", "--group-join-policy=invite", "--limit-group-members=2", "--limit-groups-owned=1", "--limit-groups-per-day=2")
+}

@@ -47,6 +47,10 @@ func notInGroup() want {
 	return want{http.StatusNotFound, fault.NotInGroup, "对方不是群成员", "the account is no member of the group"}
 }
 
+func banned() want {
+	return want{http.StatusForbidden, fault.BannedFromGroup, "您已被移出该群聊", "removed from this group; only its owner can add you again"}
+}
+
 func notYours() want {
 	return want{http.StatusForbidden, fault.NotYourAccount, "无权操作其他账号", "the account is somebody else's"}
 }
@@ -367,8 +371,7 @@ func (s *site) noticesOf(t testing.TB, token, account string, group int32) []str
 }
 
 func testOwnership(t *testing.T, s *site) {
-	a, b := s.enter(t, "ow.a"), s.enter(t, "ow.b")
-	s.register(t, "ow.c")
+	a, b, c := s.enter(t, "ow.a"), s.enter(t, "ow.b"), s.enter(t, "ow.c")
 	s.befriend(t, a, "ow.a", "ow.b")
 	s.befriend(t, a, "ow.a", "ow.c")
 	group := s.createGroup(t, a, "ow.a", "ow")
@@ -378,6 +381,7 @@ func testOwnership(t *testing.T, s *site) {
 	remove := post(a, "/Tim/removeMember", "UserAccount", "ow.a", "GroupID", id, "MemberAccount", "ow.c")
 	s.succeedsOnce(t, remove, "移除成员成功")
 	s.refused(t, remove, notInGroup())
+	s.refused(t, post(c, "/Tim/joinGroup", "UserAccount", "ow.c", "GroupID", id), banned())
 	hand := post(a, "/Tim/transferGroup", "UserAccount", "ow.a", "GroupID", id, "MemberAccount", "ow.b")
 	s.succeedsOnce(t, hand, "转让群聊成功")
 	s.refused(t, hand, notTheOwner())

@@ -43,6 +43,7 @@ type Settings struct {
 	AllowedOrigins []string      `help:"Origins whose pages may use the server: https://chat.example.org, localhost (any port), or * for all." env:"TIM_ALLOWED_ORIGINS" default:"localhost"`
 	TrustedProxies []string      `help:"Addresses or ranges of proxies whose X-Forwarded-For, -Proto and -Host count." env:"TIM_TRUSTED_PROXIES" placeholder:"CIDR"`
 	Registration   string        `help:"Who may register: open (anybody), invite (with a code of tim invite) or closed (accounts by tim adduser alone)." env:"TIM_REGISTRATION" enum:"open,invite,closed" default:"open"`
+	JoinPolicy     string        `name:"group-join-policy" help:"Who may join new groups by itself: open (anybody), invite or closed (nobody: the owner adds members)." env:"TIM_GROUP_JOIN_POLICY" enum:"open,invite,closed" default:"open"`
 	AllowStrangers bool          `help:"Let accounts that are no friends write to each other." env:"TIM_ALLOW_STRANGERS"`
 	Always200      bool          `name:"always-200" help:"Answer HTTP 200 to every /Tim request and in the texts of the file routes, as the original did." env:"TIM_ALWAYS_200"`
 	Language       string        `help:"Of messages, unless a request asks otherwise: zh or en." env:"TIM_LANGUAGE" enum:"zh,en" default:"zh"`
@@ -71,6 +72,10 @@ type Limits struct {
 	AccountLoginFailures int     `help:"Failed logins at once on one account from all addresses from which it hasn't logged in before; after them one more every 30 s." env:"ACCOUNT_LOGIN_FAILURES" default:"100"`
 	AddressLoginFailures int     `help:"Failed logins at once from one address on accounts that haven't logged in from there before; after them one more a second." env:"ADDRESS_LOGIN_FAILURES" default:"100"`
 	Registrations        int     `help:"Registrations an hour from one address, so many at once at first. It counts passwords that are hashed: accounts that are made, not refusals of a taken account or a bad field, and none by invitation." env:"REGISTRATIONS" default:"20"`
+	GroupMembers         int     `help:"Members of a group. Larger groups keep theirs." env:"GROUP_MEMBERS" default:"5000"`
+	GroupsOwned          int     `help:"Groups that an account owns." env:"GROUPS_OWNED" default:"200"`
+	GroupsPerDay         int     `help:"Groups that an account creates in a day (UTC)." env:"GROUPS_PER_DAY" default:"50"`
+	Friends              int     `help:"Friends of an account. Who has more keeps them." env:"FRIENDS" default:"5000"`
 	SQLConnections       int     `name:"sql-connections" help:"Connections to MySQL at once." env:"SQL_CONNECTIONS" default:"32"`
 }
 
@@ -176,8 +181,9 @@ func (l *Limits) validate() error {
 		"FRAME_BYTES": float64(l.FrameBytes), "BODY_BYTES": float64(l.BodyBytes), "AVATAR_BYTES": float64(l.AvatarBytes),
 		"PICTURE_BYTES": float64(l.PictureBytes), "AUDIO_BYTES": float64(l.AudioBytes), "VIDEO_BYTES": float64(l.VideoBytes),
 		"SEND_RATE": l.SendRate, "SEND_BURST": float64(l.SendBurst), "VISIBLE_USERS": float64(l.VisibleUsers),
-		"ROSTER_NAMES": float64(l.RosterNames), "LOGIN_FAILURES": float64(l.LoginFailures),
 		"ACCOUNT_LOGIN_FAILURES": float64(l.AccountLoginFailures), "REGISTRATIONS": float64(l.Registrations),
+		"ROSTER_NAMES": float64(l.RosterNames), "GROUP_MEMBERS": float64(l.GroupMembers), "GROUPS_OWNED": float64(l.GroupsOwned),
+		"GROUPS_PER_DAY": float64(l.GroupsPerDay), "FRIENDS": float64(l.Friends), "LOGIN_FAILURES": float64(l.LoginFailures),
 		"ADDRESS_LOGIN_FAILURES": float64(l.AddressLoginFailures), "SQL_CONNECTIONS": float64(l.SQLConnections),
 	} {
 		if value < 0 {

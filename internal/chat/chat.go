@@ -5,6 +5,7 @@
 //	chat.go           construction, and closing
 //	user.go, friend.go, group.go   accounts, friendships, groups
 //	invite.go         who may register; invitation codes
+//	membership.go     who becomes a member, who is banned, how many groups and members there may be
 //	conversation.go   how a conversation is named, and who may read and write it
 //	send.go           storing messages: rights, seqs, one transaction for a batch
 //	batch.go          … the lanes in which messages wait for a transaction together
@@ -50,6 +51,11 @@ type Options struct {
 	AllowStrangers bool
 	// VisibleLimit bounds the number of online members of its groups that an account is shown in addition to its friends.
 	VisibleLimit int
+	// NewGroups says who may join the groups that are created from now on. The zero value is JoinOpen.
+	NewGroups JoinPolicy
+	// MostMembers bounds the members of a group, MostOwned the groups that an account owns, MostCreated those that it creates
+	// in a day, and MostFriends its friends. What is above a bound already stays.
+	MostMembers, MostOwned, MostCreated, MostFriends int
 }
 
 // Service has the use cases. All its methods are safe for concurrent use.

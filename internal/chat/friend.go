@@ -12,7 +12,7 @@ import (
 )
 
 // AddFriend makes two accounts friends, in both directions. If they are friends already, it changes nothing and notifies
-// nobody. account must be the caller's.
+// nobody. It returns TooManyFriends if either has as many as it may. account must be the caller's.
 func (s *Service) AddFriend(ctx context.Context, caller, account, friend string) error {
 	if err := own(caller, account); err != nil {
 		return err
@@ -28,14 +28,11 @@ func (s *Service) AddFriend(ctx context.Context, caller, account, friend string)
 			return err
 		}
 		for _, f := range bothWays(caller, friend) {
-			there, err := s.isFriend(ctx, tx.Queries, f[0], f[1])
+			added, err := s.addOneWay(ctx, tx, f[0], f[1])
 			if err != nil {
 				return err
 			}
-			made = made || !there
-			if err := tx.AddFriend(ctx, f[0], f[1]); err != nil {
-				return err
-			}
+			made = made || added
 		}
 		return nil
 	})
@@ -47,6 +44,30 @@ func (s *Service) AddFriend(ctx context.Context, caller, account, friend string)
 	}
 	s.tell(ctx, Event{Kind: FriendshipBegan, Accounts: []string{caller, friend}, Account: friend, Actor: caller})
 	return nil
+}
+
+// addOneWay makes an account the friend of another, in one direction, unless it is. It locks the other's row, so that friends who
+// are added at once are all counted.
+func (s *Service) addOneWay(ctx context.Context, tx *store.Tx, account, friend string) (added bool, err error) {
+	if s.MostFriends > 0 {
+		if err := tx.LockUser(ctx, account); err != nil {
+			return false, err
+		}
+	}
+	there, err := s.isFriend(ctx, tx.Queries, account, friend)
+	if there || err != nil {
+		return false, err
+	}
+	if s.MostFriends > 0 {
+		friends, err := tx.CountFriends(ctx, account)
+		if err != nil {
+			return false, err
+		}
+		if friends >= int64(s.MostFriends) {
+			return false, fault.New(fault.TooManyFriends)
+		}
+	}
+	return true, tx.AddFriend(ctx, account, friend)
 }
 
 // DeleteFriend ends a friendship, in both directions, and closes the one-to-one sockets of the two. It succeeds also when they

@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -34,14 +35,17 @@ func (s *Service) CreateGroup(ctx context.Context, caller, account, name string)
 	}
 	var c change
 	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
-		id, err := tx.CreateGroup(ctx, name, nullable(caller))
+		if err := s.mayCreate(ctx, tx, caller, time.Now()); err != nil {
+			return err
+		}
+		id, err := tx.CreateGroup(ctx, name, nullable(caller), cmp.Or(string(s.NewGroups), string(JoinOpen)))
 		if err != nil {
 			return err
 		}
 		if id < 1 || id > math.MaxInt32 {
 			return fmt.Errorf("the database gave the group the id %d, which doesn't fit 32 bits", id)
 		}
-		c = change{tx: tx, group: int32(id), actor: caller}
+		c = change{tx: tx, group: int32(id), actor: caller, members: sql.NullInt32{Valid: true}}
 		if err := c.lock(ctx); err != nil {
 			return err
 		}
@@ -57,13 +61,16 @@ func (s *Service) CreateGroup(ctx context.Context, caller, account, name string)
 	return c.group, nil
 }
 
-// JoinGroup makes the caller a member. If it is one, nothing changes. account must be the caller's.
+// JoinGroup makes the caller a member. If it is one, nothing changes. It returns BannedFromGroup if the caller was removed,
+// InviteRequired or GroupClosed as the group's policy says, and GroupFull. account must be the caller's.
 func (s *Service) JoinGroup(ctx context.Context, caller, account string, group int32) error {
-	return s.changeGroup(ctx, "join group", caller, account, group, func(c *change) error { return c.admit(ctx, caller) })
+	return s.changeGroup(ctx, "join group", caller, account, group, func(c *change) error {
+		return c.admit(ctx, caller, mayJoin, s.hasRoom)
+	})
 }
 
-// AddMember makes a friend of the owner a member. If it is one, nothing changes. Only the owner may call it; account must be
-// the caller's.
+// AddMember makes a friend of the owner a member, whatever the group's policy, and lifts its ban. If it is a member, nothing
+// changes. It returns GroupFull. Only the owner may call it; account must be the caller's.
 func (s *Service) AddMember(ctx context.Context, caller, account string, group int32, member string) error {
 	member = accounts.Normal(member)
 	return s.changeGroup(ctx, "add member", caller, account, group, func(c *change) error {
@@ -78,7 +85,7 @@ func (s *Service) AddMember(ctx context.Context, caller, account string, group i
 				return err
 			}
 		}
-		return c.admit(ctx, member)
+		return c.admit(ctx, member, s.hasRoom, liftBan)
 	})
 }
 
@@ -100,8 +107,8 @@ func (s *Service) LeaveGroup(ctx context.Context, caller, account string, group 
 	})
 }
 
-// RemoveMember ends the membership of another account and closes that account's sockets of the group. Only the owner may call
-// it; account must be the caller's.
+// RemoveMember ends the membership of another account and closes that account's sockets of the group. It bans the account: it
+// can't join by itself any more until the owner adds it. Only the owner may call it; account must be the caller's.
 func (s *Service) RemoveMember(ctx context.Context, caller, account string, group int32, member string) error {
 	member = accounts.Normal(member)
 	return s.changeGroup(ctx, "remove member", caller, account, group, func(c *change) error {
@@ -111,19 +118,22 @@ func (s *Service) RemoveMember(ctx context.Context, caller, account string, grou
 		if member == caller {
 			return fault.Invalid(fault.InvalidParameter, "MemberAccount", "must be another account; the owner leaves by leaveGroup")
 		}
-		return c.expel(ctx, member)
+		if err := c.expel(ctx, member); err != nil {
+			return err
+		}
+		return c.tx.Ban(ctx, db.BanParams{Groupid: group, Account: member, Actor: caller, At: time.Now().UnixMilli()})
 	})
 }
 
-// HandOver makes a member the owner. If the member is the owner, nothing changes. Only the owner may call it; account must be
-// the caller's.
+// HandOver makes a member the owner. If the member is the owner, nothing changes. It returns TooManyGroups if the member owns
+// as many as it may. Only the owner may call it; account must be the caller's.
 func (s *Service) HandOver(ctx context.Context, caller, account string, group int32, member string) error {
 	member = accounts.Normal(member)
 	return s.changeGroup(ctx, "hand over group", caller, account, group, func(c *change) error {
 		if err := c.mustOwn(); err != nil {
 			return err
 		}
-		return c.handToMember(ctx, member)
+		return c.handToMember(ctx, member, s.mayOwn)
 	})
 }
 
@@ -150,6 +160,9 @@ func (s *Service) Dissolve(ctx context.Context, caller, account string, group in
 			}
 		}
 		if err := c.tx.DeleteMembers(ctx, group); err != nil {
+			return err
+		}
+		if err := c.tx.DeleteBans(ctx, group); err != nil {
 			return err
 		}
 		if _, err = c.tx.DeleteGroup(ctx, group); err != nil {
@@ -212,12 +225,14 @@ func (s *Service) Members(ctx context.Context, caller, account string, group int
 // change is one change of a group, in a transaction that holds the lock of the group's conversation. After the commit, news has
 // the events to announce.
 type change struct {
-	tx    *store.Tx
-	group int32
-	actor string
-	owner string
-	last  int64 // the seq of the conversation's newest message
-	news  []Event
+	tx      *store.Tx
+	group   int32
+	actor   string
+	owner   string
+	policy  JoinPolicy
+	members sql.NullInt32 // NULL until they are counted
+	last    int64         // the seq of the conversation's newest message
+	news    []Event
 }
 
 func (c *change) conversation() string { return groupID(c.group) }
@@ -243,7 +258,7 @@ func (s *Service) runChange(ctx context.Context, what, actor string, group int32
 		if err != nil {
 			return notFound(err, fault.UnknownGroup)
 		}
-		c.owner = row.Creator.String
+		c.owner, c.policy, c.members = row.Creator.String, JoinPolicy(row.JoinPolicy), row.Members
 		return do(&c)
 	})
 	if err != nil {
@@ -269,56 +284,6 @@ func (c *change) mustOwn() error {
 		return fault.New(fault.NotTheOwner)
 	}
 	return nil
-}
-
-// admit makes an account a member, unless it is one. Its marks start at the conversation's newest message.
-func (c *change) admit(ctx context.Context, account string) error {
-	members, err := c.tx.IsMember(ctx, c.group, account)
-	if err != nil || members > 0 {
-		return err
-	}
-	if err := c.tx.AddMember(ctx, c.group, account, time.Now().UnixMilli()); err != nil {
-		return err
-	}
-	if err := c.note(ctx, MemberJoined, account); err != nil {
-		return err
-	}
-	return c.tx.AddParticipant(ctx, db.AddParticipantParams{
-		Account: account, Conversation: c.conversation(), GroupID: sql.NullInt32{Int32: c.group, Valid: true}, JoinedSeq: c.last,
-	})
-}
-
-// expel ends a membership. It returns NotInGroup for an account that isn't a member.
-func (c *change) expel(ctx context.Context, account string) error {
-	removed, err := c.tx.RemoveMember(ctx, c.group, account)
-	if err != nil {
-		return err
-	}
-	if removed == 0 {
-		return fault.New(fault.NotInGroup)
-	}
-	if err := c.note(ctx, MemberLeft, account); err != nil {
-		return err
-	}
-	if err := c.tx.EndRights(ctx, c.conversation()); err != nil {
-		return err
-	}
-	return c.tx.RemoveParticipant(ctx, account, c.conversation())
-}
-
-// handToMember makes a member the owner. It returns NotInGroup for an account that isn't a member.
-func (c *change) handToMember(ctx context.Context, account string) error {
-	members, err := c.tx.IsMember(ctx, c.group, account)
-	if err != nil {
-		return err
-	}
-	if members == 0 {
-		return fault.New(fault.NotInGroup)
-	}
-	if account == c.owner {
-		return nil
-	}
-	return c.handTo(ctx, account)
 }
 
 // handTo makes an account the owner; with "", the group has none.

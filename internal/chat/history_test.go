@@ -160,7 +160,8 @@ func TestWhoReadsWhat(t *testing.T) {
 			_, err = read(account)
 			refused(t, err, fault.NotAMember)
 		}
-		must(t, h.JoinGroup(t.Context(), "bob", "bob", id)) // 6
+		h.befriend(t, "alice", "bob")
+		must(t, h.AddMember(t.Context(), "alice", "alice", id, "bob")) // 6
 		h.send(t, "alice", to, "7")
 		got, err = read("bob")
 		must(t, err)
@@ -169,7 +170,6 @@ func TestWhoReadsWhat(t *testing.T) {
 		must(t, err)
 		same(t, "alice", []int64{2, 3, 4, 5, 6, 7}, got)
 
-		h.befriend(t, "alice", "bob")
 		h.send(t, "alice", ToUser("bob"), "kept")
 		must(t, h.DeleteFriend(t.Context(), "bob", "bob", "alice"))
 		kept, err := h.History(t.Context(), "bob", ToUser("alice"), Page{Limit: 10})

@@ -170,7 +170,7 @@ func TestMarksThatWaitTogether(t *testing.T) {
 
 // standing is what the model knows of one member of one group.
 type standing struct {
-	member                 bool
+	member, banned         bool
 	joined, received, read int64
 }
 
@@ -204,7 +204,12 @@ func (m *model) step(t *testing.T, h *house, random *rand.Rand, id int32, accoun
 			is.received = max(is.received, min(upTo, m.last))
 		}
 	case 4:
-		must(t, h.JoinGroup(ctx, account, account, id))
+		err := h.JoinGroup(ctx, account, account, id)
+		if is.banned {
+			refused(t, err, fault.BannedFromGroup)
+			return
+		}
+		must(t, err)
 		if !is.member {
 			m.last++
 			*is = standing{member: true, joined: m.last, received: m.last, read: m.last}
@@ -235,7 +240,7 @@ func (m *model) ownerActs(t *testing.T, h *house, id int32, account string) {
 	m.last++
 	if is.member {
 		must(t, h.RemoveMember(t.Context(), "a", "a", id, account))
-		is.member = false
+		is.member, is.banned = false, true
 	} else {
 		must(t, h.AddMember(t.Context(), "a", "a", id, account))
 		*is = standing{member: true, joined: m.last, received: m.last, read: m.last}

@@ -39,7 +39,7 @@ func TestRightsThatEndElsewhere(t *testing.T) {
 			write("b", ToGroup(group), "")
 			must(t, there.RemoveMember(ctx, "a", "a", group, "b"))
 			write("b", ToGroup(group), fault.NotAMember)
-			must(t, there.JoinGroup(ctx, "b", "b", group))
+			must(t, there.AddMember(ctx, "a", "a", group, "b"))
 
 			write("c", ToGroup(group), "")
 			must(t, there.LeaveGroup(ctx, "c", "c", group))

@@ -9,6 +9,7 @@ import (
 // The reasons. The table below and api/openapi.yaml say what they mean.
 const (
 	AccountTaken         Reason = "account_taken"
+	BannedFromGroup      Reason = "banned_from_group"
 	BodyTooLarge         Reason = "body_too_large"
 	Busy                 Reason = "busy"
 	ClientIDReused       Reason = "client_id_reused"
@@ -16,6 +17,8 @@ const (
 	ExpiredToken         Reason = "expired_token"
 	FileTooLarge         Reason = "file_too_large"
 	FriendIsSelf         Reason = "friend_is_self"
+	GroupClosed          Reason = "group_closed"
+	GroupFull            Reason = "group_full"
 	GroupNameTaken       Reason = "group_name_taken"
 	Internal             Reason = "internal"
 	InvalidBody          Reason = "invalid_body"
@@ -23,6 +26,7 @@ const (
 	InvalidLink          Reason = "invalid_link"
 	InvalidParameter     Reason = "invalid_parameter"
 	InvalidToken         Reason = "invalid_token"
+	InviteRequired       Reason = "invite_required"
 	MalformedJSON        Reason = "malformed_json"
 	MalformedUpload      Reason = "malformed_upload"
 	MethodNotAllowed     Reason = "method_not_allowed"
@@ -40,6 +44,9 @@ const (
 	SessionEnded         Reason = "session_ended"
 	TooManyAttempts      Reason = "too_many_attempts"
 	TooManyRegistrations Reason = "too_many_registrations"
+	TooManyFriends       Reason = "too_many_friends"
+	TooManyGroups        Reason = "too_many_groups"
+	TooManyGroupsToday   Reason = "too_many_groups_today"
 	Unavailable          Reason = "unavailable"
 	UnknownAccount       Reason = "unknown_account"
 	UnknownFile          Reason = "unknown_file"
@@ -96,6 +103,7 @@ const (
 //nolint:gochecknoglobals // a constant in all but name: Go has no constant maps
 var table = map[Reason]row{
 	AccountTaken:        {status: http.StatusConflict, text: Text{"此账号已存在", "this account exists already"}},
+	BannedFromGroup:     {status: http.StatusForbidden, text: Text{"您已被移出该群聊", "removed from this group; only its owner can add you again"}},
 	BodyTooLarge:        {status: http.StatusRequestEntityTooLarge, text: Text{"请求内容过大", "the request body is too large"}},
 	Busy:                {status: http.StatusServiceUnavailable, text: Text{"服务器繁忙，请稍后再试", "busy; try again later"}},
 	ClientIDReused:      {status: http.StatusConflict, text: Text{"消息标识已用于其他内容", "the client id was used for another message"}},
@@ -103,6 +111,8 @@ var table = map[Reason]row{
 	ExpiredToken:        {status: http.StatusUnauthorized, text: Text{unauthenticatedChinese, unauthenticatedEnglish}},
 	FileTooLarge:        {status: http.StatusRequestEntityTooLarge, text: Text{"上传失败", "upload failed: the file is too large"}},
 	FriendIsSelf:        {status: http.StatusUnprocessableEntity, text: Text{"不能添加自己为好友", "nobody is their own friend"}},
+	GroupClosed:         {status: http.StatusForbidden, text: Text{"该群聊不接受加入", "the group takes no new members"}},
+	GroupFull:           {status: http.StatusConflict, text: Text{"群成员数量已达上限", "the group has as many members as it may"}},
 	GroupNameTaken:      {status: http.StatusConflict, text: Text{"创建失败", "not created: the name is taken"}},
 	Internal:            {status: http.StatusInternalServerError, text: Text{"服务器内部错误", "internal error"}},
 	InvalidBody:         {status: http.StatusUnprocessableEntity, text: Text{"内容不符合要求", "the body is not as it should be"}},
@@ -110,6 +120,7 @@ var table = map[Reason]row{
 	InvalidLink:         {status: http.StatusForbidden, text: Text{"链接无效", "the link is not valid"}},
 	InvalidParameter:    {status: http.StatusBadRequest, text: Text{"参数有误", "a parameter is not as it should be"}},
 	InvalidToken:        {status: http.StatusUnauthorized, text: Text{unauthenticatedChinese, unauthenticatedEnglish}},
+	InviteRequired:      {status: http.StatusForbidden, text: Text{"该群聊只能由群主邀请加入", "members are added by the group's owner"}},
 	MalformedJSON:       {status: http.StatusBadRequest, text: Text{"JSON格式错误", "malformed JSON"}},
 	MalformedUpload:     {status: http.StatusBadRequest, text: Text{"上传失败", "upload failed: malformed form"}},
 	MethodNotAllowed:    {status: http.StatusMethodNotAllowed, text: Text{"请求方法不支持", "method not allowed"}},
@@ -127,9 +138,12 @@ var table = map[Reason]row{
 	TooManyRegistrations: {
 		status: http.StatusTooManyRequests, text: Text{"注册过于频繁，请稍后再试", "too many registrations; try again later"},
 	},
-	Unavailable:  {status: http.StatusServiceUnavailable, text: Text{"服务暂不可用，请稍后再试", "unavailable; try again later"}},
-	UnknownFile:  {status: http.StatusNotFound, text: Text{"下载失败", "download failed: no such file"}},
-	UnknownRoute: {status: http.StatusNotFound, text: Text{"接口不存在", "no such route"}},
+	TooManyFriends:     {status: http.StatusConflict, text: Text{"好友数量已达上限", "one of the two has as many friends as an account may"}},
+	TooManyGroups:      {status: http.StatusConflict, text: Text{"拥有的群聊数量已达上限", "the account owns as many groups as it may"}},
+	TooManyGroupsToday: {status: http.StatusTooManyRequests, text: Text{"今日创建群聊数量已达上限", "as many groups were created today as may be"}},
+	Unavailable:        {status: http.StatusServiceUnavailable, text: Text{"服务暂不可用，请稍后再试", "unavailable; try again later"}},
+	UnknownFile:        {status: http.StatusNotFound, text: Text{"下载失败", "download failed: no such file"}},
+	UnknownRoute:       {status: http.StatusNotFound, text: Text{"接口不存在", "no such route"}},
 	UnsupportedFileType: {
 		status: http.StatusUnsupportedMediaType,
 		text:   Text{"上传文件类型错误", "unsupported file type"},

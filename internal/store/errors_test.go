@@ -29,7 +29,7 @@ func TestDuplicates(t *testing.T) {
 		first := func(err error) { t.Helper(); must(t, err) }
 		for name, write := range map[string]func() error{
 			"account":   func() error { _, err := w.CreateUser(ctx, user("a")); return err },
-			"group":     func() error { _, err := w.CreateGroup(ctx, "g", sql.NullString{}); return err },
+			"group":     func() error { _, err := w.CreateGroup(ctx, "g", sql.NullString{}, "open"); return err },
 			"session":   func() error { return w.CreateSession(ctx, db.CreateSessionParams{Account: "a", ID: "1"}) },
 			"message":   func() error { return w.InsertMessage(ctx, message("g2", 1)) },
 			"client id": func() error { defer func() { client = again }(); return w.InsertMessage(ctx, client) },
@@ -113,7 +113,7 @@ func TestNamesAreComparedByTheirBytes(t *testing.T) {
 			}
 			must(t, w.AddFriend(ctx, "a", account))
 			must(t, w.AddMember(ctx, 1, account, 1))
-			_, err = w.CreateGroup(ctx, account, sql.NullString{})
+			_, err = w.CreateGroup(ctx, account, sql.NullString{}, "open")
 			must(t, err)
 		}
 		for i, account := range accounts {

@@ -24,6 +24,7 @@ func fill(t *testing.T, d *DB) {
 		{"friends (`user`, friend)", func(i int) string { return fmt.Sprintf("'%d', '%d'", i/5, i%5) }},
 		{"`group` (GroupName)", func(i int) string { return fmt.Sprintf("'%d'", i) }},
 		{"userofgroup (GroupID, account)", func(i int) string { return fmt.Sprintf("%d, '%d'", i/5, i%5*400+i/5) }},
+		{"group_ban (GroupID, account, actor, `at`, `until`)", func(i int) string { return fmt.Sprintf("%d, '%d', '1', 1, 0", i/5, i%5) }},
 		{"`session` (account, id, device, created_at, used_at, expires_at)", func(i int) string {
 			return fmt.Sprintf("'%d', '%d', 'x', 1, 1, 1", i/5, i%5)
 		}},
@@ -45,6 +46,6 @@ func fill(t *testing.T, d *DB) {
 		exec(t, d.write, "INSERT INTO "+table.into+" VALUES "+strings.Join(values, ", "))
 	}
 	if isMySQL(d) {
-		exec(t, d.write, "ANALYZE TABLE `user`, friends, `group`, userofgroup, session, conversation, message, participant, place, invite")
+		exec(t, d.write, "ANALYZE TABLE `user`, friends, `group`, userofgroup, group_ban, session, conversation, message, participant, place, invite")
 	}
 }

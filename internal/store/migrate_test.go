@@ -159,7 +159,7 @@ func checkUse(t *testing.T, d *DB) {
 	if id, err := d.Write().CreateUser(ctx, user("new")); err != nil || id != 7 {
 		t.Errorf("the next account has the id %d, %v", id, err)
 	}
-	if id, err := d.Write().CreateGroup(ctx, "new", sql.NullString{}); err != nil || id != 2 {
+	if id, err := d.Write().CreateGroup(ctx, "new", sql.NullString{}, "open"); err != nil || id != 2 {
 		t.Errorf("the next group has the id %d, %v", id, err)
 	}
 	must(t, d.Write().AddMember(ctx, 1, "a", time.Now().UnixMilli()))

@@ -27,3 +27,10 @@ WHERE account >= sqlc.arg(keyword) AND account < sqlc.arg(beyond) ORDER BY accou
 -- name: UsersByUsernamePrefix :many
 SELECT id, account, username, age, sex FROM `user`
 WHERE username >= sqlc.arg(keyword) AND username < sqlc.arg(beyond) ORDER BY username LIMIT ?;
+
+-- How many groups an account created on a day. Whoever asks holds the lock of the account's row.
+-- name: GroupsMade :one
+SELECT groups_day, groups_made FROM `user` WHERE account = BINARY sqlc.arg(account);
+
+-- name: SetGroupsMade :exec
+UPDATE `user` SET groups_day = ?, groups_made = ? WHERE account = BINARY sqlc.arg(account);

@@ -15,3 +15,6 @@ WHERE f.`user` = ? ORDER BY u.account;
 
 -- name: FriendAccounts :many
 SELECT friend FROM friends WHERE `user` = ? ORDER BY friend;
+
+-- name: CountFriends :one
+SELECT COUNT(*) FROM friends WHERE `user` = ?;

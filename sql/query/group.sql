@@ -1,8 +1,8 @@
 -- name: CreateGroup :execlastid
-INSERT INTO `group` (GroupName, creator) VALUES (?, ?);
+INSERT INTO `group` (GroupName, creator, join_policy, members) VALUES (?, ?, ?, 0);
 
 -- name: GetGroup :one
-SELECT GroupID, GroupName, creator FROM `group` WHERE GroupID = ?;
+SELECT GroupID, GroupName, creator, join_policy, members FROM `group` WHERE GroupID = ?;
 
 -- name: SetGroupOwner :execrows
 UPDATE `group` SET creator = ? WHERE GroupID = ?;
@@ -54,3 +54,29 @@ DELETE FROM `group` WHERE GroupID = ?;
 
 -- name: DeleteMembers :exec
 DELETE FROM userofgroup WHERE GroupID = ?;
+
+-- How many members a group has; whoever writes it holds the lock of the group's conversation.
+-- name: SetMembers :exec
+UPDATE `group` SET members = ? WHERE GroupID = ?;
+
+-- Only for a group whose members haven't been counted yet.
+-- name: CountMembers :one
+SELECT COUNT(*) FROM userofgroup WHERE GroupID = ?;
+
+-- name: CountOwned :one
+SELECT COUNT(*) FROM `group` WHERE creator = BINARY sqlc.arg(creator);
+
+-- Bans that are over don't count.
+-- name: IsBanned :one
+SELECT COUNT(*) FROM group_ban
+WHERE GroupID = ? AND account = BINARY sqlc.arg(account) AND (`until` = 0 OR `until` > sqlc.arg(now));
+
+-- name: Ban :exec
+INSERT INTO group_ban (GroupID, account, actor, `at`, `until`) VALUES (?, ?, ?, ?, 0)
+ON DUPLICATE KEY UPDATE actor = VALUES(actor), `at` = VALUES(`at`), `until` = 0;
+
+-- name: LiftBan :exec
+DELETE FROM group_ban WHERE GroupID = ? AND account = BINARY sqlc.arg(account);
+
+-- name: DeleteBans :exec
+DELETE FROM group_ban WHERE GroupID = ?;
