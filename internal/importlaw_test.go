@@ -55,7 +55,7 @@ func rooms() map[string]room {
 		},
 		"internal/socket": {nil, "RFC 6455 and nothing else: it knows no chat, no account and no other room"},
 		"internal/feed": {
-			[]string{"internal/chat", "internal/cluster"},
+			[]string{"internal/chat", "internal/cluster", "internal/fault"},
 			"says what happened; what a socket makes of it, and how it looks as a frame, the faces know",
 		},
 		"internal/presence": {

@@ -1532,7 +1532,13 @@ type ClientInterface interface {
 
 	// RenewToken Get a fresh token
 	//
-	// Before the old one expires; the session lives on. Sessions end 30 days after their last use.
+	// The session lives on. The token of the request may have expired: while its session lives, it can be exchanged once. Sessions end 30
+	// days after their last use, and a year after their login.
+	//
+	// The old token ends within a minute. Then it is refused: with `expired_token` while nobody has used the new one, since the answer may have
+	// been lost, and this request gives another one. With `token_reused` after that: two have tokens of the session, so it ends. Within a
+	// minute of a renewal, further ones are answered with tokens that are as good as the first one's. Pages that share a login share its token,
+	// too, or learn of its renewal by the frame `session` of tim.v1.
 	//
 	// Corresponds with POST /Tim/renewToken (the `RenewToken` operationId).
 	RenewToken(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2209,7 +2215,13 @@ func (c *Client) RemoveMember(ctx context.Context, params *RemoveMemberParams, r
 
 // RenewToken Get a fresh token
 //
-// Before the old one expires; the session lives on. Sessions end 30 days after their last use.
+// The session lives on. The token of the request may have expired: while its session lives, it can be exchanged once. Sessions end 30
+// days after their last use, and a year after their login.
+//
+// The old token ends within a minute. Then it is refused: with `expired_token` while nobody has used the new one, since the answer may have
+// been lost, and this request gives another one. With `token_reused` after that: two have tokens of the session, so it ends. Within a
+// minute of a renewal, further ones are answered with tokens that are as good as the first one's. Pages that share a login share its token,
+// too, or learn of its renewal by the frame `session` of tim.v1.
 //
 // Corresponds with POST /Tim/renewToken (the `RenewToken` operationId).
 func (c *Client) RenewToken(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5242,7 +5254,13 @@ type ClientWithResponsesInterface interface {
 
 	// RenewTokenWithResponse Get a fresh token
 	//
-	// Before the old one expires; the session lives on. Sessions end 30 days after their last use.
+	// The session lives on. The token of the request may have expired: while its session lives, it can be exchanged once. Sessions end 30
+	// days after their last use, and a year after their login.
+	//
+	// The old token ends within a minute. Then it is refused: with `expired_token` while nobody has used the new one, since the answer may have
+	// been lost, and this request gives another one. With `token_reused` after that: two have tokens of the session, so it ends. Within a
+	// minute of a renewal, further ones are answered with tokens that are as good as the first one's. Pages that share a login share its token,
+	// too, or learn of its renewal by the frame `session` of tim.v1.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -9654,7 +9672,13 @@ func (c *ClientWithResponses) RemoveMemberWithResponse(ctx context.Context, para
 
 // RenewTokenWithResponse Get a fresh token
 //
-// Before the old one expires; the session lives on. Sessions end 30 days after their last use.
+// The session lives on. The token of the request may have expired: while its session lives, it can be exchanged once. Sessions end 30
+// days after their last use, and a year after their login.
+//
+// The old token ends within a minute. Then it is refused: with `expired_token` while nobody has used the new one, since the answer may have
+// been lost, and this request gives another one. With `token_reused` after that: two have tokens of the session, so it ends. Within a
+// minute of a renewal, further ones are answered with tokens that are as good as the first one's. Pages that share a login share its token,
+// too, or learn of its renewal by the frame `session` of tim.v1.
 //
 // Returns a wrapper object for the known response body format(s).
 //

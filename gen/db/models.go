@@ -72,12 +72,15 @@ type Place struct {
 }
 
 type Session struct {
-	Account   string
-	ID        string
-	Device    string
-	CreatedAt int64
-	UsedAt    int64
-	ExpiresAt int64
+	Account     string
+	ID          string
+	Device      string
+	CreatedAt   int64
+	UsedAt      int64
+	ExpiresAt   int64
+	Generation  int64
+	RenewedAt   int64
+	ConfirmedAt int64
 }
 
 type User struct {

@@ -7,7 +7,29 @@ package db
 
 import (
 	"context"
+	"strings"
 )
+
+const confirmSession = `-- name: ConfirmSession :exec
+UPDATE ` + "`" + `session` + "`" + ` SET confirmed_at = ? WHERE account = ? AND id = ? AND generation = ? AND confirmed_at = 0
+`
+
+type ConfirmSessionParams struct {
+	ConfirmedAt int64
+	Account     string
+	Session     string
+	Generation  int64
+}
+
+func (q *Queries) ConfirmSession(ctx context.Context, arg ConfirmSessionParams) error {
+	_, err := q.db.ExecContext(ctx, confirmSession,
+		arg.ConfirmedAt,
+		arg.Account,
+		arg.Session,
+		arg.Generation,
+	)
+	return err
+}
 
 const createSession = `-- name: CreateSession :exec
 INSERT INTO ` + "`" + `session` + "`" + ` (account, id, device, created_at, used_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)
@@ -32,6 +54,18 @@ func (q *Queries) CreateSession(ctx context.Context, arg CreateSessionParams) er
 		arg.ExpiresAt,
 	)
 	return err
+}
+
+const deleteExpiredSession = `-- name: DeleteExpiredSession :execrows
+DELETE FROM ` + "`" + `session` + "`" + ` WHERE account = ? AND id = ? AND expires_at <= ?
+`
+
+func (q *Queries) DeleteExpiredSession(ctx context.Context, account string, session string, expiresAt int64) (int64, error) {
+	result, err := q.db.ExecContext(ctx, deleteExpiredSession, account, session, expiresAt)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 const deleteExpiredSessions = `-- name: DeleteExpiredSessions :exec
@@ -73,6 +107,68 @@ func (q *Queries) DeleteSessions(ctx context.Context, account string) error {
 	return err
 }
 
+const deleteSomeSessions = `-- name: DeleteSomeSessions :exec
+DELETE FROM ` + "`" + `session` + "`" + ` WHERE account = ? AND id IN (/*SLICE:ids*/?)
+`
+
+func (q *Queries) DeleteSomeSessions(ctx context.Context, account string, ids []string) error {
+	query := deleteSomeSessions
+	var queryParams []interface{}
+	queryParams = append(queryParams, account)
+	if len(ids) > 0 {
+		for _, v := range ids {
+			queryParams = append(queryParams, v)
+		}
+		query = strings.Replace(query, "/*SLICE:ids*/?", strings.Repeat(",?", len(ids))[1:], 1)
+	} else {
+		query = strings.Replace(query, "/*SLICE:ids*/?", "NULL", 1)
+	}
+	_, err := q.db.ExecContext(ctx, query, queryParams...)
+	return err
+}
+
+const expiredSessions = `-- name: ExpiredSessions :many
+SELECT account, id FROM ` + "`" + `session` + "`" + ` WHERE expires_at <= ? ORDER BY expires_at LIMIT ?
+`
+
+type ExpiredSessionsRow struct {
+	Account string
+	ID      string
+}
+
+func (q *Queries) ExpiredSessions(ctx context.Context, expiresAt int64, limit int32) ([]ExpiredSessionsRow, error) {
+	rows, err := q.db.QueryContext(ctx, expiredSessions, expiresAt, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ExpiredSessionsRow
+	for rows.Next() {
+		var i ExpiredSessionsRow
+		if err := rows.Scan(&i.Account, &i.ID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const lockSession = `-- name: LockSession :exec
+UPDATE ` + "`" + `session` + "`" + ` SET used_at = used_at WHERE account = ? AND id = ?
+`
+
+// An UPDATE that changes nothing: the one way to lock a row that both engines accept in the same text.
+func (q *Queries) LockSession(ctx context.Context, account string, session string) error {
+	_, err := q.db.ExecContext(ctx, lockSession, account, session)
+	return err
+}
+
 const otherSessionIDs = `-- name: OtherSessionIDs :many
 SELECT id FROM ` + "`" + `session` + "`" + ` WHERE account = ? AND id <> ?
 `
@@ -100,12 +196,65 @@ func (q *Queries) OtherSessionIDs(ctx context.Context, account string, session s
 	return items, nil
 }
 
+const renewSession = `-- name: RenewSession :exec
+UPDATE ` + "`" + `session` + "`" + ` SET generation = ?, renewed_at = ?, confirmed_at = 0, used_at = ?, expires_at = ? WHERE account = ? AND id = ?
+`
+
+type RenewSessionParams struct {
+	Generation int64
+	RenewedAt  int64
+	UsedAt     int64
+	ExpiresAt  int64
+	Account    string
+	Session    string
+}
+
+func (q *Queries) RenewSession(ctx context.Context, arg RenewSessionParams) error {
+	_, err := q.db.ExecContext(ctx, renewSession,
+		arg.Generation,
+		arg.RenewedAt,
+		arg.UsedAt,
+		arg.ExpiresAt,
+		arg.Account,
+		arg.Session,
+	)
+	return err
+}
+
 const sessionIDs = `-- name: SessionIDs :many
 SELECT id FROM ` + "`" + `session` + "`" + ` WHERE account = ?
 `
 
 func (q *Queries) SessionIDs(ctx context.Context, account string) ([]string, error) {
 	rows, err := q.db.QueryContext(ctx, sessionIDs, account)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const sessionIDsByUse = `-- name: SessionIDsByUse :many
+SELECT id FROM ` + "`" + `session` + "`" + ` WHERE account = ? ORDER BY used_at, created_at, id
+`
+
+// Those first that were used longest ago.
+func (q *Queries) SessionIDsByUse(ctx context.Context, account string) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, sessionIDsByUse, account)
 	if err != nil {
 		return nil, err
 	}

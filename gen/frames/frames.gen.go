@@ -335,6 +335,21 @@ func (e SentType) Valid() bool {
 	}
 }
 
+// Defines values for SessionFrameType.
+const (
+	SessionFrameTypeSession SessionFrameType = "session"
+)
+
+// Valid indicates whether the value is a known member of the SessionFrameType enum.
+func (e SessionFrameType) Valid() bool {
+	switch e {
+	case SessionFrameTypeSession:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for SubscribeType.
 const (
 	SubscribeTypeSubscribe SubscribeType = "subscribe"
@@ -437,7 +452,7 @@ type Bye struct {
 	//
 	// 1003 a binary frame; 1007 not UTF-8; 1009 the frame is larger than `hello` allows; 4000 the server goes away;
 	// 4001 too slow a reader; 4002 come back later, a dependency is away; 4003 a fault of the server; 4500 the session
-	// has ended; 4501 the token has expired, log in again; 4502 a frame that is no JSON object.
+	// has ended; 4501 the token has expired: exchange it by renewToken, and come back with the new one; 4502 a frame that is no JSON object.
 	//
 	// May get further values: the range says whether to reconnect.
 	Code   CloseCode `json:"code"`
@@ -475,7 +490,7 @@ type ClientFrame struct {
 //
 // 1003 a binary frame; 1007 not UTF-8; 1009 the frame is larger than `hello` allows; 4000 the server goes away;
 // 4001 too slow a reader; 4002 come back later, a dependency is away; 4003 a fault of the server; 4500 the session
-// has ended; 4501 the token has expired, log in again; 4502 a frame that is no JSON object.
+// has ended; 4501 the token has expired: exchange it by renewToken, and come back with the new one; 4502 a frame that is no JSON object.
 //
 // May get further values: the range says whether to reconnect.
 type CloseCode = int32
@@ -893,7 +908,7 @@ type Received struct {
 // ReceivedType defines model for Received.Type.
 type ReceivedType string
 
-// Renew A fresh token, before the old one expires; answered by `renewed`.
+// Renew A fresh token, before the old one expires; answered by `renewed`. The old one ends within a minute.
 //
 // Example: {"id":"r8","type":"renew"}
 type Renew struct {
@@ -994,6 +1009,27 @@ type SentType string
 type ServerFrame struct {
 	union json.RawMessage
 }
+
+// SessionFrame Something happened to a session of the account:
+//
+//   - `renewed`: a request or another connection of this connection's session has renewed its token. The one of this page ends within a minute,
+//     and using it later ends the session. A page takes the new one from where the account's pages share it, or sends `renew`: then it gets one
+//     as well.
+//   - `token_reused`: a token of `session` was used after its renewal, so somebody may have a copy of it. That session has ended. Its own
+//     connections get `bye` instead.
+//
+// Example: {"event":"renewed","session":"RWpflB8qo--hSCJbct1F2A","type":"session"}
+type SessionFrame struct {
+	// Event May get further values.
+	Event string `json:"event"`
+
+	// Session Which, as in `hello` and in getSessions.
+	Session string           `json:"session"`
+	Type    SessionFrameType `json:"type"`
+}
+
+// SessionFrameType defines model for SessionFrame.Type.
+type SessionFrameType string
 
 // SocketLimits defines model for SocketLimits.
 type SocketLimits struct {
@@ -2005,6 +2041,40 @@ func (t *ServerFrame) MergeNotice(v Notice) error {
 	return err
 }
 
+// AsSessionFrame returns the union data inside the ServerFrame as a SessionFrame
+func (t ServerFrame) AsSessionFrame() (SessionFrame, error) {
+	var body SessionFrame
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromSessionFrame overwrites any union data inside the ServerFrame as the provided SessionFrame
+func (t *ServerFrame) FromSessionFrame(v SessionFrame) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"session"}`))
+	t.union = b
+	return err
+}
+
+// MergeSessionFrame performs a merge with any union data inside the ServerFrame, using the provided SessionFrame
+func (t *ServerFrame) MergeSessionFrame(v SessionFrame) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"session"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
 // AsError returns the union data inside the ServerFrame as a Error
 func (t ServerFrame) AsError() (Error, error) {
 	var body Error
@@ -2113,6 +2183,8 @@ func (t ServerFrame) ValueByDiscriminator() (interface{}, error) {
 		return t.AsRenewed()
 	case "sent":
 		return t.AsSent()
+	case "session":
+		return t.AsSessionFrame()
 	case "subscribed":
 		return t.AsSubscribed()
 	case "synced":
@@ -2139,145 +2211,151 @@ func (t *ServerFrame) UnmarshalJSON(b []byte) error {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"5H1rjxw5kthfIdIH6O42u6aqu/Xo6g+GpBntzN6MpJN6sMaqdV2sSlYVV5lkKcnq6lqhgfG39Rg2DPgF",
-	"HA42zrCNhQ37/O3Wi7X3vxjzWH/yXzAigmS+69HdOzZwX6SuTCYZDJLxjuCHaKKzhVZCWRMNP0RmMhcZ",
-	"xz+frAX8lwgzyeXCSq2iYfRETHUumJ0LZkR+KXI2SbURphfFkbji2SLFj/jUijwaPrrfj6OJTkQ0PO73",
-	"+3GUC26wn1IH0rCZlmrG+IqvI2gz0UqJiY2GNl+KOLLrhYiG0Xgtous4WuR6IXIrhSkNVAfzU71iqVYz",
-	"ZjVbcWnZGOGOmVQsM6fs59JaGFpN0mUiEoB+qvOM22gYSWUfHEdxlEkls2UWDfsBBKmsmIkcwKBZfYj+",
-	"KBfTaBj9vY8KPH7kkPjRU0DNU2h4XUz9g+/M2FyqGb0KM65P5KdzYecih3lMdCbYmE/eAbQeJ1qngivo",
-	"hJ58iIQCmN8gut7G9cFwtPdLmYsEGuFbN5kAYhmgogc9/jk8uI6jp3NuvxDG8FnLBnnMMnrFuGHSGpYL",
-	"nojcsJmwTNraPpnmOvvSwApGPJUTACLzPUdzkaYa5ioz+HnYP3xw0B8cHA3OBkfD/vGwf783ODxq7omi",
-	"083LoxdC8YW8eDyZ6KXCqWXFtBqrRGC0LJBi0rIVN8xYnYsEN1mxv+8Z9gutRMxW0s710jKumJ5OjbAx",
-	"4+mKrw2+YXaeC8ESMZEZT/E8LThsUhjkL970D07efji+PqA/Dos/zvwfw8Yf5+c9+vPo+o+ibTshIM1N",
-	"tMBF6xZIpVD2Wc7bUPLJpcjXbAovmZ1zyzibYHump8zKrHc5YEaoBCeZSPg0k4pbjSuW8cUCABx+iOYS",
-	"MLruWr9P3es4og/aW72Ed7i3k64mr+Ad7nohL8WGZu49NFVi1d0OXsYRzLGrzWt4F0dmOYbpj0Vnu9Ag",
-	"jsxaTTrbwTtcqA2oOKO3xYFZP8cFpPW9jiOtxItpNHyz+dwg7NfxlkYA0LZGfgW3tQuY396Qb28U0LBl",
-	"BgH120eFBd/WCjfidftp8nyilZE1mK07RDEbCyMTwQb9/iGb6pyt4LSNc8HfGfbq2VP24Pj+/djxPraa",
-	"ywmQGZEL4LlKs9F4LUY9BqyZWX2ujo9PToYsEH8iWY5XxoyrhMEWPEWANHRkhizR6p7tnatzNej3jxhn",
-	"Y6m4P/6nANpDprRlX549O3iEv0/weyIP0rCU5zNgcHOu2AhJ/ojxNNUrc+ogK6Y/08KgmHB6ro77/QGz",
-	"WjOT6hXjjs/gN4cFr2QpJ+BZIhZCJUJN1jAqdgJtAeQpX6ZEnMJQp+z4fhjbGKnVuZpzw6CLBF8O8KXV",
-	"74Ri+OZqIZH6p3oGHIDPuFTY8hCGKKgh4f4nr188Z7QFEHtf8DWyyOkyR4Z/ydOlMEMcJOdqJphBVlHI",
-	"A2GdeueqJr8cHQL95lckvxyfnJyUxJkBSmI1iSaOrg5Acji45LniGTDSN9Fzbc/ElY1i+OvLs2ePojg6",
-	"0/pzWLEojn4MUttjEtrOtH6daqB6T3UmnvDJu88B8VEcvUZ8PgMU4y9E5ieARvzsnVCfEOaiOPqCpzAN",
-	"kQDTuToQV1YoI8epOHBSDeyxGPYU/HMSo1AJGwH+OYR/jmJYN/hnAP8cvoXjRWgCwl4/XmewE2VurFsg",
-	"TZx7Autk9OSdqAssJPYdAgYLQeX3v/s33/3T//DdL//Zt1//26Y4souk6EWR18vJRBjjZcaSOOLFuspY",
-	"W+U7J9htYuUfy1xMLC1IK344iUf34KgaW8YNkaPEkQbNEjiedi4N00ocWH2glfBNUVCnl4jqCl5J+Pv2",
-	"v/677375t9//57/55tf/+Pvf/C7+5tdfffs3//2bX3/1v7/6y29+99du5v/qv3z726+q0lHvR3t82iIK",
-	"eSTgZm+RaG3OlUEBxoorC2cPJubwEjONx3HE03REJxxn6V6zjK+ZEWLIVnMtnL6jVSqVgPMOMnLMlB7r",
-	"ZM1EasS5wkaAyh4D9OOQI720oxi1mbnOoEUMnawDQ5h7RBMxKO1Yi5OKeC7YWi+J/v99wIFG/WHc3LDW",
-	"oaEpAesW7KgKIhALPfZciEQkbKlSYQg6nIY0NJMekafPhZrZOVIkpE/h91a1BSDs3sywjk90sgZod5ra",
-	"/t1/LFIJYu4O24UTAniS5MIYUVp24i4qETkRIXyiAroqR+QN6TVBUQJpo31pQcSQVmSkH6v1DhJdMa9n",
-	"MMY2SaaG5Wsgshm/+owGPcS1LH44LPI85+sqEnGwxhpN3dO9VLcWbaZ9BbUSHWROmRUxVpAl3i+FsXSa",
-	"gbkrTQJPjRtIkO/zBwVFSaD7xoGSybb5vKIBP/u4TZPHTndV5WXSOu9P8lzne05cgvI+XRoQeJArEh+V",
-	"WjFjQRiBVagr9FKkgBRS+D5LCKJhlB9WVHsY148lDVvlWs2GzH8EjzJpDGlui1yPUwE7v/I4mJKkuuSp",
-	"TC6AhBYrIXDCTdsAwdcuB4g0ASmQszFPiEvRGV3w3Bp4I61hCw4ysZZKJGy8Zom2ptfGUvZc9E2Wh4CB",
-	"pvGBF/gjaZ1MLC0mJm992uVYvaLW+J3N14/bjWxo+rCa2XxN0m4wryEkObfiIpWZtDcysNVPAS3orscg",
-	"mLI2iT4/zvVy8QJ58VMkI40pvrZcJQZ1KyFR8E4lbFnFOJvB1zTVDPSrTGRjkQfmjgqNOzZTOVvmImFq",
-	"CU2qos+3/+Off/uP/sn3//Pff/tXv/r+N7/75je/+e5f/rf/89u/POwPqlJOV0O08fyoVawpTfBzaWz7",
-	"vk+kWaR8zVDs91qQnwxOjys86l6UwybSEAKCtUvnCQp4Ys0mDfmuBvv3/+JX3/3yb7/95b/+/V//Cmbw",
-	"RI9j9hj42tuNc659d37+pven5+dvu+f+SmRcKqlme01fG9CWQcOCr53oyh1OnNCLtAAF4jasdMz+9//w",
-	"6/JEYN5dE6413TjVT/klWd2TRMLMePqyRPSmPDWiqZSoS5EbTojYjSqcgd6HB8eI9+3IRIR4A7CThYW3",
-	"/s252ZsONPSZEtgER9vB/hQtx9u0vbrPwskShSmaVHoTDQcPH5w8evDoEHTLfhzNBc/tWMAkBvQEyZyT",
-	"XngmnqwtfPbg/v2jB2QHfLLMYQOi4gi/X3ErUPBFbKJOHA2jo5/92cM//wfB5E3DHj84vj84PArTJLN4",
-	"0xPiwd/b6B2m2U7gg5XDtYtZZpiRaiLY4ORh/wakvYS/NnuXnlpRtqCzhVQzc8qyxvYhO0cwbLSNVazM",
-	"RlsfnuHPqW15SXb2A9wWJ3V2R6u8K7vzi19AHsz4fnXLaA9oaT083upen+KLFCi8zpkSIDC6Y25IZCqf",
-	"TOQJyA9OnXRJstJowWdiVDt2ZJ2MhseHcYMqIS2NhoNrL0UeedCj4f0CjfNgRo6Utk2NwjsJr+Mw2oc6",
-	"IqlNaNCGmJ08j2fIPcZiLlVCDMGI9yRGEukhBpv12HNtmdUzsuchn6Wxb7B5wqw6gHE+2zIwSKkdLKes",
-	"D1IkPBbZwq4ZrFOP4fFXTu4BziYvhaKvYQcYeyO36W34zp4ytdspbTQm42pd7GBuWaaNPWX3+2zlHHrS",
-	"sFRMLdNL29toXj101osNRKhxuN2G3UOpq6GubX9+wfN3nUa8oOSNvJtrhGa7US54MhoyrcQ9wzKevzPO",
-	"YrFmPBdM6VWr0ns/+NTg4Baus+NC488IntuqwzTKh313WgHSh9vSYjeRvVYrLzsLedK5YKbDifpaZwI0",
-	"2rAomb4UCa6TM0A63VSgi1nnbgX1Sp2W9JM4yK33DNlpx2KtVQI7vdDnDXQpLdPwndKJOFdoXQxd9tiT",
-	"dWnnxG7bQO9l8ReVHZvzScl0gupPnokkHDc0FI7XaPqSoPeDrI0OYfwAeiZPFugR58pRRfaamiOl0qCp",
-	"B0zAf2Nt53FZMQPFNNjXaBaVGfNUK3GKvqmVl3O85OoopqOJlS6s1jFx+nMFKkCgIWTt9fCP16AgiHTa",
-	"Y7jKZK1F0+4s16sh4mulSRA1niSjJ4yUROrPNMy5hZQ61uOoSVCXFE3hDLutJ/SockLNXYqSNyHvT0vf",
-	"oD/6/5szb/YIoKnoJYU4thMZwPOJTuCkPaBmZ73zFE1SJY22qoiSLomKNjlKqsonve79iN61qpoE63Nt",
-	"yaqw0WPkLaepvKy41GLnivYn1U1ECZGY0xZvN+nfLnbILQ+B+t1f/advfv01zONtc5rFy855vFgItRHn",
-	"Ghsgzkl6uy3Sv96A9K+7kY40poNThIirGMQyoK2ZNGi09VJ4zASfzJlWE9Fjj1Oj0dibpoXLu51GFh4K",
-	"oLtEaIH6aaLu2KkRwiBdA3r+/tTHFwDxznMpDBt5q+4oBjz5pXc2gXdKryhODMZ2E6kJHCXT6Nh5dd5J",
-	"DK2x5J12fpCgGG+miTTbQEDRloE0salzXxeU0sHQoJUl4HYhdl8U/TQoTsNSuZnmbLJsPtdWTlr2ylOt",
-	"LJ9YlBdw7xo4mGomkh4b8YnV+YglMiHvlIZHeJJHw3N1rg7YaCymucQYCJABlir8GobP4dBnPBHFxxj+",
-	"AO2Q8WN7FwICD81cLnrsibZzBgoqmdljFEXSFNrJvLwnT88VY6PyCo8cn5Y5SDjEsikYxNn0pO0h8GS0",
-	"J1AdZNIUdr1prjMQd5lWp2E20jg+Tm7euYB9CvraXDOeJEgbqHdQFup9K+07R3VD52K3nnOB0l7oG99U",
-	"OtcrRTN1FKjUa9GVl5w+q2gzJO6QTTfnVufVyBe3/jRwIo3R6WV5gWN/WoGuwGKHNmV4KmFGHmoMdHkx",
-	"DYSf5CcyNMPak4AKCIClwk2aCn4pDFCtlI2XtrIDSX8pbUJUWFa5tBZUOOUkQBzrnmFO6TpXSMS4qRgw",
-	"oCEQFTZSeHRGnkl5+GYChbuR+2jkJLcN8tmE5zpFYQAjG4NVcYORQ1wK/JR2asEKCKaNglo3FyZfHm4B",
-	"PnbabIPFOCC39uM2R1sXdyX7OSTUQWkPkGpC0h44FBX7JoqjYs9EcYFsOCBRHOHWpshU2tfR2xZq7ZZk",
-	"V2JNk9pBiSe5yocvV5cb+JhyMsBtvOOhn80AmPb9YMQEFMiugKmhc6A4N5jCAMaOoJg4kECUsIgf4LF2",
-	"x+5cOa8rMauYkWLHW5xqbOSnFahgCEzhpvBSyZlUPG2c2yVN+E0Zy6VQi9JDFCPeNs7i0mMsxF5sWqLS",
-	"Ml/XQyRaVqvdUvtiaTFzoituKciFoE1T7JE1GFpy6mLVvabL1RrEOyDCztFdlWFDKH790L9sTQKoWZwc",
-	"5R0hJ4Kln4P+Pq1akdFfys07kbCpzgFmQYkmZIdC5ThGHkARUgoA9po7TCEXzOiGVwfF9mj4qGJB5vAI",
-	"tGI/Oi78zYTLEvlulSwH7ZJlsZ6LVrnSwb3bQX+GjW9gIOU0xp66coG1HXd7p/RbRAXV6etiH1EYLW6E",
-	"MTepEpBtJ+eluDslthnruJsmWw1+bOqslQDH2utWNfGlS5uozuWZztk41yugIh7oCVdKW9Ts2E/FmLxf",
-	"3s1W9dhoNRu1GoBPChBqWQV3E/WEnd4y6umlbsNIjTrBQBumuMETC8i5/bx/EHcigrrXcUK4WpGaCyNU",
-	"m3ZZxIKWWH4pamyqMa4f7bog3K+Esr3N5k3tTmglE3DhIbhDy6UOpGB7al0Yf3/3rBumDa+vnM2zilN4",
-	"GqQetLBUzie5JkbtVuZG7Poms0jh1iG+VfhxckqqudMIkj0PSWvASR99IkCd7Vyq2R2ckpqJdl+nXHdA",
-	"yquSYbq+vvTmB1zj49Y1DhlWfyfW2c32D7PWmBvYFMenuTBziqWJC6e8YN6Z5SI1aquPqYaw/G0c6lFU",
-	"WkFKQrtbLky93pINv6Ip7OCZVmI1Om3wDUz70qoc4FrCRFeUVglDgPJoGIn1T+bjH0/kC/mTz778xWeD",
-	"5/InJzUEtp2Azvio2zLpfdeGptEWktS2avtub+q+CBhqX0kPT+taklHfORKkC6Z2cd5e9kTroQrr7twE",
-	"VYk4H1QTRB4c1/NDyrnR5+dXh4OD8/Orh590xMFixmq3glw7cUYoOyrHgZCuTOk4BmQX57ygGVr/1KVy",
-	"+OxvbFgiGcGdDC+Cao6hxZciHyKmbL726SEYq+PjqnlqdOGmdgOBZpJqQzGWuZzNMTVplUsraF+e+vBd",
-	"zF1gmGMky3H99N55aC5kcpELeNwI0dpNMfYh/8Po/vRwcsIrsf+UO1RlR36dKJ+4dur8oDulzQmVUCpK",
-	"GYwdTZDU/uMbxewr9Ensrv669ngKF+n6TO8+w/dFBtZ+LLhOHBDde1KGKC5ndODStJGH16LTGF1QeRh/",
-	"dFqJtyjO2P7SzGFFmtmgrcGxvhvxps1qfTNBZ5+l/0H0RETSbaWiDcqjywbesXBEyYJC8UFaudz3HntM",
-	"qd0MBgfqSiZllQQHAYwNwpSn1gtuDMgRlxjMT6Os0FQNLYEwJloYdY+c0ttqU4zXnTUbnqwBOZi11ZVA",
-	"B+9il9LS0YYytmJHX7sKKDi7rItQ62jlAgNjF9SyoZWLRiunarW3LUckxN4Z0tHYOaNjsul1VUfgmFOO",
-	"doquJtrlg3n7Q0cz/z4OctCmug2IGEN+t65yF7ZcqiPZWjAiccU6NjSlt7sV7CAs37Zqx6eOT2+t7WF3",
-	"qu2xQzGOl2Tq3dzoCx8kuiXllBIrd6zYkexWsmOXOegdKoVUTsMuEza7NX1Z2Ll2qWiyW6fPvS95c7NP",
-	"XP7k5lZA6lpLmlQSKlpSfIskmaa2DyKx0uomgfClVJuGHRz99YxbjIM6ZX4chlHimzNLOseiNJ6uobyr",
-	"VCvGL0WOmsaGYRO9HKeifVxycrbkOQdElgAq46F1cYqqQ82UH2CInsR2WnBLsTIxk8pYwZMid45sG3Wt",
-	"KhzOUY85w6sp5YjxNBU5cnFyTTiP3hxUST2dplKJUGiCKkwQFChH6gzLS6kQ7OD7GYMAgeEuPv4GVt+3",
-	"cG/RGuMCApjOKYrYzDmAHqKoRx4pIy+hiDQ1ZTWRbLvlQl+kdxVTH/XYU20sRthny8m8HICH+bLwgmYG",
-	"I8BseZBn8LnTFtfMimBsN+02dCzh4oKEMRTlrReZH5Z05FKRo3Zb+v5evnI9tVAV4H6p6Exw+t3SOFUA",
-	"v5fEGia28WxsN1eVlrXNNvew5L6ghXjbRPvt0yMKx8VNF2mbK7YE7F543uDrwOpg7ensLh7RWzCqNAQF",
-	"D0w7AFmylHQQVBBXNcXlWinBMv7OV6UpEbJUXophICAKSIe0ZHoJIV4xmd6NCzRzgWEhZB8e4nnkk3nN",
-	"0KPYaM4vxahIYwiuXzLrIHg938rRQmc4KkDHFIUee1HPryvVkcJcdGljN5IGvlMizqhZC2VP6X0qhQml",
-	"MMnhMEq5sSNf3EAom68R/oBqWWQ0FIEc1f0+x/zjNx+2Bt5iPATIFBuDKN5Hw4fXgVgNSsSKasrtlog3",
-	"UuKKJkYlHEJaR634zNFh1Zr4+OBn/OAX/YOTi4O3f9pqTZy7dOudzhvmZlcoYaX+1p2RQkDNLc30Tqzf",
-	"SvbWajLaYKgxO2wFF90yKMfiLITIyQd63Pe/ylllLpdlUM82Wyp6M+jcM9vcWi1S6GPKCGSDfj9mRueW",
-	"KBBHs3a5LEwmuHJOqb3ob9mG1EaE99wPqjUEbIRnY4RkitI2rywehdMiGthF8ME6tIZ1tu2023jO2tmu",
-	"q8nYTIObU9JVqeYgzsbozEcimthFhJEJscYyEq3E6AZmxVJRH7tuD3D5QT2j9WVwQN1tBmlZj+zMSEQ/",
-	"Bjbs3SY1bQty/9/noN0S4x0pYW1or09iQ2DNPYNJDafs+bOnBwo0x1RiCT6YHHebHjj5GJTCljizrZXX",
-	"yrzwL87Pr/r9g/Pzq8Gz8/Orh8/gz5NnHV62gEyeJ778Wt3jBnsAVKyQnpqLic4yVL1q28l5myY8R0MZ",
-	"HZzaNmpsG/qoWDT8+m0bWQv98TTdwXxWP8BYoFIt05SDzo7xSfWNgLCEkTYtfPBBdQRcl9KzvFc1OBCX",
-	"Sr5fCsYzLHeO+re0zlzu6GZ5K1a3RHDU3aGztZXDNUxAd3VKbxYn6wNf25D93suMVOSgnJR2szjZG0TH",
-	"FrJQowhHLf8beaJLEr8BiFUx6w88WN41I7e3b9ztBvhv17WXLXcoIYG1EizqSqchZxJ+mZIWeMMKH5ur",
-	"INUCn+spx2EWGylQ/Wi10O5qiRdgQ0lhgqOMu3uGGZmIU18trZSFwfRioY20wqe7uRwwQ/H7vWY6RiEr",
-	"ZFKVK1oN6lTfqY9NkLEI2Gcf36Bu0NK0KZX1A1GfWy/aXsi0ew2WxuqsnXP+1GdwcEC5skyoxJk2muka",
-	"H6KEW47XeVg5eYeYXDk91HNVHKspdvkP20uJVaJw3QRa+GAc2HB1Em7QCkOhZ9vvJ3DMFOHbtJGfyVR0",
-	"CR9TmTrH8oobtlykmichB+aUjeB9SB5yCTKKt6SUpNX7KIb+PoqDn10dXf75SfZnh4vP80dn6snx5KfJ",
-	"Q5C5HNpl1prskSzzwAjr/v0bUC0C8EOZqR/ev795Z7Yu41zI2byFUb6UVyI1N/CZ1MUzwkcc8WUidRRH",
-	"lzIROnIzaBPbFG+/hINj7NOEpylexlGK3eKXJFnWkdHo2shftF144+XoPddgJRMY6o4w134YalhqOwz5",
-	"DnIOGRwbVftcDnXG1/jnkA1KJVeqNWbwm9bevNnTVUwNQYDk5sgoBJYrb4ZcKivTInnYLDHDxktgzJUm",
-	"Y2Mxk8oxDjLElvKNVVG/pUoWB5sWsZUJeDwiGzkrNIZNdRbrRKdZD7Ji7rwLRhYqUQ2OHx4/Onpw/HDj",
-	"xLZrLgTGpp31uZ4gxfKktqm3pa4FCiZW2mUiouHRoHd41D+Oo1SrmXs2OBz0jh8ePYwjKy1S1tdzrmZz",
-	"LqOt6l0YpI1WFMN+aHOyeqydlMt3HZw0fK6tlLEE/8bOB48qvePPHbp3mPiwjWq104Uw8TKcm1bzi1Ig",
-	"Y2cmXMlZG063q2lu9jZ/tvoIB22G8bp21NAk9wkUdZ3cNFb0xUqVw0XvSof94eNIfaZqt6Hp1JUCnKKx",
-	"hnxfQOJRl9lYPKLVinxX8Y5t123dLgZye4XZgK5QU7MzALZtn7VLK4Gr4b0uPTaCszvyl7zIIjaAYgiw",
-	"ODlpmcjqTjFCwletQCXAB0H32GO/XlganMphjNelZYqL6hjOpUdGpTZetTnoe8d6FOjCJKCw3Fvm1zAh",
-	"kWKfmhSVvspK2GquXX2Kyubt2qutY+6i/7SAQ1qMX9KhOyXdqlpj43RrANC/Yiggg+aMEvKQ3Ugv6Kis",
-	"UVsc9G0tqPBVuYRKj92yBMduhTa88tKGBVQXYkJGTKgAnMAnwzalrem67VBoSt2XkLy4rZqzSwWTU4xx",
-	"KtEDjbAs1TulV4qK0nAShXfGtDusG7WruCyhOSN7UNB9dZOaFNWyb3wnHZFsuwpZdZHq5iNtl7g61cgd",
-	"NtlqB01zR81yh9HGN1Q+C+fGjZ1frf5kXAd/NU1LYWyb7rJ4jQ87dOU7PZRtkvImDl4W9TbkujHpkqjC",
-	"7XqFJRSOr+dNBq8DmpcSv7Sib+i6J3EpJ6LHPg9e+WmlPBV5vknVDWGW1bs1fdQh6swyobifH87b8ypc",
-	"MFIXdtale2VWvHSnjLGg88RULQ5Y9SLXs5xnpovTUNLQp2dnL+FbuzReXKIzmehwXYWnnloJLDr2GD8Q",
-	"GLQBEgddDwJrQNGUuV5aEZfCLudcJWbO37WFXw3ZyPV/UdRjy4uHyC1H5do0VAcNVwZNx3TR10hpe+GK",
-	"Ho3YH2OO35QK+RqRTv8EO4U2/ILKIRV9+nBZF4QSkv+k9fBiFF1JqhvW4aPLphwUdi4uqMicq7uDSeZF",
-	"JbmMr1GE8ddWqQ4UVGaE2gKJejxJ3O7FJrKBpErhiHOFNX6p+BsWIhyLUBOPblvDqJCyEyGU2iME1CpR",
-	"YD25IRuNuVIiuZjmOqtAIP3WxDH8FKW6lFZceLoxOlcwR/zugqqxjrxc7YvM5ctU+M+p4XSZpiMqN7UT",
-	"73ZwX1hO6bgNkJ3+cWG1vkjdVYzjpVmHHL0ikTNk8yYXqVTvSj99si/wmUpPtHoX0lzAHoziqDzd8BMm",
-	"FX4AMw3gAsHNFU/xz8rFTP4nYbX0wIHmfy44nEKqxu+feXBrK4KkzF0ZefFzd+FPeEAGfkxmsnOdXOBR",
-	"SlNNKT/uJqnQtdIX/JJbnpP4Ew6d++l2tfvlN7D7GY6P+73Wy/yiVPQDi47VxsdLPfEZUBUzlZwEmfK1",
-	"SejCm0ljSTkoVsHd8nDha9jBCmZcrS+AdmcLa8rPyl1UXhRzCo+ozlrzyYXVCV70uVT8ksvUAVsjAqUn",
-	"Tsas0JzSbyS4+NssFwuMr7ugvUjRM+XnmUgkDy8Ws5wnlS2At19dTHKRCGUlTw3KrY3c4C493PFPnz+I",
-	"VWpBPNhLD94tBysEkYSr8+JdAxdSsdcHFfvsrh+FwJ2dPyg8ls0sIKBvVmYHm7IoSTPpGCVM2uknXbfs",
-	"e6iD/tLVsIDWq5lbByYVanu7oEt1NK2sR9g+7clcfnN4hW3b6M3MQNyr15VD8H5D/YN7xhedx2ByU5F2",
-	"TtkgZocxO2L/66v/GKTMGV9sUUw2OlTK99w24aJb8Q/7/X0u3jjs9zeNWHhvWkT5Rmx9IbFmgivTiHYg",
-	"8WvvaAcSgTAvSdv5xpCH/QjKl0bkIbR0t0/KPq3rTZpQ+TbVG9oF626b2gWrJRWy9X7W3UPtui5ubcHT",
-	"fn68cuAHKhld0R+dC9qsFrrJ/N77Q8VpbsclgtZEIjSTaqpd8J7lE8ShK4qKN+mJS5HCJFFlPZMYXtLi",
-	"ecaNCE1EKd/fmWaLaoRCJQstlTWnTrf2D0JleXxMR0oq0gITvFtWahWfK0N3N0rF3nCzVhO+kL01z9K3",
-	"f/xR5fef9Fi58ACWBC/AwCt8gwP6cQl6rBowIrSOzhVNdOwuYx6jpR6+RRXMXSYKJ5/T1e/0HekFqZwI",
-	"ZUQJnV98dgayTp7CmbJ2YYYf4cE1eplPRE/ns4/cRx9l0paML9GZzIAsEfCUqgSMhIokRMNo0Ov3+qUj",
-	"EQ2jo16/d0RROXND12SRhZwyOaor6G6RgtcBwo+i67fX/zcAAP//",
+	"5H1rjxw5kthfIdIH6O42u6aru/Wq/mBImtHOzM1IOqkHY+y0rotVyariKossJVldXSs0MP62HsOGAb+A",
+	"w8HGGbaxsGGfv916sfb+F2Me60/+C0ZEkEzmqx7d2rGB+yJ1ZTLJYJCMdwTfJWM9X2gllDXJ4F1ixjMx",
+	"5/jn47WA/zJhxoVcWKlVMkgei4kuBLMzwYwoLkXBxrk2wvSSNBFXfL7I8SM+saJIBg/uHqbJWGciGZwc",
+	"Hh6mSSG4wX6iDqRhUy3VlPEVXyfQZqyVEmObDGyxFGli1wuRDJLRWiTXabIo9EIUVgoTDVQH82O9YrlW",
+	"U2Y1W3Fp2QjhTplUbG5O2c+ltTC0GufLTGQA/UQXc26TQSKVvXeSpMlcKjlfzpPBYQBBKiumogAwaFbv",
+	"kj8qxCQZJH/vgxKPHzgkfvAEUPMEGl6XU3/nOzO2kGpKr8KM6xP5cibsTBQwj7GeCzbi4zcArceJ1rng",
+	"CjqhJ+8SoQDmrxBdr9P6YDja26UsRAaN8K2bTAAxBqjsQY9+Dg+u0+TJjNvPhTF82rJBHrE5vWLcMGkN",
+	"KwTPRGHYVFgmbW2fTAo9/8LACiY8l2MAYu57TmYizzXMVc7h59Hh0b2Dw/7Bcf+sfzw4PBkc3u31j46b",
+	"e6LsdPPy6IVQfCEvHo3HeqlwavNyWo1VIjBaFkgxadmKG2asLkSGm6zc33cM+4VWImUraWd6aRlXTE8m",
+	"RtiU8XzF1wbfMDsrhGCZGMs5z/E8LThsUhjkL746PHj4+t3J9QH9cVT+ceb/GDT+OD/v0Z/H13+UbNsJ",
+	"AWluoiUuWrdALoWyTwvehpKPLkWxZhN4yeyMW8bZGNszPWFWznuXfWaEynCSmYRP51Jxq3HF5nyxAAAH",
+	"75KZBIyuu9bvY/c6TeiD9lYv4B3u7ayryUt4h7teyEuxoZl7D02VWHW3g5dpAnPsavMK3qWJWY5g+iPR",
+	"2S40SBOzVuPOdvAOF2oDKs7obXlg1s9wAWl9r9NEK/F8kgy+2nxuEPbrdEsjAGhbI7+C29oFzG9vyLc3",
+	"CmjYMoOA+u2jwoJva4Ub8br9NHk+0crIGszWHaKUjYSRmWD9w8MjNtEFW8FpGxWCvzHs5dMn7N7J3bup",
+	"431sNZNjIDOiEMBzlWbD0VoMewxYM7P6XJ2cPHw4YIH4E8lyvDJlXGUMtuApAqShIzNgmVZ3bO9cnav+",
+	"4eEx42wkFffH/xRAu8+UtuyLs6cHD/D3Q/yeyIM0LOfFFBjcjCs2RJI/ZDzP9cqcOsjK6U+1MCgmnJ6r",
+	"k8PDPrNaM5PrFeOOz+A3RyWvZDkn4FkmFkJlQo3XMCp2Am0B5Alf5kScwlCn7ORuGNsYqdW5mnHDoIsM",
+	"X/bxpdVvhGL45moBtHTAxNV4xtVUAFcYrRmSijNoRigsQXNkXzAlVkwrgd0eATwl6aSF+vTV82eM9gui",
+	"+nO+Rn46WRYoHVzyfCnMADsrcGyDfKUUHsKi9s5VTdg5PgJiz69I2Dl5+PBhJPv0UWyriT9pcnUAYsbB",
+	"JS8UnwPX/Sp5pu2ZuLJJCn99cfb0QZImZ1p/BsubpMlPQcR7RBLemdavcg0k8omei8d8/OYzWKUkTV4h",
+	"8p/CeuAvxPxHgHP87I1QHxGakzT5nOcwDZEBh7o6EFdWKCNHuThwIhBsyBQ2IPzzMEUJFHYN/HME/xyn",
+	"sMjwTx/+OXoNZ5HQBFygfhbPYNvKwli3QJrY/BjWyejxG1GXbkhGPAIMllLN73/3b77/p//h+1/+s+++",
+	"+bdN2WUXsdLLLa+W47EwxguYkeziZcDKWFuFQScFbuL7H8pCjC0tSCt+OMlSd+BcGxvjhmhX5uiIZhmc",
+	"ZTuTBrb+gdUHWgnfFKV6eomoruCVJMXv/uu/+/6Xf/vDf/6bb3/9j3/4ze/Sb3/99Xd/89+//fXX//vr",
+	"v/z2d3/tZv6v/st3v/26Kkr1frLHpy1yk0cCbvYW8dcWXBmUdqy4snD2YGIOLynTeByHPM+HdMJxlu41",
+	"m/M1M0IM2GqmhVOOtMqlEnDeQaBOmdIjna2ZyI04V9gIUNljgH4ccqiXdpii6jPTc2iRQifrwD1mHtFE",
+	"DKIda3FSCS8EW+slMYu/DzjQqGyMmhvWOjQ0xWXdgh1VQQRioceeCZGJjC1VLgxBh9OQhmbSI/L0mVBT",
+	"O0OKhPQp/N6q4wCE3ZsZ1vGxztYA7U5T27/7D0UuQSbeYbtwQgDPskIYI6JlJ1akMlEQEcInKqCrckS+",
+	"IiUoaFUgmrQvLcgj0oo5KdNqvYP4V87rKYyxTeypYfkaiOycX31Cgx7hWpY/HBZ5UfB1FYk4WGONJu7p",
+	"Xnpei+rTvoJaiQ4yp8yKGCsIHm+Xwlg6zSAJKE3SUY0bSFAGinslRcmg+8aBktm2+bykAT/5sE3tx053",
+	"1ftl1jrvj4pCF3tOXIKmP1kakI6QKxIflVoxY0EYgVWoa/9S5IAU0g4/yQiiQVIcVewAMK4fSxq2KrSa",
+	"Dpj/CB7NpTGk5i0KPcoF7PzK42B3kuqS5zK7ABJaroTACTcNCQRfuxwg8gxERs5GPCMuRWd0wQtr4I20",
+	"hi04CNBaKpGBLJhpa3ptLGXPRd9kpggYaFoqeIk/Ej7JHtNij/Kmql2O1Utqjd/ZYv2o3SKHdhKrmS3W",
+	"jE+5VMEWh5AU3IqLXM6lvZE1rn4KaEF3PQbB7rVJ9PlpoZeL58iLnyAZaUzxleUqM6iICYmCdy5hyyrG",
+	"2RS+pqnOQRmbi/lIFIG5o/bjjs1ETpeFyJhaQpOq6PPd//jn3/2jf/LD//z33/3Vr374ze++/c1vvv+X",
+	"/+3//PYvjw77VSmnqyEahH7SKtZEE/xMGtu+7zNpFjlfMxT7vcrkJ4PT4wqPuhflsIk0hIBgGtNFhgKe",
+	"WLNxQ76rwf7Dv/jV97/82+9++a9//9e/ghk81qOUPQK+9nrjnGvfnZ9/1fvT8/PX3XN/KeZcKqmme01f",
+	"G1CtQcOCr53oyh1OnNCLtAAF4jasdMz+9//wm3giMO+uCdeabpzqx/ySTPRZJmFmPH8REb0Jz41oKiXq",
+	"UhSGEyJ2owpnoPfhwTHibTsyESHeWuxkYeFNhTNu9qYDDX0mApvgaDvYH6OZeZu2V3dwOFmitFuT/m+S",
+	"Qf/+vYcP7j04At3yME1mghd2JGASfXqCZM5JL3wuHq8tfHbv7t3je2Q0fLwsYAOi4gi/X3IrUPBFbKJO",
+	"nAyS45/92f0//wfBPk7Dntw7uds/Og7TJBt6023iwd/bQh6m2U7gg0nEtUvZ3DAj1Viw/sP7hzcg7RH+",
+	"2oxjemJFbG5nC6mm5pTNG9uH7BzBsNE2VrkyGw2DeIY/o7bxkuzsNLgtTursjlZ5V3bnF7+EPNj8/erG",
+	"aA9oaT083kRfn+LzHCi8LpgSIDC6Y25IZIpPJvIE5AenTrokWWm44FMxrB07MmUmg5OjtEGVkJYmg/61",
+	"lyKPPejJ4G6JxlmwOSdK26ZG4T2K12kY7V0dkdQmNGhDzE5uyjPkHiMxkyojhmDEWxIjifQQg5332DNt",
+	"mdVTsuchn6Wxb7B5wqw6gHEO3hgYpNQOllN2CFIkPBbzhV0zWKcew+OvnNwDnE1eCpV686Yw9kY+1tvw",
+	"nT1lardT2mjMnKt1uYO5ZXNt7Cm7e8hWzvsnDcvFxDK9tL2N5tUjZ73YQIQah9tt2D2Uuhrq2vbn57x4",
+	"02nEC0re0PvEhmi2GxaCZ8MB00rcMWzOizfGWSzWjBeCKb1qVXrvBgccHNzSz3ZSavxzgue26jCN8m7f",
+	"nVaC9O62tNhNZK/VKmLPIs86F8x0eFxf6bkAjTYsylxfigzXyRkgnW4q0B+tC7eCeqVOI/0kDXLrHUN2",
+	"2pFYa5XBTi/1eQNdSss0fKd0Js4VWhdDlz32eB3tnNRtG+g9Fn9R2bEFH0emE1R/irnIwnFDQ+FojaYv",
+	"CXo/yNroPcYPoGdye4Eeca4cVWSvqDlSKg2aesAE/DfSdpbGihkopsG+RrOozJjn6J9R2tKRJ62HJFdH",
+	"MR1NrHRhtU6J058rUAECDSFrr4d/tAYFQeSTHsNVJmstmnanhV4NEF8rTYKo8SQZ3WakJFJ/pmHOLaXU",
+	"kR4lTYK6pNALZ9htPaHHlRNq3qcoeRPy/iT6Bp3X/9+cebNHtE1FLynFsZ3IAJ5P9Bhn7dE3O+udp2iS",
+	"ijTaqiJKuiQq2uQoqSqf9Lr3E3rXqmoSrM+0JavCRo+Rt5zm8rLiUkud39qfVDcRJURmTltc46R/u0Aj",
+	"tzwE6vd/9Z++/fU3MI/XzWmWLzvn8Xwh1Eaca2yAOCfp7bZI/2YD0r/pRjrSmA5OEcKzUvI6F2gkFdlp",
+	"kMJTJvh4xrQaix57lBuNxt48L/3j7TSy9FAA3SVCC9RPE3XHTo0QBuka0PO3pz4YAYh3UUhh2NBbdYcp",
+	"4MkvvbMJvFF6RUFlMLabSE3giEyjI+fVeSMxDseSd9r5QYJivJkm0mwDAUVbBtLEps59XVJKB0ODVkbA",
+	"7ULsPi/7aVCchqVyM83ZZNl8pq0ct+yVJ1pZPrYoL+DeNYwiG7IeG/Kx1cWQZTIj75SGR3iSh4Nzda4O",
+	"2HAkJoXEgAmQAZYq/BqEz+HQz3kmyo8x/AHaIePH9i5eBB6amVz02GNtZwwUVDKzpyiK5Dm0k0W8J0/P",
+	"FWPDeIWHjk/LAiQcYtkUOeJsetL2EHgy2hOoDjJpSrvepNBzEHeZVqdhNtI4Pk5u3pmAfQr62kwznmVI",
+	"G6h3UBbqfSvtO0d1Qxdit54LgdJe6BvfVDrXK0UzdRQo6rXsyktOn1S0GRJ3yKZbcKuLapiMW38aOJPG",
+	"6PwyXuDUn1agK7DYoU0MTyUmyUONgS7PJ4Hwk/xEhmZYexJQAQGwVLhJc8EvhQGqlbPR0lZ2IOkv0SZE",
+	"hWVVSGtBhVNOAsSx7hjmlK5zhUSMm4oBAxoCUWFDhUdn6JmUh28qULgbuo+GTnLbIJ+NeaFzFAYwDDJY",
+	"FTcYOcSlwE9pp5asgGDaKKh1c2Hy5eEW4COnzTZYjANyaz9uc7R18b5kP4eEOijtAVJNSNoDh5Jy3yRp",
+	"Uu6ZJC2RDQckSRPc2hTGSvs6ed1Crd2S7EqsaVI7KPEkV/lY5+pyAx9TTga4jXc89LMZANO+H4wYgwLZ",
+	"FTA1cA4U5wZTGO3YERSTBhKIEhbxAzzW7tidK+d1JWaVMlLseItTjQ39tAIVDIEp3JReKjmViueNc7uk",
+	"CX8VYzkKtYgeohjxunEWlx5jIfZi0xJFy3xdD5FoWa12S+3zpcU0i664pSAXgjZNsUfWYGjJqQts95ou",
+	"V2sQ74AIO0d3VYYNcfv1Q/+iNWOgZnFylHeInAiWfgb6+6RqRUZ/KTdvRMYmugCYBWWlkB0KleMUeQBF",
+	"SCkA2GvuMIVCMKMbXh0U25PBg4oFmcMj0Ir96LjwNxMuI/LdKln22yXLcj0XrXKlg3u3g/4UG9/AQMpp",
+	"jD115RJrO+72Tum3jAqq09fFPqIwWtwIY25SEZBtJ+eFeH9KbDPWcTdNthr82NRZKwGOtdetauILl2NR",
+	"nctTXbBRoVdARTzQY66UtqjZsS/FiLxf3s1W9dhoNR22GoAfliDUUhDeT9QTdnrLqKcXug0jNeoEA22Y",
+	"4gZPLCDn9vP+UdyJCOpexwnhakVqIYxQbdplGQsasfwoamyiMQkA7bog3K+Esr3N5k3tTmglbXDhIXiP",
+	"lksdSMH2PLww/v7uWTdMG15fOptnFafwNEg9aGGpnE9yTQzbrcyN2PVNZpHSrUN8q/TjFJSB814jSPY8",
+	"JK0BJ4foEwHqbGdSTd/DKamZaPd1ynUHpLyMDNP19aU3P+Ian7SucUjH+juxzm62f5i1xkTCpjg+KYSZ",
+	"USxNWjrlBfPOLBepUVt9TDbC5T+L24KitJKAEMbZXKqlFa087EESrTHltL1fPk293pJRv6RJ7uC7VmI1",
+	"PG1wFswi0yoOgY0w0RXHFWEIFiUZJGL96Wz007F8Lj/95ItffNJ/Jj99WENg2xnpjKC6LRvfd21oGm1B",
+	"S22rtu8BoO7LkKL2lfTwtK4lmf2dq0G6cGsXCe6lU7QvqrDuzpFQlZmLfjWF5N5JPYMkTrU+P7866h+c",
+	"n1/d/6gjUhYTYLtV6NqZNELZYRwpQto0HVED0o1zb9AMrX/qkj18Mjk2jIhKcDjDi6C8Y/DxpSgGiClb",
+	"rH0CCUbz+MhrnhtdOrLdQKC75NpQFGYhpzNMXloV0gral6c+wBezGxhmIck48p/eOx/OhcwuCgGPG0Fc",
+	"u6nOPilgkNydHI0f8kp2AGUXVRmWXydKT66dOj/oTol1QmWUrBKDsaORktp/eKOofoVei90VZNceT+Ei",
+	"X5/p3Wf4tszR2o9J14kDontPypCkcc4HLk0beXglOs3VJZWH8YenlYiM8oztL+8cVeSdDfocHOv3IwC1",
+	"2bVvJgrts/Q/iiaJSLqt3LRBvXT5wjvWoYhsLBRBpJVLpe+xR5QpzmBwoK5kdFZZcCHA2CBueWq94MaA",
+	"HHGJ4f40ygqN2dASCGOmhVF3yG29rdTFaN1ZAuLxGpCDeV1dKXbwLnVJLx1tKKcrdfS1qx6Ds9y6GLaO",
+	"Vi50MHVhLxtauXi1OJmrvW0cs5B6d0lHY+euTsnq11VsgWPWOVoyuppolzHmLRQdzfz7NMhBm8pAIGIM",
+	"eea6qmfEodedrfC1x0ioE5JtrVaRuUohG5rS292qhRAEty0Z8rHj6lsLi9idCovsUAnkBZmONzf63Aed",
+	"bklhpUTNHcuFZLvVC9llDnqHMiWVs7PLhM1uTV+UdrNdyqns1ukz75vethGi3b+t8UcueXNzK6Ci1+0s",
+	"JBqrNbIWDQlsxhcU3+UML/iVF9idzc5Hvng1fBBlyeoiSM6RLupjw8pHd0zonAJcsStyxoFK5VR7JcK3",
+	"QAdbdfz0XDF0kC4NxsJax+OwbVTaBLgfdmL5G1cfwJUkoTiX4F2Lyjss0A9nZhwDuDAshXiqU7sHlJ4u",
+	"LSkgWgkExrCVyHOKF8HpeB0BUEWZQ3oCQh0CNsSyWqhaeG+IwwjPMbTMuMBnchTyS4He3sXauSXZGfpg",
+	"InSiH7/HPqGoFAApDvOdCktFcZhUxgqeNTy/PuiiiGi9J+Qvv1xM8scP3uqDg9mrJ5+Oxrb/9OhRpEC6",
+	"lk2LwB8kiKEEMUY0xidEGUv1JC45nnkXeKjGozL4ORXWnZX2HOam7EeD7Bv10PwuOqxx6lVLMYAyna5p",
+	"FwTVWGl1k5SZKCmv4THDyB7GLUZMnjI/DsN8ks05aJ1jUcJf11A+qEIrxi9FgRaHDcNmejnKRfu4FA7R",
+	"UhEhIDICKMZD6+KUxcya+woEYy9qdfp6oqi61B/BMsuWrKB160pgu8Mecy4aE2WT8jwXBZIHcmI63/9M",
+	"r7AMXy6VCCVpqBYNQYH6pJ5j1ToVwqJ8PyOgnRgY5yP1YPV9C/cW7bYudAjoI1JmpJhZmW8x9EgZek1F",
+	"5LmJzUXkBYrrBxIXKac+7LEn2ljMxZkvx7M4VBcz6+EFzQxGgNnyQFXwubMarZkVwS1n2r1tWOzJpRNg",
+	"0Nprrzrfj6hCVDut3eu2fzxAXKYx1A+5G5WnCuEBtzRSl8DvpbmGiW08G9vN1tGyttno70eOTlqI1020",
+	"3z6RqnRx3nSRtgVtRMDuhecNXlEsOthe+MJFLntLZpWGoEqBCUooBpXpScEU4eoruaxMJdjciUpVQpbL",
+	"SzEIBEQB6fASUAgGTclJZ1xIqgshDck98BDPIx/PagZfYMn8UgzLhKdILDLiLYHX860cLXQG5BJ0TGbq",
+	"sef1TNyo4hxWrZA2dSNp4DsRcUYLm1D2lN7nUphQYZdck8OcGzv0ZVCEssUa4Q+olmXuUxnyVd3vM6xU",
+	"8NW7rSH6GDkFCsDGcKu3yeD+dSBW/YhYUanK3VJ2h0pc0cSo2EtIAKuVqTo+qnoVHh38jB/84vDg4cXB",
+	"6z9t9SrMXGGGnc4bVnGoUMJKpb73RgoBNbd01zmFfSvZW6vxcIPB1uywFVwcXD+O2lsIUVC0xMmh/xXn",
+	"n7qst349L3Wp6E2/c89sc4C3SKGPKHeY9Q8PQX8pLFEgju6tuIDUXHDl3Nd70d/YltxGhPfcD6o1WHSI",
+	"Z2OIZIqUxSuLR+G0zBtwsb6wDrtpC4TQG9uK29muK/XaVOtnlJ4ZlTLF2YA+6cRrk7rYUXIl1FhGppUY",
+	"3sC9EJX/suv2ULgfNYaivgwOqPebax5biDpzl9GfiQ17t0li3YLc//fZqrfEeEfyaBva65PYEIJ3x2D6",
+	"0yl79vTJgQLNMZdYrBMmx92mB04+AqWwJSJ1a43GmBf+xfn51eHhwfn5Vf/p+fnV/afw58OnHd72gExe",
+	"ZL5QY93zDnsALWxesSrEWM/nZO2pbifndR7zAk0jdHBq26ixbeijctHw69dtZC30x/N8B8N4/QBjKVu1",
+	"zHMOOjtGMtY3AsISRtq08MEX3ZGaESVy+uiKEEiwVPLtUjA+x1sUUP+W1pn4HN2Mt2J1SwSH/XsMumjl",
+	"cA0T0Ps6pTeLqPch8m3IfutlRiqHEqev3iyi/gZx9KUs1CjXU6sUgTzRlZO4AYhVMesPPFjRNSO3t2/c",
+	"7Qb4b9e1ly13KDaDVVUs6kqnIbsafplIC7xhLaDN9dJqKRL14gRhFhspUP1otdDuajEoYENZaYKj3Nw7",
+	"hhmZiVNfVzFyRTC9WGgjrfCJsS5b1FCmT6+ZuFXKCnOp4tp3/TrVd+pjE2QsF/jJhzeoMLY0bUpl/UDU",
+	"59ZLtpc87l6DpbF63s45v/S5XhxQriwTKnOmjWZi17sk45bjLUFWjt8gJldOD/VcFcdqil3+w/aig5V4",
+	"fTeBFj6YBjZcnYQbtMJQ6Nn2a08cM0X4Nm3kpzIXXcLHROYuwAS9VYtc8yxky52yIbwPaYYulU7xluSz",
+	"vHrNzcBfc3Pws6vjyz9/OP+zo8VnxYMz9fhk/GV2H2Quh3Y5b00Ly5ZFYIT1OJ8bUC0C8F3M1I/u3t28",
+	"M1uXcSbkdNbCKF/IK5GbG/hM6uIZ4SNN+DKTOkmTS5kJnbgZtIltirff7cMxBnLM8xzv+IliOPklSZZ1",
+	"ZDS6NvIXbfdoeTl6zzVYyQyGek+Yaz8MNSy1HYZiBzmHDI6N+p6u2sKcr/HPAetHxZmq1ajwm9bevNnT",
+	"1VYOwcDk5phTsDxX3gy5VFbmZZkBs8RcPC+BMVfEkI3EVCrHOMgQG1UmUGWlpypZ7G9axFYm4PGIbOSs",
+	"1Bg2VWStE51m5diKufN9MLJQs65/cv/kwfG9k/sbJ7ZdcyEwNu2sz/QYKZYntU29LXctUDCx0i4zkQyO",
+	"+72j48OTNMm1mrpn/aN+7+T+8f00sdIiZX0142o64zLZqt6FQdpoRTnsuzYnq8faw7jQ38HDhs+1lTJG",
+	"8G/svP+g0jv+3KF7h4l326hWO10IE4/h3LSan0cBzZ05s5GzNpxud/uB2dv82eoj7LcZxuvaUUOT3Cdg",
+	"3HVy05jx5ysVh42/Lx32x48n9znt3YamU1c0dILGGvJ9AYlHXWZjmZlWK/L7intuu8XvdrHQ22tRB3SF",
+	"6rudgfBt+6xdWglcDW+A6rEhnN2hvw5KlrEBFEOA1xiQloms7hQjJHx9G1QCfDJEjz3y64WXCFDhnNE6",
+	"Wqa0rKPjXHpkVGrjVZuTP3asXIMuTAIKC0PO/RpmJFLsU72m0leshK1m2lWyqWzerr3aOuYu+k8LOKTF",
+	"+CUduFPSrao1Nk63BgD9K4YCMmjOKCEP2I30go7wtdrioG+rDKEMqnqP3TLObbeSPF55acMCqgspISMl",
+	"VABO4JNBm9LWdN12KDRR9xGSF7dVc3YJEzzFGKeIHmiEZaneKL1SVL6Kkyi8M6bdYd2oXaWxhOaM7EFB",
+	"93WQalJUy77xnXREsu0qZNVFqpuPtF3i6lQjd9hkqx00zR01yx1GG91Q+SydGzd2frX6k3Ed/CVWLSX0",
+	"bb7L4jU+7NCV3+uhbJOUN3HwWNTbkPPKpEumDJd2lpZQOL6eNxm8OGwWJYBqRd/QxXDiUo5Fj30WvPKT",
+	"SiE78nyTqhvCLKtX9vqoQ9SZZUZxPz+et+dluIqoLuyso9j6FY9unzIWdJ6U6koCq14UelrwueniNJQ8",
+	"+PHZ2Qv41i6NF5foTGY6XGzjqadWAssTPsIPBAZtgMRBFwnBGlA0ZaGXVqRR2OWMq8zM+Ju28KsBG7r+",
+	"L8rKjUX5ELnlMK5iRRUTcWXQdExXAg6VtheuPNqQ/THm+k6o5LcR+eRPsFNowy+ocFrZpw+XdUEoIQlY",
+	"Wg8v3WxaSnWDOnx0LZ2Dws7EBZWjdDkEWI6irDk552sUYfwFd6oDBZUZobZAoh7PMrd7sYlsIKlSYuZc",
+	"YTVwKhOJJUtHIlTPpHsZMSokdiKEopyEgFrNGqw8OWDDEVdKZBeTQs8rEEi/NXEMP0WpLqUVF55uDM8V",
+	"zBG/u6C6zUMvV/tylMUyF/5zajhZ5vmQ0hN24t0O7gvLKS2/AbLTPy6s1he5u7R1tDTrkKtbJnSHrP7s",
+	"IpfqTfTTJ/0Dn6n0RKt3Ic0F7MEkTeLphp8wqfADmGkAFwhuoXiOf1aucPM/CavRAwea/7ngcArp3g7/",
+	"zINbWxEkZe5y2Yufu6vBwgMy8GNSo53p7AKPUp5ryrVwd86FrpW+4Jfc8oLEn3Do3E+3q90vv4Hdz3B8",
+	"3O+1XhYXUXkgLE9YGx+v/8VnQFXMRHISZOIL1tCFN5XGknJQroJLvbjw1S4riSPwU1/MuVpfACmfL6yJ",
+	"n8U9Vl6UUwyPqEBj88mF1RneELxU/JLL3MFeownREydyVkhQ9BvpL/42y8UCw+0uaGtSME38fC4yycOL",
+	"xbTgWWVH4LV5F+NCZEJZyXODYmyjZECXWu7YqU8rxvLWIC3spRbvlmwZYkrCnZvprnEMudjrg4q5dteP",
+	"QhzPzh+UDsxmBh+QOyvnB5uSq0lR6RglTNqpKx3NAtRBnelqWELrtc6tA5NGtb1dUK06mlbWI2yf9qxN",
+	"vzm8/rZt9GYKMO7V68oheLuhLMod42+rwNhyUxF+Tlk/ZUcpO2b/6+v/GITOKV9s0VM2+lfiC7KbcOUr",
+	"kPKODg/3ubHn6PBw04ilM6dFsm+E2pcC7FxwZRrBDySN7R38QBIRpilpO9sYAbEfQfnCiCJEmu72Sezi",
+	"ut6kGMXXMN/QTFj34tRuZo40ytaLnXePvOu68bkFT/u59eI4ENQ5uoJBOhe0WWZ4kzW+94cK29yOSwSt",
+	"iURoJtVEu1g+y8eIQ1dNGa/gFJcih0miBnsmMdqkxRGNGxGaiKgMiLPUlmVMhcoWWiprTp2q7R+EKylW",
+	"LiWWkmBXVNe8oHyf9FwZuvRVKvYVN2s15gvZW/N5/vqPP6j8/pMei+uR4F0CJRh493fwRz+KoMdiIkNC",
+	"6/Bc0URHLkt7hIZ7+BY1MncLMZx8zj599fwZo+9ITcjlWCgjInR+/skZyDpFDmfK2oUZfIAH1+hlMRY9",
+	"XUw/cB99MJc2ssUkZ3IOZImAp8wlYCRUOyUZJP3eYe8wOhLJIDnuHfaOKUhnZuh+PTKYU2JHdQXd9XPw",
+	"OkD4QXL9+vr/BgAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

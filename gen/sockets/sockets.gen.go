@@ -321,6 +321,8 @@ func (*TypingFrame) isTimV1Push() {}
 
 func (*Notice) isTimV1Push() {}
 
+func (*SessionFrame) isTimV1Push() {}
+
 // PeerNotOnline: The account has no live chat socket, which a one-to-one socket needs; the server closes after it.
 func PeerNotOnline(text string) []byte { return []byte("" + text + "用户未上线") }
 
@@ -390,7 +392,7 @@ const (
 	TimV1CloseComeBackLater TimV1Close = 4002 // A dependency of the server is away.
 	TimV1CloseServerFault   TimV1Close = 4003 // A fault of the server.
 	TimV1CloseSessionEnded  TimV1Close = 4500 // The session has ended.
-	TimV1CloseTokenExpired  TimV1Close = 4501 // The token has expired; log in again.
+	TimV1CloseTokenExpired  TimV1Close = 4501 // The token has expired; exchange it by renewToken, and come back with the new one.
 	TimV1CloseMalformed     TimV1Close = 4502 // A frame is no JSON object.
 )
 
@@ -566,6 +568,7 @@ const (
 	ReasonRateLimited          Reason = "rate_limited"
 	ReasonRegistrationClosed   Reason = "registration_closed"
 	ReasonSessionEnded         Reason = "session_ended"
+	ReasonTokenReused          Reason = "token_reused"
 	ReasonTooManyAttempts      Reason = "too_many_attempts"
 	ReasonTooManyRegistrations Reason = "too_many_registrations"
 	ReasonTooManyFriends       Reason = "too_many_friends"
@@ -584,7 +587,7 @@ const (
 
 // ReasonValues lists them all.
 func ReasonValues() []Reason {
-	return []Reason{ReasonAccountTaken, ReasonBannedFromGroup, ReasonBodyTooLarge, ReasonBusy, ReasonClientIdReused, ReasonExpiredLink, ReasonExpiredToken, ReasonFileTooLarge, ReasonFriendIsSelf, ReasonGroupClosed, ReasonGroupFull, ReasonGroupNameTaken, ReasonInternal, ReasonInvalidBody, ReasonInvalidInvite, ReasonInvalidLink, ReasonInvalidParameter, ReasonInvalidToken, ReasonInviteRequired, ReasonMalformedJson, ReasonMalformedUpload, ReasonMethodNotAllowed, ReasonMissingToken, ReasonNoAvatar, ReasonNotAMember, ReasonNotFriends, ReasonNotInGroup, ReasonNotTheOwner, ReasonNotYourAccount, ReasonOriginNotAllowed, ReasonRangeNotSatisfiable, ReasonRateLimited, ReasonRegistrationClosed, ReasonSessionEnded, ReasonTooManyAttempts, ReasonTooManyRegistrations, ReasonTooManyFriends, ReasonTooManyGroups, ReasonTooManyGroupsToday, ReasonUnavailable, ReasonUnknownAccount, ReasonUnknownFile, ReasonUnknownGroup, ReasonUnknownRoute, ReasonUnsupportedFileType, ReasonUnsupportedMediaType, ReasonUpgradeRequired, ReasonWrongCredentials}
+	return []Reason{ReasonAccountTaken, ReasonBannedFromGroup, ReasonBodyTooLarge, ReasonBusy, ReasonClientIdReused, ReasonExpiredLink, ReasonExpiredToken, ReasonFileTooLarge, ReasonFriendIsSelf, ReasonGroupClosed, ReasonGroupFull, ReasonGroupNameTaken, ReasonInternal, ReasonInvalidBody, ReasonInvalidInvite, ReasonInvalidLink, ReasonInvalidParameter, ReasonInvalidToken, ReasonInviteRequired, ReasonMalformedJson, ReasonMalformedUpload, ReasonMethodNotAllowed, ReasonMissingToken, ReasonNoAvatar, ReasonNotAMember, ReasonNotFriends, ReasonNotInGroup, ReasonNotTheOwner, ReasonNotYourAccount, ReasonOriginNotAllowed, ReasonRangeNotSatisfiable, ReasonRateLimited, ReasonRegistrationClosed, ReasonSessionEnded, ReasonTokenReused, ReasonTooManyAttempts, ReasonTooManyRegistrations, ReasonTooManyFriends, ReasonTooManyGroups, ReasonTooManyGroupsToday, ReasonUnavailable, ReasonUnknownAccount, ReasonUnknownFile, ReasonUnknownGroup, ReasonUnknownRoute, ReasonUnsupportedFileType, ReasonUnsupportedMediaType, ReasonUpgradeRequired, ReasonWrongCredentials}
 }
 
 // Sync: What changed since; answered by `synced`, a page of the conversations. The first one makes this connection live: from then on it gets `message`, `marks` and `notice` frames, and for each conversation in `have` what came after its seq first. `have` counts in the first one alone. Of a conversation that is not in it, what comes from now on is sent; what lies before, up to `last` of its entry in `synced`, is read by `history`.
@@ -693,7 +696,7 @@ type Subscribed struct {
 	Online []string
 }
 
-// Renew: A fresh token, before the old one expires; answered by `renewed`.
+// Renew: A fresh token, before the old one expires; answered by `renewed`. The old one ends within a minute.
 type Renew struct {
 	ID string // The client's own id of a request, which its one answer carries.
 }
@@ -784,10 +787,30 @@ func NoticeEventValues() []NoticeEvent {
 	return []NoticeEvent{NoticeEventBefriended, NoticeEventUnfriended, NoticeEventJoined, NoticeEventLeft, NoticeEventOwner, NoticeEventDissolved}
 }
 
+// SessionFrame: Something happened to a session of the account: - `renewed`: a request or another connection of this connection's session has renewed its token. The one of this page ends within a minute, and using it later ends the session. A page takes the new one from where the account's pages share it, or sends `renew`: then it gets one as well. - `token_reused`: a token of `session` was used after its renewal, so somebody may have a copy of it. That session has ended. Its own connections get `bye` instead.
+type SessionFrame struct {
+	Event   SessionFrameEvent // May get further values.
+	Session string            // Which, as in `hello` and in getSessions.
+}
+
+// SessionFrameEvent: May get further values.
+type SessionFrameEvent string
+
+// The values of SessionFrameEvent.
+const (
+	SessionFrameEventRenewed     SessionFrameEvent = "renewed"
+	SessionFrameEventTokenReused SessionFrameEvent = "token_reused"
+)
+
+// SessionFrameEventValues lists them all.
+func SessionFrameEventValues() []SessionFrameEvent {
+	return []SessionFrameEvent{SessionFrameEventRenewed, SessionFrameEventTokenReused}
+}
+
 // Bye: Before the server closes.
 type Bye struct {
 	After     *int64 // How long to wait before, in ms; jitter included.
-	Code      int32  // How the server closes tim.v1, beside 1002 for what breaks RFC 6455, before which there is no `bye`. 4000 to 4499: reconnect, with jitter, and sync; the others: don't. 1003 a binary frame; 1007 not UTF-8; 1009 the frame is larger than `hello` allows; 4000 the server goes away; 4001 too slow a reader; 4002 come back later, a dependency is away; 4003 a fault of the server; 4500 the session has ended; 4501 the token has expired, log in again; 4502 a frame that is no JSON object. May get further values: the range says whether to reconnect.
+	Code      int32  // How the server closes tim.v1, beside 1002 for what breaks RFC 6455, before which there is no `bye`. 4000 to 4499: reconnect, with jitter, and sync; the others: don't. 1003 a binary frame; 1007 not UTF-8; 1009 the frame is larger than `hello` allows; 4000 the server goes away; 4001 too slow a reader; 4002 come back later, a dependency is away; 4003 a fault of the server; 4500 the session has ended; 4501 the token has expired: exchange it by renewToken, and come back with the new one; 4502 a frame that is no JSON object. May get further values: the range says whether to reconnect.
 	Reason    string
 	Reconnect bool // Whether to come back.
 }
@@ -2430,6 +2453,23 @@ func (v *Notice) size() int {
 }
 
 // AppendJSON appends it as JSON, its fields by name.
+func (v *SessionFrame) AppendJSON(b []byte) []byte {
+	b = append(b, `{"event":`...)
+	b = schema.AppendString(b, string(v.Event))
+	b = append(b, `,"session":`...)
+	b = schema.AppendString(b, v.Session)
+	return append(b, `,"type":"session"}`...)
+}
+
+// size is about how many bytes it takes as JSON.
+func (v *SessionFrame) size() int {
+	n := 43
+	n += len(v.Event)
+	n += len(v.Session)
+	return n
+}
+
+// AppendJSON appends it as JSON, its fields by name.
 func (v *Bye) AppendJSON(b []byte) []byte {
 	b = append(b, `{`...)
 	if v.After != nil {
@@ -2509,6 +2549,9 @@ func (v *TypingFrame) JSON() []byte { return v.AppendJSON(make([]byte, 0, v.size
 
 // JSON is the whole frame.
 func (v *Notice) JSON() []byte { return v.AppendJSON(make([]byte, 0, v.size())) }
+
+// JSON is the whole frame.
+func (v *SessionFrame) JSON() []byte { return v.AppendJSON(make([]byte, 0, v.size())) }
 
 // JSON is the whole frame.
 func (v *Bye) JSON() []byte { return v.AppendJSON(make([]byte, 0, v.size())) }

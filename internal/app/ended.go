@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tim/internal/cluster"
+	"tim/internal/fault"
 	"tim/internal/feed"
 )
 
@@ -23,9 +24,9 @@ func endedPath(s Settings) string { return filepath.Join(s.DataDir, endedFile) }
 
 // sessionNews returns the function by which a command tells the running nodes of an ended session, and one to call when the
 // command is done.
-func sessionNews(ctx context.Context, s Settings) (tell func(ctx context.Context, account, session string) error, done func() error, err error) {
+func sessionNews(ctx context.Context, s Settings) (tell func(ctx context.Context, account, session string, why fault.Reason) error, done func() error, err error) {
 	if s.RedisURL == "" {
-		tell = func(context.Context, string, string) error {
+		tell = func(context.Context, string, string, fault.Reason) error {
 			if err := os.WriteFile(endedPath(s), []byte(time.Now().Format(time.RFC3339Nano)), 0o600); err != nil {
 				return fmt.Errorf("tell the running server: %w", err)
 			}
@@ -66,4 +67,27 @@ func modified(path string) time.Time {
 		return time.Time{}
 	}
 	return info.ModTime()
+}
+
+// sweepEvery is how often a node deletes sessions that have expired.
+const sweepEvery = time.Minute
+
+// sweepSessions deletes sessions that have expired, until ctx ends.
+func (s *Server) sweepSessions(ctx context.Context) {
+	again := time.NewTicker(sweepEvery)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-again.C:
+		}
+		deleted, err := s.auth.Sweep(ctx)
+		if deleted > 0 {
+			s.log.Debug("expired sessions deleted", "sessions", deleted)
+		}
+		if err != nil && ctx.Err() == nil {
+			s.log.Warn("expired sessions stay a little longer", "err", err)
+		}
+	}
 }

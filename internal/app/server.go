@@ -326,7 +326,8 @@ func (s *Server) build(ctx context.Context) error {
 		return err
 	}
 	s.auth = auth.New(auth.Options{
-		DB: s.db, Passwords: passwords, Key: key, Ended: s.feed.SessionEnded, Log: s.log,
+		DB: s.db, Passwords: passwords, Key: key, Ended: s.feed.SessionEnded, Renewed: s.feed.TokenRenewed, Log: s.log,
+		Lives: s.settings.Lives.forAuth(), MaxSessions: limit.Sessions,
 		Failures: auth.Failures{
 			PerPair:    s.node.Limit("login.pair", limit.LoginFailures, auth.AccountRefill),
 			PerAccount: s.node.Limit("login.account", limit.AccountLoginFailures, auth.AccountRefill),
@@ -410,6 +411,7 @@ func (s *Server) listen(ctx context.Context) error {
 	if s.settings.RedisURL == "" {
 		s.run(s.watchEnded) // what commands do in other processes
 	}
+	s.run(s.sweepSessions)
 	if err := s.listenAdmin(ctx); err != nil {
 		return err
 	}

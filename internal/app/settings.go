@@ -5,7 +5,7 @@
 //	server.go    construction, start and stop of a node
 //	drain.go     the requests under way, which a stop waits for
 //	commands.go  what the command line calls
-//	ended.go     how `tim passwd` tells running nodes of sessions that it ended
+//	ended.go     sessions that `tim passwd` has ended, and those that have expired
 //	version.go   the release, the commit and its date
 package app
 
@@ -51,7 +51,18 @@ type Settings struct {
 	LogFormat      string        `help:"text or json." env:"TIM_LOG_FORMAT" enum:"text,json" default:"text"`
 	LogLevel       string        `help:"debug, info, warn or error." env:"TIM_LOG_LEVEL" enum:"debug,info,warn,error" default:"info"`
 	DrainTimeout   time.Duration `help:"How long a stop may take." env:"TIM_DRAIN_TIMEOUT" default:"20s"`
+	Lives          Lives         `embed:"" group:"Tokens and sessions"`
 	Limit          Limits        `embed:"" prefix:"limit-" envprefix:"TIM_LIMIT_" group:"Limits (0 for none)"`
+}
+
+// Lives of tokens and sessions.
+//
+//nolint:tagalign // as Settings
+type Lives struct {
+	TokenLife       time.Duration `help:"How long a token is valid." env:"TIM_TOKEN_LIFE" default:"1h"`
+	TokenGrace      time.Duration `help:"How long a token is valid after its renewal, for requests under way; at most TIM_TOKEN_LIFE." env:"TIM_TOKEN_GRACE" default:"1m"`
+	SessionIdle     time.Duration `help:"How long a session lives after its last use." env:"TIM_SESSION_IDLE" default:"720h"`
+	SessionLifetime time.Duration `help:"How long a session lives after its login, however it is used." env:"TIM_SESSION_LIFETIME" default:"8760h"`
 }
 
 // Limits of one node. In each, 0 means none. Sizes are in bytes.
@@ -76,6 +87,7 @@ type Limits struct {
 	GroupsOwned          int     `help:"Groups that an account owns." env:"GROUPS_OWNED" default:"200"`
 	GroupsPerDay         int     `help:"Groups that an account creates in a day (UTC)." env:"GROUPS_PER_DAY" default:"50"`
 	Friends              int     `help:"Friends of an account. Who has more keeps them." env:"FRIENDS" default:"5000"`
+	Sessions             int     `help:"Sessions of an account; beyond it a login ends the one that was used longest ago." env:"SESSIONS" default:"50"`
 	SQLConnections       int     `name:"sql-connections" help:"Connections to MySQL at once." env:"SQL_CONNECTIONS" default:"32"`
 }
 
@@ -85,7 +97,7 @@ const DefaultAdminListen = "127.0.0.1:8082"
 // Validate returns an error that names every setting with a value that can't work, and what it must be. kong calls it.
 func (s *Settings) Validate() error {
 	return errors.Join(
-		address("TIM_LISTEN", s.Listen), s.validateAdmin(), s.validateNodes(), s.validateAuth(), s.validateTexts(), s.Limit.validate(),
+		address("TIM_LISTEN", s.Listen), s.validateAdmin(), s.validateNodes(), s.validateAuth(), s.Lives.validate(), s.validateTexts(), s.Limit.validate(),
 	)
 }
 
@@ -144,8 +156,10 @@ func isURL(text string, schemes ...string) bool {
 
 func (s *Settings) validateAuth() error {
 	var errs []error
-	if s.JWTKey != "" && len(s.JWTKey) < auth.MinKeyBytes {
-		errs = append(errs, fmt.Errorf("TIM_JWT_KEY has %d bytes and must have at least %d", len(s.JWTKey), auth.MinKeyBytes))
+	if s.JWTKey != "" {
+		if err := auth.CheckKey(s.JWTKey); err != nil {
+			errs = append(errs, fmt.Errorf("TIM_JWT_KEY %w", err))
+		}
 	}
 	if s.BcryptCost < 4 || s.BcryptCost > 31 {
 		errs = append(errs, fmt.Errorf("TIM_BCRYPT_COST is %d and must be 4 to 31", s.BcryptCost))
@@ -157,6 +171,28 @@ func (s *Settings) validateAuth() error {
 		errs = append(errs, fmt.Errorf("TIM_TRUSTED_PROXIES: %w", err))
 	}
 	return errors.Join(errs...)
+}
+
+// validate checks how long tokens and sessions live. Tokens have whole seconds.
+func (s *Lives) validate() error {
+	var errs []error
+	if s.TokenLife < time.Second {
+		errs = append(errs, fmt.Errorf("TIM_TOKEN_LIFE is %s and must be at least 1s", s.TokenLife))
+	}
+	if s.TokenGrace <= 0 {
+		errs = append(errs, fmt.Errorf("TIM_TOKEN_GRACE is %s and must be positive, like 1m", s.TokenGrace))
+	}
+	if s.SessionIdle < s.TokenLife {
+		errs = append(errs, fmt.Errorf("TIM_SESSION_IDLE is %s and must be at least TIM_TOKEN_LIFE, which is %s", s.SessionIdle, s.TokenLife))
+	}
+	if s.SessionLifetime < s.TokenLife {
+		errs = append(errs, fmt.Errorf("TIM_SESSION_LIFETIME is %s and must be at least TIM_TOKEN_LIFE, which is %s", s.SessionLifetime, s.TokenLife))
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Lives) forAuth() auth.Lives {
+	return auth.Lives{Token: s.TokenLife, Grace: s.TokenGrace, Idle: s.SessionIdle, Lifetime: s.SessionLifetime}
 }
 
 func (s *Settings) validateTexts() error {
@@ -184,7 +220,7 @@ func (l *Limits) validate() error {
 		"ACCOUNT_LOGIN_FAILURES": float64(l.AccountLoginFailures), "REGISTRATIONS": float64(l.Registrations),
 		"ROSTER_NAMES": float64(l.RosterNames), "GROUP_MEMBERS": float64(l.GroupMembers), "GROUPS_OWNED": float64(l.GroupsOwned),
 		"GROUPS_PER_DAY": float64(l.GroupsPerDay), "FRIENDS": float64(l.Friends), "LOGIN_FAILURES": float64(l.LoginFailures),
-		"ADDRESS_LOGIN_FAILURES": float64(l.AddressLoginFailures), "SQL_CONNECTIONS": float64(l.SQLConnections),
+		"ADDRESS_LOGIN_FAILURES": float64(l.AddressLoginFailures), "SESSIONS": float64(l.Sessions), "SQL_CONNECTIONS": float64(l.SQLConnections),
 	} {
 		if value < 0 {
 			errs = append(errs, fmt.Errorf("TIM_LIMIT_%s is %g and must be 0 (for none) or more", name, value))

@@ -19,7 +19,7 @@ import (
 	"tim/internal/fault"
 )
 
-const signingKey = "a signing key of the tests' own, of more than 32 bytes"
+const signingKey = "Kq7 is the tests' own, Wd3Zx9 nobody else's"
 
 // sign makes a token like the server's, for the session of a valid one, with the test's changes.
 func sign(t testing.TB, good string, method jwt.SigningMethod, key any, change func(jwt.MapClaims)) string {

@@ -53,7 +53,7 @@ func Settings(t testing.TB, mode Mode, flags ...string) app.Settings {
 	if mode == Servers {
 		s3 := testserver.MinIO(t)
 		args = append(args, "--mysql-dsn="+testserver.MariaDB(t), "--redis-url="+testserver.Redis(t),
-			"--jwt-key=a key for tests, of more than 32 bytes", "--s3-endpoint=http://"+s3.Endpoint,
+			"--jwt-key=for tests alone: Jx4 Bn8 Ty2 Wd5 Qz7", "--s3-endpoint=http://"+s3.Endpoint,
 			"--s3-access-key="+s3.AccessKey, "--s3-secret-key="+s3.SecretKey, "--s3-bucket="+s3.Bucket)
 	}
 	var settings app.Settings

@@ -2,22 +2,26 @@ package auth
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/base64"
+	"encoding/hex"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 )
 
 func TestConfiguredKey(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "key")
-	if key, err := Key(strings.Repeat("k", 32), file); err != nil || len(key) != 32 {
+	if key, err := Key(testKey[:32], file); err != nil || len(key) != 32 {
 		t.Errorf("32 bytes: %q, %v", key, err)
 	}
-	if _, err := Key(strings.Repeat("k", 31), file); err == nil || !strings.Contains(err.Error(), "31 bytes") {
+	if _, err := Key(testKey[:31], file); err == nil || !strings.Contains(err.Error(), "31 bytes") {
 		t.Errorf("31 bytes: %v", err)
 	}
 	if _, err := os.Stat(file); !os.IsNotExist(err) {
@@ -97,23 +101,146 @@ func TestTwoProcessesMakeOneKey(t *testing.T) {
 func TestKeyFilesThatAreRefused(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
-	for name, content := range map[string]string{"empty": "", "short": strings.Repeat("k", 31), "blank": strings.Repeat(" ", 64) + "\n"} {
+	for name, tt := range map[string]struct {
+		content string
+		mode    os.FileMode
+		want    []string // in the error
+	}{
+		"empty":            {"", 0o600, []string{"empty", "at least 32"}},
+		"short":            {testKey[:31], 0o600, []string{"31 bytes", "at least 32", goodKey}},
+		"blank":            {strings.Repeat(" ", 64) + "\n", 0o600, []string{"at least 32", goodKey}},
+		"one letter":       {strings.Repeat("a", 32), 0o600, []string{"repeated", goodKey}},
+		"another file":     {strings.Repeat(testKey, 3000), 0o600, []string{"65536 bytes"}},
+		"others read":      {testKey, 0o604, []string{"0604", "chmod 600 "}},
+		"all read":         {testKey, 0o644, []string{"0644", "chmod 600 "}},
+		"a group reads":    {testKey, 0o640, []string{"0640", "chmod 600 "}},
+		"a group writes":   {testKey, 0o620, []string{"0620", "chmod 600 "}},
+		"others do it all": {testKey, 0o777, []string{"0777", "chmod 600 "}},
+	} {
 		file := filepath.Join(folder, name)
-		must(t, os.WriteFile(file, []byte(content), 0o600))
+		must(t, os.WriteFile(file, []byte(tt.content), 0o600))
+		must(t, os.Chmod(file, tt.mode))
 		_, err := Key("", file)
-		if err == nil || !strings.Contains(err.Error(), "at least 32") || !strings.Contains(err.Error(), file) {
-			t.Errorf("%s: %v", name, err)
+		if err == nil {
+			t.Errorf("%s: taken", name)
+			continue
 		}
-		if kept, err := os.ReadFile(file); err != nil || string(kept) != content {
+		for _, part := range append(tt.want, file) {
+			if !strings.Contains(err.Error(), part) {
+				t.Errorf("%s: %q doesn't say %q", name, err, part)
+			}
+		}
+		if kept, err := os.ReadFile(file); err != nil || string(kept) != tt.content {
 			t.Errorf("%s: the file was touched: %q, %v", name, kept, err)
 		}
 	}
-	if _, err := Key("", folder); err == nil {
-		t.Error("a folder is taken for a key")
+	must(t, os.WriteFile(filepath.Join(folder, "good"), []byte(testKey), 0o400))
+	if _, err := Key("", filepath.Join(folder, "good")); err != nil {
+		t.Errorf("a file that even its owner can't write: %v", err)
+	}
+}
+
+// What has the key's name and isn't a file is named as what it is, and stays.
+func TestKeysThatAreNoFiles(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(folder, "good"), []byte(testKey), 0o600))
+	for name, tt := range map[string]struct {
+		make func(name string) error
+		want string
+	}{
+		"folder":    {func(name string) error { return os.Mkdir(name, 0o700) }, "folder"},
+		"link":      {func(name string) error { return os.Symlink("good", name) }, "symbolic link"},
+		"loose end": {func(name string) error { return os.Symlink("nothing", name) }, "symbolic link"},
+		"circle":    {func(name string) error { return os.Symlink("circle", name) }, "symbolic link"},
+		"pipe":      {func(name string) error { return syscall.Mkfifo(name, 0o600) }, "no regular file"},
+	} {
+		file := filepath.Join(folder, name)
+		must(t, tt.make(file))
+		if _, err := Key("", file); err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), file) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := os.Lstat(file); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 	if _, err := Key("", filepath.Join(folder, "missing", "key")); err == nil {
 		t.Error("a key is kept in a folder that isn't there")
 	}
+}
+
+// Keys that can be guessed are refused, as they are and in hex or base64.
+func TestWeakKeys(t *testing.T) {
+	t.Parallel()
+	for _, key := range []string{
+		strings.Repeat("a", 32), strings.Repeat("\x00", 40), strings.Repeat("1", 33), strings.Repeat("密", 12),
+		strings.Repeat("ab", 20), strings.Repeat("secret-", 8), strings.Repeat("0123456789abcdef", 2), strings.Repeat("0123456789", 4),
+		"12345678901234567890123456789012", strings.Repeat("correct horse ", 3), "aaaaaaaaaaaaaaaabbbbbbbbbbbbbbbbccccdd",
+		"abcdefghijklmnopqrstuvwxyz0123456789", "zyxwvutsrqponmlkjihgfedcba9876543210", "AABBCCDDEEFFGGHHIIJJKKLLMMNNOOPPQQ",
+		strings.Repeat(" ", 32), " \t\n" + strings.Repeat(" ", 40), strings.Repeat("=", 44),
+		"changeme-changeme-changeme-changeme!", "please CHANGE_ME before you go live 123", "Change.This.Key.To.Something.Random.9",
+		"changeme1234567890qazwsxedcrfvtgb", "replace-me-with-a-long-random-string", "your-256-bit-secret-your-256-bit-sec",
+		"a-string-secret-at-least-256-bits-long", "your-super-secret-jwt-token-with-at-least-32-characters-long",
+		"super-secret-jwt-token-with-at-least-32-characters-long", "qwertyuiopasdfghjklzxcvbnm123456", "my_jwt_secret_key_for_the_chat_server",
+		"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcUuTwjAzZr1Z9CAow",
+		"hJtXIZ2uSN5kbQfbtTNWbpdmhkV8FJG-Onbc6mxCcYg", "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
+		"404E635266556A586E3272357538782F413F4428472B4B6250645367566B5970", "reallyreallyreallyreallyverysafe",
+		"django-insecure-5&x8k!0q_z2m7c4v9b1n6", "password123password123password123!",
+	} {
+		encoded := map[string]string{
+			"itself": key, "hex": hex.EncodeToString([]byte(key)), "base64": base64.StdEncoding.EncodeToString([]byte(key)),
+			"base64url": base64.RawURLEncoding.EncodeToString([]byte(key)),
+		}
+		for as, text := range encoded {
+			if err := CheckKey(text); err == nil || !strings.Contains(err.Error(), goodKey) {
+				t.Errorf("%q as %s is taken: %v", key, as, err)
+			} else if len(key) > 8 && strings.Contains(err.Error(), key) {
+				t.Errorf("the error repeats the key: %v", err)
+			}
+		}
+	}
+	if err := CheckKey(testKey[:31] + "    "); err == nil || !strings.Contains(err.Error(), "31 bytes") {
+		t.Errorf("31 bytes and blanks: %v", err)
+	}
+	ascending := make([]byte, 32)
+	for i := range ascending {
+		ascending[i] = byte(i)
+	}
+	if err := CheckKey(base64.StdEncoding.EncodeToString(ascending)); err == nil {
+		t.Error("the bytes from 0 to 31 are taken")
+	}
+}
+
+// Random keys are taken, however they are written, and so is a passphrase.
+func TestStrongKeys(t *testing.T) {
+	t.Parallel()
+	random := make([]byte, 32)
+	for range 2000 {
+		_, err := rand.Read(random)
+		must(t, err)
+		digits := new(strings.Builder)
+		for _, b := range random {
+			fmt.Fprint(digits, b%10)
+		}
+		for _, key := range []string{
+			string(random), hex.EncodeToString(random), hex.EncodeToString(random[:16]), strings.ToUpper(hex.EncodeToString(random)),
+			base64.StdEncoding.EncodeToString(random), base64.RawURLEncoding.EncodeToString(random), rand.Text() + rand.Text(), digits.String(),
+			base64.StdEncoding.EncodeToString(random[:24]), uuid(random) + "\n",
+		} {
+			if err := CheckKey(key); err != nil && len(strings.TrimSpace(key)) >= MinKeyBytes {
+				t.Errorf("%q: %v", key, err)
+			}
+		}
+	}
+	for _, key := range []string{testKey, "nine violet tractors hum over lake Ontario", "九只紫色的拖拉机在湖上唱歌然后回家"} {
+		if err := CheckKey(key); err != nil {
+			t.Errorf("%q: %v", key, err)
+		}
+	}
+}
+
+func uuid(b []byte) string {
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:16])
 }
 
 func TestKeyFileMayEndInANewline(t *testing.T) {

@@ -18,29 +18,29 @@ func TestSeenIsBoundInMemory(t *testing.T) {
 	t.Parallel()
 	s, now := newSeen(), time.Now()
 	for i := range 1000 {
-		s.ended(fmt.Sprint("ended ", i), now)
+		s.ended(fmt.Sprint("ended ", i), fault.SessionEnded, now)
 	}
 	for i := range maxSeen + maxSeen/4 {
-		s.note(fmt.Sprint(i), true, now)
+		s.note(fmt.Sprint(i), standing{}, now)
 		if len(s.sessions) > maxSeen {
 			t.Fatalf("%d sessions after %d", len(s.sessions), i+1)
 		}
 	}
 	for i := range 1000 {
-		if s.state(fmt.Sprint("ended ", i), now) != ended {
+		if s.look(fmt.Sprint("ended ", i), now).state != ended {
 			t.Fatal("an end was forgotten before what the database can tell")
 		}
 	}
 	for id := range s.sessions {
-		s.sessions[id] = sighting{ended, now.Add(time.Minute)}
+		s.sessions[id] = sighting{state: ended, until: now.Add(time.Minute)}
 	}
 	for i := range maxSeen { // a table of ended sessions alone is bounded too
 		if len(s.sessions) == maxSeen {
 			break
 		}
-		s.ended(fmt.Sprint("another ", i), now)
+		s.ended(fmt.Sprint("another ", i), fault.SessionEnded, now)
 	}
-	if s.ended("the last", now); len(s.sessions) > maxSeen {
+	if s.ended("the last", fault.SessionEnded, now); len(s.sessions) > maxSeen {
 		t.Errorf("%d sessions", len(s.sessions))
 	}
 }
@@ -48,9 +48,11 @@ func TestSeenIsBoundInMemory(t *testing.T) {
 func TestSeen(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	see := func(at time.Duration) func(*seen) { return func(s *seen) { s.note("x", true, now.Add(at)) } }
-	dead := func(at time.Duration) func(*seen) { return func(s *seen) { s.ended("x", now.Add(at)) } }
-	missing := func(s *seen) { s.note("x", false, now) }
+	see := func(at time.Duration) func(*seen) { return func(s *seen) { s.note("x", standing{}, now.Add(at)) } }
+	dead := func(at time.Duration) func(*seen) {
+		return func(s *seen) { s.ended("x", fault.SessionEnded, now.Add(at)) }
+	}
+	missing := func(s *seen) { s.missing("x", now) }
 	forget := (*seen).clear
 	type do = []func(*seen)
 	for _, tt := range []struct {
@@ -78,7 +80,7 @@ func TestSeen(t *testing.T) {
 			for _, do := range tt.do {
 				do(s)
 			}
-			if got := s.state("x", now.Add(tt.at)); got != tt.want {
+			if got := s.look("x", now.Add(tt.at)).state; got != tt.want {
 				t.Errorf("got %v, want %v", got, tt.want)
 			}
 		})

@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
-
 	"tim/gen/db"
 	"tim/internal/fault"
 	"tim/internal/store"
@@ -39,7 +37,7 @@ func TestMain(m *testing.M) {
 }
 
 const (
-	testKey  = "a key for tests, of more than 32 bytes"
+	testKey  = "for tests alone: Jx4 Bn8 Ty2 Wd5 Qz7"
 	password = "123456"
 )
 
@@ -97,11 +95,11 @@ func newNode(t testing.TB, d *store.DB, err error, driver, source string) *node 
 // beside returns another node on the same database.
 func (n *node) beside() *Auth {
 	options := n.Options
-	options.Ended = func(context.Context, string, string) error { return nil }
+	options.Ended = func(context.Context, string, string, fault.Reason) error { return nil }
 	return New(options)
 }
 
-func (n *node) ended(_ context.Context, _, session string) error {
+func (n *node) ended(_ context.Context, _, session string, _ fault.Reason) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.told = append(n.told, session)
@@ -142,7 +140,7 @@ func (n *node) session(t testing.TB, account string) Session {
 	t.Helper()
 	token, _, err := n.begin(t.Context(), account, "a test")
 	must(t, err)
-	var claims jwt.RegisteredClaims
+	var claims claims
 	_, _, err = n.parser.ParseUnverified(token, &claims)
 	must(t, err)
 	return Session{Account: claims.Subject, ID: claims.ID, Expires: claims.ExpiresAt.Time}

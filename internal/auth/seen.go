@@ -3,13 +3,15 @@ package auth
 import (
 	"sync"
 	"time"
+
+	"tim/internal/fault"
 )
 
 const (
 	// rememberFor is how long a node trusts a check of a session. If the bus loses the announcement of a session's end, the
 	// node notices the end after this time.
 	rememberFor = 5 * time.Second
-	// maxSeen bounds the memory of the cache. A session takes some 100 bytes.
+	// maxSeen bounds the memory of the cache. A session takes some 150 bytes.
 	maxSeen = 1 << 17
 )
 
@@ -19,7 +21,16 @@ const (
 	unknown state = iota
 	alive
 	ended
+	reused // it has ended because a token was used after its renewal
 )
+
+// standing is where a session that lives stands.
+type standing struct {
+	generation int64 // of its newest token
+	renewed    int64 // when that generation began, in ms since 1970; 0 for that of the login
+	confirmed  bool  // a token of that generation was used
+	ends       int64 // when the session ends, however it is used, in ms since 1970
+}
 
 // seen is the cache of the sessions that this node has checked or heard of. Safe for concurrent use.
 type seen struct {
@@ -28,44 +39,75 @@ type seen struct {
 }
 
 type sighting struct {
-	state state
-	until time.Time
+	state    state
+	until    time.Time
+	standing standing // of a session that lives
+}
+
+// refusal is the fault of a session that doesn't live.
+func (s sighting) refusal() error {
+	if s.state == reused {
+		return fault.New(fault.TokenReused)
+	}
+	return fault.New(fault.SessionEnded)
 }
 
 func newSeen() *seen { return &seen{sessions: make(map[string]sighting)} }
 
-func (s *seen) state(id string, now time.Time) state {
+// look returns what is known of a session.
+func (s *seen) look(id string, now time.Time) sighting {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.known(id, now)
+}
+
+func (s *seen) known(id string, now time.Time) sighting {
 	if was := s.sessions[id]; now.Before(was.until) {
-		return was.state
+		return was
 	}
-	return unknown
+	return sighting{}
 }
 
 // ended remembers for a minute that a session has ended. No query takes longer, so an older answer of the database can't revive
-// the session.
-func (s *seen) ended(id string, now time.Time) {
+// the session. Of two reasons the first stays.
+func (s *seen) ended(id string, why fault.Reason, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.put(id, sighting{ended, now.Add(time.Minute)}, now)
+	state := ended
+	if why == fault.TokenReused || s.known(id, now).state == reused {
+		state = reused
+	}
+	s.put(id, sighting{state: state, until: now.Add(time.Minute)}, now)
 }
 
-// note takes in the database's answer about a session and returns whether the session lives. It returns false for a session
-// that is known to have ended, since the database may have answered before the end. It remembers that a session lives, but not
-// that it is missing: the server that was asked may be a replica that hasn't got it yet.
-func (s *seen) note(id string, there bool, now time.Time) (lives bool) {
+// note takes in the database's answer about a session that lives, and returns what is known of it then: it has ended, if this
+// node knows so, since the database may have answered before the end. For the same reason a newer standing stays.
+func (s *seen) note(id string, at standing, now time.Time) sighting {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if was := s.sessions[id]; was.state == ended && now.Before(was.until) {
-		return false
+	was := s.known(id, now)
+	if was.state == ended || was.state == reused {
+		return was
 	}
-	if !there {
+	if was.state == alive && was.standing.generation > at.generation {
+		at = was.standing
+	}
+	is := sighting{alive, now.Add(rememberFor), at}
+	s.put(id, is, now)
+	return is
+}
+
+// missing takes in the database's answer that a session isn't there, and returns what is known of it then. That isn't
+// remembered: the server that was asked may be a replica that hasn't got the session yet.
+func (s *seen) missing(id string, now time.Time) sighting {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was := s.known(id, now)
+	if was.state == alive {
 		delete(s.sessions, id)
-		return false
+		return sighting{}
 	}
-	s.put(id, sighting{alive, now.Add(rememberFor)}, now)
-	return true
+	return was
 }
 
 // clear forgets the sessions that live. It keeps those that have ended.
@@ -94,7 +136,7 @@ func (s *seen) makeRoom(now time.Time) {
 			delete(s.sessions, id)
 		}
 	}
-	for _, state := range []state{alive, ended} {
+	for _, state := range []state{alive, ended, reused} {
 		for id, was := range s.sessions {
 			if len(s.sessions) < maxSeen*7/8 {
 				return

@@ -130,7 +130,7 @@ func TestOtherNodesHearOfTheEnd(t *testing.T) {
 		if _, err := other.Authenticate(t.Context(), token); err != nil {
 			t.Errorf("a node that has seen it a moment ago asks nobody: %v", err)
 		}
-		other.Forget(s.ID)
+		other.Forget(s.ID, fault.SessionEnded)
 		_, err = other.Authenticate(t.Context(), token)
 		refused(t, err, fault.SessionEnded)
 	})
@@ -170,11 +170,11 @@ func TestCheckAll(t *testing.T) {
 				expires = time.Now().Add(-time.Second).UnixMilli()
 			}
 			if i%5 != 2 {
-				n.exec(t, "INSERT INTO session (account, id, device, created_at, used_at, expires_at) VALUES (?, ?, '', 0, ?, ?)",
-					account, s.ID, time.Now().UnixMilli(), expires)
+				n.exec(t, "INSERT INTO session (account, id, device, created_at, used_at, expires_at) VALUES (?, ?, '', ?, ?, ?)",
+					account, s.ID, time.Now().UnixMilli(), time.Now().UnixMilli(), expires)
 			}
 			if i%5 == 3 {
-				n.Forget(s.ID) // ended, though the database doesn't know it yet
+				n.Forget(s.ID, fault.SessionEnded) // ended, though the database doesn't know it yet
 			}
 			if i%5 == 4 {
 				s.Account = "nobody"
@@ -220,11 +220,11 @@ func TestCheckRacingLogout(t *testing.T) {
 			}
 			close(start)
 			must(t, n.Logout(t.Context(), s))
-			if got := n.seen.state(s.ID, time.Now()); got != ended {
+			if got := n.seen.look(s.ID, time.Now()).state; got != ended {
 				t.Fatalf("right after the logout the session is %v", got)
 			}
 			work.Wait()
-			if got := n.seen.state(s.ID, time.Now()); got != ended {
+			if got := n.seen.look(s.ID, time.Now()).state; got != ended {
 				t.Fatalf("after the last check the session is %v", got)
 			}
 			refused(t, n.Check(t.Context(), s), fault.SessionEnded)
@@ -260,7 +260,7 @@ func TestUseIsNotedOnceAnHour(t *testing.T) {
 			touched bool
 		}{{59 * time.Minute, false}, {61 * time.Minute, true}, {0, false}, {29 * 24 * time.Hour, true}} {
 			used := ms(time.Now().Add(-tt.ago))
-			expires := ms(time.Now().Add(SessionLife - tt.ago))
+			expires := ms(time.Now().Add(SessionIdle - tt.ago))
 			n.exec(t, "UPDATE session SET used_at = ?, expires_at = ? WHERE id = ?", used, expires, s.ID)
 			_, err := n.beside().Authenticate(t.Context(), token)
 			must(t, err)
@@ -270,7 +270,7 @@ func TestUseIsNotedOnceAnHour(t *testing.T) {
 			if touched := row.UsedAt != used; touched != tt.touched || touched != (row.ExpiresAt != expires) {
 				t.Errorf("used %s ago: used_at moved by %d ms, expires_at by %d ms", tt.ago, row.UsedAt-used, row.ExpiresAt-expires)
 			}
-			if left := row.ExpiresAt - ms(time.Now()); tt.touched && left < (SessionLife-time.Minute).Milliseconds() {
+			if left := row.ExpiresAt - ms(time.Now()); tt.touched && left < (SessionIdle-time.Minute).Milliseconds() {
 				t.Errorf("used %s ago: now it has %d ms left", tt.ago, left)
 			}
 		}

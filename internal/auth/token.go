@@ -2,23 +2,93 @@ package auth
 
 import (
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
 	"tim/internal/fault"
 )
 
+const (
+	issuer = "tim"
+	// audience is whom tokens are for: this server. A token that another program signs with the same key names another one.
+	audience = "tim"
+)
+
+// claims are a token's. A token whose audience is missing was signed by a version before this one, which knew no generations.
+// It is valid until it expires. The release after this one refuses such tokens: all of them have expired by then.
+type claims struct {
+	jwt.RegisteredClaims
+
+	Generation int64 `json:"gen,omitempty"` // see renew.go
+}
+
+// Validate implements jwt.ClaimsValidator: what the library doesn't check.
+func (c *claims) Validate() error {
+	switch {
+	case c.Subject == "" || c.ID == "":
+		return fmt.Errorf("%w: no account or no session", jwt.ErrTokenRequiredClaimMissing)
+	case c.old() && c.Generation != 0, c.Generation < 0:
+		return fmt.Errorf("%w: gen", jwt.ErrTokenInvalidClaims)
+	case !c.old() && !slices.Contains(c.Audience, audience):
+		return jwt.ErrTokenInvalidAudience
+	}
+	return nil
+}
+
+// old tells whether a version before generations signed the token.
+func (c *claims) old() bool { return len(c.Audience) == 0 }
+
+// newParser returns a parser of tokens. The time of issue isn't compared: the clock of the node that signed may be ahead.
+func newParser(options ...jwt.ParserOption) *jwt.Parser {
+	return jwt.NewParser(append(options, jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithIssuer(issuer),
+		jwt.WithExpirationRequired(), jwt.WithStrictDecoding())...)
+}
+
+// whenever is a parser's clock at which no token has expired.
+func whenever() time.Time { return time.Unix(0, 0) }
+
+// letters are those of base64url and the dot, RFC 7515 section 7.1. Go's decoder passes over line breaks, even when it is
+// strict: a token could be spelt in many ways.
+const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
+
 // parse verifies a token's signature and claims and returns its session. It doesn't ask whether the session still lives.
-func (a *Auth) parse(token string) (Session, error) {
-	var claims jwt.RegisteredClaims
-	_, err := a.parser.ParseWithClaims(token, &claims, func(*jwt.Token) (any, error) { return a.Key, nil })
+func (a *Auth) parse(token string, by *jwt.Parser) (Session, error) {
+	if strings.Trim(token, letters) != "" {
+		return Session{}, fault.New(fault.InvalidToken)
+	}
+	var c claims
+	_, err := by.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return a.Key, nil })
 	switch {
 	case errors.Is(err, jwt.ErrTokenExpired):
 		return Session{}, fault.Wrap(fault.ExpiredToken, err)
 	case err != nil:
 		return Session{}, fault.Wrap(fault.InvalidToken, err)
-	case claims.Subject == "" || claims.ID == "":
-		return Session{}, fault.New(fault.InvalidToken)
 	}
-	return Session{Account: claims.Subject, ID: claims.ID, Expires: claims.ExpiresAt.Time}, nil
+	return Session{Account: c.Subject, ID: c.ID, Expires: c.ExpiresAt.Time, Generation: c.Generation, old: c.old()}, nil
+}
+
+// sign makes a token of a generation of a session, which ends at the latest at ends. It says when the token expires, which
+// tokens have in whole seconds.
+func (a *Auth) sign(account, id string, generation int64, ends, now time.Time) (token string, expires time.Time, err error) {
+	expires = now.Add(a.Lives.Token)
+	if expires.After(ends) {
+		expires = ends
+	}
+	claim := jwt.NewNumericDate(expires)
+	unsigned := jwt.NewWithClaims(jwt.SigningMethodHS256, &claims{
+		RegisteredClaims: jwt.RegisteredClaims{
+			ID: id, Subject: account, Issuer: issuer, Audience: jwt.ClaimStrings{audience},
+			IssuedAt: jwt.NewNumericDate(now), ExpiresAt: claim,
+		},
+		Generation: generation,
+	})
+	token, err = unsigned.SignedString(a.Key)
+	if err != nil {
+		return "", time.Time{}, fmt.Errorf("sign token: %w", err)
+	}
+	return token, claim.Time, nil
 }

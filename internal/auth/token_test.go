@@ -1,7 +1,10 @@
 package auth
 
 import (
+	"fmt"
+	"iter"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,7 +33,7 @@ func TestTokenHoldsWhatTheContractSays(t *testing.T) {
 	if issued.Before(before) || issued.After(time.Now()) || expires.Sub(issued.Time) != TokenLife {
 		t.Errorf("issued %s, expires %s", issued, expires)
 	}
-	if claims["sub"] != "alice" || claims["iss"] != "tim" || claims["jti"] != s.ID || len(s.ID) < 22 || len(claims) != 5 {
+	if claims["sub"] != "alice" || claims["iss"] != "tim" || claims["jti"] != s.ID || fmt.Sprint(claims["aud"]) != "[tim]" || len(s.ID) < 22 || len(claims) != 6 {
 		t.Errorf("the claims are %v, the session %v", claims, s)
 	}
 	if s.Account != "alice" || !s.Expires.Equal(expires.Time) {
@@ -44,7 +47,7 @@ func TestTokensThatAreRefused(t *testing.T) {
 	n.register(t, "alice")
 	good, s := n.login(t, "alice")
 	now := time.Now()
-	claims := jwt.MapClaims{"jti": s.ID, "sub": "alice", "iss": "tim", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix()}
+	claims := jwt.MapClaims{"jti": s.ID, "sub": "alice", "iss": "tim", "aud": "tim", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix()}
 	sign := func(method jwt.SigningMethod, key any, change func(jwt.MapClaims)) string {
 		changed := maps.Clone(claims)
 		change(changed)
@@ -82,6 +85,12 @@ func TestTokensThatAreRefused(t *testing.T) {
 		{"not valid yet", hs256(as("nbf", now.Add(time.Hour).Unix())), fault.InvalidToken},
 		{"another issuer", hs256(as("iss", "tom")), fault.InvalidToken},
 		{"no issuer", hs256(without("iss")), fault.InvalidToken},
+		{"another audience", hs256(as("aud", "tom")), fault.InvalidToken},
+		{"other audiences", hs256(as("aud", []string{"tom", "TIM"})), fault.InvalidToken},
+		{"an audience that is no text", hs256(as("aud", 7)), fault.InvalidToken},
+		{"a generation that no version signed", hs256(func(c jwt.MapClaims) { delete(c, "aud"); c["gen"] = 1 }), fault.InvalidToken},
+		{"a generation below 0", hs256(as("gen", -1)), fault.InvalidToken},
+		{"a generation that is no number", hs256(as("gen", "1")), fault.InvalidToken},
 		{"no account", hs256(without("sub")), fault.InvalidToken},
 		{"an empty account", hs256(as("sub", "")), fault.InvalidToken},
 		{"no session", hs256(without("jti")), fault.InvalidToken},
@@ -94,6 +103,77 @@ func TestTokensThatAreRefused(t *testing.T) {
 			refused(t, err, tt.want)
 		})
 	}
+}
+
+// A token has one spelling: what decodes to the same bytes is another text, and no token.
+func TestTokenHasOneSpelling(t *testing.T) {
+	t.Parallel()
+	n := onSQLite(t)
+	n.register(t, "alice")
+	good, _ := n.login(t, "alice")
+	for text := range spellings(good) {
+		_, err := n.Authenticate(t.Context(), text)
+		if refused(t, err, fault.InvalidToken); !fault.Is(err, fault.InvalidToken) {
+			t.Errorf("%q for %q", text, good)
+		}
+		if _, err := n.AuthenticateToRenew(text); !fault.Is(err, fault.InvalidToken) {
+			t.Errorf("renewed by %q: %v", text, err)
+		}
+	}
+	if _, err := n.Authenticate(t.Context(), good); err != nil {
+		t.Errorf("the token itself: %v", err)
+	}
+}
+
+// spellings are texts that some decoder of base64 takes for the token.
+func spellings(token string) iter.Seq[string] {
+	const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	return func(yield func(string) bool) {
+		parts := strings.Split(token, ".")
+		ok := true
+		say := func(text string) { ok = ok && (text == token || yield(text)) }
+		for i, part := range parts {
+			with := func(changed string) {
+				all := slices.Clone(parts)
+				all[i] = changed
+				say(strings.Join(all, "."))
+			}
+			last := strings.IndexByte(digits, part[len(part)-1])
+			for bits := range 64 { // the last letter has up to 4 bits that no byte needs
+				if unused := []int{0, 0, 15, 3}[len(part)%4]; bits&^unused == last&^unused {
+					with(part[:len(part)-1] + digits[bits:bits+1])
+				}
+			}
+			with(part + "=")
+			with(part + "==")
+			with(strings.NewReplacer("-", "+", "_", "/").Replace(part))
+			for _, blank := range []string{"\n", "\r", "\r\n", " ", "\t", "\x00", "\u00a0"} {
+				with(part + blank)
+				with(blank + part)
+				with(part[:len(part)/2] + blank + part[len(part)/2:])
+			}
+		}
+		say(token + ".")
+		say("." + token)
+		say("token." + token)
+	}
+}
+
+// No text but a token that was signed is taken for one.
+func FuzzTokenSpelling(f *testing.F) {
+	a := New(Options{Key: []byte(testKey)})
+	good, _, err := a.sign("alice", "AAAAAAAAAAAAAAAAAAAAAA", 7, time.Now().Add(time.Hour), time.Now())
+	must(f, err)
+	f.Add(good)
+	for text := range spellings(good) {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := a.AuthenticateToRenew(text)
+		if err == nil && text != good {
+			t.Errorf("%q is taken for %+v", text, s)
+		}
+	})
 }
 
 // noneHeader is {"alg":"none","typ":"JWT"}.
@@ -112,7 +192,7 @@ func TestTokenFromALittleInTheFuture(t *testing.T) {
 	n := onSQLite(t)
 	n.register(t, "alice")
 	_, s := n.login(t, "alice")
-	text, _, err := n.sign("alice", s.ID, time.Now().Add(30*time.Second))
+	text, _, err := n.sign("alice", s.ID, 0, s.Ends, time.Now().Add(30*time.Second))
 	must(t, err)
 	if _, err := n.Authenticate(t.Context(), text); err != nil {
 		t.Error(err)
@@ -125,7 +205,7 @@ func TestSessionOfAnotherAccount(t *testing.T) {
 	n := onSQLite(t)
 	n.register(t, "alice")
 	_, s := n.login(t, "alice")
-	text, _, err := n.sign("bob", s.ID, time.Now())
+	text, _, err := n.sign("bob", s.ID, 0, s.Ends, time.Now())
 	must(t, err)
 	_, err = n.beside().Authenticate(t.Context(), text)
 	refused(t, err, fault.SessionEnded)

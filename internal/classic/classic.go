@@ -114,8 +114,12 @@ func (b *base) Written(int64) {}
 // More implements socket.Handler.
 func (b *base) More() bool { return false }
 
-// Heartbeat implements socket.Handler.
-func (b *base) Heartbeat() {}
+// Heartbeat implements socket.Handler: a socket outlives its token, but not the end that its session has however it is used.
+func (b *base) Heartbeat() {
+	if ends := b.session.Ends; !ends.IsZero() && !time.Now().Before(ends) {
+		b.Refuse(fault.New(fault.SessionEnded))
+	}
+}
 
 // LastWords implements socket.Handler.
 func (b *base) LastWords(code socket.Code, _ string) (socket.Code, []byte) { return code, nil }
@@ -126,8 +130,8 @@ func (b *base) Greet() func() []byte { return nil }
 // Refuse closes the socket with the code that fits an error.
 func (b *base) Refuse(err error) {
 	switch fault.From(err).Reason {
-	case fault.SessionEnded:
-		b.conn.Abort(socket.Policy, sessionEndedText)
+	case fault.SessionEnded, fault.TokenReused:
+		b.conn.Abort(socket.Policy, auth.EndText(err))
 	case fault.NotFriends, fault.NotAMember, fault.UnknownAccount, fault.UnknownGroup:
 		b.conn.Abort(socket.Policy, "no longer allowed")
 	default:
@@ -135,8 +139,6 @@ func (b *base) Refuse(err error) {
 		b.conn.Abort(socket.TryLater, "come back later")
 	}
 }
-
-const sessionEndedText = "the session has ended"
 
 // deaf is a feed.Subscriber that hears of nothing. The contract's sockets embed it, since no event that is added later
 // concerns them.
@@ -155,6 +157,7 @@ func (deaf) GroupDissolved(*feed.Announcement, *feed.GroupDissolved)   {}
 func (deaf) TextSent(*feed.Announcement, *feed.TextSent)               {}
 func (deaf) WentOffline(*feed.Announcement, *feed.WentOffline)         {}
 func (deaf) RosterMoved(*feed.Announcement, *feed.RosterMoved)         {}
+func (deaf) SessionMoved(*feed.Announcement, *feed.SessionMoved)       {}
 
 // newID names a socket, uniquely among all nodes.
 func newID() string { return rand.Text() }

@@ -152,7 +152,7 @@ func TestCompose(t *testing.T) {
 				if parts := variable.FindStringSubmatch(v); parts[2] == ":-" {
 					return parts[3]
 				}
-				return strings.Repeat("0123456789", 4)
+				return "Jx4Bn8Ty2Wd5Qz7Kr3Vf6Hs9Lp1Mc0Gt"
 			})
 		}
 		settings := parse(t, environment)

@@ -42,6 +42,7 @@ const (
 	RateLimited          Reason = "rate_limited"
 	RegistrationClosed   Reason = "registration_closed"
 	SessionEnded         Reason = "session_ended"
+	TokenReused          Reason = "token_reused"
 	TooManyAttempts      Reason = "too_many_attempts"
 	TooManyRegistrations Reason = "too_many_registrations"
 	TooManyFriends       Reason = "too_many_friends"
@@ -134,6 +135,7 @@ var table = map[Reason]row{
 	RangeNotSatisfiable: {status: http.StatusRequestedRangeNotSatisfiable, text: Text{"请求范围无效", "range not satisfiable"}},
 	RegistrationClosed:  {status: http.StatusForbidden, text: Text{"注册未开放", "registration is closed"}},
 	SessionEnded:        {status: http.StatusUnauthorized, text: Text{unauthenticatedChinese, unauthenticatedEnglish}},
+	TokenReused:         {status: http.StatusUnauthorized, text: Text{unauthenticatedChinese, unauthenticatedEnglish}},
 	TooManyAttempts:     {status: http.StatusTooManyRequests, text: Text{"尝试次数过多，请稍后再试", "too many attempts; try again later"}},
 	TooManyRegistrations: {
 		status: http.StatusTooManyRequests, text: Text{"注册过于频繁，请稍后再试", "too many registrations; try again later"},

@@ -32,6 +32,8 @@ type Subscriber interface { //nolint:interfacebloat // one method for each kind,
 	TextSent(n *Announcement, e *TextSent)
 	WentOffline(n *Announcement, e *WentOffline)
 	RosterMoved(n *Announcement, e *RosterMoved)
+
+	SessionMoved(n *Announcement, e *SessionMoved)
 }
 
 // kinds lists an empty event of every kind. A kind that isn't listed can't be decoded.
@@ -39,7 +41,7 @@ func kinds() []Event {
 	return []Event{
 		new(MessageStored), new(MarksMoved), new(AccountTyping), new(PresenceMoved),
 		new(FriendshipBegan), new(FriendshipEnded), new(MemberJoined), new(MemberLeft), new(OwnerChanged), new(GroupDissolved),
-		new(TextSent), new(WentOffline), new(RosterMoved),
+		new(TextSent), new(WentOffline), new(RosterMoved), new(SessionMoved),
 	}
 }
 
@@ -252,3 +254,17 @@ func (*RosterMoved) kind() string                         { return "roster" }
 func (e *RosterMoved) topics() []string                   { return []string{ConversationTopic(e.Conversation)} }
 func (e *RosterMoved) target(string) chat.Target          { return chat.ToGroup(e.Group) }
 func (e *RosterMoved) tell(s Subscriber, n *Announcement) { s.RosterMoved(n, e) }
+
+// SessionMoved tells an account's connections that a session's token was renewed, or that one was used after its renewal, which
+// has ended the session.
+type SessionMoved struct {
+	Account    string `json:"account"`
+	Session    string `json:"session"`
+	Connection string `json:"connection,omitempty"` // which has renewed it, "" for a request
+	Reused     bool   `json:"reused,omitempty"`
+}
+
+func (*SessionMoved) kind() string                         { return "session" }
+func (e *SessionMoved) topics() []string                   { return []string{AccountTopic(e.Account)} }
+func (e *SessionMoved) target(string) chat.Target          { return chat.ToUser(e.Account) }
+func (e *SessionMoved) tell(s Subscriber, n *Announcement) { s.SessionMoved(n, e) }

@@ -37,6 +37,7 @@ func (r *recorder) GroupDissolved(n *Announcement, _ *GroupDissolved)   { r.note
 func (r *recorder) TextSent(n *Announcement, _ *TextSent)               { r.note("text", n) }
 func (r *recorder) WentOffline(n *Announcement, _ *WentOffline)         { r.note("offline", n) }
 func (r *recorder) RosterMoved(n *Announcement, _ *RosterMoved)         { r.note("roster", n) }
+func (r *recorder) SessionMoved(n *Announcement, _ *SessionMoved)       { r.note("session", n) }
 
 // fill sets every field of an event to something that isn't zero.
 func fill(v reflect.Value) {

@@ -20,6 +20,7 @@ import (
 	"tim/internal/auth"
 	"tim/internal/chat"
 	"tim/internal/cluster"
+	"tim/internal/fault"
 	"tim/internal/realtime"
 	"tim/internal/store"
 	"tim/internal/testserver"
@@ -76,7 +77,7 @@ func (n *node) quietly() (*chat.Service, *auth.Auth) {
 	service := chat.New(chat.Options{DB: n.db, Lanes: 1, Notify: func(context.Context, chat.Event) {}, Online: n.presence.Online})
 	n.t.Cleanup(service.Close)
 	options := n.auth.Options
-	options.Ended = func(context.Context, string, string) error { return nil }
+	options.Ended = func(context.Context, string, string, fault.Reason) error { return nil }
 	return service, auth.New(options)
 }
 

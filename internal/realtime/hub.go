@@ -29,6 +29,7 @@ import (
 	"tim/internal/chat"
 	"tim/internal/classic"
 	"tim/internal/delivery"
+	"tim/internal/fault"
 	"tim/internal/feed"
 	"tim/internal/presence"
 	"tim/internal/socket"
@@ -143,10 +144,10 @@ func (h *Hub) Close(ctx context.Context) {
 }
 
 // endSession closes the sockets of a session that has ended.
-func (h *Hub) endSession(session string) {
-	h.Auth.Forget(session)
+func (h *Hub) endSession(session string, why fault.Reason) {
+	h.Auth.Forget(session, why)
 	for _, f := range h.sessions.of(session) {
-		f.Conn().Abort(socket.Policy, "the session has ended")
+		f.Conn().Abort(socket.Policy, auth.EndText(fault.New(why)))
 	}
 }
 

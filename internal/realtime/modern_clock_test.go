@@ -145,7 +145,7 @@ func (n *node) sessionsGoOn(by time.Duration) {
 			n.t.Errorf("the token %s: %v", what, err)
 			continue
 		}
-		if _, _, err := other.Renew(n.t.Context(), session); err != nil {
+		if _, _, err := other.Exchange(n.t.Context(), session); err != nil {
 			n.t.Errorf("the token %s can't be renewed: %v", what, err)
 		}
 	}

@@ -30,6 +30,7 @@ import (
 type gate struct {
 	operations   map[route]operation
 	authenticate func(ctx context.Context, token string) (auth.Session, error)
+	verify       func(token string) (auth.Session, error) // of operations that take an expired token
 	bodyLimit    int64
 	sending      *pace // nil for no limit
 }
@@ -91,9 +92,7 @@ func (g *gate) middleware(next echo.HandlerFunc) echo.HandlerFunc {
 		r := requestOf(c.Request().Context())
 		r.operation, r.textFailures = op.id, op.traits.textFailures
 		if !op.open {
-			ctx, cancel := context.WithTimeout(c.Request().Context(), answerWithin)
-			session, err := g.authenticate(ctx, c.Request().Header.Get("token"))
-			cancel()
+			session, err := g.sessionOf(c.Request(), op)
 			if err != nil {
 				return err
 			}
@@ -123,6 +122,17 @@ func (g *gate) middleware(next echo.HandlerFunc) echo.HandlerFunc {
 		c.SetRequest(c.Request().WithContext(ctx))
 		return next(c)
 	}
+}
+
+// sessionOf returns the session of a request's token.
+func (g *gate) sessionOf(r *http.Request, op operation) (auth.Session, error) {
+	token := r.Header.Get("token")
+	if op.traits.expiredToken {
+		return g.verify(token)
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), answerWithin)
+	defer cancel()
+	return g.authenticate(ctx, token)
 }
 
 // checkParameters checks a copy of the request without its body, so that the body stays unread.

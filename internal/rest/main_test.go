@@ -58,7 +58,7 @@ func newSite(t testing.TB, change ...func(*Options)) *site {
 	s.auth = auth.New(auth.Options{
 		DB: db, Passwords: passwords, Key: key, Log: log,
 		Failures: auth.Failures{PerPair: cluster.NewMemory(cluster.Options{}).Limit("test", 5, auth.AccountRefill)},
-		Ended:    func(context.Context, string, string) error { return nil },
+		Ended:    func(context.Context, string, string, fault.Reason) error { return nil },
 	})
 	service := chat.New(chat.Options{
 		DB: db, HashPassword: auth.Registrations{Passwords: passwords}.Hash, Lanes: 1, VisibleLimit: 200,

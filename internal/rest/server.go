@@ -102,6 +102,7 @@ func New(o Options) (*echo.Echo, error) {
 	e.IPExtractor = o.Proxies.extractor()
 	e.Pre(keepEscapes)
 	gate := newGate(spec, o.Auth.Authenticate, o.BodyLimit, newPace(o.SendRate, o.SendBurst))
+	gate.verify = o.Auth.AuthenticateToRenew
 	e.Use(s.observe, s.recoverPanics, cors(o.Origins), gate.middleware)
 	api.RegisterHandlers(e, api.NewStrictHandler(&handlers{
 		chat: o.Chat, auth: o.Auth, files: o.Files, docs: o.Docs, ready: o.Ready, proxies: o.Proxies, openapiJSON: document,

@@ -8,9 +8,9 @@ import (
 	"tim/internal/fault"
 )
 
-// RenewToken returns a fresh token for the caller's session.
+// RenewToken returns a fresh token for that of the request, which may have expired.
 func (h *handlers) RenewToken(ctx context.Context, _ api.RenewTokenRequestObject) (api.RenewTokenResponseObject, error) {
-	token, expires, err := h.auth.Renew(ctx, requestOf(ctx).session)
+	token, expires, err := h.auth.Exchange(ctx, requestOf(ctx).session)
 	if err != nil {
 		return nil, err
 	}

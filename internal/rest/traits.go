@@ -14,6 +14,7 @@ import (
 // traits are what an operation of api/openapi.yaml says by extensions of this project (x-tim-…).
 type traits struct {
 	rateLimited  bool
+	expiredToken bool
 	textFailures textFailures
 }
 
@@ -22,6 +23,8 @@ const (
 	traitPrefix = "x-tim-"
 	// rateLimitedTrait, a boolean, makes the server count each request against the session's rate of sending.
 	rateLimitedTrait = traitPrefix + "rate-limited"
+	// expiredTokenTrait, a boolean, lets the token of a request have expired. The use case checks its session.
+	expiredTokenTrait = traitPrefix + "expired-token"
 	// textFailuresTrait, a textFailures, makes some failures plain text instead of the envelope, as Tim.md has them.
 	textFailuresTrait = traitPrefix + "text-failures"
 )
@@ -39,6 +42,7 @@ const (
 // traitsOf reads an operation's traits, which checkTraits has checked.
 func traitsOf(o *openapi3.Operation) (t traits) {
 	t.rateLimited, _ = o.Extensions[rateLimitedTrait].(bool)
+	t.expiredToken, _ = o.Extensions[expiredTokenTrait].(bool)
 	kind, _ := o.Extensions[textFailuresTrait].(string)
 	t.textFailures = textFailures(kind)
 	return t
@@ -60,7 +64,7 @@ func checkTraits(spec *openapi3.T) error {
 
 func knownTrait(name string, value any) bool {
 	switch name {
-	case rateLimitedTrait:
+	case rateLimitedTrait, expiredTokenTrait:
 		_, ok := value.(bool)
 		return ok
 	case textFailuresTrait:

@@ -89,6 +89,7 @@ func pairs(t testing.TB) map[string]pair {
 		"TypingFrame":  {&sockets.TypingFrame{Conversation: sockets.ConversationName{Group: 7}, Account: text}, frames.TypingFrame{Type: "typing", Conversation: to(`{"group":7}`), Account: text}},
 		"Notice": {&sockets.Notice{Event: sockets.NoticeEventJoined, Conversation: sockets.ConversationName{Group: 7}, Account: &user},
 			frames.Notice{Type: "notice", Event: "joined", Conversation: to(`{"group":7}`), Account: &user}},
+		"SessionFrame": {&sockets.SessionFrame{Event: sockets.SessionFrameEventRenewed, Session: text}, frames.SessionFrame{Type: "session", Event: "renewed", Session: text}},
 		"Error":        {&sockets.Error{Reason: "internal", Message: text}, frames.Error{Type: "error", Reason: "internal", Message: text}},
 		"Error, whole": {&sockets.Error{ID: "1", Reason: "internal", Message: text, Field: &user, Problem: &user, RetryAfter: &other}, frames.Error{Type: "error", ID: new("1"), Reason: "internal", Message: text, Field: &user, Problem: &user, RetryAfter: &other}},
 		"Bye":          {&sockets.Bye{Code: int32(sockets.TimV1CloseGoingAway), Reason: text, Reconnect: true, After: &other}, frames.Bye{Type: "bye", Code: 4000, Reason: text, Reconnect: true, After: &other}},

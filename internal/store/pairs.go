@@ -12,8 +12,8 @@ import (
 // Questions about many rows at once, each row named by two columns. sqlc can't generate a list of pairs, so this file builds
 // the texts. Like the generated statements, they find every row by an index.
 
-// mostPairs is the largest number of pairs in one statement.
-const mostPairs = 200
+// MostPairs is the largest number of pairs, or of values of a list, in one statement.
+const MostPairs = 200
 
 // pairsText is a statement about pairs: head, then each repeated for every pair, separated by glue.
 type pairsText struct{ head, each, glue string }
@@ -25,7 +25,8 @@ const (
 
 func sessionsText() pairsText {
 	return pairsText{
-		nameComment + "SessionsOf :many\nSELECT account, id, expires_at FROM `session` WHERE ", "(account = ? AND id = ?)", either,
+		nameComment + "SessionsOf :many\nSELECT account, id, created_at, used_at, expires_at, generation, renewed_at, confirmed_at FROM `session` WHERE ",
+		"(account = ? AND id = ?)", either,
 	}
 }
 
@@ -63,20 +64,28 @@ type Membership struct {
 	Account string
 }
 
-// SessionsUntil returns when sessions expire, in ms since 1970. A session that doesn't exist is missing from the result. It
-// sends one statement for every 200 sessions.
-func (l Lookups) SessionsUntil(ctx context.Context, keys []SessionKey) (map[SessionKey]int64, error) {
-	until := make(map[SessionKey]int64, len(keys))
+// SessionRow is what the check of a session needs of its row. Times are in ms since 1970.
+type SessionRow struct {
+	CreatedAt, UsedAt, ExpiresAt int64
+	Generation                   int64 // the newest of its tokens
+	RenewedAt                    int64 // when that began
+	ConfirmedAt                  int64 // when a token of that was first used, 0 if none was
+}
+
+// SessionRows returns the rows of sessions. A session that doesn't exist is missing from the result. It sends one statement for
+// every 200 sessions.
+func (l Lookups) SessionRows(ctx context.Context, keys []SessionKey) (map[SessionKey]SessionRow, error) {
+	found := make(map[SessionKey]SessionRow, len(keys))
 	err := l.askPairs(ctx, sessionsText(), len(keys), func(args []any, i int) []any {
 		return append(args, keys[i].Account, keys[i].ID)
 	}, func(rows *sql.Rows) error {
 		var k SessionKey
-		var expires int64
-		err := rows.Scan(&k.Account, &k.ID, &expires)
-		until[k] = expires
+		var r SessionRow
+		err := rows.Scan(&k.Account, &k.ID, &r.CreatedAt, &r.UsedAt, &r.ExpiresAt, &r.Generation, &r.RenewedAt, &r.ConfirmedAt)
+		found[k] = r
 		return err
 	})
-	return until, err
+	return found, err
 }
 
 // FriendsAmong returns which of the pairs are friends. It sends one statement for every 200.
@@ -126,8 +135,8 @@ func (l Lookups) MatesAmong(ctx context.Context, pairs []AccountPair) (map[Accou
 // askPairs asks about n pairs, page by page. add appends the arguments of pair i, and take reads a row. Results are keyed by
 // the stored spelling: MySQL's = ignores spaces at the end of a text, a look-up in the result doesn't.
 func (l Lookups) askPairs(ctx context.Context, text pairsText, n int, add func(args []any, i int) []any, take func(*sql.Rows) error) error {
-	for from := 0; from < n; from += mostPairs {
-		beyond := min(n, from+mostPairs)
+	for from := 0; from < n; from += MostPairs {
+		beyond := min(n, from+MostPairs)
 		var args []any
 		for i := from; i < beyond; i++ {
 			args = add(args, i)

@@ -12,12 +12,12 @@ func TestPairs(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, d *DB) {
 		fill(t, d)
-		sessions, friends, mates := map[SessionKey]int64{}, map[AccountPair]bool{}, map[AccountPair]bool{}
+		sessions, friends, mates := map[SessionKey]SessionRow{}, map[AccountPair]bool{}, map[AccountPair]bool{}
 		members := map[Membership]bool{}
 		var keys []SessionKey
 		var pairs, groupPairs []AccountPair
 		var memberships []Membership
-		for i := range 3*mostPairs + 7 {
+		for i := range 3*MostPairs + 7 {
 			account := fmt.Sprint(i)
 			for _, other := range []string{"3", "3 ", "7"} { // MySQL ignores the space
 				keys = append(keys, SessionKey{account, other})
@@ -26,14 +26,15 @@ func TestPairs(t *testing.T) {
 			groupPairs = append(groupPairs, AccountPair{account, fmt.Sprint(i + 400)}, AccountPair{account, fmt.Sprint(i + 1)})
 			memberships = append(memberships, Membership{int32(i), account}, Membership{int32(i), fmt.Sprint(i + 400)}, Membership{int32(i), fmt.Sprint(i, " ")}, Membership{int32(i), "x"})
 			if i < 400 { // fill creates so many rows
-				sessions[SessionKey{account, "3"}], friends[AccountPair{account, "3"}] = 1, true
+				friends[AccountPair{account, "3"}] = true
+				sessions[SessionKey{account, "3"}] = SessionRow{CreatedAt: 1, UsedAt: 1, ExpiresAt: 1}
 				members[Membership{int32(i), account}], members[Membership{int32(i), fmt.Sprint(i + 400)}] = true, true
 			}
 			if i < 4*400 {
 				mates[AccountPair{account, fmt.Sprint(i + 400)}] = true
 			}
 		}
-		got, err := d.SessionsUntil(t.Context(), keys)
+		got, err := d.SessionRows(t.Context(), keys)
 		must(t, err)
 		if diff := cmp.Diff(sessions, got); diff != "" {
 			t.Errorf("sessions: %s", diff)

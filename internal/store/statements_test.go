@@ -311,6 +311,7 @@ func TestStatementsNameTheirKey(t *testing.T) {
 		"OldestPasswords":       "asked once, when a node starts",
 		"Invites":               "operators' commands list them",
 		"CountOwned":            "asked when a group is created or handed on; whoever spreads groups counts them with their owners",
+		"ExpiredSessions":       "a sweep, batch by batch, of an index; whoever spreads sessions sweeps on each server",
 	}
 	from := regexp.MustCompile("(?:FROM|UPDATE) `?(\\w+)`?")
 	all := statements(t)

@@ -181,3 +181,19 @@ func (s *Session) WentOffline(*feed.Announcement, *feed.WentOffline) {}
 
 // RosterMoved implements feed.Subscriber: it concerns the contract's sockets alone.
 func (s *Session) RosterMoved(*feed.Announcement, *feed.RosterMoved) {}
+
+// SessionMoved implements feed.Subscriber. Of a renewal the other connections of its session hear. Of a token that was used
+// after its renewal those of the account's other sessions hear; its own are closed.
+func (s *Session) SessionMoved(n *feed.Announcement, e *feed.SessionMoved) {
+	own := e.Session == s.session.ID
+	if own == e.Reused || e.Connection == s.conn.ID() {
+		return
+	}
+	s.send(n, func() sockets.TimV1Push {
+		event := sockets.SessionFrameEventRenewed
+		if e.Reused {
+			event = sockets.SessionFrameEventTokenReused
+		}
+		return &sockets.SessionFrame{Event: event, Session: e.Session}
+	})
+}

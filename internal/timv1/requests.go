@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"tim/gen/sockets"
+	"tim/internal/auth"
 	"tim/internal/chat"
-	"tim/internal/fault"
 	"tim/internal/feed"
 	"tim/internal/schema"
 	"tim/internal/socket"
@@ -35,7 +35,7 @@ func (s *Session) Text(ctx context.Context, frame []byte) {
 		err = sockets.TimV1Dispatch(ctx, s, request)
 	}
 	switch {
-	case fault.Is(err, fault.SessionEnded):
+	case auth.HasEnded(err):
 		s.Refuse(err)
 	case err != nil:
 		s.conn.Send(s.service.errorFrame(id, err))
@@ -121,12 +121,19 @@ func (s *Session) Typing(ctx context.Context, r *sockets.Typing) (sockets.Done, 
 
 // Renew implements sockets.TimV1.
 func (s *Session) Renew(ctx context.Context, _ *sockets.Renew) (sockets.Renewed, error) {
-	token, expires, err := s.service.Auth.Renew(ctx, s.session)
+	s.mu.Lock()
+	held := s.session
+	held.Generation = s.renewed
+	s.mu.Unlock()
+	token, next, err := s.service.Auth.Renew(ctx, held, s.conn.ID())
 	if err != nil {
 		return sockets.Renewed{}, err
 	}
-	s.expireAt(expires)
-	return sockets.Renewed{Token: token, Expires: expires.UnixMilli()}, nil
+	s.mu.Lock()
+	s.renewed = max(s.renewed, next.Generation)
+	s.mu.Unlock()
+	s.expireAt(next.Expires)
+	return sockets.Renewed{Token: token, Expires: next.Expires.UnixMilli()}, nil
 }
 
 // Ping implements sockets.TimV1.

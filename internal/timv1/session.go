@@ -11,7 +11,6 @@ import (
 	"tim/gen/sockets"
 	"tim/internal/auth"
 	"tim/internal/delivery"
-	"tim/internal/fault"
 	"tim/internal/feed"
 	"tim/internal/presence"
 	"tim/internal/schema"
@@ -28,6 +27,7 @@ type Session struct {
 
 	mu       sync.Mutex
 	expires  int64             // when its token does, in ms since 1970
+	renewed  int64             // the generation of its token
 	expiry   *time.Timer       // of it, if that is soon
 	gone     bool              // it subscribes to nothing any more
 	followed map[string]follow // accounts whose presence it follows
@@ -38,7 +38,7 @@ type Session struct {
 
 // NewSession returns a connection of a session.
 func (s *Service) NewSession(session auth.Session) *Session {
-	c := &Session{service: s, session: session}
+	c := &Session{service: s, session: session, renewed: session.Generation}
 	c.conn = s.Sockets.NewConn(rand.Text(), session.Account, c)
 	c.reader = delivery.NewReader(&s.kind, c.conn, session.Account)
 	return c
@@ -167,8 +167,8 @@ func (s *Session) expire() {
 // Refuse closes the connection with the code that fits an error. What is refused in one conversation is no reason: a
 // connection of tim.v1 isn't about one conversation alone.
 func (s *Session) Refuse(err error) {
-	if fault.Is(err, fault.SessionEnded) {
-		s.conn.Abort(socket.Policy, "the session has ended")
+	if auth.HasEnded(err) {
+		s.conn.Abort(socket.Policy, auth.EndText(err))
 		return
 	}
 	s.service.Log.Warn("a socket is asked to come back later", "socket", s.conn.ID(), "account", s.account(), "err", err)
