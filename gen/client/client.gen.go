@@ -1595,14 +1595,14 @@ type ClientInterface interface {
 
 	// APIOpenapiYaml This document, beside the frames that refer to it
 	//
-	// As it lies in the tree.
+	// As it lies in the tree, with this server's address.
 	//
 	// Corresponds with GET /api/openapi.yaml (the `APIOpenapiYaml` operationId).
 	APIOpenapiYaml(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// AsyncapiYaml The sockets
 	//
-	// As it lies in the tree; it refers to api/frames.yaml.
+	// As it lies in the tree, with this server's address where that is set; it refers to api/frames.yaml.
 	//
 	// Corresponds with GET /asyncapi.yaml (the `AsyncapiYaml` operationId).
 	AsyncapiYaml(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1665,14 +1665,14 @@ type ClientInterface interface {
 
 	// OpenapiJSON This document as JSON
 	//
-	// In the order of the YAML; what Swagger UI shows.
+	// In the order of the YAML; what Swagger UI shows. `servers` names this server relative to the document.
 	//
 	// Corresponds with GET /openapi.json (the `OpenapiJSON` operationId).
 	OpenapiJSON(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// OpenapiYaml This document, where tools look for it
 	//
-	// As it lies in the tree.
+	// As it lies in the tree, with this server's address.
 	//
 	// Corresponds with GET /openapi.yaml (the `OpenapiYaml` operationId).
 	OpenapiYaml(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2348,7 +2348,7 @@ func (c *Client) APIFramesYaml(ctx context.Context, reqEditors ...RequestEditorF
 
 // APIOpenapiYaml This document, beside the frames that refer to it
 //
-// As it lies in the tree.
+// As it lies in the tree, with this server's address.
 //
 // Corresponds with GET /api/openapi.yaml (the `APIOpenapiYaml` operationId).
 func (c *Client) APIOpenapiYaml(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2365,7 +2365,7 @@ func (c *Client) APIOpenapiYaml(ctx context.Context, reqEditors ...RequestEditor
 
 // AsyncapiYaml The sockets
 //
-// As it lies in the tree; it refers to api/frames.yaml.
+// As it lies in the tree, with this server's address where that is set; it refers to api/frames.yaml.
 //
 // Corresponds with GET /asyncapi.yaml (the `AsyncapiYaml` operationId).
 func (c *Client) AsyncapiYaml(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2518,7 +2518,7 @@ func (c *Client) Healthz(ctx context.Context, reqEditors ...RequestEditorFn) (*h
 
 // OpenapiJSON This document as JSON
 //
-// In the order of the YAML; what Swagger UI shows.
+// In the order of the YAML; what Swagger UI shows. `servers` names this server relative to the document.
 //
 // Corresponds with GET /openapi.json (the `OpenapiJSON` operationId).
 func (c *Client) OpenapiJSON(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2535,7 +2535,7 @@ func (c *Client) OpenapiJSON(ctx context.Context, reqEditors ...RequestEditorFn)
 
 // OpenapiYaml This document, where tools look for it
 //
-// As it lies in the tree.
+// As it lies in the tree, with this server's address.
 //
 // Corresponds with GET /openapi.yaml (the `OpenapiYaml` operationId).
 func (c *Client) OpenapiYaml(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5323,7 +5323,7 @@ type ClientWithResponsesInterface interface {
 
 	// APIOpenapiYamlWithResponse This document, beside the frames that refer to it
 	//
-	// As it lies in the tree.
+	// As it lies in the tree, with this server's address.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5332,7 +5332,7 @@ type ClientWithResponsesInterface interface {
 
 	// AsyncapiYamlWithResponse The sockets
 	//
-	// As it lies in the tree; it refers to api/frames.yaml.
+	// As it lies in the tree, with this server's address where that is set; it refers to api/frames.yaml.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5413,7 +5413,7 @@ type ClientWithResponsesInterface interface {
 
 	// OpenapiJSONWithResponse This document as JSON
 	//
-	// In the order of the YAML; what Swagger UI shows.
+	// In the order of the YAML; what Swagger UI shows. `servers` names this server relative to the document.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5422,7 +5422,7 @@ type ClientWithResponsesInterface interface {
 
 	// OpenapiYamlWithResponse This document, where tools look for it
 	//
-	// As it lies in the tree.
+	// As it lies in the tree, with this server's address.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -9783,7 +9783,7 @@ func (c *ClientWithResponses) APIFramesYamlWithResponse(ctx context.Context, req
 
 // APIOpenapiYamlWithResponse This document, beside the frames that refer to it
 //
-// As it lies in the tree.
+// As it lies in the tree, with this server's address.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9798,7 +9798,7 @@ func (c *ClientWithResponses) APIOpenapiYamlWithResponse(ctx context.Context, re
 
 // AsyncapiYamlWithResponse The sockets
 //
-// As it lies in the tree; it refers to api/frames.yaml.
+// As it lies in the tree, with this server's address where that is set; it refers to api/frames.yaml.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9933,7 +9933,7 @@ func (c *ClientWithResponses) HealthzWithResponse(ctx context.Context, reqEditor
 
 // OpenapiJSONWithResponse This document as JSON
 //
-// In the order of the YAML; what Swagger UI shows.
+// In the order of the YAML; what Swagger UI shows. `servers` names this server relative to the document.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9948,7 +9948,7 @@ func (c *ClientWithResponses) OpenapiJSONWithResponse(ctx context.Context, reqEd
 
 // OpenapiYamlWithResponse This document, where tools look for it
 //
-// As it lies in the tree.
+// As it lies in the tree, with this server's address.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -12432,6 +12432,9 @@ func ParseAPIFramesYamlResponse(rsp *http.Response) (*APIFramesYamlResponse, err
 		}
 		response.YAML200 = &dest
 
+	case rsp.StatusCode == 304:
+		break // No content-type
+
 	}
 
 	return response, nil
@@ -12458,6 +12461,9 @@ func ParseAPIOpenapiYamlResponse(rsp *http.Response) (*APIOpenapiYamlResponse, e
 		}
 		response.YAML200 = &dest
 
+	case rsp.StatusCode == 304:
+		break // No content-type
+
 	}
 
 	return response, nil
@@ -12483,6 +12489,9 @@ func ParseAsyncapiYamlResponse(rsp *http.Response) (*AsyncapiYamlResponse, error
 			return nil, err
 		}
 		response.YAML200 = &dest
+
+	case rsp.StatusCode == 304:
+		break // No content-type
 
 	}
 
@@ -12599,6 +12608,9 @@ func ParseDocsAssetResponse(rsp *http.Response) (*DocsAssetResponse, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 304:
+		break // No content-type
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
 		var dest BadRequest
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -13053,6 +13065,9 @@ func ParseOpenapiJSONResponse(rsp *http.Response) (*OpenapiJSONResponse, error) 
 		}
 		response.JSON200 = &dest
 
+	case rsp.StatusCode == 304:
+		break // No content-type
+
 	}
 
 	return response, nil
@@ -13078,6 +13093,9 @@ func ParseOpenapiYamlResponse(rsp *http.Response) (*OpenapiYamlResponse, error) 
 			return nil, err
 		}
 		response.YAML200 = &dest
+
+	case rsp.StatusCode == 304:
+		break // No content-type
 
 	}
 

@@ -201,9 +201,12 @@ func TestAvatarLinkBase(t *testing.T) {
 		"another proxy":     {[]string{"--trusted-proxies=10.0.0.0/8"}, forwarded, "http://inner:1"},
 		"a trusted proxy":   {[]string{"--trusted-proxies=127.0.0.1"}, forwarded, "https://chat.example.org"},
 		"a range, IPv6 too": {[]string{"--trusted-proxies=::1,127.0.0.0/8"}, forwarded, "https://chat.example.org"},
-		"two proxies":       {[]string{"--trusted-proxies=127.0.0.1"}, map[string]string{"X-Forwarded-Host": "a.example, b.example", "X-Forwarded-Proto": "https, http"}, "https://a.example"},
-		"a strange scheme":  {[]string{"--trusted-proxies=127.0.0.1"}, map[string]string{"Host": "h", "X-Forwarded-Proto": "javascript"}, "http://h"},
-		"the setting":       {[]string{"--public-url=https://public.example/tim/", "--trusted-proxies=127.0.0.1"}, forwarded, "https://public.example/tim"},
+		"two proxies": {[]string{"--trusted-proxies=127.0.0.1"}, map[string]string{
+			"X-Forwarded-For": "203.0.113.9, 127.0.0.1", "X-Forwarded-Host": "a.example, b.example", "X-Forwarded-Proto": "https, http",
+		}, "https://a.example"},
+		"a word before the proxy's": {[]string{"--trusted-proxies=127.0.0.1"}, map[string]string{"X-Forwarded-Host": "evil.example, b.example:80"}, "http://b.example"},
+		"a strange scheme":          {[]string{"--trusted-proxies=127.0.0.1"}, map[string]string{"Host": "h", "X-Forwarded-Proto": "javascript"}, "http://h"},
+		"the setting":               {[]string{"--public-url=https://public.example/tim/", "--trusted-proxies=127.0.0.1"}, forwarded, "https://public.example/tim"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

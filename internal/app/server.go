@@ -260,9 +260,20 @@ func (s *Server) catchUpSoon() {
 	}
 }
 
+// origins says which pages may use the server, and which proxies are believed.
+func (s *Server) origins() (rest.Origins, rest.Proxies, error) {
+	proxies, err := rest.ParseProxies(s.settings.TrustedProxies, s.settings.PublicURL)
+	if err != nil {
+		return rest.Origins{}, proxies, err
+	}
+	origins, err := rest.ParseOrigins(s.settings.AllowedOrigins)
+	origins.Own = proxies
+	return origins, proxies, err
+}
+
 // openSockets makes the hub, once there is all that its sockets need.
 func (s *Server) openSockets(ctx context.Context) error {
-	origins, err := rest.ParseOrigins(s.settings.AllowedOrigins)
+	origins, _, err := s.origins()
 	if err != nil {
 		return err
 	}
@@ -369,17 +380,17 @@ func (s *Server) build(ctx context.Context) error {
 }
 
 func (s *Server) routes(linkKey []byte) (*echo.Echo, error) {
-	origins, err := rest.ParseOrigins(s.settings.AllowedOrigins)
+	origins, proxies, err := s.origins()
 	if err != nil {
 		return nil, err
 	}
-	proxies, err := rest.ParseProxies(s.settings.TrustedProxies, s.settings.PublicURL)
+	docs, err := web.Docs()
 	if err != nil {
 		return nil, err
 	}
 	limit := s.settings.Limit
 	return rest.New(rest.Options{
-		Chat: s.chat, Auth: s.auth, Docs: web.Docs(), Ready: s.ready, IsUnavailable: store.IsUnavailable,
+		Chat: s.chat, Auth: s.auth, Docs: docs, Ready: s.ready, IsUnavailable: store.IsUnavailable,
 		Files: files.New(files.Options{
 			Store: s.blobs, Zone: s.settings.zone(), LinkKey: linkKey, AvatarLimit: limit.AvatarBytes,
 			PictureLimit: limit.PictureBytes, AudioLimit: limit.AudioBytes, VideoLimit: limit.VideoBytes,

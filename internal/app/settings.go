@@ -39,9 +39,9 @@ type Settings struct {
 	S3Bucket       string        `name:"s3-bucket" help:"Its bucket, made if it isn't there." env:"TIM_S3_BUCKET" default:"tim"`
 	JWTKey         string        `name:"jwt-key" help:"Key that signs tokens, at least 32 bytes, the same on all nodes; made once in the data folder when unset." env:"TIM_JWT_KEY" placeholder:"KEY"`
 	BcryptCost     int           `help:"Cost of password hashes, 4 to 31; each step doubles it." env:"TIM_BCRYPT_COST" default:"10"`
-	PublicURL      string        `name:"public-url" help:"The server's address as browsers reach it, for links; unset: the request's Host." env:"TIM_PUBLIC_URL" placeholder:"URL"`
+	PublicURL      string        `name:"public-url" help:"The server's address as browsers reach it, with a path where it has one; unset: the request's Host." env:"TIM_PUBLIC_URL" placeholder:"URL"`
 	AllowedOrigins []string      `help:"Origins whose pages may use the server: https://chat.example.org, localhost (any port), or * for all." env:"TIM_ALLOWED_ORIGINS" default:"localhost"`
-	TrustedProxies []string      `help:"Addresses or ranges of proxies whose X-Forwarded-For, -Proto and -Host count." env:"TIM_TRUSTED_PROXIES" placeholder:"CIDR"`
+	TrustedProxies []string      `help:"Addresses or ranges of proxies whose X-Forwarded-For, -Proto, -Host and -Port count." env:"TIM_TRUSTED_PROXIES" placeholder:"CIDR"`
 	Registration   string        `help:"Who may register: open (anybody), invite (with a code of tim invite) or closed (accounts by tim adduser alone)." env:"TIM_REGISTRATION" enum:"open,invite,closed" default:"open"`
 	JoinPolicy     string        `name:"group-join-policy" help:"Who may join new groups by itself: open (anybody), invite or closed (nobody: the owner adds members)." env:"TIM_GROUP_JOIN_POLICY" enum:"open,invite,closed" default:"open"`
 	AllowStrangers bool          `help:"Let accounts that are no friends write to each other." env:"TIM_ALLOW_STRANGERS"`
@@ -197,10 +197,8 @@ func (s *Lives) forAuth() auth.Lives {
 
 func (s *Settings) validateTexts() error {
 	var errs []error
-	if s.PublicURL != "" {
-		if u, err := url.Parse(s.PublicURL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" {
-			errs = append(errs, fmt.Errorf("TIM_PUBLIC_URL is %q and must be like https://chat.example.org", s.PublicURL))
-		}
+	if _, err := rest.ParsePublicURL(s.PublicURL); err != nil {
+		errs = append(errs, fmt.Errorf("TIM_PUBLIC_URL: %w", err))
 	}
 	if _, err := time.LoadLocation(s.Timezone); err != nil {
 		errs = append(errs, fmt.Errorf("TIM_TIMEZONE is %q and must be a zone like Asia/Shanghai, or Local", s.Timezone))

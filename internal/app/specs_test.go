@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"os"
@@ -62,8 +63,21 @@ func TestRoutesAreTheSpecs(t *testing.T) {
 	t.Parallel()
 	s := start(t, apptest.Embedded)
 	var served []string
+	heads := map[string]int{} // each GET has a HEAD beside it
 	for _, route := range s.Router().Routes() {
+		switch route.Method {
+		case http.MethodHead:
+			heads[route.Path]--
+			continue
+		case http.MethodGet:
+			heads[route.Path]++
+		}
 		served = append(served, route.Method+" "+route.Path)
+	}
+	for path, n := range heads {
+		if n != 0 {
+			t.Errorf("%s: of GET and HEAD it has one alone", path)
+		}
 	}
 	slices.Sort(served)
 	diff(t, "routes of the specs and of the server", promised(t), served)
@@ -78,15 +92,24 @@ func TestRoutesAreTheSpecs(t *testing.T) {
 	}
 }
 
-// The specs are served under their paths in the tree, so that their references resolve.
+// The specs are served under their paths in the tree, so that their references resolve. The server's address in them is seen from
+// the document; it is relative, so that it holds behind any proxy.
 func TestServedSpecs(t *testing.T) {
 	t.Parallel()
 	s := start(t, apptest.Embedded)
+	inTree := func(path, body string) string {
+		for at, relative := range map[string]string{"/openapi.yaml": ".", "/api/openapi.yaml": ".."} {
+			if at == path {
+				return strings.Replace(body, "\n  - url: "+relative+"\n", "\n  - url: /\n", 1)
+			}
+		}
+		return body
+	}
 	for path, file := range map[string]string{
 		"/openapi.yaml": "api/openapi.yaml", "/api/openapi.yaml": "api/openapi.yaml", "/api/frames.yaml": "api/frames.yaml", "/asyncapi.yaml": "asyncapi.yaml",
 	} {
 		got := s.do(t, ask{path: path})
-		if got.status != http.StatusOK || got.body != string(readTree(t, file)) || got.header.Get("Content-Type") != "application/yaml" {
+		if got.status != http.StatusOK || inTree(path, got.body) != string(readTree(t, file)) || got.header.Get("Content-Type") != "application/yaml" {
 			t.Errorf("%s: %d %s, %d bytes: not %s", path, got.status, got.header.Get("Content-Type"), len(got.body), file)
 		}
 	}
@@ -98,6 +121,7 @@ func TestServedSpecs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	text = bytes.Replace(text, []byte(`"url":"/"`), []byte(`"url":"."`), 1)
 	if err := json.Unmarshal(text, &want); err != nil {
 		t.Fatal(err)
 	}
@@ -107,41 +131,57 @@ func TestServedSpecs(t *testing.T) {
 	diff(t, "openapi.yaml and openapi.json", want, got)
 }
 
-// The page of Swagger UI, and everything that it loads, comes from the server.
+// Where the server has a public address, the specs name it.
+func TestServedSpecsNameThePublicAddress(t *testing.T) {
+	t.Parallel()
+	s := start(t, apptest.Embedded, "--public-url=https://example.org:443/chat/")
+	spec, err := openapi3.NewLoader().LoadFromData([]byte(s.do(t, ask{path: "/openapi.json"}).body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var servers []string
+	for _, server := range spec.Servers {
+		servers = append(servers, server.URL)
+	}
+	diff(t, "servers", []string{".", "https://example.org/chat"}, servers)
+	var sockets struct {
+		Servers map[string]struct{ Host, Pathname, Protocol string }
+	}
+	if err := yaml.Unmarshal([]byte(s.do(t, ask{path: "/asyncapi.yaml"}).body), &sockets); err != nil {
+		t.Fatal(err)
+	}
+	diff(t, "the sockets' server", struct{ Host, Pathname, Protocol string }{"example.org", "/chat", "wss"}, sockets.Servers["local"])
+}
+
+// The page of Swagger UI, and everything that it loads, comes from the server, whether a proxy keeps the path before it or not.
 func TestDocs(t *testing.T) {
 	t.Parallel()
-	s := start(t, apptest.Embedded)
-	if got := s.do(t, ask{path: "/"}); got.status != http.StatusFound || got.header.Get("Location") != "/docs" {
-		t.Errorf("/: %d to %s", got.status, got.header.Get("Location"))
-	}
-	page := s.do(t, ask{path: "/docs", plain: true}) // the check doesn't know text/html and text/css
-	if page.status != http.StatusOK || !strings.HasPrefix(page.header.Get("Content-Type"), "text/html") {
-		t.Fatalf("/docs: %d %v", page.status, page.header)
-	}
-	assets := regexp.MustCompile(`(?:src|href)="([^"]+)"`).FindAllStringSubmatch(page.body, -1)
-	if len(assets) < 3 {
-		t.Fatalf("the page refers to %v", assets)
-	}
-	for _, match := range assets {
-		path := match[1]
-		if strings.Contains(path, "//") || strings.HasPrefix(path, "data:") {
-			t.Errorf("%s comes from elsewhere", path)
-			continue
+	for _, tt := range []struct{ public, kept, index string }{
+		{"", "", "docs"}, {"https://example.org", "", "/docs"}, {"https://example.org/chat", "", "/chat/docs"}, {"https://example.org/chat", "/chat", "/chat/docs"},
+	} {
+		s := start(t, apptest.Embedded, "--public-url="+tt.public)
+		if got := s.do(t, ask{path: tt.kept + "/"}); got.status != http.StatusFound || got.header.Get("Location") != tt.index {
+			t.Errorf("%s/ of %s: %d to %s", tt.kept, tt.public, got.status, got.header.Get("Location"))
 		}
-		if !strings.HasPrefix(path, "/") {
-			t.Errorf("%s is relative to a page that is no folder", path)
+		page := s.do(t, ask{path: tt.kept + "/docs", plain: true}) // the check doesn't know text/html and text/css
+		if page.status != http.StatusOK || !strings.HasPrefix(page.header.Get("Content-Type"), "text/html") {
+			t.Fatalf("/docs: %d %v", page.status, page.header)
 		}
-		if got := s.do(t, ask{path: path, plain: true}); got.status != http.StatusOK || got.body == "" {
-			t.Errorf("%s: %d, %d bytes", path, got.status, len(got.body))
+		assets := regexp.MustCompile(`(?:src|href)="([^"]+)"`).FindAllStringSubmatch(page.body, -1)
+		if len(assets) < 3 {
+			t.Fatalf("the page refers to %v", assets)
 		}
-	}
-	for _, host := range regexp.MustCompile(`https?://[\w.-]+`).FindAllString(page.body, -1) {
-		t.Errorf("the page names %s", host)
-	}
-	if policy := page.header.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'self'") {
-		t.Errorf("Content-Security-Policy: %q", policy)
-	}
-	if !strings.Contains(page.body, "/openapi.json") {
-		t.Error("the page doesn't show this server's spec")
+		for _, match := range assets {
+			asset, below := strings.CutPrefix(match[1], "docs/")
+			if !below {
+				t.Errorf("%s doesn't lie below the page", match[1])
+			}
+			if got := s.do(t, ask{path: tt.kept + "/docs/" + asset, plain: true}); got.status != http.StatusOK || got.body == "" {
+				t.Errorf("%s: %d, %d bytes", match[1], got.status, len(got.body))
+			}
+		}
+		if policy := page.header.Get("Content-Security-Policy"); !strings.Contains(policy, "script-src 'self'") || strings.Contains(policy, "unsafe") {
+			t.Errorf("Content-Security-Policy: %q", policy)
+		}
 	}
 }

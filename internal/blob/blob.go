@@ -4,6 +4,7 @@
 // copied in with any other tool are found under the same key.
 //
 //	blob.go       Store, the contract both stores keep; Object, a stored file being read; which keys are good
+//	ranges.go     which parts of a file a request asks for
 //	dir.go        Dir, the store in a directory
 //	s3.go         S3, the store in a bucket: opening, asking, deleting, sweeping
 //	s3put.go      … writing: parts of 5 MiB through one buffer
@@ -86,9 +87,6 @@ type Object struct {
 	ETag string
 }
 
-// maxRanges is the largest number of ranges in one request that are served separately: each may cost a request to S3.
-const maxRanges = 8
-
 // Serve answers a GET or HEAD request with the file. It uses http.ServeContent, which handles ranges, If-Range, If-None-Match
 // and the like. The caller sets the headers (without Content-Type the content is sniffed) and closes the Object. The error says
 // why the answer broke off. It is for the log, since the answer's header has been sent; for a file in a directory it is nil.
@@ -96,9 +94,12 @@ func (o *Object) Serve(w http.ResponseWriter, r *http.Request) error {
 	if o.ETag != "" {
 		w.Header().Set("ETag", o.ETag)
 	}
-	if strings.Count(r.Header.Get("Range"), ",") >= maxRanges {
+	if lines := r.Header["Range"]; lines != nil {
 		r = r.Clone(r.Context())
-		r.Header.Del("Range") // a server may always ignore it
+		r.Header.Del("Range")
+		if plain := plainRange(lines, o.Size); plain != "" && r.Method == http.MethodGet { // no other method has ranges
+			r.Header.Set("Range", plain)
+		}
 	}
 	// The inner reader: net/http lets the kernel send an *os.File.
 	http.ServeContent(w, r, "", o.ModTime, o.ReadSeekCloser)

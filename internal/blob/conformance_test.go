@@ -344,6 +344,11 @@ func testServe(t *testing.T, s subject) {
 		{"bytes=-7", http.StatusPartialContent, size - 7, size - 1},
 		{"bytes=9-99999999", http.StatusPartialContent, 9, size - 1},
 		{"bytes=" + strings.Repeat("1-1,", maxRanges) + "5-5", http.StatusOK, 0, size - 1},
+		{"items=0-1", http.StatusOK, 0, size - 1},
+		{"BYTES=0-1", http.StatusPartialContent, 0, 1},
+		{"bytes=-0,3-4", http.StatusPartialContent, 3, 4},
+		{"bytes=-99999999999999999999", http.StatusPartialContent, 0, size - 1},
+		{"bytes=7-99999999999999999999", http.StatusPartialContent, 7, size - 1},
 	} {
 		response, body := fetch(t, http.MethodGet, url, "Range: "+test.ranges)
 		want := content[test.first : test.last+1]
@@ -358,9 +363,14 @@ func testServe(t *testing.T, s subject) {
 			t.Errorf("%q: Content-Range %q, want %q", test.ranges, got, wantRange)
 		}
 	}
-	response, _ := fetch(t, http.MethodGet, url, fmt.Sprintf("Range: bytes=%d-", size))
-	if response.StatusCode != http.StatusRequestedRangeNotSatisfiable {
-		t.Errorf("past the end: %s", response.Status)
+	for _, none := range []string{fmt.Sprintf("%d-", size), "-0", "99999999999999999999-", "x", "5-4"} {
+		response, _ := fetch(t, http.MethodGet, url, "Range: bytes="+none)
+		if response.StatusCode != http.StatusRequestedRangeNotSatisfiable || response.Header.Get("Content-Range") != fmt.Sprintf("bytes */%d", size) {
+			t.Errorf("%s: %s %v", none, response.Status, response.Header)
+		}
+	}
+	if response, _ := fetch(t, http.MethodHead, url, "Range: bytes=0-1"); response.StatusCode != http.StatusOK || response.ContentLength != size {
+		t.Errorf("HEAD with a range: %s, %d bytes", response.Status, response.ContentLength)
 	}
 	testMultiRange(t, url, content)
 }
@@ -422,6 +432,9 @@ func testServeValidators(t *testing.T, s subject) {
 	put(t, s, "video/served", content[:1000])
 	if response, body = fetch(t, http.MethodGet, url, "If-Range: "+etag, "Range: bytes=1-3"); len(body) != 1000 {
 		t.Errorf("If-Range of an old version: %s, %d bytes", response.Status, len(body))
+	}
+	if response, body = fetch(t, http.MethodGet, url, "If-Range: "+etag, "Range: bytes=9999-"); len(body) != 1000 { // not 416
+		t.Errorf("If-Range of an old version, past the end: %s, %d bytes", response.Status, len(body))
 	}
 }
 

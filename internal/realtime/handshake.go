@@ -50,7 +50,7 @@ func (h *Hub) admit(ctx context.Context, c echo.Context, account *string) (auth.
 
 // checkHandshake refuses what gorilla would refuse, before anything depends on the upgrade; RFC 6455 section 4.2.
 func checkHandshake(r *http.Request, answer http.Header) error {
-	if !websocket.IsWebSocketUpgrade(r) || r.Header.Get("Sec-Websocket-Version") != wireVersion {
+	if r.Method != http.MethodGet || !websocket.IsWebSocketUpgrade(r) || r.Header.Get("Sec-Websocket-Version") != wireVersion {
 		answer.Set("Upgrade", "websocket")
 		answer.Set("Sec-Websocket-Version", wireVersion)
 		return fault.New(fault.UpgradeRequired)

@@ -129,7 +129,10 @@ func New(ctx context.Context, o Options) (*Hub, error) {
 
 // Routes adds the sockets to a router: those of asyncapi.yaml, and no others.
 func (h *Hub) Routes(e *echo.Echo) {
-	get := func(route string, open func(echo.Context) error) { e.GET(route, open) }
+	get := func(route string, open func(echo.Context) error) {
+		e.GET(route, open)
+		e.HEAD(route, open) // RFC 9110 section 9.1: as a GET without an upgrade
+	}
 	sockets.Mount[echo.Context](h, func(c echo.Context, name string) string { return c.Param(name) }, get)
 }
 

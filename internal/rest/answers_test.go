@@ -229,7 +229,7 @@ func TestDocumentsAreServed(t *testing.T) {
 			t.Errorf("%s: %d %.100s", target, w.Code, w.Body)
 		}
 	}
-	if w := s.get("/"); w.Code != http.StatusFound || w.Header().Get("Location") != "/docs" {
+	if w := s.get("/"); w.Code != http.StatusFound || w.Header().Get("Location") != "docs" {
 		t.Errorf("/: %d %v", w.Code, w.Header())
 	}
 	if w := s.get("/openapi.json"); strings.Contains(w.Body.String(), "UserRegisterJSONBody") || !json.Valid(w.Body.Bytes()) {

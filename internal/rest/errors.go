@@ -33,6 +33,7 @@ func (s *server) handleError(err error, c echo.Context) {
 	} else if f.Reason == fault.Unavailable {
 		c.Response().Header().Set("Retry-After", "1")
 	}
+	c.Response().Header()["Cache-Control"] = noStore // whatever the handler wanted before it failed
 	var writeErr error
 	if r.textFailures.has(f.Reason) {
 		writeErr = s.writeText(c, r, f)

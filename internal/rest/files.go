@@ -105,6 +105,7 @@ func (h *handlers) attachment(ctx context.Context, kind files.Kind, name string)
 	return &download{request: requestOf(ctx), object: object, header: map[string]string{
 		"Content-Type":        "application/force-download",
 		"Content-Disposition": `attachment; filename="` + name + "." + kind.Extension + `"`,
+		"Cache-Control":       "private, no-cache", // kept, and asked for again: the token is checked each time
 	}}, nil
 }
 
@@ -123,7 +124,7 @@ func (h *handlers) HeadPicURL(ctx context.Context, r api.HeadPicURLRequestObject
 	}
 	expires, signature := h.files.SignAvatar(owner.Account)
 	query := url.Values{"expires": {strconv.FormatInt(expires, 10)}, "signature": {signature}}
-	return text(h.proxies.base(requestOf(ctx).http) + "/avatar/" + url.PathEscape(owner.Account) + "?" + query.Encode()), nil
+	return text(h.proxies.base(requestOf(ctx).http).String() + "/avatar/" + url.PathEscape(owner.Account) + "?" + query.Encode()), nil
 }
 
 // Avatar sends the picture that a signed link names.

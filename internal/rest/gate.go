@@ -85,7 +85,11 @@ func (g *gate) middleware(next echo.HandlerFunc) echo.HandlerFunc {
 				return fault.New(fault.UnknownRoute)
 			}
 		}
-		op, ok := g.operations[route{c.Request().Method, c.Path()}]
+		method := c.Request().Method
+		if method == http.MethodHead {
+			method = http.MethodGet
+		}
+		op, ok := g.operations[route{method, c.Path()}]
 		if !ok {
 			return next(c) // a socket's handshake, which checks for itself, or an unknown route
 		}

@@ -66,8 +66,10 @@ func newSite(t testing.TB, change ...func(*Options)) *site {
 		Online: func(_ context.Context, accounts []string) []bool { return make([]bool, len(accounts)) },
 	})
 	t.Cleanup(service.Close)
+	docs, err := web.Docs()
+	must(t, err)
 	o := Options{
-		Chat: service, Auth: s.auth, Docs: web.Docs(), IsUnavailable: store.IsUnavailable, BodyLimit: bodyLimit, Log: log,
+		Chat: service, Auth: s.auth, Docs: docs, IsUnavailable: store.IsUnavailable, BodyLimit: bodyLimit, Log: log,
 		Files:   files.New(files.Options{Store: dir, Zone: time.UTC, LinkKey: key, PictureLimit: 1 << 20}),
 		Ready:   func(context.Context) (map[string]string, bool) { return map[string]string{"database": "ok"}, true },
 		Metrics: prometheus.NewRegistry(), Language: fault.Chinese,

@@ -9,6 +9,7 @@ import (
 
 // Origins are the origins whose pages may use this server from a browser, by CORS and by the sockets. Safe for concurrent use.
 type Origins struct {
+	Own       Proxies // says what this server's own origin is
 	any       bool
 	localhost bool
 	listed    map[string]bool
@@ -43,7 +44,8 @@ func (o Origins) Allow(r *http.Request) bool {
 	if err != nil || u.Host == "" {
 		return false
 	}
-	if u.Host == strings.ToLower(r.Host) {
+	host := newAddress(u.Scheme, u.Host, "").host
+	if host == newAddress(u.Scheme, r.Host, "").host || host == o.Own.base(r).host {
 		return true
 	}
 	switch u.Hostname() {

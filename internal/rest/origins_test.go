@@ -29,6 +29,7 @@ func TestOrigins(t *testing.T) {
 		{"the server's own", nil, "http://example.com", true},
 		{"the server's own behind TLS", nil, "https://example.com", true},
 		{"the server's own on another port", nil, "http://example.com:81", false},
+		{"the server's own with its scheme's port", nil, "http://example.com:80", true},
 		{"null", listed, "null", false},
 		{"null where all may", []string{"*"}, "null", true},
 		{"a file", listed, "file://", false},
@@ -75,7 +76,7 @@ func TestCORS(t *testing.T) {
 		return w.Header()
 	}
 	if h := preflight("https://chat.example.org"); h.Get("Access-Control-Allow-Origin") != "https://chat.example.org" ||
-		h.Get("Access-Control-Allow-Headers") != "token, x-anything" || h.Get("Access-Control-Allow-Methods") != "GET,POST,PUT,DELETE" {
+		h.Get("Access-Control-Allow-Headers") != "token, x-anything" || h.Get("Access-Control-Allow-Methods") != "GET,HEAD,POST,PUT,DELETE" {
 		t.Errorf("preflight: %v", h)
 	}
 	if h := preflight("https://evil.example"); h.Get("Access-Control-Allow-Origin") != "" {

@@ -8,7 +8,7 @@
 //	request.go  what the middleware knows of a request
 //	errors.go   an error as an answer
 //	text.go     a success as an answer
-//	origins.go  which pages may call; proxies.go which proxies are believed
+//	origins.go  which pages may call; proxies.go which proxies are believed; address.go where the server is
 //	accounts.go, sessions.go, friends.go, groups.go, messages.go, files.go, system.go   the handlers
 //	spec.go     the spec as JSON
 package rest
@@ -27,7 +27,6 @@ import (
 	"github.com/labstack/echo/v4/middleware"
 	"github.com/prometheus/client_golang/prometheus"
 
-	apispec "tim/api"
 	"tim/gen/api"
 	"tim/internal/auth"
 	"tim/internal/chat"
@@ -66,13 +65,13 @@ type server struct {
 
 // handlers implements the generated interface, in one file for each tag of the spec.
 type handlers struct {
-	chat        *chat.Service
-	auth        *auth.Auth
-	files       *files.Files
-	docs        http.Handler
-	ready       func(ctx context.Context) (map[string]string, bool)
-	proxies     Proxies
-	openapiJSON jsonDocument
+	chat    *chat.Service
+	auth    *auth.Auth
+	files   *files.Files
+	docs    http.Handler
+	ready   func(ctx context.Context) (map[string]string, bool)
+	proxies Proxies
+	specs   documents
 }
 
 // New returns the server's routes. internal/realtime adds those of the sockets. It returns an error if the spec has a trait
@@ -85,9 +84,9 @@ func New(o Options) (*echo.Echo, error) {
 	if err := checkTraits(spec); err != nil {
 		return nil, err
 	}
-	document, err := jsonOf([]byte(apispec.OpenAPI()))
+	served, err := newDocuments(o.Proxies.public)
 	if err != nil {
-		return nil, fmt.Errorf("encode the spec: %w", err)
+		return nil, fmt.Errorf("make the specs that are served: %w", err)
 	}
 	s := &server{log: o.Log, isUnavailable: o.IsUnavailable, always200: o.Always200, language: o.Language}
 	s.took = prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -100,25 +99,38 @@ func New(o Options) (*echo.Echo, error) {
 	e := echo.New()
 	e.HTTPErrorHandler = s.handleError
 	e.IPExtractor = o.Proxies.extractor()
-	e.Pre(keepEscapes)
+	e.Pre(o.Proxies.route)
 	gate := newGate(spec, o.Auth.Authenticate, o.BodyLimit, newPace(o.SendRate, o.SendBurst))
 	gate.verify = o.Auth.AuthenticateToRenew
 	e.Use(s.observe, s.recoverPanics, cors(o.Origins), gate.middleware)
-	api.RegisterHandlers(e, api.NewStrictHandler(&handlers{
-		chat: o.Chat, auth: o.Auth, files: o.Files, docs: o.Docs, ready: o.Ready, proxies: o.Proxies, openapiJSON: document,
+	api.RegisterHandlers(router{e}, api.NewStrictHandler(&handlers{
+		chat: o.Chat, auth: o.Auth, files: o.Files, docs: o.Docs, ready: o.Ready, proxies: o.Proxies, specs: served,
 	}, nil))
 	return e, nil
 }
 
-// keepEscapes makes echo route by the path as it was sent. Otherwise echo would give path parameters decoded or encoded,
-// depending on the rest of the path.
-func keepEscapes(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		u := c.Request().URL
-		u.RawPath = u.EscapedPath()
-		return next(c)
-	}
+// router answers HEAD wherever it answers GET, as RFC 9110 section 9.1 demands. net/http leaves out the body.
+type router struct{ *echo.Echo }
+
+// GET adds a route for both methods.
+func (r router) GET(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) *echo.Route {
+	r.HEAD(path, h, m...)
+	return r.Echo.GET(path, h, m...)
 }
+
+// The headers that every answer has, unless its handler sets others.
+//
+//nolint:gochecknoglobals // constants in all but name: net/http takes a header's values as a slice, which is never changed
+var (
+	// noSniff: a file is what its Content-Type says.
+	noSniff = []string{"nosniff"}
+	// noReferrer: an address may have a token in its query, or be a signed link.
+	noReferrer = []string{"no-referrer"}
+	// noStore: answers are their reader's alone, or change.
+	noStore = []string{"no-store"}
+	// inert keeps what a browser shows of an answer from running, loading and being framed.
+	inert = []string{"default-src 'none'; sandbox; frame-ancestors 'none'"}
+)
 
 // observe gives every request an id, a line in the log and a place in the metrics. It never logs the query, which may contain a
 // token.
@@ -132,7 +144,8 @@ func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		attach(c, r)
 		header := c.Response().Header()
 		header.Set("Tim-Request-Id", r.id)
-		header.Set("X-Content-Type-Options", "nosniff")
+		header["X-Content-Type-Options"], header["Referrer-Policy"] = noSniff, noReferrer
+		header["Cache-Control"], header["Content-Security-Policy"] = noStore, inert
 		if err := next(c); err != nil {
 			c.Error(err)
 		}
@@ -185,7 +198,7 @@ func (s *server) recoverPanics(next echo.HandlerFunc) echo.HandlerFunc {
 
 // cors lets pages of allowed origins read the answers. It comes before authentication, since a preflight has no token.
 func cors(origins Origins) echo.MiddlewareFunc {
-	methods := []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete}
+	methods := []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete}
 	shared := middleware.CORSConfig{
 		AllowMethods:  methods,
 		ExposeHeaders: []string{"Tim-Reason", "Tim-Request-Id", "Content-Disposition", "Content-Range", "Retry-After"},

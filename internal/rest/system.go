@@ -1,20 +1,24 @@
 package rest
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"net/http"
-	"strings"
 	"time"
 
-	"tim/api"
 	gen "tim/gen/api"
-	"tim/gen/specs"
 	"tim/internal/fault"
 )
 
-// Index redirects to the documentation.
+// Index redirects to the documentation. Where the public address isn't set, a proxy may have removed a path that this server
+// doesn't know, so the redirect is relative.
 func (h *handlers) Index(context.Context, gen.IndexRequestObject) (gen.IndexResponseObject, error) {
-	docs := "/docs"
+	docs := "docs"
+	if public := h.proxies.public; public != (address{}) {
+		docs = public.path + "/docs"
+	}
 	return gen.Index302Response{Headers: gen.Index302ResponseHeaders{Location: &docs}}, nil
 }
 
@@ -41,51 +45,84 @@ func (h *handlers) Docs(ctx context.Context, _ gen.DocsRequestObject) (gen.DocsR
 // DocsAsset sends a file of Swagger UI.
 func (h *handlers) DocsAsset(ctx context.Context, r gen.DocsAssetRequestObject) (gen.DocsAssetResponseObject, error) {
 	switch r.Asset {
-	case "swagger-ui.css", "swagger-ui-bundle.js", "swagger-ui-standalone-preset.js", "favicon-32x32.png", "favicon-16x16.png":
+	case "docs.css", "docs.js", "swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png", "favicon-16x16.png":
 		return page{requestOf(ctx).http, h.docs}, nil
 	}
 	return nil, fault.New(fault.UnknownRoute)
 }
 
-func yamlOf(text string) (*strings.Reader, int64) { return strings.NewReader(text), int64(len(text)) }
+// document is a spec as it is served, made once, at the start.
+type document struct {
+	kind    string // its Content-Type
+	tag     string // its ETag, a weak one: the same in every Content-Encoding
+	content []byte
+}
+
+func newDocument(kind string, content []byte) document {
+	sum := sha256.Sum256(content)
+	return document{kind, `W/"` + hex.EncodeToString(sum[:8]) + `"`, content}
+}
+
+// documentAnswer is a document as the answer to a request.
+type documentAnswer struct {
+	document
+
+	request *http.Request
+}
+
+func (h *handlers) answer(ctx context.Context, d document) documentAnswer {
+	return documentAnswer{d, requestOf(ctx).http}
+}
+
+func (d documentAnswer) visit(w http.ResponseWriter) error {
+	header := w.Header()
+	header.Set("Content-Type", d.kind)
+	header.Set("Cache-Control", "no-cache") // kept, and asked for again: another version of the server has another spec
+	header.Set("ETag", d.tag)
+	r := d.request.Clone(d.request.Context())
+	r.Header.Del("Range") // a part of a document that may be compressed is of no use
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(d.content))
+	return nil
+}
+
+// VisitOpenapiYamlResponse and the similar methods below make a document the answer of every route that sends one.
+func (d documentAnswer) VisitOpenapiYamlResponse(w http.ResponseWriter) error { return d.visit(w) }
+
+// VisitOpenapiJSONResponse is like VisitOpenapiYamlResponse.
+func (d documentAnswer) VisitOpenapiJSONResponse(w http.ResponseWriter) error { return d.visit(w) }
+
+// VisitAPIOpenapiYamlResponse is like VisitOpenapiYamlResponse.
+func (d documentAnswer) VisitAPIOpenapiYamlResponse(w http.ResponseWriter) error { return d.visit(w) }
+
+// VisitAPIFramesYamlResponse is like VisitOpenapiYamlResponse.
+func (d documentAnswer) VisitAPIFramesYamlResponse(w http.ResponseWriter) error { return d.visit(w) }
+
+// VisitAsyncapiYamlResponse is like VisitOpenapiYamlResponse.
+func (d documentAnswer) VisitAsyncapiYamlResponse(w http.ResponseWriter) error { return d.visit(w) }
 
 // OpenapiYaml sends the REST spec.
-func (h *handlers) OpenapiYaml(context.Context, gen.OpenapiYamlRequestObject) (gen.OpenapiYamlResponseObject, error) {
-	body, size := yamlOf(apispec.OpenAPI())
-	return gen.OpenapiYaml200ApplicationYamlResponse{Body: body, ContentLength: size}, nil
-}
-
-// APIOpenapiYaml sends the REST spec under its path in the tree.
-func (h *handlers) APIOpenapiYaml(context.Context, gen.APIOpenapiYamlRequestObject) (gen.APIOpenapiYamlResponseObject, error) {
-	body, size := yamlOf(apispec.OpenAPI())
-	return gen.APIOpenapiYaml200ApplicationYamlResponse{Body: body, ContentLength: size}, nil
-}
-
-// APIFramesYaml sends the schemas of the frames.
-func (h *handlers) APIFramesYaml(context.Context, gen.APIFramesYamlRequestObject) (gen.APIFramesYamlResponseObject, error) {
-	body, size := yamlOf(apispec.Frames())
-	return gen.APIFramesYaml200ApplicationYamlResponse{Body: body, ContentLength: size}, nil
-}
-
-// AsyncapiYaml sends the spec of the sockets.
-func (h *handlers) AsyncapiYaml(context.Context, gen.AsyncapiYamlRequestObject) (gen.AsyncapiYamlResponseObject, error) {
-	body, size := yamlOf(specs.AsyncAPI())
-	return gen.AsyncapiYaml200ApplicationYamlResponse{Body: body, ContentLength: size}, nil
-}
-
-// jsonDocument is JSON that is encoded once, at the start.
-type jsonDocument []byte
-
-// VisitOpenapiJSONResponse sends it.
-func (d jsonDocument) VisitOpenapiJSONResponse(w http.ResponseWriter) error {
-	w.Header().Set("Content-Type", "application/json")
-	_, err := w.Write(d)
-	return err
+func (h *handlers) OpenapiYaml(ctx context.Context, _ gen.OpenapiYamlRequestObject) (gen.OpenapiYamlResponseObject, error) {
+	return h.answer(ctx, h.specs.openAPI), nil
 }
 
 // OpenapiJSON sends the REST spec as JSON.
-func (h *handlers) OpenapiJSON(context.Context, gen.OpenapiJSONRequestObject) (gen.OpenapiJSONResponseObject, error) {
-	return h.openapiJSON, nil
+func (h *handlers) OpenapiJSON(ctx context.Context, _ gen.OpenapiJSONRequestObject) (gen.OpenapiJSONResponseObject, error) {
+	return h.answer(ctx, h.specs.openAPIJSON), nil
+}
+
+// APIOpenapiYaml sends the REST spec under its path in the tree.
+func (h *handlers) APIOpenapiYaml(ctx context.Context, _ gen.APIOpenapiYamlRequestObject) (gen.APIOpenapiYamlResponseObject, error) {
+	return h.answer(ctx, h.specs.openAPIBelow), nil
+}
+
+// APIFramesYaml sends the schemas of the frames.
+func (h *handlers) APIFramesYaml(ctx context.Context, _ gen.APIFramesYamlRequestObject) (gen.APIFramesYamlResponseObject, error) {
+	return h.answer(ctx, h.specs.frames), nil
+}
+
+// AsyncapiYaml sends the spec of the sockets.
+func (h *handlers) AsyncapiYaml(ctx context.Context, _ gen.AsyncapiYamlRequestObject) (gen.AsyncapiYamlResponseObject, error) {
+	return h.answer(ctx, h.specs.asyncAPI), nil
 }
 
 // Healthz answers that the process is alive.
