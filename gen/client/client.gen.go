@@ -175,10 +175,10 @@ type Conversation struct {
 	Last    int64    `json:"last"`
 	Message *Message `json:"message,omitempty"`
 
-	// PeerRead One to one, the other's mark.
+	// PeerRead One to one, the other's mark, as peerReceived.
 	PeerRead *int64 `json:"peerRead,omitempty"`
 
-	// PeerReceived One to one, the other's mark.
+	// PeerReceived One to one, the other's mark. While the two may not write to each other, the seq of the other's newest message.
 	PeerReceived *int64 `json:"peerReceived,omitempty"`
 
 	// Read One's own mark.
@@ -742,7 +742,7 @@ type User struct {
 	Age     int32  `json:"age"`
 	ID      int64  `json:"id"`
 
-	// OnlineStatus 1 while the account has a live chat socket.
+	// OnlineStatus 1 while the account is online and the caller may see that, which are itself, its friends and the members of its groups; otherwise 0.
 	OnlineStatus int32 `json:"onlineStatus"`
 
 	// Sex male or female for accounts made here; rows of an old database are served whatever they hold.
@@ -1441,7 +1441,7 @@ type ClientInterface interface {
 
 	// FindUsers Find users
 	//
-	// Users whose account or display name begins with the keyword.
+	// Users whose account or display name begins with the keyword. They are online to themselves, their friends and the members of their groups.
 	//
 	// Corresponds with GET /Tim/findUsers (the `FindUsers` operationId).
 	FindUsers(ctx context.Context, params *FindUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1483,7 +1483,7 @@ type ClientInterface interface {
 
 	// GetProfile A user
 	//
-	// The profile of any account.
+	// The profile of any account. It is online to itself, its friends and the members of its groups.
 	//
 	// Corresponds with GET /Tim/getProfile (the `GetProfile` operationId).
 	GetProfile(ctx context.Context, params *GetProfileParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1994,7 +1994,7 @@ func (c *Client) EndSession(ctx context.Context, params *EndSessionParams, reqEd
 
 // FindUsers Find users
 //
-// Users whose account or display name begins with the keyword.
+// Users whose account or display name begins with the keyword. They are online to themselves, their friends and the members of their groups.
 //
 // Corresponds with GET /Tim/findUsers (the `FindUsers` operationId).
 func (c *Client) FindUsers(ctx context.Context, params *FindUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2096,7 +2096,7 @@ func (c *Client) GetHistory(ctx context.Context, params *GetHistoryParams, reqEd
 
 // GetProfile A user
 //
-// The profile of any account.
+// The profile of any account. It is online to itself, its friends and the members of its groups.
 //
 // Corresponds with GET /Tim/getProfile (the `GetProfile` operationId).
 func (c *Client) GetProfile(ctx context.Context, params *GetProfileParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5137,7 +5137,7 @@ type ClientWithResponsesInterface interface {
 
 	// FindUsersWithResponse Find users
 	//
-	// Users whose account or display name begins with the keyword.
+	// Users whose account or display name begins with the keyword. They are online to themselves, their friends and the members of their groups.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5191,7 +5191,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetProfileWithResponse A user
 	//
-	// The profile of any account.
+	// The profile of any account. It is online to itself, its friends and the members of its groups.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -9477,7 +9477,7 @@ func (c *ClientWithResponses) EndSessionWithResponse(ctx context.Context, params
 
 // FindUsersWithResponse Find users
 //
-// Users whose account or display name begins with the keyword.
+// Users whose account or display name begins with the keyword. They are online to themselves, their friends and the members of their groups.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9567,7 +9567,7 @@ func (c *ClientWithResponses) GetHistoryWithResponse(ctx context.Context, params
 
 // GetProfileWithResponse A user
 //
-// The profile of any account.
+// The profile of any account. It is online to itself, its friends and the members of its groups.
 //
 // Returns a wrapper object for the known response body format(s).
 //

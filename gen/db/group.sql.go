@@ -349,16 +349,3 @@ func (q *Queries) SetMembers(ctx context.Context, members sql.NullInt32, groupid
 	_, err := q.db.ExecContext(ctx, setMembers, members, groupid)
 	return err
 }
-
-const sharedGroups = `-- name: SharedGroups :one
-SELECT COUNT(*) FROM userofgroup mine JOIN userofgroup other ON other.GroupID = mine.GroupID
-WHERE mine.account = ? AND other.account = ?
-`
-
-// Whether two accounts share a group.
-func (q *Queries) SharedGroups(ctx context.Context, account string, other string) (int64, error) {
-	row := q.db.QueryRowContext(ctx, sharedGroups, account, other)
-	var count int64
-	err := row.Scan(&count)
-	return count, err
-}

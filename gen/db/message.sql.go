@@ -41,11 +41,13 @@ func (q *Queries) AddParticipant(ctx context.Context, arg AddParticipantParams) 
 
 const conversations = `-- name: Conversations :many
 SELECT p.conversation, p.peer, p.group_id, p.joined_seq, p.received_seq, p.read_seq, c.last_seq, c.first_sent, c.second_sent,
-  m.sender, m.client_id, m.body, m.sent_at, other.received_seq AS peer_received, other.read_seq AS peer_read
+  m.sender, m.client_id, m.body, m.sent_at, other.received_seq AS peer_received, other.read_seq AS peer_read,
+  f.friend
 FROM participant p
 JOIN conversation c ON c.id = p.conversation
 LEFT JOIN message m ON m.conversation = p.conversation AND m.seq = c.last_seq
 LEFT JOIN participant other ON other.account = p.peer AND other.conversation = p.conversation
+LEFT JOIN friends f ON f.` + "`" + `user` + "`" + ` = p.account AND f.friend = p.peer
 WHERE p.account = ? AND p.conversation > ?
 ORDER BY p.conversation LIMIT ?
 `
@@ -66,9 +68,11 @@ type ConversationsRow struct {
 	SentAt       sql.NullInt64
 	PeerReceived sql.NullInt64
 	PeerRead     sql.NullInt64
+	Friend       sql.NullString
 }
 
-// An account's conversations, a page of them, each with its newest message and, one to one, the friend's marks.
+// An account's conversations, a page of them, each with its newest message and, one to one, the other's marks and whether it is
+// a friend.
 func (q *Queries) Conversations(ctx context.Context, account string, after string, limit int32) ([]ConversationsRow, error) {
 	rows, err := q.db.QueryContext(ctx, conversations, account, after, limit)
 	if err != nil {
@@ -94,6 +98,7 @@ func (q *Queries) Conversations(ctx context.Context, account string, after strin
 			&i.SentAt,
 			&i.PeerReceived,
 			&i.PeerRead,
+			&i.Friend,
 		); err != nil {
 			return nil, err
 		}

@@ -616,8 +616,8 @@ type Conversation struct {
 	First        int64 // The seq of the first message that the reader may read: 1 one to one; in a group, that of the first message after it joined, which is one more than `last` until there is such a message. History begins there, and there is none before it.
 	Last         int64 // The seq of the newest message.
 	Message      *Message
-	PeerRead     *int64 // One to one, the other's mark.
-	PeerReceived *int64 // One to one, the other's mark.
+	PeerRead     *int64 // One to one, the other's mark, as peerReceived.
+	PeerReceived *int64 // One to one, the other's mark. While the two may not write to each other, the seq of the other's newest message.
 	Read         int64  // One's own mark.
 	Received     int64  // One's own mark.
 	Unread       int64  // How many messages are not read; sending reads what came before.

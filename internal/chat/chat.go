@@ -15,6 +15,7 @@
 //	content.go        what a message's body is, and how it is stored
 //	history.go        reading conversations and messages
 //	mark.go           how far accounts have received and read
+//	visible.go        who sees whether an account is online
 //	standing.go       where many accounts stand in their conversations, asked at once, for catching up
 //	event.go          what other parts are told after a commit
 package chat

@@ -3,7 +3,6 @@ package chat
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"tim/gen/db"
 	accounts "tim/internal/account"
@@ -129,69 +128,8 @@ func (s *Service) Friends(ctx context.Context, caller, account string) ([]User, 
 	for i, row := range rows {
 		users[i] = User{ID: int64(row.ID), Account: row.Account, Username: row.Username, Sex: sex(row.Sex), Age: row.Age.Int32}
 	}
-	s.markOnline(ctx, users)
+	s.showOnline(ctx, users)
 	return users, nil
-}
-
-const (
-	// groupMatesPerVisible is the number of members of groups that are looked at for each that may be shown as online.
-	groupMatesPerVisible = 10
-	// mostGroupMates bounds the members that are looked at when there is no limit.
-	mostGroupMates = 1 << 20
-)
-
-// VisibleOnline lists the online accounts that the caller may see: its friends, and members of its groups up to VisibleLimit,
-// without the caller itself.
-func (s *Service) VisibleOnline(ctx context.Context, caller string) ([]string, error) {
-	friends, err := s.DB.Read().FriendAccounts(ctx, caller)
-	if err != nil {
-		return nil, fmt.Errorf("friends: %w", err)
-	}
-	friends = slices.DeleteFunc(friends, func(a string) bool { return a == caller }) // an old database may have an account that is its own friend
-	limit := min(s.VisibleLimit, mostGroupMates)
-	if limit == 0 {
-		limit = mostGroupMates
-	}
-	mates, err := s.DB.Read().GroupMates(ctx, caller, int32(min(limit*groupMatesPerVisible, mostGroupMates)))
-	if err != nil {
-		return nil, fmt.Errorf("members of groups: %w", err)
-	}
-	slices.Sort(mates)
-	mates = slices.DeleteFunc(slices.Compact(mates), func(a string) bool {
-		_, friend := slices.BinarySearch(friends, a)
-		return friend || a == caller
-	})
-	visible := s.onlineOf(ctx, friends)
-	mates = s.onlineOf(ctx, mates)
-	return append(visible, mates[:min(limit, len(mates))]...), nil
-}
-
-func (s *Service) onlineOf(ctx context.Context, accounts []string) []string {
-	var online []string
-	for i, is := range s.Online(ctx, accounts) {
-		if is {
-			online = append(online, accounts[i])
-		}
-	}
-	return online
-}
-
-// MaySee reports whether the caller may see whether another account is online, and may send it transient texts: itself, its
-// friends, and the members of its groups.
-func (s *Service) MaySee(ctx context.Context, caller, other string) (bool, error) {
-	other = accounts.Normal(other)
-	if other == caller {
-		return true, nil
-	}
-	friend, err := s.isFriend(ctx, s.DB.Read(), caller, other)
-	if friend || err != nil {
-		return friend, err
-	}
-	shared, err := s.DB.Read().SharedGroups(ctx, caller, other)
-	if err != nil {
-		return false, fmt.Errorf("shared groups: %w", err)
-	}
-	return shared > 0, nil
 }
 
 func (s *Service) mustBeFriends(ctx context.Context, q *db.Queries, account, friend string) error {

@@ -218,7 +218,7 @@ func (s *Service) Members(ctx context.Context, caller, account string, group int
 	for i, row := range rows {
 		users[i] = User{ID: int64(row.ID), Account: row.Account, Username: row.Username, Sex: sex(row.Sex), Age: row.Age.Int32}
 	}
-	s.markOnline(ctx, users)
+	s.showOnline(ctx, users)
 	return users, nil
 }
 

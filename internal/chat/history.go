@@ -17,7 +17,7 @@ type Conversation struct {
 	JoinedSeq    int64 // the seq of the newest message when the account joined; 0 one to one
 	ReceivedSeq  int64 // the account's own mark
 	ReadSeq      int64
-	PeerReceived int64 // one to one: the mark of the other account
+	PeerReceived int64 // one to one: the mark of the other account; its newest message's seq while the two may not write
 	PeerRead     int64
 	Last         *Message // nil before the first message, and for a member who joined after it
 }
@@ -44,7 +44,10 @@ func (s *Service) Conversations(ctx context.Context, caller, account, after stri
 		out[i] = Conversation{
 			ID: row.Conversation, Target: Target{User: row.Peer.String, Group: row.GroupID.Int32}, LastSeq: row.LastSeq, JoinedSeq: row.JoinedSeq,
 			ReceivedSeq: max(row.ReceivedSeq, mine), ReadSeq: max(row.ReadSeq, mine),
-			PeerReceived: max(row.PeerReceived.Int64, theirs), PeerRead: max(row.PeerRead.Int64, theirs),
+			PeerReceived: theirs, PeerRead: theirs,
+		}
+		if row.Friend.Valid || s.AllowStrangers { // who may write to each other see what the other has read
+			out[i].PeerReceived, out[i].PeerRead = max(row.PeerReceived.Int64, theirs), max(row.PeerRead.Int64, theirs)
 		}
 		if row.Sender.Valid && row.LastSeq > row.JoinedSeq {
 			last := Message{

@@ -49,7 +49,7 @@ func TestFindUsers(t *testing.T) {
 			"a ":         {"spaces"},
 			"alicea":     nil,
 		} {
-			users, err := h.FindUsers(t.Context(), keyword, 20)
+			users, err := h.FindUsers(t.Context(), "bob", keyword, 20)
 			must(t, err)
 			same(t, fmt.Sprintf("%q", keyword), append([]string{}, want...), accountsOf(users))
 			for _, u := range users {
@@ -59,7 +59,7 @@ func TestFindUsers(t *testing.T) {
 			}
 		}
 		for limit := range 8 {
-			users, err := h.FindUsers(t.Context(), "al", limit)
+			users, err := h.FindUsers(t.Context(), "alice", "al", limit)
 			must(t, err)
 			if len(users) != min(limit, 6) {
 				t.Errorf("limit %d: %v", limit, accountsOf(users))
@@ -72,7 +72,7 @@ func TestUpdateProfile(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, h *house) {
 		h.register(t, "alice", "bob")
-		was, err := h.Profile(t.Context(), "alice")
+		was, err := h.Profile(t.Context(), "alice", "alice")
 		must(t, err)
 		name, age, sex := "爱丽丝😀", int32(20), "female"
 		for _, step := range []struct {
@@ -89,12 +89,12 @@ func TestUpdateProfile(t *testing.T) {
 			got, err := h.UpdateProfile(t.Context(), "alice", step.change)
 			must(t, err)
 			same(t, "answered", step.want, got)
-			got, err = h.Profile(t.Context(), "alice")
+			got, err = h.Profile(t.Context(), "alice", "alice")
 			must(t, err)
 			same(t, "stored", step.want, got)
 		}
 		same(t, "passwords", []string{"hash of 123456", "hash of 123456"}, h.column(t, "SELECT password FROM `user`"))
-		bob, err := h.Profile(t.Context(), "bob")
+		bob, err := h.Profile(t.Context(), "alice", "bob")
 		must(t, err)
 		same(t, "somebody else's", "BOB", bob.Username)
 		_, err = h.UpdateProfile(t.Context(), "nobody", Changes{Username: &name})
@@ -118,7 +118,7 @@ func TestProfileChangedAtOnce(t *testing.T) {
 				})
 			}
 			work.Wait()
-			got, err := h.Profile(t.Context(), "alice")
+			got, err := h.Profile(t.Context(), "alice", "alice")
 			must(t, err)
 			if got.Username != name || got.Age != age {
 				t.Fatalf("round %d: %+v", i, got)
@@ -147,7 +147,7 @@ func TestDisplayNamesAreNormalised(t *testing.T) {
 		must(t, err)
 		same(t, "an old row's", nfd, got.Username)
 		for keyword, want := range map[string][]string{nfc: {"a", "b"}, nfd: {"a", "b"}, "Ren\u00e9": {"a", "b"}, "Rene": {"old"}, "Ren": {"old", "a", "b"}} {
-			users, err := h.FindUsers(t.Context(), keyword, 20)
+			users, err := h.FindUsers(t.Context(), "bob", keyword, 20)
 			must(t, err)
 			same(t, keyword, want, accountsOf(users))
 		}

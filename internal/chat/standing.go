@@ -179,29 +179,3 @@ func (s *Service) known(ctx context.Context, pairs []store.AccountPair) (map[sto
 	}
 	return known, nil
 }
-
-// Sight is a viewer and an account whose presence it wants to see.
-type Sight struct{ Viewer, Account string }
-
-// MaySeeAll is MaySee for many, in the same order. Accounts must be normalised. It sends one statement for 200 pairs, and one
-// more for 200 of those that aren't friends.
-func (s *Service) MaySeeAll(ctx context.Context, sights []Sight) ([]bool, error) {
-	var pairs []store.AccountPair
-	for _, sight := range sights {
-		pairs = append(pairs, store.AccountPair{Account: sight.Viewer, Other: sight.Account})
-	}
-	friends, err := s.DB.FriendsAmong(ctx, pairs)
-	if err != nil {
-		return nil, fmt.Errorf("friendships: %w", err)
-	}
-	others := slices.DeleteFunc(slices.Clone(pairs), func(p store.AccountPair) bool { return friends[p] || p.Account == p.Other })
-	mates, err := s.DB.MatesAmong(ctx, others)
-	if err != nil {
-		return nil, fmt.Errorf("shared groups: %w", err)
-	}
-	visible := make([]bool, len(sights))
-	for i, p := range pairs {
-		visible[i] = friends[p] || mates[p] || p.Account == p.Other
-	}
-	return visible, nil
-}

@@ -163,12 +163,12 @@ func (s *Service) UpdateProfile(ctx context.Context, caller string, c Changes) (
 	if err != nil {
 		return User{}, fmt.Errorf("update profile: %w", err)
 	}
-	return s.Profile(ctx, caller)
+	return s.Profile(ctx, caller, caller)
 }
 
 // FindUsers returns users whose account or display name begins with a keyword, at most limit, those found by account first.
-// Every account may call it.
-func (s *Service) FindUsers(ctx context.Context, keyword string, limit int) ([]User, error) {
+// Every account may call it. Only those whom the caller may see are shown online.
+func (s *Service) FindUsers(ctx context.Context, caller, keyword string, limit int) ([]User, error) {
 	keyword = accounts.Normal(keyword)
 	beyond := keyword + string(utf8.MaxRune)
 	accounts, err := s.DB.Read().UsersByAccountPrefix(ctx, keyword, beyond, rowLimit(limit))
@@ -192,18 +192,22 @@ func (s *Service) FindUsers(ctx context.Context, keyword string, limit int) ([]U
 			users = append(users, User{ID: int64(row.ID), Account: row.Account, Username: row.Username, Sex: sex(row.Sex), Age: row.Age.Int32})
 		}
 	}
-	s.markOnline(ctx, users)
+	if err := s.showVisible(ctx, caller, users); err != nil {
+		return nil, fmt.Errorf("find users: %w", err)
+	}
 	return users, nil
 }
 
-// Profile returns a user. Every account may call it.
-func (s *Service) Profile(ctx context.Context, account string) (User, error) {
+// Profile returns a user. Every account may call it. The user is shown online only if the caller may see it.
+func (s *Service) Profile(ctx context.Context, caller, account string) (User, error) {
 	row, err := s.account(ctx, s.DB.Read(), account)
 	if err != nil {
 		return User{}, err
 	}
 	users := []User{{ID: int64(row.ID), Account: row.Account, Username: row.Username, Sex: sex(row.Sex), Age: row.Age.Int32}}
-	s.markOnline(ctx, users)
+	if err := s.showVisible(ctx, caller, users); err != nil {
+		return User{}, fmt.Errorf("profile: %w", err)
+	}
 	return users[0], nil
 }
 
@@ -269,7 +273,7 @@ func (s *Service) OwnName(ctx context.Context, caller, name string) error {
 	if accounts.Normal(name) == caller {
 		return nil
 	}
-	user, err := s.Profile(ctx, caller)
+	user, err := s.account(ctx, s.DB.Read(), caller)
 	if err != nil {
 		return err
 	}
@@ -306,15 +310,4 @@ func sex(s sql.NullString) *string {
 		return nil
 	}
 	return &s.String
-}
-
-func (s *Service) markOnline(ctx context.Context, users []User) {
-	accounts := make([]string, len(users))
-	for i, u := range users {
-		accounts[i] = u.Account
-	}
-	online := s.Online(ctx, accounts)
-	for i := range users {
-		users[i].Online = online[i]
-	}
 }

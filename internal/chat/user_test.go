@@ -23,7 +23,7 @@ func TestRegister(t *testing.T) {
 			t.Errorf("ids %d and %d", alice.ID, bare.ID)
 		}
 		for _, want := range []User{alice, bare} {
-			got, err := h.Profile(t.Context(), want.Account)
+			got, err := h.Profile(t.Context(), "alice", want.Account)
 			must(t, err)
 			same(t, "the profile", want, got)
 		}
@@ -99,7 +99,7 @@ func TestRegisterWithoutAHash(t *testing.T) {
 	if !errors.Is(err, why) {
 		t.Errorf("got %v", err)
 	}
-	_, err = h.Profile(t.Context(), "alice")
+	_, err = h.Profile(t.Context(), "alice", "alice")
 	refused(t, err, fault.UnknownAccount)
 }
 
@@ -109,18 +109,18 @@ func TestProfile(t *testing.T) {
 		h.register(t, "ren\u00e9", "bob")
 		h.exec(t, "INSERT INTO `user` (account, username, age, sex) VALUES ('old', 'Old', NULL, 'whatever')")
 		h.comeOnline("ren\u00e9")
-		rene, err := h.Profile(t.Context(), "rene\u0301")
+		rene, err := h.Profile(t.Context(), "ren\u00e9", "rene\u0301")
 		must(t, err)
 		if !rene.Online || rene.Username != "REN\u00c9" || rene.Sex != nil {
 			t.Errorf("got %+v", rene)
 		}
-		old, err := h.Profile(t.Context(), "old")
+		old, err := h.Profile(t.Context(), "alice", "old")
 		must(t, err)
 		if old.Online || old.Sex == nil || *old.Sex != "whatever" || old.Age != 0 {
 			t.Errorf("a row of an old database: %+v", old)
 		}
 		for _, account := range []string{"nobody", "BOB", "bob ", " bob", "", "ren"} {
-			_, err := h.Profile(t.Context(), account)
+			_, err := h.Profile(t.Context(), "alice", account)
 			refused(t, err, fault.UnknownAccount)
 		}
 	})

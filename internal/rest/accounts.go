@@ -7,6 +7,7 @@ import (
 	"github.com/oapi-codegen/nullable"
 
 	"tim/gen/api"
+	accounts "tim/internal/account"
 	"tim/internal/chat"
 	"tim/internal/fault"
 )
@@ -30,7 +31,8 @@ func (h *handlers) UserLogin(ctx context.Context, r api.UserLoginRequestObject) 
 	if err != nil {
 		return nil, err
 	}
-	user, err := h.chat.Profile(ctx, r.Body.Account)
+	account := accounts.Normal(r.Body.Account)
+	user, err := h.chat.Profile(ctx, account, account)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +61,7 @@ func (h *handlers) UserLogout(ctx context.Context, _ api.UserLogoutRequestObject
 
 // GetProfile returns a user.
 func (h *handlers) GetProfile(ctx context.Context, r api.GetProfileRequestObject) (api.GetProfileResponseObject, error) {
-	user, err := h.chat.Profile(ctx, r.Params.Account)
+	user, err := h.chat.Profile(ctx, requestOf(ctx).session.Account, r.Params.Account)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +70,7 @@ func (h *handlers) GetProfile(ctx context.Context, r api.GetProfileRequestObject
 
 // FindUsers returns users by a keyword.
 func (h *handlers) FindUsers(ctx context.Context, r api.FindUsersRequestObject) (api.FindUsersResponseObject, error) {
-	users, err := h.chat.FindUsers(ctx, r.Params.Keyword, int(or(r.Params.Limit, 20)))
+	users, err := h.chat.FindUsers(ctx, requestOf(ctx).session.Account, r.Params.Keyword, int(or(r.Params.Limit, 20)))
 	if err != nil {
 		return nil, err
 	}

@@ -32,11 +32,6 @@ SELECT other.account
 FROM userofgroup mine JOIN userofgroup other ON other.GroupID = mine.GroupID
 WHERE mine.account = ? LIMIT ?;
 
--- Whether two accounts share a group.
--- name: SharedGroups :one
-SELECT COUNT(*) FROM userofgroup mine JOIN userofgroup other ON other.GroupID = mine.GroupID
-WHERE mine.account = sqlc.arg(account) AND other.account = sqlc.arg(other);
-
 -- An account's groups, a page of them.
 -- name: Groups :many
 SELECT g.GroupID, g.GroupName, g.creator

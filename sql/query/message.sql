@@ -60,14 +60,17 @@ SET received_seq = GREATEST(received_seq, sqlc.arg(received)), read_seq = GREATE
 WHERE account = sqlc.arg(account) AND conversation = sqlc.arg(conversation)
   AND (received_seq < sqlc.arg(received) OR read_seq < sqlc.arg(seen));
 
--- An account's conversations, a page of them, each with its newest message and, one to one, the friend's marks.
+-- An account's conversations, a page of them, each with its newest message and, one to one, the other's marks and whether it is
+-- a friend.
 -- name: Conversations :many
 SELECT p.conversation, p.peer, p.group_id, p.joined_seq, p.received_seq, p.read_seq, c.last_seq, c.first_sent, c.second_sent,
-  m.sender, m.client_id, m.body, m.sent_at, other.received_seq AS peer_received, other.read_seq AS peer_read
+  m.sender, m.client_id, m.body, m.sent_at, other.received_seq AS peer_received, other.read_seq AS peer_read,
+  f.friend
 FROM participant p
 JOIN conversation c ON c.id = p.conversation
 LEFT JOIN message m ON m.conversation = p.conversation AND m.seq = c.last_seq
 LEFT JOIN participant other ON other.account = p.peer AND other.conversation = p.conversation
+LEFT JOIN friends f ON f.`user` = p.account AND f.friend = p.peer
 WHERE p.account = sqlc.arg(account) AND p.conversation > sqlc.arg(after)
 ORDER BY p.conversation LIMIT ?;
 
