@@ -17,6 +17,12 @@ type Conversation struct {
 	SecondSent int64
 }
 
+type Deployment struct {
+	ID       int32
+	Identity string
+	Joins    int64
+}
+
 type Friend struct {
 	User   string
 	Friend string
@@ -52,6 +58,16 @@ type Message struct {
 	ClientID     sql.NullString
 	Body         string
 	SentAt       int64
+}
+
+type Node struct {
+	Deployment int32
+	ID         string
+	Alone      int8
+	Redis      string
+	Signing    string
+	Beat       int64
+	ExpiresAt  int64
 }
 
 type Participant struct {

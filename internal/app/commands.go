@@ -70,7 +70,7 @@ func SetPassword(ctx context.Context, s Settings, account, password string, log 
 		if err != nil {
 			return err
 		}
-		tell, done, err := sessionNews(ctx, s)
+		tell, done, err := sessionNews(ctx, s, db)
 		if err != nil {
 			return err
 		}

@@ -2,15 +2,16 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
 
-	"tim/internal/cluster"
 	"tim/internal/fault"
 	"tim/internal/feed"
+	"tim/internal/store"
 )
 
 // An operator's command that ends sessions runs in a process of its own. It tells nodes with Redis over the bus. A single node
@@ -24,8 +25,11 @@ func endedPath(s Settings) string { return filepath.Join(s.DataDir, endedFile) }
 
 // sessionNews returns the function by which a command tells the running nodes of an ended session, and one to call when the
 // command is done.
-func sessionNews(ctx context.Context, s Settings) (tell func(ctx context.Context, account, session string, why fault.Reason) error, done func() error, err error) {
+func sessionNews(ctx context.Context, s Settings, db *store.DB) (tell func(ctx context.Context, account, session string, why fault.Reason) error, done func() error, err error) {
 	if s.RedisURL == "" {
+		if err := checkRedis(ctx, db, nil); err != nil {
+			return nil, nil, err
+		}
 		tell = func(context.Context, string, string, fault.Reason) error {
 			if err := os.WriteFile(endedPath(s), []byte(time.Now().Format(time.RFC3339Nano)), 0o600); err != nil {
 				return fmt.Errorf("tell the running server: %w", err)
@@ -34,9 +38,16 @@ func sessionNews(ctx context.Context, s Settings) (tell func(ctx context.Context
 		}
 		return tell, func() error { return nil }, nil
 	}
-	node, err := cluster.NewRedis(ctx, s.RedisURL, cluster.Options{})
+	identity, err := db.Identity(ctx)
 	if err != nil {
-		return nil, nil, fmt.Errorf("TIM_REDIS_URL: %w", err)
+		return nil, nil, err
+	}
+	node, err := openRedis(ctx, s, identity, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := checkRedis(ctx, db, node); err != nil {
+		return nil, nil, errors.Join(err, node.Close())
 	}
 	node.Start(nil)
 	return feed.New(node, slog.New(slog.DiscardHandler)).SessionEnded, node.Close, nil

@@ -54,8 +54,11 @@ type Server struct {
 	registry *prometheus.Registry
 
 	db    *store.DB
-	lock  *store.NodeLock // nil with Redis, where several nodes may run
+	lock  *store.NodeLock // its place among the nodes of the database; nil while that is lost
+	key   []byte          // signs tokens
+	name  string          // the identity of the database
 	node  cluster.Node
+	mark  func(ctx context.Context, id string) (string, error) // of its Redis; nil without
 	blobs blob.Store
 	auth  *auth.Auth
 	chat  *chat.Service
@@ -105,53 +108,9 @@ func (s *Server) Wait(ctx context.Context) error {
 		case err := <-s.failed:
 			return err
 		case <-lost:
-			if err := s.relock(ctx); err != nil {
+			if err := s.rejoin(ctx); err != nil {
 				return err
 			}
-		}
-	}
-}
-
-const (
-	relockEvery = time.Second
-	// othersLock is how long LockNode may report another node that is our own lost lock, whose end the database hasn't noticed
-	// yet.
-	othersLock = 10 * time.Second
-)
-
-// relock takes the lost lock on the database again when the database is back, and lets the sockets catch up, since another node
-// may have run meanwhile. Until then requests that need the database are refused. It returns an error if another node holds the
-// lock.
-func (s *Server) relock(ctx context.Context) error {
-	s.log.Warn("the lock on the database was lost; it is taken again when the database is back")
-	if err := s.lock.Release(); err != nil {
-		s.log.Warn("the lost lock", "err", err)
-	}
-	s.lock = nil
-	again := time.NewTicker(relockEvery)
-	defer again.Stop()
-	var since time.Time // since when another node holds the lock
-	for {
-		lock, err := s.db.LockNode(ctx)
-		switch {
-		case err == nil:
-			s.lock = lock
-			s.log.Info("the lock on the database is taken again")
-			s.catchUpSoon()
-			return nil
-		case !errors.Is(err, store.ErrNodeRunning):
-			since = time.Time{}
-		case since.IsZero():
-			since = time.Now()
-		case time.Since(since) > othersLock:
-			return fmt.Errorf("the lock on the database was lost: %w", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case err := <-s.failed:
-			return err
-		case <-again.C:
 		}
 	}
 }
@@ -181,19 +140,21 @@ func (s *Server) openStores(ctx context.Context) error {
 	}
 	s.db = db
 	s.onStop(func(context.Context) error { return db.Close() })
-	if s.settings.RedisURL == "" {
-		if s.lock, err = db.LockNode(ctx); err != nil {
-			return err
-		}
-		s.onStop(func(context.Context) error {
-			if s.lock == nil { // it was lost
-				return nil
-			}
-			return s.lock.Release()
-		})
+	if s.key, err = auth.Key(s.settings.JWTKey, filepath.Join(s.settings.DataDir, "jwt.key")); err != nil {
+		return err
+	}
+	spec, err := s.nodeSpec()
+	if err != nil {
+		return err
+	}
+	if err := db.CheckNodes(ctx, spec); err != nil { // before it migrates the database under other nodes
+		return withSetting(err)
 	}
 	applied, err := db.Migrate(ctx)
 	if err != nil {
+		return err
+	}
+	if s.name, err = db.Identity(ctx); err != nil {
 		return err
 	}
 	if len(applied) > 0 {
@@ -236,17 +197,19 @@ func openBlobs(ctx context.Context, s Settings, log *slog.Logger) (blob.Store, e
 
 // openCluster builds this node's part in the cluster and the hub on it. Neither runs before build.
 func (s *Server) openCluster(ctx context.Context) error {
-	options := cluster.Options{Log: s.log}
 	if s.settings.RedisURL == "" {
-		s.node = cluster.NewMemory(options)
+		s.node = cluster.NewMemory(cluster.Options{Log: s.log})
 	} else {
-		node, err := cluster.NewRedis(ctx, s.settings.RedisURL, options)
+		node, err := openRedis(ctx, s.settings, s.name, s.log)
 		if err != nil {
-			return fmt.Errorf("TIM_REDIS_URL: %w", err)
+			return err
 		}
-		s.node = node
+		s.node, s.mark = node, node.Mark
 	}
 	s.onStop(func(context.Context) error { return s.node.Close() })
+	if err := s.joinNodes(ctx); err != nil {
+		return err
+	}
 	s.feed = feed.New(s.node, s.log)
 	s.presence = presence.New(s.node, s.feed, s.log)
 	return nil
@@ -320,11 +283,7 @@ func (s *Server) run(f func(context.Context)) {
 
 // build makes the use cases, connects them to REST and the sockets, and starts the node's part in the cluster.
 func (s *Server) build(ctx context.Context) error {
-	key, err := auth.Key(s.settings.JWTKey, filepath.Join(s.settings.DataDir, "jwt.key"))
-	if err != nil {
-		return err
-	}
-	linkKey, err := auth.Derive(key, "tim avatar links")
+	linkKey, err := auth.Derive(s.key, "tim avatar links")
 	if err != nil {
 		return err
 	}
@@ -337,7 +296,7 @@ func (s *Server) build(ctx context.Context) error {
 		return err
 	}
 	s.auth = auth.New(auth.Options{
-		DB: s.db, Passwords: passwords, Key: key, Ended: s.feed.SessionEnded, Renewed: s.feed.TokenRenewed, Log: s.log,
+		DB: s.db, Passwords: passwords, Key: s.key, Ended: s.feed.SessionEnded, Renewed: s.feed.TokenRenewed, Log: s.log,
 		Lives: s.settings.Lives.forAuth(), MaxSessions: limit.Sessions,
 		Failures: auth.Failures{
 			PerPair:    s.node.Limit("login.pair", limit.LoginFailures, auth.AccountRefill),

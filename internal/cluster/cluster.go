@@ -12,6 +12,7 @@
 //	presence.go        … who has which room open; scripts.go what Redis runs for that
 //	register.go        … its own members, entered again after a loss
 //	limit.go           token buckets, in memory and shared
+//	mark.go            … which Redis it is
 //	dispatcher.go      the queue of messages that have come, and the handlers
 //	notifier.go        calling onLost; goroutines.go ending a node's goroutines
 //
@@ -140,7 +141,8 @@ var (
 // Options are the settings of a node. The zero value of each means its default. Nodes of one installation need the same Prefix,
 // Beat and Expiry.
 type Options struct {
-	// Prefix begins the name of every key and channel. It must not contain braces. Default: tim.
+	// Prefix begins the name of every key and channel. It must not contain braces. Installations with different prefixes can share
+	// a Redis: they hear nothing of each other. Default: tim.
 	Prefix string
 
 	// Timeout is how long one request to Redis may take. Default: 1 s.

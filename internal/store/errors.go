@@ -15,6 +15,7 @@ import (
 // The numbers of MySQL's and MariaDB's errors that this package acts on.
 const (
 	tableExists      = 1050
+	noSuchTable      = 1146
 	columnExists     = 1060
 	indexExists      = 1061
 	duplicateKey     = 1062

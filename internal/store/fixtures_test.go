@@ -38,6 +38,10 @@ func fill(t *testing.T, d *DB) {
 		},
 		{"place (account, id, used_at)", func(i int) string { return fmt.Sprintf("'%d', '%d', 1", i/5, i%5) }},
 		{"invite (code, uses, made_at, expires_at)", func(i int) string { return fmt.Sprintf("'%d', 1, 1, 1", i) }},
+		{"deployment (id, identity, joins)", func(i int) string { return fmt.Sprintf("%d, 'x', 0", i) }},
+		{"node (deployment, id, alone, redis, signing, beat, expires_at)", func(i int) string {
+			return fmt.Sprintf("%d, '%d', 0, '', '', 1, 1", i/5, i%5)
+		}},
 	} {
 		values := make([]string, rows)
 		for i := range values {
@@ -46,6 +50,6 @@ func fill(t *testing.T, d *DB) {
 		exec(t, d.write, "INSERT INTO "+table.into+" VALUES "+strings.Join(values, ", "))
 	}
 	if isMySQL(d) {
-		exec(t, d.write, "ANALYZE TABLE `user`, friends, `group`, userofgroup, group_ban, session, conversation, message, participant, place, invite")
+		exec(t, d.write, "ANALYZE TABLE `user`, friends, `group`, userofgroup, group_ban, session, conversation, message, participant, place, invite, deployment, node")
 	}
 }

@@ -18,15 +18,10 @@ var errLocked = errors.New("locked")
 type lockSpec struct {
 	name string        // a word
 	wait time.Duration // how long to wait for another holder before errLocked is returned
-	idle time.Duration // a server releases the lock when its holder has been silent for so long; 0 leaves the server's default, 8 hours
 }
 
 // heldLock is a lock that this process holds. One goroutine at a time calls its methods.
-type heldLock interface {
-	// check returns an error when the lock is lost. A lost lock can't be regained, only taken anew.
-	check(ctx context.Context) error
-	release() error
-}
+type heldLock interface{ release() error }
 
 // fileLock is an advisory lock on a file (flock). The system releases it when the process ends.
 type fileLock struct{ file *os.File }
@@ -59,8 +54,6 @@ func lockFile(ctx context.Context, path string, wait time.Duration) (*fileLock, 
 		}
 	}
 }
-
-func (l *fileLock) check(context.Context) error { return nil }
 
 func (l *fileLock) release() error {
 	if err := l.file.Close(); err != nil {
@@ -101,12 +94,6 @@ func (l *serverLock) take(ctx context.Context, spec lockSpec) (err error) {
 	if l.conn, err = l.pool.Conn(ctx); err != nil {
 		return err //nolint:wrapcheck // the caller wraps
 	}
-	if spec.idle > 0 {
-		_, err := l.conn.ExecContext(ctx, "SET SESSION wait_timeout = ?", int64(spec.idle.Seconds()))
-		if err != nil {
-			return errors.Join(err, l.conn.Close())
-		}
-	}
 	var taken sql.NullInt64
 	row := l.conn.QueryRowContext(ctx, "SELECT GET_LOCK(?, ?)", l.name, int64(spec.wait.Seconds()))
 	err = row.Scan(&taken)
@@ -115,20 +102,6 @@ func (l *serverLock) take(ctx context.Context, spec lockSpec) (err error) {
 	}
 	if err != nil {
 		return errors.Join(err, l.conn.Close())
-	}
-	return nil
-}
-
-func (l *serverLock) check(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, lockCall)
-	defer cancel()
-	var mine sql.NullBool
-	row := l.conn.QueryRowContext(ctx, "SELECT IS_USED_LOCK(?) = CONNECTION_ID()", l.name)
-	if err := row.Scan(&mine); err != nil {
-		return fmt.Errorf("check lock %s: %w", l.name, err)
-	}
-	if !mine.Bool {
-		return fmt.Errorf("lock %s is no longer held", l.name)
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ func TestSQLiteFilesArePrivate(t *testing.T) {
 	for _, name := range []string{"tim.db", "a b?c#d%20&e=聊.db"} {
 		d := migrated(t, sqliteAt(t, filepath.Join(folder, name)))
 		must(t, d.Write().AddFriend(t.Context(), "a", "b"))
-		lock, err := d.LockNode(t.Context())
+		lock, err := d.JoinNodes(t.Context(), NodeSpec{Alone: true})
 		must(t, err)
 		for _, suffix := range []string{"", "-wal", "-shm", ".node.lock", ".migrate.lock"} {
 			info, err := os.Stat(filepath.Join(folder, name+suffix))

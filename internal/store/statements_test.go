@@ -302,7 +302,7 @@ func TestStatementsNameTheirKey(t *testing.T) {
 	keys := map[string]string{
 		"user": "account", "friends": "user", "group": "GroupID", "userofgroup": "GroupID|account", "session": "account",
 		"conversation": "id", "message": "conversation", "participant": "account", "place": "account", "invite": "code",
-		"group_ban": "GroupID",
+		"group_ban": "GroupID", "deployment": "id", "node": "deployment",
 	}
 	exempt := map[string]string{
 		"AccountsByUsername":    "display names are asked for when an avatar is",

@@ -12,7 +12,8 @@
 //	prepared.go    prepared statements on every connection
 //	roundtrips.go  saving round trips to MySQL
 //	migrate.go     migrations
-//	node.go        the lock of the only node on a database; lock.go how engines hold it
+//	node.go        which nodes may run on one database; noderow.go their rows on a server
+//	lock.go        locks of processes
 //	errors.go      which errors are conflicts, duplicates, or a database that can't be asked
 package store
 
@@ -34,19 +35,24 @@ type DB struct {
 	texts         map[string]string
 	bulk          bulk
 	engine        engine
+	node          string // this process's id among the nodes
 }
 
 // engine has what differs between the two databases, besides the texts of statements.
 type engine interface {
 	// lock takes a named lock that excludes every other process with this database.
 	lock(ctx context.Context, spec lockSpec) (heldLock, error)
+	// joinNodes, checkNodes and runningNodes are those of DB. id is this process's.
+	joinNodes(ctx context.Context, id string, spec NodeSpec) (heldNode, error)
+	checkNodes(ctx context.Context, id string, spec NodeSpec) error
+	runningNodes(ctx context.Context, d *DB) (alone, share bool, redis string, err error)
 	// migrations opens what Migrate needs. Its close must be called.
 	migrations(write *sql.DB) (migrations, error)
 }
 
 func newDB(read, write *sql.DB, texts map[string]string, b bulk, e engine) *DB {
 	return &DB{
-		Lookups: Lookups{conn: read}, read: read, write: write, texts: texts, bulk: b, engine: e,
+		Lookups: Lookups{conn: read}, read: read, write: write, texts: texts, bulk: b, engine: e, node: randomID(),
 		reads:  db.New(&dialect{on: read, texts: texts}),
 		writes: db.New(&dialect{on: write, texts: texts, retries: true}),
 	}

@@ -17,8 +17,8 @@ import (
 
 func TestMain(m *testing.M) {
 	code := testserver.Main(m,
-		"TestKilledServerIsUnavailable", "TestBrokenTransactionIsNotRepeated", "TestLockNode", "TestLostNodeLockIsTold",
-		"TestSilentNodeLosesItsLock", "TestMigrateTakesOver", "TestMigrateErasesOnlyWhatIsNoHash", "TestMigrateGoesOnAfterACrash",
+		"TestKilledServerIsUnavailable", "TestBrokenTransactionIsNotRepeated", "TestJoinNodes", "TestNodesMustFit", "TestLostNodeIsTold",
+		"TestRedisThatWasAway", "TestNodesBeforeTheFirstMigration", "TestNodesAtOnce", "TestMigrateTakesOver", "TestMigrateErasesOnlyWhatIsNoHash", "TestMigrateGoesOnAfterACrash",
 		"TestMigrateKeepsWhatConversationsThereAre", "TestMigratesAtOnce", "TestMigrateRefusesForeignTables", "TestMigrateWaitsForTheOther",
 		"TestMySQLSettings", "TestMySQLErrorsKeepThePassword", "TestMySQLPoolIsBounded", "TestSchemasAreAlike",
 		"TestTransactionsOfFewRoundtrips", "TestNoBatchAfterAConflict", "TestTransactionsOnEndedConnections", "TestLockShowsWhatItsHolderDid", "TestDeadlockIsRetried",
