@@ -85,6 +85,7 @@ func main() {
 	}
 	parsed, err := parser.Parse(os.Args[1:])
 	parser.FatalIfErrorf(err)
+	warnOfMisspelt(parser, parsed.Command(), &c)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err = run(ctx, parsed.Command(), &c)
 	stop()
@@ -92,6 +93,27 @@ func main() {
 		fmt.Fprintln(os.Stderr, "tim:", err)
 		os.Exit(1)
 	}
+}
+
+// warnOfMisspelt names variables of the environment that look like settings and are none.
+func warnOfMisspelt(parser *kong.Kong, command string, c *cli) {
+	command, _, _ = strings.Cut(command, " ")
+	if command != "serve" && used(command) == nil { // it reads no settings
+		return
+	}
+	app.WarnOfMisspelt(os.Environ(), settingNames(parser), app.NewLog(c.Serve.Settings, os.Stderr))
+}
+
+// settingNames are the variables of the environment that the commands read.
+func settingNames(parser *kong.Kong) []string {
+	var names []string
+	for _, command := range parser.Model.Children {
+		for _, flag := range command.Flags {
+			names = append(names, flag.Envs...)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 func run(ctx context.Context, command string, c *cli) error {

@@ -265,6 +265,18 @@ func TestAdminListener(t *testing.T) {
 	if !strings.Contains(get("/debug/pprof/"), "goroutine") || !strings.Contains(get("/debug/pprof/goroutine?debug=1"), "goroutine profile") {
 		t.Error("no profiles")
 	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.AdminAddr()+"/metrics", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Host = "rebound.example.org" // a page's own name, which was made to resolve to the server's address
+	rebound, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _ = rebound.Body.Close(); rebound.StatusCode != http.StatusMisdirectedRequest {
+		t.Errorf("another Host: %d", rebound.StatusCode)
+	}
 	for _, path := range []string{"/metrics", "/debug/pprof/"} {
 		if got := s.do(t, ask{path: path}); got.status != http.StatusNotFound {
 			t.Errorf("%s on the public listener: %d", path, got.status)

@@ -68,6 +68,7 @@ type Server struct {
 	hub      *realtime.Hub
 	lost     chan struct{} // events may have been lost
 
+	refused  *rest.Refusals
 	listener net.Listener
 	public   *http.Server
 	requests *inFlight
@@ -84,6 +85,7 @@ func Start(ctx context.Context, settings Settings, log *slog.Logger) (*Server, e
 	defer cancel()
 	s := &Server{settings: settings, log: log, registry: prometheus.NewRegistry(), lost: make(chan struct{}, 1), failed: make(chan error, 3)}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	s.refused = rest.NewRefusals(log)
 	for _, step := range []func(context.Context) error{s.openStores, s.openCluster, s.build, s.listen} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, s.Stop(context.WithoutCancel(ctx)))
@@ -230,7 +232,7 @@ func (s *Server) origins() (rest.Origins, rest.Proxies, error) {
 		return rest.Origins{}, proxies, err
 	}
 	origins, err := rest.ParseOrigins(s.settings.AllowedOrigins)
-	origins.Own = proxies
+	origins.Own, origins.Refused = proxies, s.refused
 	return origins, proxies, err
 }
 
@@ -418,6 +420,7 @@ func (s *Server) listenAdmin(ctx context.Context) error {
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	s.admin = &http.Server{Addr: listener.Addr().String(), Handler: mux, ReadHeaderTimeout: headerTimeout, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
 	s.onStop(func(context.Context) error { return s.admin.Close() })
+	s.admin.Handler = newAdminHosts(s.settings.AdminListen, listener.Addr(), s.admin.Handler)
 	go s.serve(s.admin, listener)
 	return nil
 }

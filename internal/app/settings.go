@@ -4,6 +4,8 @@
 //	settings.go  the settings, their defaults and bounds
 //	server.go    construction, start and stop of a node
 //	nodes.go     which nodes run on one database, and what they must share
+//	admin.go     whom the listener for metrics answers
+//	misspelt.go  variables that look like settings
 //	drain.go     the requests under way, which a stop waits for
 //	commands.go  what the command line calls
 //	ended.go     sessions that `tim passwd` has ended, and those that have expired

@@ -19,8 +19,8 @@ import (
 	"tim/internal/socket"
 )
 
-// tokenProtocol is what a subprotocol begins with that is a token. Browsers insist that one of the list is answered, and the
-// token must not be it: so tim.v1 is in the list beside it.
+// tokenProtocol is what a subprotocol begins with that is a token. tim.v1 should be in the list beside it, and be answered: an
+// answer is more easily logged than a request.
 const tokenProtocol = "token."
 
 // wireVersion is the version of RFC 6455.
@@ -66,12 +66,38 @@ func token(r *http.Request) string {
 	if t := r.Header.Get("token"); t != "" {
 		return t
 	}
-	for _, p := range websocket.Subprotocols(r) {
+	for _, p := range subprotocols(r) {
 		if t, ok := strings.CutPrefix(p, tokenProtocol); ok {
 			return t
 		}
 	}
 	return r.URL.Query().Get("token")
+}
+
+// subprotocols are those that a handshake offers, RFC 6455 section 11.3.4: a list, which may be given in several lines.
+func subprotocols(r *http.Request) []string {
+	var all []string
+	for _, line := range r.Header["Sec-Websocket-Protocol"] {
+		for entry := range strings.SplitSeq(line, ",") {
+			if entry = strings.Trim(entry, " \t"); entry != "" {
+				all = append(all, entry)
+			}
+		}
+	}
+	return all
+}
+
+// chosen is the subprotocol that a handshake is answered with, "" for none: tim.v1 if it is offered. A browser that has offered the
+// token and not tim.v1 gets the token back: it takes no answer that names none of what it has offered.
+func chosen(r *http.Request) string {
+	offered := subprotocols(r)
+	if slices.Contains(offered, sockets.TimV1Subprotocol) {
+		return sockets.TimV1Subprotocol
+	}
+	if own := tokenProtocol + token(r); slices.Contains(offered, own) {
+		return own
+	}
+	return ""
 }
 
 // accountParam decodes an account in the path, once.
@@ -93,7 +119,7 @@ func groupParam(text, name string) (int32, error) {
 
 // OpenTimV1 implements sockets.Server.
 func (h *Hub) OpenTimV1(c echo.Context, _ sockets.TimV1Params) error {
-	if !slices.Contains(websocket.Subprotocols(c.Request()), sockets.TimV1Subprotocol) && websocket.IsWebSocketUpgrade(c.Request()) {
+	if !slices.Contains(subprotocols(c.Request()), sockets.TimV1Subprotocol) && websocket.IsWebSocketUpgrade(c.Request()) {
 		return fault.Invalid(fault.InvalidParameter, "Sec-WebSocket-Protocol", "must contain "+sockets.TimV1Subprotocol)
 	}
 	return h.accept(c, nil, func(session auth.Session) (face, error) { return h.timv1.NewSession(session), nil })
@@ -158,7 +184,7 @@ func (h *Hub) accept(c echo.Context, account *string, describe func(auth.Session
 	if err := f.Prepare(ctx); err != nil {
 		return err
 	}
-	network, err := h.sockets.Upgrade(c.Response(), c.Request(), sockets.TimV1Subprotocol, f.Greet())
+	network, err := h.sockets.Upgrade(c.Response(), c.Request(), chosen(c.Request()), f.Greet())
 	c.Response().Committed = true
 	c.Response().Status = http.StatusSwitchingProtocols // for the log
 	if err != nil {

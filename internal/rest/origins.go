@@ -13,6 +13,7 @@ type Origins struct {
 	any       bool
 	localhost bool
 	listed    map[string]bool
+	Refused   *Refusals // may be nil
 }
 
 // ParseOrigins reads a list of origins (scheme://host[:port]). `*` means all, and `localhost` any port of localhost.
@@ -33,9 +34,17 @@ func ParseOrigins(texts []string) (Origins, error) {
 	return o, nil
 }
 
-// Allow reports whether a request's origin is allowed. A request without an Origin doesn't come from a page, and this server's
-// own origin is always allowed.
+// Allow reports whether a request's origin is allowed, and logs one that isn't. A request without an Origin doesn't come from a
+// page, and this server's own origin is always allowed.
 func (o Origins) Allow(r *http.Request) bool {
+	allowed := o.allows(r)
+	if !allowed {
+		o.Refused.note(r)
+	}
+	return allowed
+}
+
+func (o Origins) allows(r *http.Request) bool {
 	origin := strings.ToLower(r.Header.Get("Origin"))
 	if origin == "" || o.any || o.listed[origin] {
 		return true

@@ -8,6 +8,8 @@
 //	request.go  what the middleware knows of a request
 //	errors.go   an error as an answer
 //	text.go     a success as an answer
+//	lists.go    headers that are lists
+//	refusals.go the log of refused origins
 //	origins.go  which pages may call; proxies.go which proxies are believed; address.go where the server is
 //	accounts.go, sessions.go, friends.go, groups.go, messages.go, files.go, system.go   the handlers
 //	spec.go     the spec as JSON
@@ -97,6 +99,7 @@ func New(o Options) (*echo.Echo, error) {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
 	e := echo.New()
+	e.Pre(joinLists)
 	e.HTTPErrorHandler = s.handleError
 	e.IPExtractor = o.Proxies.extractor()
 	e.Pre(o.Proxies.route)
@@ -169,8 +172,21 @@ func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		if reason, ok := c.Get(reasonKey).(string); ok {
 			attributes = append(attributes, slog.String("reason", reason))
 		}
-		s.log.LogAttrs(context.WithoutCancel(c.Request().Context()), slog.LevelInfo, "request", attributes...)
+		s.log.LogAttrs(context.WithoutCancel(c.Request().Context()), levelOf(route, status), "request", attributes...)
 		return nil
+	}
+}
+
+// levelOf is the level of a request's line in the log. Load balancers ask for the health every second or so: what they are told
+// matters when it isn't good.
+func levelOf(route string, status int) slog.Level {
+	switch {
+	case route != "/healthz" && route != "/readyz":
+		return slog.LevelInfo
+	case status < http.StatusBadRequest:
+		return slog.LevelDebug
+	default:
+		return slog.LevelWarn
 	}
 }
 

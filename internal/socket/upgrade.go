@@ -9,7 +9,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// Upgrade answers a handshake, RFC 6455 section 4.2, and returns its network. greet makes the first text frame, which goes
+// Upgrade answers a handshake, RFC 6455 section 4.2, with a subprotocol, "" for none, and returns its network. greet makes the first text frame, which goes
 // out in the same write as the answer; nil for none. The caller has checked the origin and the request's header: after an
 // error the request has its answer, or there is nobody left to answer.
 func (s *Server) Upgrade(w http.ResponseWriter, r *http.Request, subprotocol string, greet func() []byte) (net.Conn, error) {
@@ -17,11 +17,14 @@ func (s *Server) Upgrade(w http.ResponseWriter, r *http.Request, subprotocol str
 		// Nothing but the answer goes through gorilla: a size of 1 keeps it from making a buffer.
 		ReadBufferSize: 1, WriteBufferPool: &s.buffers,
 		HandshakeTimeout: s.Timing.Handshake,
-		Subprotocols:     []string{subprotocol},
 		CheckOrigin:      func(*http.Request) bool { return true }, // the caller has
 	}
+	var answer http.Header
+	if subprotocol != "" {
+		answer = http.Header{"Sec-Websocket-Protocol": {subprotocol}}
+	}
 	g := greeter{ResponseWriter: w, greet: greet}
-	if _, err := upgrader.Upgrade(&g, r, nil); err != nil {
+	if _, err := upgrader.Upgrade(&g, r, answer); err != nil {
 		return nil, fmt.Errorf("upgrade: %w", err)
 	}
 	return g.network, nil
