@@ -772,6 +772,9 @@ type TooMany = Failure
 // TooManyRequests defines model for TooManyRequests.
 type TooManyRequests = Failure
 
+// TooSlow defines model for TooSlow.
+type TooSlow = Failure
+
 // Unauthorized defines model for Unauthorized.
 type Unauthorized = Failure
 
@@ -2439,6 +2442,8 @@ type TooManyRequestsJSONResponse struct {
 	Headers TooManyRequestsResponseHeaders
 }
 
+type TooSlowJSONResponse Failure
+
 type UnauthorizedJSONResponse Failure
 
 type UnavailableResponseHeaders struct {
@@ -2546,6 +2551,20 @@ func (response UserLogin401JSONResponse) VisitUserLoginResponse(w http.ResponseW
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UserLogin408JSONResponse struct{ TooSlowJSONResponse }
+
+func (response UserLogin408JSONResponse) VisitUserLoginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(408)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -2754,6 +2773,20 @@ func (response UserRegister403JSONResponse) VisitUserRegisterResponse(w http.Res
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UserRegister408JSONResponse struct{ TooSlowJSONResponse }
+
+func (response UserRegister408JSONResponse) VisitUserRegisterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(408)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -3177,6 +3210,20 @@ func (response ChangePassword401JSONResponse) VisitChangePasswordResponse(w http
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangePassword408JSONResponse struct{ TooSlowJSONResponse }
+
+func (response ChangePassword408JSONResponse) VisitChangePasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(408)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -5291,6 +5338,20 @@ func (response SendMessage404JSONResponse) VisitSendMessageResponse(w http.Respo
 	return err
 }
 
+type SendMessage408JSONResponse struct{ TooSlowJSONResponse }
+
+func (response SendMessage408JSONResponse) VisitSendMessageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(408)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type SendMessage409JSONResponse struct{ ConflictJSONResponse }
 
 func (response SendMessage409JSONResponse) VisitSendMessageResponse(w http.ResponseWriter) error {
@@ -5566,6 +5627,20 @@ func (response UpdateProfile401JSONResponse) VisitUpdateProfileResponse(w http.R
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateProfile408JSONResponse struct{ TooSlowJSONResponse }
+
+func (response UpdateProfile408JSONResponse) VisitUpdateProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(408)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -7008,7 +7083,28 @@ func (response UploadChatPic401JSONResponse) VisitUploadChatPicResponse(w http.R
 	return err
 }
 
-type UploadChatPic413TextResponse struct{ UploadFailedTextResponse }
+type UploadChatPic408TextResponse struct{ UploadFailedTextResponse }
+
+func (response UploadChatPic408TextResponse) VisitUploadChatPicResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/plain")
+	if response.Headers.TimReason != nil {
+		w.Header().Set("Tim-Reason", fmt.Sprint(*response.Headers.TimReason))
+	}
+	w.WriteHeader(408)
+
+	_, err := w.Write([]byte(fmt.Sprint(response.Body)))
+	return err
+}
+
+type UploadChatPic413ResponseHeaders struct {
+	TimReason *Reason
+}
+
+type UploadChatPic413TextResponse struct {
+	Body    string
+	Headers UploadChatPic413ResponseHeaders
+}
 
 func (response UploadChatPic413TextResponse) VisitUploadChatPicResponse(w http.ResponseWriter) error {
 
@@ -7164,7 +7260,28 @@ func (response UploadHeadPic403JSONResponse) VisitUploadHeadPicResponse(w http.R
 	return err
 }
 
-type UploadHeadPic413TextResponse struct{ UploadFailedTextResponse }
+type UploadHeadPic408TextResponse struct{ UploadFailedTextResponse }
+
+func (response UploadHeadPic408TextResponse) VisitUploadHeadPicResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/plain")
+	if response.Headers.TimReason != nil {
+		w.Header().Set("Tim-Reason", fmt.Sprint(*response.Headers.TimReason))
+	}
+	w.WriteHeader(408)
+
+	_, err := w.Write([]byte(fmt.Sprint(response.Body)))
+	return err
+}
+
+type UploadHeadPic413ResponseHeaders struct {
+	TimReason *Reason
+}
+
+type UploadHeadPic413TextResponse struct {
+	Body    string
+	Headers UploadHeadPic413ResponseHeaders
+}
 
 func (response UploadHeadPic413TextResponse) VisitUploadHeadPicResponse(w http.ResponseWriter) error {
 
@@ -7305,7 +7422,28 @@ func (response UploadMp3401JSONResponse) VisitUploadMp3Response(w http.ResponseW
 	return err
 }
 
-type UploadMp3413TextResponse struct{ UploadFailedTextResponse }
+type UploadMp3408TextResponse struct{ UploadFailedTextResponse }
+
+func (response UploadMp3408TextResponse) VisitUploadMp3Response(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/plain")
+	if response.Headers.TimReason != nil {
+		w.Header().Set("Tim-Reason", fmt.Sprint(*response.Headers.TimReason))
+	}
+	w.WriteHeader(408)
+
+	_, err := w.Write([]byte(fmt.Sprint(response.Body)))
+	return err
+}
+
+type UploadMp3413ResponseHeaders struct {
+	TimReason *Reason
+}
+
+type UploadMp3413TextResponse struct {
+	Body    string
+	Headers UploadMp3413ResponseHeaders
+}
 
 func (response UploadMp3413TextResponse) VisitUploadMp3Response(w http.ResponseWriter) error {
 
@@ -7446,7 +7584,28 @@ func (response UploadMp4401JSONResponse) VisitUploadMp4Response(w http.ResponseW
 	return err
 }
 
-type UploadMp4413TextResponse struct{ UploadFailedTextResponse }
+type UploadMp4408TextResponse struct{ UploadFailedTextResponse }
+
+func (response UploadMp4408TextResponse) VisitUploadMp4Response(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/plain")
+	if response.Headers.TimReason != nil {
+		w.Header().Set("Tim-Reason", fmt.Sprint(*response.Headers.TimReason))
+	}
+	w.WriteHeader(408)
+
+	_, err := w.Write([]byte(fmt.Sprint(response.Body)))
+	return err
+}
+
+type UploadMp4413ResponseHeaders struct {
+	TimReason *Reason
+}
+
+type UploadMp4413TextResponse struct {
+	Body    string
+	Headers UploadMp4413ResponseHeaders
+}
 
 func (response UploadMp4413TextResponse) VisitUploadMp4Response(w http.ResponseWriter) error {
 
@@ -8962,225 +9121,227 @@ func (sh *strictHandler) UploadMp4(ctx echo.Context) error {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H37cxvHmeC/0oXbKsm+IQjwIVlkbd1RD9pyJFkr0qfdmFqigWkAbQ664ekGQcTFqti5xF4njp06e3ed",
-	"ze46Gzvx3e5GSW5r7cSx879ciRT1U/6Fq/6+7nkAM3iQICUq1C8igJl+fN3f+/V6oSZbbSmY0Kqw9Hqh",
-	"yajPQvjzDtNhb2alrlloPvpM1ULe1lyKwlJhjdWk8BXRknQp18WCV1C1JmtR82hdhi2qC0sFLvT8XMEr",
-	"tLjgrU6rsFT2CrrXZvgTa7CwsLvrFdZ5a+YOo8qM3D/RepOREH4jsk4oqVMedEJGdJNqwhWhQnVZyHxC",
-	"FdFsp28lfxayemGp8F9m413O4q9q1s64a1YQMtWWQjHY+GXq32GvdZjS5lNNCs0E/Enb7YDXqFnZ7Kt2",
-	"tWyHttoBwyd9VlhaLJW8gk81QoKzwC8sFZ4PZad9/WrBK7RDWQ1Yq7BUaHWUJlVGqCAWGKQeyhYpG6DO",
-	"lRcuLjw3f2HhYmHXK7SYUrRhwLb33pv7H/5q/yd/c3D//h9//2M7Lhl3LLNThHOBi20acH+zTUPaYuaQ",
-	"d8eF3CqeAYIufVw3aWBOn/nkxbWXbnlEhoSSFleKi4b50Ip+j+YtmomvSFEPeO3wEI9BtP+fb++/cX//",
-	"47cO7n9v7/PfPPzgswe/++Hed//zwZd/u/e97+798rdJKNQCzoTe5P5myDqK+VMBgrmzODDhPulSRczQ",
-	"pG6AIaRuspDY5cLer8quCCT1zYjM74OAudOz7YDy9N4LD774/sFXX+198uuD//g0deUtfikdctHIWt0t",
-	"qZvmNLQkvp3ZIE0C89P4mAUE+/Bs4kmYaVWGVe77TEzjHP/u4/1//M7+/3r3wVc/weM7+I+f7733efL4",
-	"hNSbPdkJN2mtJjtCT+347HiGwijZYlXp9wgLFDun7J0OuNgyvwqpieINwXxS7RHdNC+wcNte6+tCs1DQ",
-	"YBrg+Mm7e+/8dO+jz/a+991H3/ns0QcfHdy/n0ZoO9c0YLBC6rQTaENzdZPZLS3D3yHSRnO1uSAVvALw",
-	"1cx1v0Lq3PAFrs2P5vFANgAUL0ou7rA6INkUoPHmZ3uf/+bgX/714S++3Hvrdwf3P3349ScHb7yTBEiV",
-	"CsH8TUMINxuGUJ7I7TDoHrKW3DYYb2iwAQJM7yEB7MGdeVVyYaBU7RGuFQvqAKRbUq/KjpgKhH746d57",
-	"P3vwxbt7//73ez/5LAmYjtgSsis2Q9nRbFpACRmiA1GdWpMAiXFbuil9Xud47nmU8pwiNdnumTFqnTBk",
-	"QsPbt2moOQ0ciRwCl7oMa2zGTzyYIZBUuaBhr+ANUEmv0OoEmrdpqGerPc1CKhooDUwySgYamREdFtV5",
-	"wPpI7RXczMwdM196uoHBDThCkLu4GT5mF/1zRo+4iR3K+pIhxWrKwAf4wry3pF6jmqs6p1V3o4509w7u",
-	"f77/6zcPfvCdvX/4D0PGP3w7ef0AtpuGdKvErNPCTRidBJwpIjtacZ8lYA871uwGb3E9FTq0996PHn37",
-	"jYM/vLX3h3/94+9/cHD/84efvbv3/g/3vvfuwf0P07vWbDOwE09js2tGvtBSkjpVepkoxkhCZO+7Z33C",
-	"/DCennwUpl2X8gYNG9O7GCiGGaB98osUwZZ+b1NLuRnAdNO6EUCeuSJym4WG2BI4BbgM61LepKI3hZ09",
-	"/PqT/bff3/vR3+9/+KtHb71nmNPXXz/44p1HH72f3CIwgs16J5gOm35JMIfjotOqslChYhTzbFI1/ESZ",
-	"/YeM1prMT27cMm41DUz41T8e3P9w/99+uv/hr+BofzwcH8w5t6jobVKtWaut1XTOW0piRgU90WiFdvDj",
-	"xI+XBe3opgz5tw5HUhZK5dRN+uCz/bc/P/jlJwf330D53mDNP396cP9fHn705d5XH2ZpcVpuMTEVCN6S",
-	"BAYDaUWKWNOOVDfPaDIN8z/baXOje8uQhGxbbtnL9bKg25QHU2ImKPju//hNI8u8d//hB58Nv1idxOzT",
-	"EYV91mbCZ6IGZIR2aQ+Ak0AyQ10E0JYu7Rm+s0x02CO0QbmY6k1rh7JmIHMU0PYbJwyYxzFMlIzKWF4s",
-	"9VkkgJg/+OLdh//287333z74+Rv7v37zj7//MW0wMnKkjJtsqPVUzu0uC4KZhDEiQRnhZRKCNqLslVWd",
-	"dluGmvk3mc/pOghfR767D754d/+D+/s/eOPhj/8nAurhr7/c+6fvp+9rNPVmy8y9CZLftLmfEfsADKhx",
-	"ECd5mp0iCNqHMEK88+D3Hx/GCGFW1oEJLaVeNgsEu4RRoJSWIZueWQK3Nr72OSngvWOCkLm9KdJLzpuJ",
-	"nrE2iMiEZp45z8Q2C2SbPXOMoIwuJYyyYo0ugyqIcCryOUUEbbFlcmv1yowwClTAlWEdZioaotXEXEej",
-	"dCmzyhh2NOA1Q5ladOcGEw3dLCyVAb24iD57hbZh8aGZ9a9f+euNjZ1SaWZjY6e8urGxc3HV/Hlp9d5/",
-	"/bNBZc0rrGxTTUO8G2YP7VC2Wag56n1GYRhL6/MKHcVCs8sc/ZYGAQvPqchqIEPic9UOaM/CpkV7RGkq",
-	"fGczea3Dwh7hQmmGxrnRQBlUaI3SZ7hzYekV3My96ClZfZXVwFh2hYb+ZUNxM9RIsy28aNZ8YZTPVsuw",
-	"wvSiXi9scWE4SY2GvgGQEd/hWpghQLCvwpLSEMaXXi8w0WmZRcLb9zLgG49Hg+ClemHpleGIuY7P797z",
-	"CjszohNYSUSHHdYPGFhDNEMmhMA8cf1q9uEqAw1zuLIrCPfRR2Hpv0c6gr/WYYS2pGgQ3ZSKEa7hHfCc",
-	"mKOuSbHNQgX0J33Si/W52iWaPuoLC8Ou/8bGzlzZXPmL13Ku/JXEbINXvtb36zAYJ0e6Ze7+rleo8xB9",
-	"JkOpJjy06xUCqnQeUF+LtBrWZUrH5nIv5Vy6sJB0LpUGnUsJXjx8VTftY+aSMhbeYTTDsmK0LS2NUOzB",
-	"4sCUf86Q53DLI1QRfLXG+DZiyIRrTb4+2exFcrfJA7R06K6MrIzdkGt4y6h++IZn5dYIxG6cI4M6zAOa",
-	"RQ9Y6GGGHQKRow3dEdlrfkF2UYu0wFCEhgwAap5fBgw2/NV8UqRr5MoabTFSZXUZTg66PpqUQkOHVRZf",
-	"EuCwAI92kUm8+rE021oYPeMBR0oYrkMQA84porjPlgnj4L3SCRu4bLelMrfMakTAK4xAYp5kfXwiyQ8A",
-	"JrcTBKjczyDQaJ+xZOv27Af0SF+zZxcwCrX691Ys9JPdQXabhr3hPA05Y790DCl9IGo4BYYvuGYtNQkt",
-	"LsRLoWFIQZUSbCeD0laoUSwr4JZEUrujSZs22DIJWF0bLdYoteDDoQoc68OFjPTiR11HdVUKlgUBfySx",
-	"XuvUjBJ8xTy6G+uz44JI9fGFUbvyQd6yz9vpMncXMp8JzWmQcbI0lpWHrXMl9mO2qVJdGfpphaI8N7+w",
-	"eCEtFSxOTyru27xbdWI1mTvvKC1b2XLk3SbVbJsZMbIeSqEJEz5p0S2mDAPC0JEEhXCHqTSvbQGx6NJt",
-	"OGYnY8JchQFp0r1IffR90CBJW4zsl4WjfdKhFwml6U3YSVNwxe9Gw9CKmLnX5irqArdyFQhDkpFLK6JY",
-	"hi4lGPOBO1WZFTnTkuTKMStSU8PkwyJlFliddn6oddmXJ6Ewt639LL2N9GmuypC0mWwHbJlcaXLBFANV",
-	"/ppoBFw1SZfrJnrUb1DR6NAGqxSzAB4OVd0HApxGEDQ72hAgXrEgS+9moVQm5821ox3dNISvRjXznzEb",
-	"WiyVspkz3UHm7EgWfgIL+CCzXuUBy1NO6yjuUo3xNaDEM99KYMukYn6vWDHE2kAAkfrIDWr5hbnS3IWZ",
-	"UnlmvrxUnl8qLSyVFme+uTO//ReXWt+Ya98In1sXlxdqd/2LBl6WEPGWUxjSdKgTRgpUetEtdQgR1Zkh",
-	"Erg7t7g4XBzJJGxNxhvNDDHgNt9hgRouSmWurF99R3h4BdrxuSx4hW3uM1nw+m0P8S3ONpncBSutBLOJ",
-	"0Za7TQaBElwRRa1e1Q+MgaEV/1bG0JedjWnCM+hy30w1Jchls4dcC41BgiPbqMY1B606DX6oUg4aidON",
-	"YrM66gqge5o/l0gZ/UcgWC8TLmJLEryTORoIpea8X5VcGObWbfJaEx0sjLQkhn4KUjEyaYV0hOYBqhpw",
-	"Qzq1ZmyAKZIXuEH9HqmyBhdWJfEIFX78ijDjItnol0bKw25KJsV63mks6XNy4Z8jCLZ7zA3kRIKB6y27",
-	"IkuNic2uy4S12rqHIYdWJTPMBWV6NlqWjwNW45W4ebMuDjw1dYn+aFDM2VLW8o9BG0isNp8NxqG5Y90s",
-	"dyFi0a4WcHD79ysE0xPuYOL12AKbKV7XaaDYoOMULl4fx7VKfXl3Otr+hJAcbRHGZeSe6PTV1rFU/Odd",
-	"/GK/bn8MN9cSzSx2M3X7btJmMA0bpDPYjQ3YhOE3DdoBlpmywkXzDAHgiRo43KEdz5W4IdFD6qTxQddP",
-	"YJ8AEGmuO2aX8+Xi3HxpwSsEUjTsd+W5cnHh4vxFr6C5Bhq21qSi0aS8MNJDFE2SJU7G0yYori87BtMT",
-	"hOJSUvGYuRTfIgygyhaeE+sfOnj5udTo8HGM4S0kXh8l2GaLjtHGk+vMPsUGF1O/lRmOfWXdDGg9hHAi",
-	"g8tjISQs8jYNkS/Tnev40hzANf5wAnQwXknuLsl5lF5ZwFpM6GecERy2TM4riNZ9xkP3C2j3qNUoAsE3",
-	"yhqWk6x0zsu3HPZZrZGEmnVkWgkyTRB9Lw0w1EGSikFeKktTSx6wDQZTHmkporioMVK+dLF0CBrO/YmW",
-	"DSMOjiJFwAVb01R31ORgiDF61GoV2xk5fBrhszzcEL6XIfu8eHfdIy+szS1eWDaKVBU8zlFuBQZpkAq8",
-	"nm0qyo9NGH59dvMQYo0ple09DhnVWW66o94Hmw+QhYUQ1QohrOgITGykKmXAKPhDfLbNaznG1ZcVC2dW",
-	"GgaoVo0NzC4zYYkXMwvEo3btOXd/U3bCo/oHOZiTcU9eBHa7jhhcWSTtJg23MpwTzgt6BM/sUTbU79LM",
-	"XfmJSlQIq+NhLTeZiFx8uelFiVjuyDri+yFTCq1YY7HThEMpZqbJiKGIg96Mt5mGb9UKfWOI0Zdt8Cbm",
-	"9Fz3R732UldE8TXmtSMGoLQSYB2+WhE5AkPWDnrrcuQFYq8htRf+JKYXITWvQYw+RAlQQQxkqZZhOrWO",
-	"+NzPpDmKvTbm0jTPNqei+TQOBTwqgx4erWDWG4HJLsrDK5SNCPG9yTYFR9Y8omhPFUnFSL0V+GBtg8k4",
-	"FitXQbwGmPgw8N/8vgWJibJO1piAmLciWXHnwxWEymgmMIvTHYtHuHCU25oSIcIry7BhFSHNdoyCCP8t",
-	"FZosCOSgYjNMpnOXZol0m7Llzs5HU2q2oFfTMhwxVjKsoduU5r4Rnr6seXczc85x3K0Zy0GnqTvSJYsV",
-	"+Z7hgQuT714x4wsC3gcjhoP7YYkcyunCttkYh0M1adJ2mwnmO/aO94LcpD3SYJrUOyFcym0adJBmDzpq",
-	"2I5mQvFqwGacmoumb6POsbqOzK5ewedKycAwynsJz1AWFMAX4yEwPASFgYl5ZSnLIzZwvHneosTwCSC3",
-	"j+pD6i8ikAW+ZaKaspugBxLWYpNZAb0JRRfA2JC2yDrUdeUlbRs2wjWKB8DbAOeRtD9k3Bs3SApKk5sn",
-	"+o0Rh59ptK0i10c3xiXrjuHGG9NtN8Zs1UN69uLI4klFDZ0ZUwXwd2VIBrU8Z+YZcWgDL+Y4IKeKjFm2",
-	"pXvDw9peVVIU79BuwoZ6i3VzswKgGMmFBRIwrVmowA3n8wbXClG5R/Bp+KGySYpkhvz3ipdwElL7LobQ",
-	"Nwz/ElKTCg2CivMURiIyYdss7Flv19AA+sGoaiF10u5IgwBQPNuLMre6sbEzv2L+XChtbOwsXjZ/XjB/",
-	"XrxsfSvJx6+k35lfjd5ZvDbw4rOZTpmk3DwkqR7Kj3DdtKBJBXQamukEArApJPQMj0iB70DkFuqaRXIj",
-	"Cgusx5Gxsm5jk9CvCpKDVNYtTN1CnPMRHLTcVzDl8ce7307E0KWBdIHUmjSkNbiJWpKLc0hEzAZeXl+d",
-	"ec5zRhbVZkEA5Wvq5M7qFfLc3IVFcv6lNn2tw9ZgJsi4ITUpdCiDxLgIERElUQL/srk56b2PE9V34She",
-	"PAeIK01XaCAtkArWTcJqaKCTe27XK8jAT752hJjEcaIRk7N5qSVnqRYuICtDrTDIkCzMEJU0UTYp0Mej",
-	"6zZ7xYI34AWDtMnXs0o9YDpWlB3aprqJCoNRgM5Zq28miW/Hqx0Vu2Gmj1/I2brhi3jYWcGoDTbcL11e",
-	"LI1p93QkskVBuqgz+OPeCEvksPuVjIfMNEPeYdTngimVbwpKH81cqXSIoLS5Uua+hys+GebB9Fqu0Voz",
-	"kVDskYrcqpjVdV1BsxZXKlP1ybdDTTsiMNdulVel7W6zR2iERlgCB/BomShNqwHzSIv6kNBI2qFshLSl",
-	"8tQkrDL0wvr6bfOu7iin66NA6UvrSIlFf8PjN8SGWIEXGGlSjBZydeMEigIE6t14pG7QFPC7SYWvmnSL",
-	"FQlqpwlBb4lUXJ0cyybhmKIvQdWroFyr+8vfQCYBCxTbEBUh9WY95Ez4qkLO00BJAIMUTLGgDi4jeIZu",
-	"tpgRu+Mxbeog7EdIEhqVzICAa7deQPCESWKpf33ohrOr0E22CbokTBEyIkWA1g74FiK3jP5NuLbuu2wQ",
-	"pHYEpi20U1DftzwPHuEDQIoEDsMONwQHzhswus08691wlZMMAZUgo6RySoQkCCQEgEgNCCFjaolUBgo/",
-	"VSL1I1GdyW2Ri22u2aZDiMqGMHvEQh21QCrmV5xRCL48p0jYCZh7Pa7oUSluiHEVT7vuTU23mHlpsFaV",
-	"118OxStUO6pX8AZr1jkfnb8ZcLGV+IhuJdRjUyPh6W1ytWnuYMErJLcbfYQyJe6DId3RcqNaY146bz/+",
-	"iFBNfGGXNlh20OsrYgGfkycCJNomQG9CinbyCwz9BfKlm9KHukI0CGQXX8TSg9HQQm5SSPtF3T1COvvR",
-	"3mr7yV1g+zFCH/s5VXjOK8iQN7jomz+71pGXrgZkqHGDK42WrfgUFLraNiHjtmC9hPGhD1ZQSXyXHDH1",
-	"Q7zF6CvYZMY3m1r6tAcZZnFJDa/QRxMS31h7SYoEJT5jvTEvVfEAr6ZBGS+vEoJX6LQbIfVTN6IbStHY",
-	"rCVSbu4Bf4p3fegcnIQOG3vRI1l9ruRNIjjluH6T7m7ElCyXAvwEmyGGR3uWbCfcBlRtKcdO0irFhb+c",
-	"u/0XF+/eenH+m99YvHN1/X+s3LzywuWFv7p2IyMTZBzFIlsTbR9CaxgqOnoGYveSO3E/jHajH1bEHJHy",
-	"lBg4Syhy/oRcB4bVgSHNnwnfM+xkiwt/IgeCFGyc1He2o60TblSYXsDGejAV+jXq4aicwMgH44yx3Uwr",
-	"k+atGZ8bYLa4oNa/0aLttjlqg8tgqh21OWuwHbXayKA7erXO7j5yYrQpj34uMi6PA//oWgw/fGfBHn32",
-	"jkLa9DO8g7v2UieqIE/uEY6wYgJ3cNIXfPy+XD3yQZe320citCwk9jTEu7lm3UjTLbNwOl3CsJY8IJ1o",
-	"YAecyvHEdazh0fRbhuyb55St0kc4FgtLAmqZlD0y55F58v++/fPIXtqg7RF+jcxsARuk9ZiC1VNxYicT",
-	"s55c7uABBF3aU2RulP1nbhz7z6FSIdb7Qt2dddxZTFqMCjVQfCGqHDRZ8QVndtakKnVzeAUGutNXgWHs",
-	"mgxjJjK5ggtjxShlWfsippYZdj5WtEV/GDk8nVloyDr1RqZT5lQRSo+b2IML70yv68Qja48rzHSAP6Ky",
-	"7faXC5ITJfvrrkTmMZCflzPLitgSWlQlsvch6EaAWw3NmMSpGYOehoS+mhfcPUb8Ns+Oz5w0YrpMulGJ",
-	"oUT9c3zJpVQ6iyWqOuj2ihyzkGCpWFD3MAIeDRHRq2iIsbE/CkmZWkbQdblipHQckdpGtYQ4AlAyMRDK",
-	"hV+CyRqDyELZtV5qIgOfmItQpYrBpkAV98FADeeqm6xnK2xPqLMOv448pYl6CU3V7MyzdTxTp5h3V08U",
-	"8QA5jg/vDsWQkxV/AA/zyv7kss406LLrCsVRocXjKr8xmjnB0vKA95gkRHcljl0yBLSvdUKue2tmbuuj",
-	"y+aDRkp78e46CmeV2y+trZPZdd6C1YJMW7HthjD8WoDEQTHQFVE4Yn1uY23+DdbD8p5c1KWrPUqx0419",
-	"yczrM6zeiQRwnbcGXYcrEKApSM0sr0prW4QJfykiV56jqJ6lnR4ER1mPDLwEFdDvsuqarG0xDT6zZ581",
-	"s7vaocVnn8UisXafQN8qr6PxMQoOMbD2rHdtt1IkFfM7FNuYK5XIeYUX4xmPLJqPtmMTOLoWSuUNkVEz",
-	"ZNDnp1kQYPGOdshqhvzLjq7Jlk3fr+DsMCl6GOHrQSfjhqjYdcOzturKctJbOVB0ZYkwUSENppWrzGJB",
-	"tRIvmkthgHVDNqCwQc598cDglxDlsiWqDbFifw/4NjMsERJFPFveoGIFqcpycpaQCdYFoaZCGvgaqYdM",
-	"gfexSK5rI2+ADkaAz+I+n7+WXqTs6Ird3fOh7Oqm2dUKumLtKwMOLIAkJYia5litVgt408p06mL1h4Bq",
-	"8w0LFdSaMydGxYbAyzbwJoZyL8UGVA2xwegox2YW4pwmW0J24czdD9xe+YZkRj6xu3vh2srVZ59NtQwD",
-	"a7pBCQMUeCvgW4xUO3G8EkZu2CGu0FqTKQCQsKOgb5oLUoEfZ65gEFAFYqzNhrYYa4PM15JKIzoJOQNm",
-	"l0qRrEOolPNnV66t00YFXqsyssUwFG5DULXl2kc1KBf2WK7XZ25JwWZuUl1rujNEzIY1GryOcN1cgbbk",
-	"Rqoxa0DCUmVQcfYVqnqiRtu82KOt4N751MdnwM/JQ/Sam61uiFdom8/iZ/dK+otn0BMa8BoTiiUo3c3r",
-	"60aGCQNDOrVuq6XZWUPTlOyENVaUYWPWvjTb4joRM1kwFNEr2KtjxNFiqQiVyM3rtM0LS4X5Yqk4jzW6",
-	"mkDmZ0FhZRmhiHeYz0NW0+CAnvVlDSg6hr9zKa4b1fK68EGsSvWGmy/NZfMNX9Y6LSast8bcMh0PnKi8",
-	"fCMy9w7v9ZJgXIWlV+55BdVptWjYgx4HQENSM0IN24YyrBE9Q4V7Zog0OQI+L1V2wWYXTOGEIEBOAm62",
-	"SEWBuxN33DPYgmFybAdfMH/zFiuS1XT7BXjRujtJm4WpWeAzRm0u21jDROqTe7JJFQlko4F3Fmwkrign",
-	"rddZTbsOXCyeNYpNHDzdGCgoWDAVWRnGq/mOGlpgEwuByqV0tijQNPaQuTA/czJGisx+z/yS/dbYJeGT",
-	"lQh306KTzThPXeq5Uukwte7n4mYCr2RtHAS5uRJqoOV+/bJkFbLYvRdrQrZi3a6XsJGUL164ODd3aa5k",
-	"/kWmjALrvdisPl/jL/EXr7/8revlW/zFS0U2XyrW5gJRba2W/L98MQAfU6LDBrTR2H/7/b13/nn8Ovtx",
-	"9nxGtfar4H/d9QoLCMusgSKYzyY6TMIr5am1Ddl7/939t/927/73Hn78xmCLuEGn+TS6DLzcRzkMK06R",
-	"DQRMeX40YKJWQ/DC4ugXMvs2mJfn5sZ5OdlOA966NNYaU61zdr3C4jiHfj3Rn2+xND/O8hKNTIbwA5RB",
-	"ExzAaQSDPEB2dC5PXI+F1L4wWG5ESRQsgOZigAoqziDXYZ2DONBOSJ/lklyzhikSoBgDHn3723tv/W5S",
-	"tB4Do8tjnVXcA+jkbkR0B66BlsEjkT8lD6AvqO82YKgMWi2yhYJkp0OoQcpVX+lR1CwzOzmA+BnJDVyR",
-	"aig7jabGhEopEnH11V4UV78h0oH1HpjfUBbR9nJhfj5JhvpkyBcoT+AybKyMkaup2nLJjv3BNRD3Z1QM",
-	"iLVMjo6jOL6PIZI6M08bc1Cja6/OxW9Bqh2IxYNYEZ3FccsiEUseFC/GYMdjiC04QXnYBIPDX7btIWo0",
-	"lEHO8Phb9riJoa7AYxOISqmIsRORlY5JVEp2zPq/n+197weTEsLILjx18WZ+Cp2UHr357YP7nz/8+I3B",
-	"fpJ9IafTapxkqQYaHfpJAjlfyYjZrGBnHsj4iS0IsLp+ckPOV9LrrjxjAXxpGj3T/v0TbJa89/lvBvu/",
-	"poOPp90Ul+1wpdVpk/mOCnBAuYM/vPXgdz989C8/evjbN8bsfpiO051qC8T0hbVRBVzFuvbxtUR8vALx",
-	"FSiJk0gPGC4bU99fBct5rmh8WeomQYsRShuaSFFjyyRkbUa1EWK4ttkYKpnhl2b1K9FEho/Z+HcF2vOQ",
-	"tlEJ1So7kxUcEdAyKvZDGGK+Em0+zdLGvWOJsIxhoiHEC6DrIb0+lAiyVodQmN767h2LPrH/+Zd773y8",
-	"9+lXe+99/xi0isPaCSZTRBbGQay4bT+8sTANggjAs0YJaH/3x9//YP+fP334k+/bBqfAn/b//v7e+z/f",
-	"//efPfzpL7NalE+zr/8tm5wVIVPMbsfS+BM85uhtIQ++8xWC6OCt/7P3+a8ffPE7vGhJIPRl6UwHBq4f",
-	"JFr1DXFxuPsY1NaboEp1ZaxKJdJTLMV236QI9k3M2sk3aNuBouJAXcFCzxmI4ZNRIYdQb7LSl12WbOxv",
-	"VEno4B+177euGShf3qWhrzyimrIT+GZsSHHL5Ac3XfbR6ecHgzWRytlriWuLH24diQLfWeuwCYJjsiI8",
-	"gNPBimyD8T85VjT8jVtSr8qO8A9Dzk+a3q34PhQwskjvSJxNwIspHBKjZGmFbDJ3DTpJRoYnZ+pzVM+R",
-	"CXI+YcAiimkbWeHMcxF9sw0SlOw3aUVmrIaE2iAy3DJE8pkBmnYlvfJDGrQGSlLExp5UyYnINzYuMvTV",
-	"wThmg0+C4//hl/sf/Pb0ou6Z82ZqNOCKTdqH5pWJHMMhGirWeI2bi+Sa6+FBCf2goawSpPVT4UdNVhxr",
-	"7EPaxPjHLorgZMcskKygxwKomJCWiGEZgSZN9pnGcEfXRSO2Pcff7XqFLg22+n52X2FkX46QY9umHEHM",
-	"sSmq947BCh01KCmn+/m//Q97X07sRYv7v5xWSWMaVkCEXdTtPVLkBiooTMvm6txyMGpUdihyxHeFIlSh",
-	"NRBlDPORQ5BecXrGzwdfvrP/d5/i5h9+/cnBG+/sf/irR2+9t/f5bw6+/vrBF+88+uj9TONnqszAtO3Q",
-	"TaqILY7dDwSYMAbFU2AJHbB9Eld8IVfG9FnANDus5RPq2ECkL4MWyJiw1CNdBkFZTo8H1ymH8gQzWs6A",
-	"33cgkmCQIV1Nru1pUI4RHOdU9uKcc/P02kr33v740UefnNlKD8k2DPCeeFvp44hpoY6QNHl7qE3Q1UYe",
-	"ISRfThkAr+cENhnZ2bHWesgYGvcyyFRq0jMj3qGMeMdDkA5+8bP9D39mpZEzi1muxeykkdqhzDgSChP+",
-	"S0Zxc9UMhtjBtlnYw+JI1Y6GoLFBbL3WP9wpQ9h7pytq8klFkcfCxoKgz0Q7PECTCT/ZZynzzl+H7JV0",
-	"vO6QcN1Jo3WvxUs47YwNCv56GAHTYNrhf3p9d+6268Hl516TMzPNtSsvVmu6vDq3krPgOMo2f7GJdN/5",
-	"uWHZvisz36Qz3yrNXNqcya6CfIb4pxfxxwvIrnPhQzp2riIOv5Iu5AsmEi18rGSH0qrtch3ls2+xHqRf",
-	"GB28B6TAVmvAbiUtxYJtpuIEv9x6DPgA8udBSrEaLX4EoXhBdtP2KTRXZeyh33ubg4Z2g4emGX11ADO9",
-	"yVK5MuGtYs4yIPC8kJzUZ3XaCfTIapGpgkMZlZyOwfD7ypCgbe5D/8l09HF5ROB2KrVKbk0WcKyeGHpy",
-	"0tTBYA3Uh1HDfT8NppNF4PIpxApp26445q4me46COpvqrOyRFg23ENc7ImTUJ9ZTHJEKBX45Uu1BroT1",
-	"EdtK1C1GBRcNV9mlItiOrmBePgTAVKD8yXKcuW0GA+9yKyoBU5ch4UJpKmrMxeVo3mIxvUkvOYPwPN8P",
-	"mmMXVOjxCSkWiNZzD0dZZXWJikzmWuqYMZJBdQrpaiNG/MgTOJ7NbLtwDJQQaN24tddOhhSmSzHijekv",
-	"zpgu+mI7oJddd/NyqmSJK4s5vDbZ8Blcg8HoGkK1x7Kr5YhZsIsXIAt21yu0GQvvQPfOkvvgenKWbDdN",
-	"83LcqbPsFRDhC0ul3Xu7h6XdKbw7kwnHpvo3uEEicP3X+kiX4wFxa/kkD1i1Fs986l+F5PwwpD2PYCgP",
-	"gTLtdVqLiwUABcfWegO0dDUKvTw1VPSINOE4ZKF4C0eohJTt2Yzq+ximnApiPkOvBHqNE0LcYBos0Bj+",
-	"Ob5QlYA8WZWhU5Iy8Sk1wWkWTZ6k6F7Dd2MF8hiEpdH18J8YmWnxcauP46WvlsdIX31KlMin0GEDJJVG",
-	"rW9aET3Ldds42joRVcUSYvl09PRTUKBclrpNh3KVJm7x+SdDo+LgRi8RipmI6nRdld2VODwFwut5pgMd",
-	"RgeKOw8NISYvYOf1IYVrwChu8ATs7a9FgZCAclIwZXEM6o6c11Dw0vcwak3YsupcQRVF8cwy4YLI0Gdh",
-	"kaxYekcUc5UHa9A8Dibj2HIsK4Dt+XjZp5luJcvkZlbIJddcUXquDNQt3h02EXiKomr/ylJT5dG5WHid",
-	"UiqabZKL98UW6HltfFI/YReOXLYTLcTiwaiV4GPTXsoROc3iE2hAzDcIIq6fuEnw8CY9S6/OZOljTHdO",
-	"NM1Odxsdaf+zLX2HVm9r4zOum3pkqLierNQP/UMnrMKfyd/cikbwt7vAne3SxuUL9IkMmhqs3zQNm+FR",
-	"NN8nCFmfcNTDXhwjXa3JUMNMPDMSUZuFWIUOhSIjVELwFbBa4AiZCHNycYdPMvq88nrBZuX0sS6vUOuE",
-	"IYyKa8VSwEZp64TB7HPFxWKpgDiWH6wFrVH7WeJhMSzVRetMt5tQtxsv0tEoUCNi9oeX6bjjIh9DRrpN",
-	"iZ11kl2esYZ+3OWa+j4kfkFMPxY4hThIKIwSN1jtM3hh6Wvfj+tcYg7BAKK/GG3oLB/gCcoH2Hvn473v",
-	"fvqnkA9gLqBFiimmKCXAN1hXOt3weZr5R/b+nYLSHgbs4yQ1QC2gERQv6v+GFAteUVbYCHwWZfITLpos",
-	"5NpWqLUE5Fwc/g3KNrdi/NCMyxvxsp5OujV3OukWRmn/qeYxHbVobAJ4g1Qr1eJ/6kTLVoLVUb2fx5JD",
-	"CWg9Dllq0XALA8nyiNLLbaIlGtiL5CaEj0oR9EB4MuN3B4nKTTfoaScpZ3bwQ9vBzfmTThtzDrhypuhx",
-	"ZEpsHJ1/mJOZpI/DEpQVYHlogw7g1Jn59TirTYZbCZ+M0RGpP9zyimTRne3USaMd+Iw8/gmTR7wDTzmJ",
-	"LJ2RyNNKIiMaNYRMorFtVFHedPGNuFZrv8LKBvTVEcnL5LomNSrO6YGivKJHWjJkeUbAQbp8J7mTMwve",
-	"WVneYcr5w198+eijT87K8j5pVAyReKxKu3EX3eGVNV0rXWzQKwXSL6y/YImWayjcoj3SNGo39i70l2zn",
-	"fJ7oyAvDeODQoIJUzbPo2fChvlqRON8TYcIn86UN4dNeHEfEeIjexo6yDZEp6TEaph+ARlkbYkOso+HQ",
-	"LjfqBgwEtcVFx0ho600msHuuKyaxZBvN2m1sYrNiuxmBheSbVKHv0wBAsC7KgIqLmm2RFbf2NSDZEFXG",
-	"BAmk0p4NOYD5EHC2i7GwXbQEK5K7sAKYeTNkZqZKtEeql6B2PMAaHon4hwUzVDLm0PxW4VhmyxsC94xR",
-	"GHABaOBFbYchXjDV6BQT6nECSIOFXxVpSOm7VCsssAqeryK5DdwTHlVNeBgPw37irnKHtyG0lGApChgN",
-	"hYu6sGtyabHQWZdU7KYwR5S3itvlrH5id+ILfQzS3JTacR5W/oN9PR0d+55nOmrYHXWNH/CTeoWdGc1b",
-	"MxYHZyycXZ9/IGGKCf9mnIWa1+E3bnrt8By6UPu2R565YjZbm0eddOFbjD9zrcvxwUTokm0mgT9E+eV1",
-	"GYKEtgQopsMe9lNHGvha5HwNlIyKR7qJsNOvwvLjIW80ocdMN+SaIWUpkpWIkBrKAj3WQeFWktRpVvjF",
-	"WgJGR2my1w5oX5O9vgi/wPV39goB1Vx3DArNl4tz86UFrxBI0bDflefKxYWL8xfjFtdrhgE0KYeIQDgJ",
-	"WPpifa52ychJWvbHBporgLGE+QvKCznsm4DmTDBBsISIRZGT6aM3KmxyWOJ0wrX53o8effuNScW3NSb0",
-	"WWeFvheuSFEPeE0/VSXj71DNbmBr0cfBJwxegSTriNegGu6YREg1m7FdUPt4hA6pUHUWTlAe00ObptXb",
-	"yC3a4qKRUKGtij2y69l6auozlfp4VephoDkdSvXBV/928Mv/fVa587T3unkB1VI05aUi3AeU8E7bp5ol",
-	"QtzzwmIoyK0Bq2siO5ooDUqxQnk2o+N4atwj9KKJIrz7M5fJjeIEzWdwIdgARD3ubsPlQ6dr200ftbvN",
-	"kxXAfgrElcfbqSbCopwIetrms2CpUMUebQX5yd+ArgFnyqmUOmRs2XwZsjoLFbgS20zQNoeRSJUp7rNM",
-	"c/3K7eurMOdfmSknwh63yPiyWn+YrL7KajqvCIurpAO3c35Mon1T+rzOzU0b0rYW1HDEjciOBW4RNACl",
-	"A6nDbRYmAJ+E14SQ91zBSEgJNOOei3oEZwL8JZzrqYA4V9HwnrtnkcnNmvDgVmLeVO4RqJ6oHQP8o3h0",
-	"ZHyK6T486UO6jPOyK3ta8AP9hLnnsE01DWdft6RpN/cobnCxhVbeFvWh/mAFeri0ea0TBpUMOMLIg+pL",
-	"juTdpro5WT5OfwmadL3gkdVm1sAvqqzpvXzpYimtoETmj2zVwNl1J4olGJ31+8LNlSszay+szC1eIHKb",
-	"hVFkCGRdmDl7HqlSxS4sdMKgrylK0mKcE/3AG4LqTsjGheyFhVGAHa3T8BZtsNlqq51Gjgg6VS4oLHLg",
-	"zOyrr7ZZ47DvtsXEr2ZiaZvXDNwASedKF075Fr1CqxNo3qahnq32NAtRwD4qoFaIGTGq1ZIA2eR07ZCS",
-	"7PFrkeUxJNHbIVAXbuCySnngROYL41jPRIPdknqNaq7q/IRF2RxOsiIIcgpD+A0RYT4JuNhKlozjQRTh",
-	"4suaGp54TRuMBJL6kRkMi82zQLFudjOKq2bMkbRGsx0929Q5jHgEikMI2bSZ8FqXNhosJC9fz+PBBlqz",
-	"r1Ol2BD+uwZ/K48o3QsYpp/zWqJ1LYCUagLDZYNvxUwxjCMrXOtMhxdrSuWwZjvItBjzhDYxuk0RLMMP",
-	"OJc2Dj4IV8Zsd5znxp0/uxwlJPSfJDWciLYNw3/i6iSMc527wqB2rUl1m9fyhXtBqNa01kRdQumQ0Rbz",
-	"iwQoIDl/Z/UKuVQul4jCXnqkvPAMXPuIstLARUKgZNqUQnbCzPZ4dk1XmlTf5rVxjOro64Ua+1F52E7b",
-	"DBLHOfA+M/tcae7CTKk8M19eKs8vlRaWSosz39yZ3/6LS61vzLVvhM+ti8sLtbv+xTyDs4GyGNUD9WgY",
-	"VJdhjc24Q5qKbOQKVSQ6QK7UaqytZ+5kyBWDmHUFVzpzlSsIf7beyfREybsSNWxIHBJWUy++2m6AMjIE",
-	"NWMJbgQTp6HmNHB350QR97gqSrjNJIWSJ1eeGVztWFJN/2vpflr2R0KdgDooxDj/oCH5M3XMX1OFpUKE",
-	"NSlC12rPP1FE7mZ7/ozAPbUErtWePyNwZwRuDALX6igQdY5I3BaeMOK2cEbcnmLitnBG3M6I21jS2zb3",
-	"mTwseYtdF0PtVAEXW+BHQpNXZIRnCtxKXRlugWuKClLZ6JRK8zXeasAfrAL3XHY0oQRRa5CovcCof5vX",
-	"Xr5zYxRNW4kCuyD4naZ7wIG7i+3Qmg56rroahAWPH+oUhSycpGUHTCrtgPJ0VEahqXV7aXY2kDUaNKXS",
-	"S8+Vnis7XxXs4r/ZY/jz2E9jwD53IfJw/HmfO2QCW40BdlXJoKMZefnOjcdRFzAXSJmHURqD1LtaG+ag",
-	"PaLYNgtpgMZDqi2jhAIc1tK7DCQacla4IqzV1r0+LrHOWzN3bG2Q7G3ah2cTT8LKTr7ImtgC568zY49P",
-	"NuzzjmgEuvmtIe7qLej25rM2Ez4TtV4mysMYxxIJOElmyIhAoiHGwOsoTtlYG0IDvs3yjIEuzMLtIBNu",
-	"123tptBnoTNn/9XKzRvLWEA8NjkS1ZRdVSQVnENV4N6qZCgACVlANd92PTsT7vX+o7BhGS+uvXTrcMfx",
-	"ZIZlGHHX7mnokRx75MtTG/ZiY0ykDBQJpNzC1oy5sS4ho35vBNWAm0o1rVJlS0JUO3GNYTC+g7Rsu1Sa",
-	"CanG+uDzNsVbZeVmw8zHECNZ7SikN/iVWbb7jATVEaPDESezcC6YUllnDbsy6A1QLib4w6GqX6W3BL3+",
-	"ak1gIuPvbf8n7+6989P9H7/54It39967//CDz9LV/hKMaSogWEnwGOJLzCawmm3UzMESRKhkDXlkXdoj",
-	"sqOHU/erZjQsFZCYA4fOu+GoWSccPvlpwdWeZor4rOYCxwxqe7B8yIg14qxdv5WayZq1KywTSqohZORa",
-	"VR7r/EUu5CprcuFnRTWnfT/5Uc1xVIRRpmfc1Riz0BkPGE51uEjlPGl4IrvEhC7JhApu4Gb0HYVl+hFP",
-	"Bt+AE+K2twcyWKeSGUJWlxl6jj/U/fZ6bDhZMgBGIBUhLQ8V/rGEbwR9qpDncYU141RJVXpxzLN88MU7",
-	"D37/8d4/fP3wb956+Osv9/7p+6+2G7Nt0YDgIe8wHmVA8HqUBY74ZFHIJYpz7EI8eLtPVqTvh9t4Yn07",
-	"1xrwcvuwnpxOO7YF4N/WIvCkUi9rKpgoHSyn7T0WErD1CFig2DmFyh7kSifeS2Q+uwySIrlJe0RpCD9B",
-	"wdDcJWhMzajvRX2DEpUVIgvjCLtDvp0h07JwLDQco1aPg4oj5tuUj4kQfQ2zzgsnTAgnD6U7I52nh3Su",
-	"MVd2flKLyCDptA7wJ5Fsoi/8TOB7TALfYCjCn56wt/+3bz348j+RYrUAHmeU6hBC3oTe7CwqtfDkUqmF",
-	"Myr1OKnUwhmVSlGphTMqdVhVdEK3dCeBmQmT3OuuQNgr94y2Y/0dGQpfwhZf8Argzy7MQnNeu4DB+rkN",
-	"rjRigee6ctlcZTAhp1PwVGEwSQ1L/qomb5OGZIpUpW6SLlQW0FiNLxETg89mjAK1Oly3IDOW0SmhUor5",
-	"lBjCVj/ILumRLKIFlQ2kSCQCK6yrhbWbVOSRBxdXNH5UF2ZwBlQHlecMDMpDPgRrhZMukrVOrcaUMr9F",
-	"9np7vuhbNd9woVlYp7XYS4GuK4/QkG2ISoycFaNXg7VWhr5KRMugOdlp3Xj5SSW+/JVlNNsiwzF6vSs0",
-	"xsQ2C2SbYfW7RLBS1pZfEnHtxqhvW5HckI2GGdeAD+ohJqoG9tVztIVo4AIXk5WXbY22wTmvWpjYS6na",
-	"rIbOD/S4LhuKgaUYBWM+hodFo8LV3723+/8DAAD//w==",
+	"7L15c1vHlSj+VbrwmyrJ/l2CABfJImvqPWqhLUeSNSL1NBNTQzRwG0CbF93w7QZBxMWqOHmJPUocO/Xs",
+	"mXHGM+NM7MRvlijJm4o9cex8l1ciRf2Vr/Cqz+m+C3AvFhKkllD/iADu7eV0n317o1CTrbYUTGhVWHqj",
+	"0GTUZyH8eYvpsDezUtcsNB99pmohb2suRWGpsMZqUviKaEm6lOtiwSuoWpO1qHm0LsMW1YWlAhd6fq7g",
+	"FVpc8FanVVgqewXdazP8iTVYWNjd9QrrvDVzi1FlRu6faL3JSAi/EVknlNQpDzohI7pJNeGKUKG6LGQ+",
+	"oYpottO3kj8LWb2wVPj/ZuNdzuKvatbOuGtWEDLVlkIx2PhF6t9ir3eY0uZTTQrNBPxJ2+2A16hZ2exr",
+	"drVsh7baAcMnfVZYWiyVvIJPNUKCs8AvLBVeDGWnffVywSu0Q1kNWKuwVGh1lCZVRqggFhikHsoWKRug",
+	"zpUXzi+8MH9u4Xxh1yu0mFK0YcC29+539j/41f5Hf3Nw//4ff/8TOy4ZdyyzU4RzgYttGnB/s01D2mLm",
+	"kHfHhdwqngGCLn1c12lgTp/55OW1V254RIaEkhZXiouG+dCKfo/mLZqJL0lRD3jt8BCPQbT/27f337y/",
+	"//FbB/e/v/f5bx6+/9mD3/1o73u/ffDl3+59/3t7v/yvJBRqAWdCb3J/M2QdxfypAMHcWRyYcJ90qSJm",
+	"aFI3wBBSN1lI7HJh75dlVwSS+mZE5vdBwNzp2XZAeXrvhQdf/ODgq6/2Pvn1wX9+mrryFr+UDrloZK3u",
+	"htRNcxpaEt/ObJAmgflpfMwCgn14NvEkzLQqwyr3fSamcY5/9/H+P353/3+98+Crj/D4Dv7z53vvfp48",
+	"PiH1Zk92wk1aq8mO0FM7PjueoTBKtlhV+j3CAsXOKHunAy62zK9CaqJ4QzCfVHtEN80LLNy21/qq0CwU",
+	"NJgGOD56Z+/eT/c+/Gzv+9979N3PHr3/4cH9+2mEtnNNAwYrpE47gTY0VzeZ3dIy/B0ibTRXmwtSwSsA",
+	"X81c9Sukzg1f4Nr8aB4PZANA8bLk4harA5JNARrf+Wzv898c/Mu/PfzFl3tv/e7g/qcPv/7k4M17SYBU",
+	"qRDM3zSEcLNhCOWJ3A6D7iFryW2D8YYGGyDA9B4SwB7cmdckFwZK1R7hWrGgDkC6IfWq7IipQOhHn+69",
+	"+7MHX7yz9x9/v/fRZ0nAdMSWkF2xGcqOZtMCSsgQHYjq1JoESIzb0nXp8zrHc8+jlGcUqcl2z4xR64Qh",
+	"ExrevklDzWngSOQQuNRlWGMzfuLBDIGkygUNewVvgEp6hVYn0LxNQz1b7WkWUtFAaWCSUTLQyIzosKjO",
+	"A9ZHai/hZmZumfnS0w0MbsARgtzFzfAxu+ifM3rETexQ1pcMKVZTBj7AF+a9IfUa1VzVOa26G3Wku3dw",
+	"//P9X3/n4Iff3fuH/zRk/IO3k9cPYLtpSLdKzDot3ITRScCZIrKjFfdZAvawY82u8RbXU6FDe+/++NG3",
+	"3zz4w1t7f/i3P/7+hwf3P3/42Tt77/1o7/vvHNz/IL1rzTYDO/E0Nrtm5AstJalTpZeJYowkRPa+e9Yn",
+	"zA/j6clHYdp1Ka/RsDG9i4FimAHaJ79IEWzp9za1lJsBTDetGwHkmSsit1loiC2BU4DLsC7ldSp6U9jZ",
+	"w68/2X/7vb0f//3+B7969Na7hjl9/fWDL+49+vC95BaBEWzWO8F02PQrgjkcF51WlYUKFaOYZ5Oq4SfK",
+	"7D9ktNZkfnLjlnGraWDCr/7x4P4H+//+0/0PfgVH+5Ph+GDOuUVFb5NqzVptraZz3lISMyroiUYrtIMf",
+	"M36sBbI7NfTY/+hfD7771d679/b/7rd7v/zh/tupG2Rp+abmLSY705N4Ix7BfWARNdliIMPxFisSYNRS",
+	"CFYDvlILpGIKbtJtQTu6KUP+rcMR1IVSOYVH73+2//bnB7/85OD+m6jdGKD886cH9//l4Ydf7n31QZYO",
+	"q+UWE1OBxA1JYDCQ1aSI7QyR4uoZPa5h/mc7bR4y3zwZsm25ZVHrtqDblAdTYqUo9u//5DtGknv3/sP3",
+	"PxuOVp3E7NNRBHzWZsJnogZElHZpD4CTIDGGtgqgrF3aM1x3meiwR2iDcjFFPLst2qGsGcgcBbT9phkD",
+	"5nHMMiWjMJcXS332GGBlD7545+G//3zvvbcPfv7m/q+/88ff/4Q2GBk5UsZNNrxqKud2hwXBTMIUk+AL",
+	"8DIJQRdzOKw67bYMNfOvM5/TdRA9j3x3H3zxzv779/d/+ObDn/xPBNTDX3+5908/SN/XaOrNlpl7E+Te",
+	"afN+Q9EADKhvESd3m50iCNqHMMHce/D7jw9jgjEr68CElk8tmwWCVcaoj0rLkE3PKINbG1/3nhTw3jFB",
+	"yNzeFOklZ81Ez1kLTGRANM+cZWKbBbLNnjtGUEaXEkZZsSanQQVMOAPBGUUEbbFlcmP10oww6mPAlWEd",
+	"Zioaos3IXEejciqzyhh2NOA1Q5ladOcaEw3dLCyVAb24iD57hbYRcEIz61+/+tcbGzul0szGxk55dWNj",
+	"5/yq+fPC6t3//88GVVWvsLJNNQ3xbpg9tEPZZqHmqPUadWksndcrdBQLzS5ztHsaBCw8oyKbiQyJz1U7",
+	"oD0LmxbtEaWp8J3F6PUOC3uEC6UZmiZHA2VQnTfijOHOhaVXcTN3o6dk9TVWA8HpEg39i4biZijRZlt4",
+	"0azxxqjerZZhhelFvVHY4sJwkhoNfQMgo7zAtTBDgFpThSWlIYwvvVFgotMyi4S372bANx6PBsEr9cLS",
+	"q8MRcx2f373rFXZmRCewkogOO6wfMLCGaIZMCIFx5url7MNVBhrmcGVXEO6jh8bSf490BH+9wwhtSdEg",
+	"uikVI1zDO+A30ihSbrNQAf1Jn/Rifa52gaaP+tzCsOu/sbEzVzZX/vyVnCt/KTHb4JWv9f06DMbJkW6Y",
+	"u7/rFeo8RI/RUKoJD+16hYAqnQfU1yOdjnWNSB45C7yUa+3cQtK1Vhp0rSV48fBVXbePmUvKWHiL0Qy7",
+	"ktE1tTRCsQeLA0fGGUOewy2PUEXw1Rrj24ghE641+fpksxfJnSYP0M6juzKysXZDruEto/jiG56VWyMQ",
+	"u3GODOowD2gWPWChhxl2CESONnRHZK/5JdlFHdoCQxEaMgCoeX4ZMNjwV/NJka6RK2u0xUiV1WU4Oej6",
+	"aFIKDR1WWXxJgMMCPNpFJvHqx9JsW2n0jAccKWG2D0EMOKOI4j5bJoyD704nPACy3ZbK3DKrEQGvMAKJ",
+	"eZL18YkkPwCY3EwQoHI/g0CXRcaSrdO3H9AjPe2eXcAo1OrfW7HQT3YH2W0a9obzNOSM/dIxpPSBqOEU",
+	"GL7gmrXUJLS4EC+FhiEFVUqwnQxKW6FGsayAUxZJ7Y4mbdpgyyRgdW20WKPUggeLKggrGC5kpBc/6jqq",
+	"y1KwLAj4I4n1WqdmlOBL5tHdWJ8dF0Sqjy+M2pUP8pZ93k6XubuQ+UxoToOMk6WxrDxsnSuxF7dNlerK",
+	"0E8rFOW5+YXFc2mpYHF6UnHf5t2qE6vJ3HlHadnKliPvNKlm28yIkfVQCk2Y8EmLbjFlGBAGziQohDtM",
+	"pXltC4hFl27DMTsZE+YqDEiT7kXqo+eHBknaYmS/LBztkw69SChNb8JOmoIrfjcahlbEzL02l1EXuJGr",
+	"QBiSjFxaEcUydCnBGFosq8yKnGlJcuWYFampYfJhkTILrE47P9S67MuTUJib1n6W3kb6NFdlSNpMtgO2",
+	"TC41uWCKgSp/RTQCrpqky3UT4wmuUdHo0AarFLMAHg5V3QfCu0YQNDvaECBesiBL72ahVCZnzbWjHd00",
+	"hK9GNfOfMxtaLJWymTPdQebsSBZ+Agv4ILNe5QHLU07rKO5SjdFFoMQz30pgy6Rifq9YMcTaQACR+sgN",
+	"avmFudLcuZlSeWa+vFSeXyotLJUWZ765M7/9Fxda35hrXwtfWBcXF2p3/PMGXpYQ8ZZTGNJ0qBNGClR6",
+	"0S11CBHVmSESuDu3uDhcHMkkbE3GG80MMeAm32GBGi5KZa6sX31HeHgF2vG5LHiFbe4zWfD6bQ/xLc42",
+	"mdwBK60Es4nRlrtNBmEiXBFFrV7VD4yBoRX/VsbQF52NacIz6HLfTDUlyGWzh1wLjUGCI9uoxjUHrToN",
+	"fqhSDhqJ041iszrqCqB7mj+XSBn9RyBYLxMuYksSvJM5Ggil5rxfk1wY5tZt8loTHSyMtCQGvgpSMTJp",
+	"hXSE5gGqGnBDOrVmbIApkpe4Qf0eqbIGF1Yl8QgVfvyKMOMi2eiXRsrDbkomxXrRaSzpc3LBryMItnvM",
+	"DeREgoHrLbsiS42Jza7LhLXauocBl1YlM8wFZXo2WpaPw3Xjlbh5sy4OPDV1if5oUMzZUtbyj0EbSKw2",
+	"nw3Ggclj3Sx3IWLRrhZwCHroVwimJ9zBxOuxBTZTvK7TQLFBxylcvD6Oa5X68u50tP0JITnaIozLyD3R",
+	"6autY6n4L7rozX7d/hhuriWaWexm6vbdpM1gGjZIZ7AbG7AJw28atAMsM2WFi+YZAsATNXC4QzueK3FN",
+	"oofUSeODrp/APgEg0lx3zC7ny8W5+dKCVwikaNjvynPl4sL5+fNeQXMNNGytSUWjSXlhpIcomiRLnIyn",
+	"TVBcX3YMpicIxYWk4jFzIb5FGD6WLTwn1j908PILqdHh4xjDW0i8MUqwzRYdo40n15l9ig0upn4rMxz7",
+	"yroZ0HoI4UQGl8dCSFjkTRoiX6Y7V/GlOYBr/OEE6GC8ktxdkrMovbKAtZjQzzkjOGyZnFUQq/ych+4X",
+	"0O5Rq1EEgm+UNSwnWemcl2857LNaIwk168i0EmSaIPpeGmCogyQVg7xUlqaWPGAbDKY80lJEcVFjpHzh",
+	"fOkQNJz7Ey0bRhwcRYqAC7amqe6oycEQY/So1Sq2M3L4NMJnebghfC9D9nn5zrpHXlqbWzy3bBSpKnic",
+	"o8wSDNIgFXg921SUH5sw/Prs5iHEGlMq23scMqqz3HRHvQ82GyILCyGmF6I20RGY2EhVyoBR8If4bJvX",
+	"coyrtxULZ1YaBqhWjQ3MLjNhiRczC8Sjdu05d39TdsKj+gc5mJNxT14EdruOGFxZJO06DbcynBPOC3oE",
+	"z+xRNtTv0sxd+YlKVAir42Et15mIXHy5yVWJSPbIOuL7IVMKrVhjsdOEQylmpsmIoYiDXo+3mYZv1Qp9",
+	"Y4jRF23wJmY0XfVHvfZKV0TxNea1IwagtBJgHb5aETkCQ9YOeuty5AViryO1F/4kphchNa9BhgJECVBB",
+	"DGSplmE6sZD43M+kOYq9PubSNM82p6L5NA4FPCqDHh6tYNYbgckuysMrlI0I8b3JNgVH1jyiaE8VScVI",
+	"vRX4YG2DyTgWK1dBvAaY+DDtwfy+BWmZsk7WmICYtyJZcefDFYTKaCYwh9Udi0e4cJTbmhIhwivLsGEV",
+	"Ic12jIII/y0VmiwI5KBiM0ymc5dmiXSbsuXOzkdTaragV9MyHDFWMqyh25SQ5MDTlzXvbmbOOY67NWM5",
+	"6DR1R7pksSLfMzxwYfLdK2Z8QcD7YMRwcD8skUM5Xdg2G+NwqCZN2m4zwXzH3vFekOu0RxpMk3onhEu5",
+	"TYMO0uxBRw3b0UwoXg3YjFNz0fRt1DlW15HZ1Sv4XCkZGEZ5N+EZyoIC+GI8BIaHoDAwMa8sZXnEBo43",
+	"z1uUGD4B5PZRfUj9JRSywLdMVFN2E/RAwlpsKi+gN6HoAhgb0hZZh7quvKRtw0a4RvEAeBvgPJL2h4x7",
+	"4wZJQWly80S/MeLwM422VeT66Ma4ZN0x3Hhjuu3GmK16SM9eHFk8qaihM2OqAP6uCMuglufMPCMObeDF",
+	"HAfkVJExy7Z0d3hY22tKiuIt2k3YUG+wbm5WAJRiObdAAqY1CxW44Xze4FohKvcIPg0/VDZJkcyQ/17x",
+	"Ek5Cat/FEPqG4V9CalKhQVBxnsJIRCZsm4U96+0aGkA/GFUtpE7aHWkQAIpne1HmVjc2duZXzJ8LpY2N",
+	"ncWL5s9z5s/zF61vJfn4pfQ786vRO4tXBl58PtMpk5Sbh5QUgOIrXDctaFIBnYZmOoEAbAoJPcMjUuA7",
+	"ELmFumaRXIvCAutxZKys29gk9KuC5CCVdQtTtxDnfAQHLfcVTHn88e43EzF0aSCdI7UmDWkNbqKW5Pwc",
+	"EhGzgdvrqzMveM7IotosCKB4T53cWr1EXpg7t0jOvtKmr3fYGswEGTekJoUOZZAYFyEioiRK4F82Nye9",
+	"93Gi+s4dxYvnAHGp6cospAVSwbpJWA0NdHLP7XoFGfjJ144QkzhONGJyNi+15CzVwgVkZagVBhmSZSmi",
+	"gi7KJgX6eHTdZq9Y8Aa8YJA2+UZWoQtMx4qyQ9tUN1FhMArQGWv1zSTx7Xi1o2I3zPTxCzlbN3wRDzsr",
+	"GLXBhvuly4ulMe2ejkS2KEgXdQZ/3B1hiRx2v5LxkJlmyFuM+lwwpfJNQemjmSuVDhGUNlfK3PdwxSfD",
+	"PJheyxVaayYSij1SkVsVs7quK+fW4kplqj75dqhpRwTm2q3yatTdafYIjdAICwABHi0TpWk1YB5pUR8S",
+	"Gkk7lI2QtlSemoQ1ll5aX79p3tUd5XR9FCh9aR0psehvePyG2BAr8AIjTYrRQq5qnkBRgEC1H4/UDZoC",
+	"fjep8FWTbrEiQe00IegtkYqrEmTZJBxT9CWoehWUa3V/8R/IJGCBYhuiIqTerIecCV9VyFkaKAlgkIIp",
+	"FtTBZQTP0M0WM2J3PKZNHYT9CElCo5IZEHDt1gsInjBJLPWvD91wdhW6yTZBl4QpQkakCNDaAd9C5JbR",
+	"vwnX1n2XDYLUjsC0hXYK6vuW58EjfABIkcBh2OGG4MB5A0a3mWe9G65ulCGgEmSUVE6JkASBhAAQqQEh",
+	"ZEwtkcpA2atKpH4kalO5LXKxzTXbdAhR2RBmj1imBKo8+BVnFIIvzygSdgLmXo/rmVSKG2JcxdOue1PT",
+	"LWZeGqzU5fUXg/EK1Y7qFbzBin3OR+dvBlxsJT6iWwn12NRIeHqbXG2aO1jwCsntRh+hSIv7YEh3tNyo",
+	"0pqXztuPPyJUE1/YpQ0WXfT6iljA5+SJAIm2CdCbkKKd/AJDf4F86ab0oaoSDQLZxRex8GI0tJCbFNJ+",
+	"UXePkM5+tLfafnIX2H6M0Md+TpXd8woy5A0u+ubPrvTkpWsheQMlTcw3Da402rric1HofNuEHNyC9RvG",
+	"12Cwokziu+SIqR/iTUdfwbYzvtnU0qc9yDmLi2x4hT4qkfjGWlBSRCnxGeuveakaCHhZDRJ5ebURvEKn",
+	"3Qipn7oj3VCKxmYtkYRzFzhWvOtDZ+UktNrYrx5J73MlbxJRKscZnHSAI+5kORngJ4oVaKTPPEvIE44E",
+	"qraUYzBpJePcX87d/Ivzd268PP/Nbyzeurz+P1auX3rp4sJfXbmWkRsyjqqRrZu2D6FHDBUmPQOxu8md",
+	"uB9GO9YPK3SOSIJKDJwlJjkPQ65Lw2rFkPjPhO8ZBrPFhT+RS0EKNk4yPNvR1i03KnAvYGM9mAoGG/Vw",
+	"VGBg5INxDtlupt1J89aMzw0wW1xQ6/Fo0XbbHLXBZTDejtqcNeGOWm1k4h29WmeJHzkxWplHPxeZm8eB",
+	"f3Qthh++s2mPPntHIW1CGt7BXXupE1WhJ/cRR1gxgYM46R0+fu+uHvmgy+TtIxFaFhJ7GuLvXLOOpekW",
+	"Xng6ncSwljwgnWioB5zK8UR6rOHR9NuK7JtnlK1aSDiWD0sCapmUPTLnkXnyf7/988iC2qDtEZ6OzPwB",
+	"G7b1mMLXU5FjJxPFnlzu4AEEXdpTZG6URWhuHIvQoZIj1vuC35293NlQWowKNVCOIaolNFk5BmeI1qQq",
+	"dXN4TQa601eTYewqDWOmNrkSDGNFLWXZ/yKmlhmIPlb8RX9gOTydWXrIuvlGJljm1BVKj5vYgwv4TK/r",
+	"xGNtjyvwdIA/ovrt9pcLkhMl++uuaOYxkJ/bmYVGbFEtqhL5/BCGI8DRhoZN4tSMQd9DQl/NC/ceI6Kb",
+	"Z0dsThpDXSbdqOhQoh48vuSSLJ0NE1UddIRFrlpIuVQsqHsYE4+GiOhVNM3YaCCFpEwtI+i6XDFSOo7Y",
+	"baNaQmQBKJkYGuUCMsGIjWFloexavzWRgU/MRahSxWBToIr7YLKGc9VN1rMVxyfUWYdfR57SRL2Epmp2",
+	"5tnKnqlTzLurJ4p4gBzHh3eHYsjJGkCAh3mFgHJZZxp02ZWG4jjR4nEV5BjNnGBpecB7TBKiuxLHLhkC",
+	"2tc6Ide9NTO39dpl80Ejpb18Zx2Fs8rNV9bWyew6b8FqQaat2PZLGJAtQOKgGPqKKByxPrexNv8G62HB",
+	"Ty7q0lUjpdj5x75k5vUZ1vNEArjOW4POxBUI2RSkZpZXpbUtwoS/FJErz1FUz9JOD8KlrI8GXoKK8HdY",
+	"dU3WtpgGL9rzz5vZXTXR4vPPY9lYu0+gb5U30PgYhYsYWHvW37ZbKZKK+R3Kb8yVSuSswovxnEcWzUfb",
+	"wQpcXwul8obIqCIy6AXULAiwnEc7ZDVD/mVH12TLJvRXcHaYFH2O8PWg23FDVOy64Vlbh2U56b8cKMOy",
+	"RJiokAbTytVqsaBaiRfNpTDAuiYbUOog5754YPBLiHLZEtWGWLG/B3ybGZYIqSOeLXhQsYJUZTk5S8gE",
+	"64JQUyENfI3UQ6bAH1kkV7WRN0AHI8BncZ8vXkkvUnZ0xe7uxVB2ddPsagWds/aVAZcWQJISRE1zrFar",
+	"BbxpZbp5sR5EQLX5hoUKqs+ZE6NiQ+BlG3gTg7uXYgOqhmhhdJ1jcw9xRpMtIbtw5u4Hbq98QzIjn9jd",
+	"vXRl5fLzz6daqIE13aCEAQq8FfAtRqqdOIIJYznsEJdorckUAEjYUdBbzQWpwI8zlzAsqAJR12ZDW4y1",
+	"QeZrSaURnYScAbNLpUjWIXjKebgrV9ZpowKvVRnZYhgctyGo2nLttBqUC3ssV+szN6RgM9eprjXdGSJm",
+	"wxoNXke4bq5AW3Ij1Zg1IGGpMqhB+ypVPVGjbV7s0VZw92zq43Pg+eQh+tHNVjfEq7TNZ/GzeyX9xXPo",
+	"Gw14jQnFEpTu+tV1I8OEgSGdWrfV0uysoWlKdsIaK8qwMWtfmm1xnYiiLBiK6BXs1THiaLFUhNrk5nXa",
+	"5oWlwnyxVJzHql1NIPOzoLCyjODEW8znIatpcEnP+rIGFB0D4rkUV41qeVX4IFaleuXNl+ay+YYva50W",
+	"E9ZbY26ZjgdO1GK+Fpl7h/e+STCuwtKrd72C6rRaNOxBzwegIakZoaptQxnWiJ6hwl0zRJocAZ+XKruE",
+	"swuvcEIQICcBN1ukosDdiTsQGmzBwDm2gy9E/RNW0+0o4EXrACVtFqZmgc8Yx7lsow8TyVDuySZVJJCN",
+	"Bt5ZsJG4Mp20Xmc17TqSsXjWKFpx8HRjoET+WGdlGK8KPGpogU01BCqX0tmi0NPYQ+YC/8zJGCky+z3z",
+	"S/ZbYxeJT9Ym3E2LTjYHPXWp50qlw1S/n4vbC7yatXEQ5OZKqIGW+/XLklXIYvderAnZGna7XsJGUj5/",
+	"7vzc3IW5kvkXmTIKrPdys/pijb/CX756+1tXyzf4yxeKbL5UrM0FotpaLfl/+XIAPqZEzw1orLH/9nt7",
+	"9/55/Mr7cT59Rv32y+B/3fUKCwjLrIEimM8mOm7CK+WpNRLZe++d/bf/du/+9x9+/OZgy7xBp/k0+g7c",
+	"7qMchhWnyIYFzAujAeNay5jny/NjPX/N9U5aKC+OfiGz84N5eW5unJeTDTngrQtjrTHVemjXKyyOc0mu",
+	"JvobLpbmx1leohXKEP6BMmuCYzgNYpBnyI7O5aHrsVDbF0jLjeiJggjQaAxoQUUb5ECslBCH6gnps1wS",
+	"7SJkpkSwYox59O1v7731u0nJwBgUoDzWWcVdhE7uRkR34ApoJTxSEVLyA/qO+m4DhtaglSNbiEh2ioQq",
+	"plz1FS9FTTSzFwSIq5GcwRWphrLTaGpMyZQiEZlf7UWR+RsiHZrvgbkOZRdtLxdm+JNkaFCGPILyBy7D",
+	"xtYYOZyqLZcu2R+MA5GDRiWBaM3k6DiKkxMwyFJnZnpjFmt07dWZ+C1I1gMxehArorM4btklYuGD4sgY",
+	"7HsMMQcnKA+bYHD4i7bBRI2GMsgZHn/LHjcx1CV4bALRKhVhdiKy1TGJVsmeW//ns73v/3BSQhjZkacu",
+	"Ds1PoRfTo+98++D+5w8/fnOwH2df0Oq0Wi9ZqoFGin6SQM5WMmI8K9jbB3KGYosDrK6f3JCzlfS6K88d",
+	"TqwqXZhGl7b/+ASbU+99/pvBfrvpcOdpNyFmO1xp7OP1FMmIRwU4oOjBH9568LsfPfqXHz/8rzfH7DaZ",
+	"jgOeasvJ9AW3UQtcxbr88bWgfLwC9CUowpNISBguS1PfXwXLfK4ofVHqJkGLFEonmkhRY8skZG1GtRF6",
+	"uLb5HyqZU5gWDVaiiQzfsxH3CrTzIY2qEqpbdu4sODqgSVXs5zDEfyXafJoFjnvHEmEfw0RJiEdA10Z6",
+	"fShBZK0OoTC99d09Fv1j//Mv9+59vPfpV3vv/uAYtJDD2iEmU1wWxkGsVRlWue8jM1goLUyDIALwrNED",
+	"Gu798fc/3P/nTx9+9APbUhX40/7f39977+f7//Gzhz/9ZVZLeBoH+k+jlypWpHbIFLPbsSwECR5z9EaU",
+	"B9/9CkF08Na/7n3+6wdf/A4vWhIIfXlB04GB60CJXgNDXBzuPgY19zqoXl0Zq16J9BdLsd03KYJ9HfOE",
+	"8g3mdqCoHFFXsNBzBmj4ZFTOIdSbrPTlsyWS1UD1fE1yYXVkFtSt6wcKpndp6CuPqKbsBL4ZG5LqMvnB",
+	"dZfv9PTzg8EqTOXstcTVzA+3jkRJ8ax12JTEMVkRHsDTwYpsQ/c/OVY0/I0bUq/KjvAPQ85Pmt6t+D6U",
+	"TLJI70icTfCLKRwSo2Qxh2wydwV6V0aGKmcadFTPkQlyNmHwIoppG7nhzHkRfbMtGZTsN4FFZq+GhGok",
+	"MtwyRPK5AZp2Kb3yQxrABopgxMahVJGLyPc2LjL0Vd44ZgNRguP/4Zf77//XU4y6p86hE3YOxdqsLSsA",
+	"7TUTOY9DNFqsQhu3P8l1B8CDEjpWQ+EnKDxAhR+1gXGstA/JE+Mfu+iCkx2zALOCHhGgekJaooeFDpo0",
+	"2Qkbwy9dn4/Yth1/t+sVujTY6vvZfYWRhjlCkW3scgSxyKbM3j0GK3fUQqWcMk7vvf0Pe19O7KWLO9Q8",
+	"rZLJNKyGCLuoH32k+A3UeJiWjda5/WDUqDBSFBjQFYpQhdZDlEnMRw5Bg8XpGUsffHlv/+8+xc0//PqT",
+	"gzfv7X/wq0dvvbv3+W8Ovv76wRf3Hn34XqaxNFX2YNp26yZVxJbv7gcCTBiD4hmwnA7YSokrBpErk/os",
+	"YJod1lIKlXYg8phBk2ZMoOqRLoMgMaf3g2uWQ7mEGS1nwK88EKkwyJAuJ9f2LCjTCI4zKntxznn69NpW",
+	"997++NGHn5zaVg/JNgzwnnjb6uOImaGOkDR5e6gN0VVvHiEkX0wZDK/mBE4Z2dmx1nrIGBoDM8hUatJT",
+	"o9+hjH7HQ5AOfvGz/Q9+ZqWRUwtbroXtpJHaocw4EgoT/itGcXPVFYbYzbZZ2MNiTdWOhqC0QWy90j/c",
+	"U4awd5+uqMwnFUUeCxsLgj6T7vAAUCb8ZCeozDt/FbJp0vHAQ8KBJ40GvhIv4WlnbFCS2MOImQbTDv/T",
+	"67t1p10PLr7wupyZaa5derla0+XVuZWcBcdRvPmLTaQfz88Nyz5emfkmnflWaebC5kx2neZTxH96EX+8",
+	"gO86Fz6kh+cq4vAr6UL+YiLxw8fKeiit2j7cUX79FutBOojRwXtACmz1COyn0lIs2GYqTjjMrQ+BDyB/",
+	"HqQUq9HiRxCKl2Q3bZ9Cc1XGHvq9vTloaDd4aJrRV5cw0/sslStk3irmLAMC2wvJSX1Wp51Aj6xemSqA",
+	"lFFZ6hgMv68OCQrnPnTITEc3l0cEhqdSveTWZAHN6omhJydNHQzWQL0aNdz302A6WZQun0KskLbt22Pu",
+	"arIrKqizqd7PHmnRcAtxvSNCRn1iPcsRqVDglyPVHuRiWJ+yrZXdYlRw0XCVZiqC7egK1gmAgJkKlGNZ",
+	"jjPJzWDgjW5FJWnqMiRcKE1Fjbk4Hs1bLKY36SVnEJ4X+0Fz7IIKPT4hxQLRevrhKKusLlGRyVxLHTNS",
+	"MqhOIV39xIgfeQLH85mNIY6BEgKtG7cW3MmQwnRpSLwx/cUi00VobI/2suu/Xk6VUHFlOofXShs+g2uB",
+	"GF1DqD5ZdrUlMSt38Rxk5e56hTZj4S3oL1pyH1zX0JLt92lejnuJlr0CInxhqbR7d/ewtDuFd6cy4dhU",
+	"/xo3SASu/1of6XI8IG5+n+QBq9bimU/9q1AsIAxpzyMY+kOgkHyd1uLiBUDBsfnfAC1djUI1nxoqekSa",
+	"cByyULyFI1RmyvZsRvWGDFNOBT2folcCvcYJOW4wDRZoDBcdX6hKQJ6sytApSZn4lJrgaRZNnqRoYMN3",
+	"YwXyGISl0fX5nxiZafFxq4/jpceWx0iPfUaUyGfQYQMklUbNeVoRPct12zjaOhFVxZJm+XT06aegQLks",
+	"dZsO5SpN3IT0T4ZGxcGNXiIUMxHV6fo+uytxeAqE1/NUBzqMDhR3QhpCTF7C3vBDCuOAUdzgCdjbX48C",
+	"IQHlpGDK4hjUNTmroQCn72HUmrBl3rmCqo7iuWXCBZGhz8IiWbH0jijmKiHWoL0dTMaxKVpWANuL8bKf",
+	"ZrqVLNubWbGXXHFF8rkyULd4d9jE4SmKqv0rS02VR+di4XVKqWu2jS/eF1sA6PXxSf2EXUFy2U60EIsH",
+	"o1aCj017KUfkNItPoAEx3yCIuH7iJsHDm/QsvTqVpY8xPTrR1jvdD3Wk/c82HR5aHa6Nz7h+75Gh4mqy",
+	"cwB0OJ2wK0Amf3MrGsHf7gB3tksbly/QJzJoarA+1DRshkfRfJ8gZH3CUQ97g4x0tSZDDTPxzEhEbRZi",
+	"lTsUioxQCcFXwGqBI2QizMnFHT7J6PPqGwWbldPHurxCrROGMCquFUsTG6WtEwazLxQXi6UC4lh+sBa0",
+	"au1niYfFsFRXr1PdbkLdbrxIR6NAjYjZH17W45aLfAwZ6TYldvpJ9qHGmv5xH27q+5D4BTH9WEAV4iCh",
+	"kErc8LXP4IWluH0/rqOJOQQDiP5ytKHTfIAnKB9g797He9/79E8hH8BcQIsUU0xRSoBvsM51ugH1NPOP",
+	"7P17CkqBGLCPk9QAtYNGULyoHx1SLHhFWWEj8FmUyU+4aLKQa1sB1xKQM3H4Nyjb3IrxQzMur8XLejbp",
+	"1tzTSbcwSvtPNY/pqEVpE8AbpFpC6k1+bETLVprVUX2gx5JDCWg9Dllq0XALA8nyiNLtNtESDexFch3C",
+	"R6UIeiA8mfG7g0Tluhv0aScpp3bwQ9vBzfmTThtzDrhypuhxZEpsZJ1/mJOZpI/DEpQVYHlogw7g1Kn5",
+	"9TirU4ZbCZ+M0RGpP9zyimTRne3USaMd+JQ8/gmTR7wDzziJLJ2SyKeVREY0agiZRGPbqCK+6eIbcW3X",
+	"foWVDeirI5KXyVVNalSc0QNFfEWPtGTI8oyAg3T5VnInpxa80zK+w5Tzh7/48tGHn5yW8X3SqBgi8ViV",
+	"eeOuvsMra7rWvtgwWAqkX1h/wRIt1+C4RXukadRu7KXoL9lO/jzRIRiG8cChQQWpmmfRs+FDfbUicb4n",
+	"woRP5ksbwqe9OI6I8RC9jR1lGzRT0mM0TD8Ajbg2xIZYR8OhXW7UnRgIaouLjpHQ1ptMYDdfV0xiyTa+",
+	"tdvYxObJdjMCC883qULfpwGAYF2UARUXNduCK241bECyIaqMCRJIpT0bcgDzIeBsV2Vhu3QJViR3YAUw",
+	"82bIzEyVaI9UL0GteYA1PBLxDwtmqHzMoRmvwrHMljcE7hmjMOAC0MCL2iBDvGCq8Som1OMEkAYLvyrS",
+	"kNJ3qVZYYBU8X0VyE7gnPKqa8DAehv3EXeUOb0NoKcFSFDAaChd1Ydfk0mKh0y+p2E1hjihvFbfLWf3K",
+	"bsUX+hikuSm1Bz2s/Af7ejY6Ar7IdNRAPOpiP+An9Qo7M5q3ZiwOzlg4Q2FrR8IUE/71OAs1r+Nw3ITb",
+	"4Tl0xfZtDz5zxWy2No86+8K3GH/mWqnjg4nQJdt8An+I8svrMgQJbQlQTIc97O+ONPD1yPkaKBkVj3QT",
+	"YedhheXKQ95oQk+absg1Q8pSJCsRITWUBXq+g8KtJKnTrPCLtQSMjtLErx3QviZ+fRF+ges37RUCqrnu",
+	"GBSaLxfn5ksLXiGQomG/K8+Viwvn58/HLbfXDANoUg4RgXASsPTF+lztgpGTtOyPDTRXAGMJ8xeUF3LY",
+	"NwHNmWCCYAkRiyIn06dvVNjksMTphGvz3R8/+vabk4pva0zoP61ODIfqezf8+UtS1ANe089UiflbVLNr",
+	"2Or0cfAVg4cg+TpiN6i2O6YSUs1mbFfWPp6iQypUnYUTlNP00AZq9Txyg7a4aCRUbquSj+yqtp6a+lQF",
+	"P14VfBhong4l/OCrfz/45f8+rfT5tPfSeQnVWDT9pSLiB5T2TtunmiVC4vPCaCjIuQGrayI7migNSrRC",
+	"+TejA3pq3CP0uokiwvszncm14gTNbXAh2DBEPe7ux+VDp3fbTR+1e84TFvD+7HXQebydcCKsy4nQp20+",
+	"C5YQVezRVpCfXA7oHXCmnMqqQ8aWzZchq7NQgauyzQRtcxiJVJniPst0B6zcvLoKc/6VmXIibHOLjC+3",
+	"9bfJ6muspvOKvLhKPXCb58ck8telz+vc3MwhbXRBzUdciuxk4HZBA1M6UDvcZmEC8El4TQh5zxWkhJRD",
+	"M+6ZqGdxJsBfwbmeCYhzFQ3vuXsWmfSsiRBuJeZl5R6B6onaMcA/indHRqmY7sOTPqTLOC+7smcFP9AP",
+	"mXsO21TTcPYNS5p2c4/iGhdbaEVuUR/qG1agR0yb1zphUMmAI4w8qO7kSOptqpuT5fv0l7hJ1yMeWc1m",
+	"Dfyuypr2yxfOl9IKTWReyVYlnN14oliF0VnFL11fuTSz9tLK3OI5IrdZGEWeQFaHmbPnkSpV7NxCJwz6",
+	"mq4kLdI50RW8IajuhGxcyJ5bGAXY0ToQb9EGm6222mnkiKBT5YLCIgfOzL76Wps1DvtuW0z8aiaWtnnN",
+	"wA2QdK507infoldodQLN2zTUs9WeZiEK5EcF1AoxI0a1YBIgm5yuHVLyPX6tszyGJHozBOrCDVxWKQ/s",
+	"hsrnxrG2iQa7IfUa1VzV+QmLsjmcZEUQ5BSG8BsiwnwScLGVLEnHgyiCxpc1NTyxmzYYCST1I7MZFrNn",
+	"gWLd7GYXl82YI2mNZjt6tqlzGPEIFIcQtWkz4bUubTRYSG5fzePBBlqzb1Cl2BD+uwZ/K48o3QsYprfz",
+	"WqKVLoCUagLDZYNvxUwxjCMrXOtMhxdrSuWwZjvItBjzhDY0uk0RLMMPOJc2Dj4IV8Zsd5znxp0/u9wl",
+	"FAw4SWo4EW0bhv/E1WEY5zp3hUHtWpPqNq/lC/eCUK1prYm6hNIhoy3mFwlQQHL21uolcqFcLhGFvfpI",
+	"eeE5uPYRZaWBi7RAybQpheyEme337JouNam+yWvjGOHRlww1/KPys522GSSOo+B9Zvm50ty5mVJ5Zr68",
+	"VJ5fKi0slRZnvrkzv/0XF1rfmGtfC19YFxcXanf883kGagNlMarH6tEwqC7DGptxhzQV2cgVwkh0mFyp",
+	"1Vhbz9zKkCsGMesSrnTmMlcQXm29n+mJknclagiROCSs1l58rd0AZWQIasYS3AgmTkPNaeDuzoki7nFV",
+	"rHCbSQolT648M7jasaSa/tfS/brsj4Q6AXVQiHH+REPyZ+qYH6cKS4UIa1KErtWef6KI3PX2/CmBe2YJ",
+	"XKs9f0rgTgncGASu1VEg6hyRuC08YcRt4ZS4PcPEbeGUuJ0St7Gkt23uM3lY8ha7LobaqQIutsCPhCav",
+	"yAjPFLiVujLcAtcUFaSy0SmV5mu81YA/WAXuuexoQgmi1iBRe4lR/yav3b51bRRNW4kCwSC4nqZ7zIG7",
+	"i+3Qmg56rnobhB2PHxoVhTicpGUHTCrtgPJ0FEehqXV7aXY2kDUaNKXSSy+UXig7XxXs4r/ZY/jz2E9j",
+	"wD53LvJw/HmfO2QCW40BdlXJoKMZuX3r2uOoO5gLpMzDKI1B6l0tD3PQHlFsm4U0QOMh1ZZRQoEPa+ld",
+	"BhINOTFcEdZq614fl1jnrZlbtvZI9jbtw7OJJ2FlJ1/ETWyB89eZsccnG/Z5RzQC3fzWEHf1FnST81mb",
+	"CZ+JWi8T5WGMY4kcnCTzZETg0RBj4FUUp2ysDaEB32Z5xkAXZuF2kAm3q7Y2VOiz0Jmz/2rl+rVlLFAe",
+	"mxyJasquKpIKzqEqcG9VMhSAhCygmm+7nqAJ93r/UdiwjJfXXrlxuON4MsMyjLhr9zT0SI498uWZDXux",
+	"MSZSBooEUm5h68fcWJeQUb83gmrATaWaVqmyJSeqnbiGMRjfQVq2XTDNhFRj/fF5m0KusnK/YeZjiKms",
+	"dhTSG/zKLNt9RoLqiNHhiJNZOBdMqayzhl0Z9AYoFxP84VDVtdJbgl6CtSYwkfH3tv/RO3v3frr/k+88",
+	"+OKdvXfvP3z/s3Q1wQRjmgoIVhI8hvgSsw+sZhs1i7AEESplQ55al/aI7Ojh1P2yGQ1LESTmwKHzbjhq",
+	"1gmHT37acbWnmSI+q7nAMYPaHiwfMm6NOGvXb6VmsmbtCsuEkmoIGb9Wlcc6gpELucqaXPhZUdBp309+",
+	"FHQcFWGU6Rl3NcYspMYDhlMdLrI5TxqeyC4xoUsyoYIbuBl9R2EbAMSTwTfghLjtHYIM1qlkhpDVZYae",
+	"4w91v70RG06WDIARSEVI+0OFfyzhG0GfKhR6XGHQOFVSlZ4/zEuLY16AB1/ce/D7j/f+4euHf/PWw19/",
+	"ufdPP3it3ZhtiwZEHHmHcUMDVahHqemIhBbvXPY6x9bIgyhxsnpAP9zG0wXauSaE2+3Dun867diAgH9b",
+	"M8KTSvKsfWGinLOcXvxY3cAWSWCBYmcUaoiQwJ14L5GO7dJUiuQ67RGlIWYFpUlzl6BbNqO+FzUzSpR7",
+	"iMySI4wV+caJTHPEsRB+DHU9DtKPmG/zSiZC9DVMhS+cNPWcPP7ulN4+2/R2jbkC+pPaXgbprXW1P4m0",
+	"Fr3up6LlYxItB4MeTsXK8ZjL37714MvfIplrARBPydshxMkJne1ZpG3hySVtC6ek7XGStoVT0nZ00rZw",
+	"StoOqylP6GrvJNA5YWZ8wxVVe/WuUcasDydDH034FwpeAXz0hVloaGwXMFhzuMGVRtTxXCczm38NZvF0",
+	"WqEqDCbeYZlk1eRt0pBMkarUTdKF6goaKxgm4nzw2YxRoF6J67BkxjIqL1SLMZ8SQ9gKENllTZKFx6C6",
+	"gxSJ5GaFtciw3pWKogzAbReNH9XGGZwBtVXlOfuH8pB5wVrhpItkrVOrMaXMb5EPwp4v+ovNN1xoFtZp",
+	"Lfa8oDvOIzRkG6ISI2fFqP1ggZahrxIRQGgid0YBvPykEl/+yjKaopFLsUAxV5yNiW0WyDbDioGJAKys",
+	"Lb8i4nqXUa+7IrkmGw0zrgEf1JBMVFrsq4Fpi/HABS4mq1XbunaDc162MLGXUrVZDR066EVeNhQDy1cK",
+	"xnwMeYtGhau/e3f3/wUAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

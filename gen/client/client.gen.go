@@ -801,6 +801,9 @@ type TooMany = Failure
 // TooManyRequests defines model for TooManyRequests.
 type TooManyRequests = Failure
 
+// TooSlow defines model for TooSlow.
+type TooSlow = Failure
+
 // Unauthorized defines model for Unauthorized.
 type Unauthorized = Failure
 
@@ -5535,6 +5538,8 @@ type UserLoginResponse struct {
 	JSON400 *BadRequest
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Failure
+	// JSON408 the response for an HTTP 408 `application/json` response
+	JSON408 *TooSlow
 	// JSON413 the response for an HTTP 413 `application/json` response
 	JSON413 *TooLarge
 	// JSON415 the response for an HTTP 415 `application/json` response
@@ -5566,6 +5571,11 @@ func (r UserLoginResponse) GetJSON400() *BadRequest {
 // GetJSON401 returns the response for an HTTP 401 `application/json` response
 func (r UserLoginResponse) GetJSON401() *Failure {
 	return r.JSON401
+}
+
+// GetJSON408 returns the response for an HTTP 408 `application/json` response
+func (r UserLoginResponse) GetJSON408() *TooSlow {
+	return r.JSON408
 }
 
 // GetJSON413 returns the response for an HTTP 413 `application/json` response
@@ -5715,6 +5725,8 @@ type UserRegisterResponse struct {
 	JSON400 *BadRequest
 	// JSON403 the response for an HTTP 403 `application/json` response
 	JSON403 *Failure
+	// JSON408 the response for an HTTP 408 `application/json` response
+	JSON408 *TooSlow
 	// JSON409 the response for an HTTP 409 `application/json` response
 	JSON409 *Failure
 	// JSON413 the response for an HTTP 413 `application/json` response
@@ -5748,6 +5760,11 @@ func (r UserRegisterResponse) GetJSON400() *BadRequest {
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
 func (r UserRegisterResponse) GetJSON403() *Failure {
 	return r.JSON403
+}
+
+// GetJSON408 returns the response for an HTTP 408 `application/json` response
+func (r UserRegisterResponse) GetJSON408() *TooSlow {
+	return r.JSON408
 }
 
 // GetJSON409 returns the response for an HTTP 409 `application/json` response
@@ -6034,6 +6051,8 @@ type ChangePasswordResponse struct {
 	JSON400 *BadRequest
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
+	// JSON408 the response for an HTTP 408 `application/json` response
+	JSON408 *TooSlow
 	// JSON413 the response for an HTTP 413 `application/json` response
 	JSON413 *TooLarge
 	// JSON415 the response for an HTTP 415 `application/json` response
@@ -6065,6 +6084,11 @@ func (r ChangePasswordResponse) GetJSON400() *BadRequest {
 // GetJSON401 returns the response for an HTTP 401 `application/json` response
 func (r ChangePasswordResponse) GetJSON401() *Unauthorized {
 	return r.JSON401
+}
+
+// GetJSON408 returns the response for an HTTP 408 `application/json` response
+func (r ChangePasswordResponse) GetJSON408() *TooSlow {
+	return r.JSON408
 }
 
 // GetJSON413 returns the response for an HTTP 413 `application/json` response
@@ -7796,6 +7820,8 @@ type SendMessageResponse struct {
 	JSON403 *Forbidden
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *NotFound
+	// JSON408 the response for an HTTP 408 `application/json` response
+	JSON408 *TooSlow
 	// JSON409 the response for an HTTP 409 `application/json` response
 	JSON409 *Conflict
 	// JSON413 the response for an HTTP 413 `application/json` response
@@ -7839,6 +7865,11 @@ func (r SendMessageResponse) GetJSON403() *Forbidden {
 // GetJSON404 returns the response for an HTTP 404 `application/json` response
 func (r SendMessageResponse) GetJSON404() *NotFound {
 	return r.JSON404
+}
+
+// GetJSON408 returns the response for an HTTP 408 `application/json` response
+func (r SendMessageResponse) GetJSON408() *TooSlow {
+	return r.JSON408
 }
 
 // GetJSON409 returns the response for an HTTP 409 `application/json` response
@@ -8016,6 +8047,8 @@ type UpdateProfileResponse struct {
 	JSON400 *BadRequest
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
+	// JSON408 the response for an HTTP 408 `application/json` response
+	JSON408 *TooSlow
 	// JSON413 the response for an HTTP 413 `application/json` response
 	JSON413 *TooLarge
 	// JSON415 the response for an HTTP 415 `application/json` response
@@ -8043,6 +8076,11 @@ func (r UpdateProfileResponse) GetJSON400() *BadRequest {
 // GetJSON401 returns the response for an HTTP 401 `application/json` response
 func (r UpdateProfileResponse) GetJSON401() *Unauthorized {
 	return r.JSON401
+}
+
+// GetJSON408 returns the response for an HTTP 408 `application/json` response
+func (r UpdateProfileResponse) GetJSON408() *TooSlow {
+	return r.JSON408
 }
 
 // GetJSON413 returns the response for an HTTP 413 `application/json` response
@@ -8912,6 +8950,11 @@ type UploadChatPicResponse400Headers struct {
 	TimReason *Reason
 }
 
+// UploadChatPicResponse408Headers the declared response headers of an HTTP 408 response for UploadChatPic
+type UploadChatPicResponse408Headers struct {
+	TimReason *Reason
+}
+
 // UploadChatPicResponse413Headers the declared response headers of an HTTP 413 response for UploadChatPic
 type UploadChatPicResponse413Headers struct {
 	TimReason *Reason
@@ -8941,6 +8984,8 @@ type UploadChatPicResponse struct {
 	JSON401 *Unauthorized
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *UploadChatPicResponse400Headers
+	// Headers408 the parsed response headers for an HTTP 408 response
+	Headers408 *UploadChatPicResponse408Headers
 	// Headers413 the parsed response headers for an HTTP 413 response
 	Headers413 *UploadChatPicResponse413Headers
 	// Headers415 the parsed response headers for an HTTP 415 response
@@ -8995,6 +9040,11 @@ type UploadHeadPicResponse400Headers struct {
 	TimReason *Reason
 }
 
+// UploadHeadPicResponse408Headers the declared response headers of an HTTP 408 response for UploadHeadPic
+type UploadHeadPicResponse408Headers struct {
+	TimReason *Reason
+}
+
 // UploadHeadPicResponse413Headers the declared response headers of an HTTP 413 response for UploadHeadPic
 type UploadHeadPicResponse413Headers struct {
 	TimReason *Reason
@@ -9026,6 +9076,8 @@ type UploadHeadPicResponse struct {
 	JSON403 *Forbidden
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *UploadHeadPicResponse400Headers
+	// Headers408 the parsed response headers for an HTTP 408 response
+	Headers408 *UploadHeadPicResponse408Headers
 	// Headers413 the parsed response headers for an HTTP 413 response
 	Headers413 *UploadHeadPicResponse413Headers
 	// Headers415 the parsed response headers for an HTTP 415 response
@@ -9085,6 +9137,11 @@ type UploadMp3Response400Headers struct {
 	TimReason *Reason
 }
 
+// UploadMp3Response408Headers the declared response headers of an HTTP 408 response for UploadMp3
+type UploadMp3Response408Headers struct {
+	TimReason *Reason
+}
+
 // UploadMp3Response413Headers the declared response headers of an HTTP 413 response for UploadMp3
 type UploadMp3Response413Headers struct {
 	TimReason *Reason
@@ -9114,6 +9171,8 @@ type UploadMp3Response struct {
 	JSON401 *Unauthorized
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *UploadMp3Response400Headers
+	// Headers408 the parsed response headers for an HTTP 408 response
+	Headers408 *UploadMp3Response408Headers
 	// Headers413 the parsed response headers for an HTTP 413 response
 	Headers413 *UploadMp3Response413Headers
 	// Headers415 the parsed response headers for an HTTP 415 response
@@ -9168,6 +9227,11 @@ type UploadMp4Response400Headers struct {
 	TimReason *Reason
 }
 
+// UploadMp4Response408Headers the declared response headers of an HTTP 408 response for UploadMp4
+type UploadMp4Response408Headers struct {
+	TimReason *Reason
+}
+
 // UploadMp4Response413Headers the declared response headers of an HTTP 413 response for UploadMp4
 type UploadMp4Response413Headers struct {
 	TimReason *Reason
@@ -9197,6 +9261,8 @@ type UploadMp4Response struct {
 	JSON401 *Unauthorized
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *UploadMp4Response400Headers
+	// Headers408 the parsed response headers for an HTTP 408 response
+	Headers408 *UploadMp4Response408Headers
 	// Headers413 the parsed response headers for an HTTP 413 response
 	Headers413 *UploadMp4Response413Headers
 	// Headers415 the parsed response headers for an HTTP 415 response
@@ -10100,6 +10166,13 @@ func ParseUserLoginResponse(rsp *http.Response) (*UserLoginResponse, error) {
 		}
 		response.JSON401 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest TooSlow
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON408 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest TooLarge
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -10264,6 +10337,13 @@ func ParseUserRegisterResponse(rsp *http.Response) (*UserRegisterResponse, error
 			return nil, err
 		}
 		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest TooSlow
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON408 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
 		var dest Failure
@@ -10559,6 +10639,13 @@ func ParseChangePasswordResponse(rsp *http.Response) (*ChangePasswordResponse, e
 			return nil, err
 		}
 		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest TooSlow
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON408 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest TooLarge
@@ -12158,6 +12245,13 @@ func ParseSendMessageResponse(rsp *http.Response) (*SendMessageResponse, error) 
 		}
 		response.JSON404 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest TooSlow
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON408 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
 		var dest Conflict
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -12357,6 +12451,13 @@ func ParseUpdateProfileResponse(rsp *http.Response) (*UpdateProfileResponse, err
 			return nil, err
 		}
 		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest TooSlow
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON408 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest TooLarge
@@ -13179,6 +13280,16 @@ func ParseUploadChatPicResponse(rsp *http.Response) (*UploadChatPicResponse, err
 			headers.TimReason = &value
 		}
 		response.Headers400 = &headers
+	case rsp.StatusCode == 408:
+		var headers UploadChatPicResponse408Headers
+		if values := rsp.Header.Values("Tim-Reason"); len(values) > 0 {
+			var value Reason
+			if err := runtime.BindStyledParameterWithOptions("simple", "Tim-Reason", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.TimReason = &value
+		}
+		response.Headers408 = &headers
 	case rsp.StatusCode == 413:
 		var headers UploadChatPicResponse413Headers
 		if values := rsp.Header.Values("Tim-Reason"); len(values) > 0 {
@@ -13275,6 +13386,16 @@ func ParseUploadHeadPicResponse(rsp *http.Response) (*UploadHeadPicResponse, err
 			headers.TimReason = &value
 		}
 		response.Headers400 = &headers
+	case rsp.StatusCode == 408:
+		var headers UploadHeadPicResponse408Headers
+		if values := rsp.Header.Values("Tim-Reason"); len(values) > 0 {
+			var value Reason
+			if err := runtime.BindStyledParameterWithOptions("simple", "Tim-Reason", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.TimReason = &value
+		}
+		response.Headers408 = &headers
 	case rsp.StatusCode == 413:
 		var headers UploadHeadPicResponse413Headers
 		if values := rsp.Header.Values("Tim-Reason"); len(values) > 0 {
@@ -13364,6 +13485,16 @@ func ParseUploadMp3Response(rsp *http.Response) (*UploadMp3Response, error) {
 			headers.TimReason = &value
 		}
 		response.Headers400 = &headers
+	case rsp.StatusCode == 408:
+		var headers UploadMp3Response408Headers
+		if values := rsp.Header.Values("Tim-Reason"); len(values) > 0 {
+			var value Reason
+			if err := runtime.BindStyledParameterWithOptions("simple", "Tim-Reason", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.TimReason = &value
+		}
+		response.Headers408 = &headers
 	case rsp.StatusCode == 413:
 		var headers UploadMp3Response413Headers
 		if values := rsp.Header.Values("Tim-Reason"); len(values) > 0 {
@@ -13453,6 +13584,16 @@ func ParseUploadMp4Response(rsp *http.Response) (*UploadMp4Response, error) {
 			headers.TimReason = &value
 		}
 		response.Headers400 = &headers
+	case rsp.StatusCode == 408:
+		var headers UploadMp4Response408Headers
+		if values := rsp.Header.Values("Tim-Reason"); len(values) > 0 {
+			var value Reason
+			if err := runtime.BindStyledParameterWithOptions("simple", "Tim-Reason", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.TimReason = &value
+		}
+		response.Headers408 = &headers
 	case rsp.StatusCode == 413:
 		var headers UploadMp4Response413Headers
 		if values := rsp.Header.Values("Tim-Reason"); len(values) > 0 {

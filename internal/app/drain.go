@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -32,6 +33,35 @@ func (f *inFlight) wait(ctx context.Context) {
 		case <-look.C:
 		case <-ctx.Done():
 			return
+		}
+	}
+}
+
+// flushTime is how long an answer may take to leave once its handler has returned, in a stop.
+const flushTime = time.Second
+
+// shutDown closes the listener and every connection, each when its request is finished. It doesn't wait for connections that
+// carry none: those whose request hasn't come, and those whose client still sends what nobody reads.
+func (f *inFlight) shutDown(ctx context.Context, server *http.Server) error {
+	ended := make(chan error, 1)
+	go func() { ended <- server.Shutdown(ctx) }()
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	for busy := time.Now(); ; {
+		select {
+		case err := <-ended:
+			if err != nil {
+				return errors.Join(err, server.Close())
+			}
+			return nil
+		case now := <-look.C:
+			if f.requests.Load() > 0 {
+				busy = now
+			} else if now.Sub(busy) > flushTime {
+				err := server.Close()
+				<-ended // nothing is left that it could wait for
+				return err
+			}
 		}
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -38,7 +37,9 @@ import (
 const (
 	startTimeout = 2 * time.Minute // includes the migrations of a large database
 	// headerTimeout is how long a client may take for a request's header or a socket's handshake.
-	headerTimeout  = 10 * time.Second
+	headerTimeout = 10 * time.Second
+	// requestTimeout is how long a client may take for a whole request, from its first byte; uploads extend it while they progress.
+	requestTimeout = 30 * time.Second
 	answerTimeout  = time.Minute // file routes extend it while they progress
 	idleTimeout    = 2 * time.Minute
 	maxHeaderBytes = 32 << 10
@@ -73,7 +74,8 @@ type Server struct {
 	public   *http.Server
 	requests *inFlight
 	admin    *http.Server
-	draining atomic.Bool
+	draining context.Context //nolint:containedctx // ends when Stop begins
+	drain    context.CancelFunc
 	failed   chan error // receives the error of an HTTP server that stopped by itself
 	closers  []func(context.Context) error
 }
@@ -84,6 +86,7 @@ func Start(ctx context.Context, settings Settings, log *slog.Logger) (*Server, e
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	s := &Server{settings: settings, log: log, registry: prometheus.NewRegistry(), lost: make(chan struct{}, 1), failed: make(chan error, 3)}
+	s.draining, s.drain = context.WithCancel(context.Background())
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.refused = rest.NewRefusals(log)
 	for _, step := range []func(context.Context) error{s.openStores, s.openCluster, s.build, s.listen} {
@@ -120,7 +123,7 @@ func (s *Server) Wait(ctx context.Context) error {
 // Stop drains the server: /readyz reports that it goes away, sockets are told to reconnect elsewhere, and requests are
 // finished. When ctx ends, the rest is cut off. Stop may be called on a server that failed to start.
 func (s *Server) Stop(ctx context.Context) error {
-	s.draining.Store(true)
+	s.drain()
 	var errs []error
 	for _, closer := range slices.Backward(s.closers) {
 		errs = append(errs, closer(ctx))
@@ -333,11 +336,17 @@ func (s *Server) build(ctx context.Context) error {
 	s.hub.Routes(e)
 	s.node.Start(s.catchUpSoon)
 	s.requests = &inFlight{handler: e}
-	s.public = &http.Server{
-		Handler: s.requests, ReadHeaderTimeout: headerTimeout, WriteTimeout: answerTimeout, IdleTimeout: idleTimeout,
+	s.public = s.httpServer(s.requests)
+	s.public.WriteTimeout = answerTimeout
+	return nil
+}
+
+// httpServer returns a server whose clients can't keep it waiting.
+func (s *Server) httpServer(handler http.Handler) *http.Server {
+	return &http.Server{
+		Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: requestTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
-	return nil
 }
 
 func (s *Server) routes(linkKey []byte) (*echo.Echo, error) {
@@ -357,7 +366,8 @@ func (s *Server) routes(linkKey []byte) (*echo.Echo, error) {
 			PictureLimit: limit.PictureBytes, AudioLimit: limit.AudioBytes, VideoLimit: limit.VideoBytes,
 		}),
 		Origins: origins, Proxies: proxies, Language: s.settings.language(), Always200: s.settings.Always200,
-		BodyLimit: limit.BodyBytes, SendRate: limit.SendRate, SendBurst: limit.SendBurst, Log: s.log, Metrics: s.registry,
+		BodyLimit: limit.BodyBytes, SendRate: limit.SendRate, SendBurst: limit.SendBurst, TransferRate: limit.TransferRate,
+		Draining: s.draining, Log: s.log, Metrics: s.registry,
 	})
 }
 
@@ -373,9 +383,8 @@ func (s *Server) listen(ctx context.Context) error {
 		defer cancel()
 		s.hub.Close(ctx)
 		s.requests.wait(ctx)
-		if err := s.public.Shutdown(ctx); err != nil {
+		if err := s.requests.shutDown(ctx, s.public); err != nil {
 			s.log.Warn("requests were cut", "err", err)
-			return s.public.Close()
 		}
 		return nil
 	})
@@ -418,7 +427,8 @@ func (s *Server) listenAdmin(ctx context.Context) error {
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	s.admin = &http.Server{Addr: listener.Addr().String(), Handler: mux, ReadHeaderTimeout: headerTimeout, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
+	s.admin = s.httpServer(rest.Bodiless(mux))
+	s.admin.Addr = listener.Addr().String()
 	s.onStop(func(context.Context) error { return s.admin.Close() })
 	s.admin.Handler = newAdminHosts(s.settings.AdminListen, listener.Addr(), s.admin.Handler)
 	go s.serve(s.admin, listener)
@@ -446,7 +456,7 @@ func (s *Server) ready(ctx context.Context) (map[string]string, bool) {
 			s.log.Warn("not ready", "dependency", r.name, "err", r.err)
 		}
 	}
-	if s.draining.Load() {
+	if s.draining.Err() != nil {
 		states["server"], ready = "going away", false
 	}
 	return states, ready

@@ -78,6 +78,7 @@ type Limits struct {
 	PictureBytes         int64   `help:"A picture." env:"PICTURE_BYTES" default:"10485760"`
 	AudioBytes           int64   `help:"Music." env:"AUDIO_BYTES" default:"52428800"`
 	VideoBytes           int64   `help:"A video." env:"VIDEO_BYTES" default:"1073741824"`
+	TransferRate         float64 `help:"Bytes a second below which an upload or download is cut off; a client that was faster before may pause for 30 s." env:"TRANSFER_RATE" default:"2048"`
 	SendRate             float64 `help:"Frames a second that one socket, or messages that one session by REST, may send on average; beyond it the server reads slower, or refuses." env:"SEND_RATE" default:"100"`
 	SendBurst            int     `help:"Frames, or messages by REST, that may be sent at once." env:"SEND_BURST" default:"200"`
 	VisibleUsers         int     `help:"Members of its groups that an account sees online." env:"VISIBLE_USERS" default:"200"`
@@ -217,7 +218,7 @@ func (l *Limits) validate() error {
 	for name, value := range map[string]float64{
 		"FRAME_BYTES": float64(l.FrameBytes), "BODY_BYTES": float64(l.BodyBytes), "AVATAR_BYTES": float64(l.AvatarBytes),
 		"PICTURE_BYTES": float64(l.PictureBytes), "AUDIO_BYTES": float64(l.AudioBytes), "VIDEO_BYTES": float64(l.VideoBytes),
-		"SEND_RATE": l.SendRate, "SEND_BURST": float64(l.SendBurst), "VISIBLE_USERS": float64(l.VisibleUsers),
+		"TRANSFER_RATE": l.TransferRate, "SEND_RATE": l.SendRate, "SEND_BURST": float64(l.SendBurst), "VISIBLE_USERS": float64(l.VisibleUsers),
 		"ACCOUNT_LOGIN_FAILURES": float64(l.AccountLoginFailures), "REGISTRATIONS": float64(l.Registrations),
 		"ROSTER_NAMES": float64(l.RosterNames), "GROUP_MEMBERS": float64(l.GroupMembers), "GROUPS_OWNED": float64(l.GroupsOwned),
 		"GROUPS_PER_DAY": float64(l.GroupsPerDay), "FRIENDS": float64(l.Friends), "LOGIN_FAILURES": float64(l.LoginFailures),

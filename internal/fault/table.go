@@ -41,6 +41,7 @@ const (
 	RangeNotSatisfiable  Reason = "range_not_satisfiable"
 	RateLimited          Reason = "rate_limited"
 	RegistrationClosed   Reason = "registration_closed"
+	RequestTimeout       Reason = "request_timeout"
 	SessionEnded         Reason = "session_ended"
 	TokenReused          Reason = "token_reused"
 	TooManyAttempts      Reason = "too_many_attempts"
@@ -132,6 +133,7 @@ var table = map[Reason]row{
 	NotYourAccount:      {status: http.StatusForbidden, text: Text{"无权操作其他账号", "the account is somebody else's"}},
 	OriginNotAllowed:    {status: http.StatusForbidden, text: Text{"来源不被允许", "origin not allowed"}},
 	RateLimited:         {status: http.StatusTooManyRequests, text: Text{"发送过快，请稍后再试", "too fast; try again later"}},
+	RequestTimeout:      {status: http.StatusRequestTimeout, text: Text{"请求未能及时完成", "the request did not come in time"}},
 	RangeNotSatisfiable: {status: http.StatusRequestedRangeNotSatisfiable, text: Text{"请求范围无效", "range not satisfiable"}},
 	RegistrationClosed:  {status: http.StatusForbidden, text: Text{"注册未开放", "registration is closed"}},
 	SessionEnded:        {status: http.StatusUnauthorized, text: Text{unauthenticatedChinese, unauthenticatedEnglish}},

@@ -2,6 +2,7 @@ package files
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"mime/multipart"
@@ -129,7 +130,13 @@ func isEOF(err error) bool {
 	return err == io.EOF //nolint:errorlint // see above
 }
 
-func malformed(cause error) error { return fault.Wrap(fault.MalformedUpload, cause) }
+// malformed is what an error of reading a form means, which the body may have said itself.
+func malformed(cause error) error {
+	if said, ok := errors.AsType[*fault.Fault](cause); ok {
+		return said
+	}
+	return fault.Wrap(fault.MalformedUpload, cause)
+}
 
 // limited is a reader that refuses more than its limit (0: none) and keeps its error, since the store wraps what it gets.
 type limited struct {

@@ -55,6 +55,9 @@ func checkHandshake(r *http.Request, answer http.Header) error {
 		answer.Set("Sec-Websocket-Version", wireVersion)
 		return fault.New(fault.UpgradeRequired)
 	}
+	if r.ContentLength != 0 { // its bytes would be taken for frames
+		return fault.Invalid(fault.InvalidParameter, "Content-Length", "must be 0, or not there")
+	}
 	if key, err := base64.StdEncoding.DecodeString(r.Header.Get("Sec-Websocket-Key")); err != nil || len(key) != 16 {
 		return fault.Invalid(fault.InvalidParameter, "Sec-WebSocket-Key", "must be 16 bytes in base64")
 	}

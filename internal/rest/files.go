@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"time"
 
 	"tim/gen/api"
 	"tim/internal/blob"
@@ -31,7 +30,7 @@ func (h *handlers) UploadHeadPic(ctx context.Context, r api.UploadHeadPicRequest
 		}
 		return nil
 	})
-	if err := h.files.SaveAvatar(ctx, account, patient(ctx, form)); err != nil {
+	if err := h.files.SaveAvatar(ctx, account, form); err != nil {
 		return nil, err
 	}
 	return text(say(ctx, fault.Uploaded)), nil
@@ -56,30 +55,7 @@ func (h *handlers) UploadMp4(ctx context.Context, r api.UploadMp4RequestObject) 
 }
 
 func (h *handlers) save(ctx context.Context, kind files.Kind, parts *multipart.Reader) (string, error) {
-	return h.files.Save(ctx, kind, patient(ctx, files.NewForm(parts, nil)))
-}
-
-// stall is how long a transfer may make no progress.
-const stall = 30 * time.Second
-
-// patient reads an upload for as long as it makes progress, with no pause longer than stall.
-func patient(ctx context.Context, r io.Reader) io.Reader {
-	return &patientReader{r: r, connection: http.NewResponseController(requestOf(ctx).writer)}
-}
-
-type patientReader struct {
-	r          io.Reader
-	connection *http.ResponseController
-	renewed    time.Time
-}
-
-func (p *patientReader) Read(b []byte) (int, error) {
-	if now := time.Now(); now.Sub(p.renewed) > stall/10 {
-		p.renewed = now
-		// A connection without deadlines is a test's recorder; there is nothing to wait for.
-		_ = errors.Join(p.connection.SetReadDeadline(now.Add(stall)), p.connection.SetWriteDeadline(now.Add(2*stall)))
-	}
-	return p.r.Read(b)
+	return h.files.Save(ctx, kind, files.NewForm(parts, nil))
 }
 
 // DownloadChatPic sends a picture.
@@ -153,18 +129,14 @@ type download struct {
 	header  map[string]string
 }
 
-// slowest is the slowest speed at which a client may read, in bytes a second: a file must not stay open for ever.
-const slowest = 16 << 10
-
 func (d *download) visit(w http.ResponseWriter) (err error) {
 	defer func() { err = errors.Join(err, d.object.Close()) }()
 	for name, value := range d.header {
 		w.Header().Set(name, value)
 	}
-	deadline := time.Now().Add(2*stall + time.Duration(d.object.Size/slowest)*time.Second)
-	// A connection without deadlines is a test's recorder; there is nothing to wait for.
-	_ = http.NewResponseController(w).SetWriteDeadline(deadline)
-	guard := &rangeGuard{ResponseWriter: w}
+	guard := &rangeGuard{ResponseWriter: &slowWriter{
+		ResponseWriter: w, connection: http.NewResponseController(w), credit: d.request.transfers.credit(),
+	}}
 	if err := d.object.Serve(guard, d.request.http); err != nil {
 		return err
 	}

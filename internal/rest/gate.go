@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -32,7 +33,8 @@ type gate struct {
 	authenticate func(ctx context.Context, token string) (auth.Session, error)
 	verify       func(token string) (auth.Session, error) // of operations that take an expired token
 	bodyLimit    int64
-	sending      *pace // nil for no limit
+	sending      *pace           // nil for no limit
+	draining     context.Context //nolint:containedctx // see Options.Draining
 }
 
 // route is a method and a path as echo has it.
@@ -51,12 +53,12 @@ type operation struct {
 // answerWithin is how long a request without a file may take.
 const answerWithin = 15 * time.Second
 
-// bodyDeadline is how long a JSON body may take to arrive.
-const bodyDeadline = 30 * time.Second
+// lastChance is how long the rest of a JSON body may take to arrive once the server stops.
+const lastChance = time.Second
 
 func newGate(spec *openapi3.T, authenticate func(context.Context, string) (auth.Session, error), bodyLimit int64, sending *pace) *gate {
 	checks := bodies.Checks()
-	g := &gate{operations: make(map[route]operation), authenticate: authenticate, bodyLimit: bodyLimit, sending: sending}
+	g := &gate{operations: make(map[route]operation), authenticate: authenticate, bodyLimit: bodyLimit, sending: sending, draining: context.Background()}
 	for path, item := range spec.Paths.Map() {
 		for method, o := range item.Operations() {
 			_, partial := o.Responses.Map()["206"]
@@ -111,7 +113,9 @@ func (g *gate) middleware(next echo.HandlerFunc) echo.HandlerFunc {
 			return err
 		}
 		if op.upload {
-			c.Request().Body = files.Whole(c.Request().Body)
+			c.Request().Body = files.Whole(&slowBody{
+				ReadCloser: c.Request().Body, connection: http.NewResponseController(c.Response()), credit: r.transfers.credit(),
+			})
 		}
 		if op.body != nil {
 			if err := g.checkBody(c, op.body); err != nil {
@@ -266,15 +270,20 @@ func (g *gate) checkBody(c echo.Context, check bodies.Check) error {
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
 		return fault.Invalid(fault.UnsupportedMediaType, "Content-Type", "must be application/json")
 	}
-	// Where the connection knows no deadline (a test's recorder) there is nobody to wait for.
-	_ = http.NewResponseController(c.Response()).SetReadDeadline(time.Now().Add(bodyDeadline))
 	body := r.Body
 	if g.bodyLimit > 0 {
 		body = http.MaxBytesReader(c.Response(), body, escapes*g.bodyLimit)
 	}
-	text, err := io.ReadAll(body)
+	hurried := context.AfterFunc(g.draining, func() {
+		_ = http.NewResponseController(c.Response()).SetReadDeadline(time.Now().Add(lastChance)) // fails on a test's recorder
+	})
+	text, err := io.ReadAll(body) // until the connection's deadline
+	hurried()
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return g.tooLarge()
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return tooSlow(err)
 	}
 	if err != nil {
 		return fault.Wrap(fault.MalformedJSON, err)

@@ -70,9 +70,9 @@ func newSite(t testing.TB, change ...func(*Options)) *site {
 	must(t, err)
 	o := Options{
 		Chat: service, Auth: s.auth, Docs: docs, IsUnavailable: store.IsUnavailable, BodyLimit: bodyLimit, Log: log,
-		Files:   files.New(files.Options{Store: dir, Zone: time.UTC, LinkKey: key, PictureLimit: 1 << 20}),
-		Ready:   func(context.Context) (map[string]string, bool) { return map[string]string{"database": "ok"}, true },
-		Metrics: prometheus.NewRegistry(), Language: fault.Chinese,
+		Files:    files.New(files.Options{Store: dir, Zone: time.UTC, LinkKey: key, PictureLimit: 1 << 20}),
+		Ready:    func(context.Context) (map[string]string, bool) { return map[string]string{"database": "ok"}, true },
+		Draining: t.Context(), Metrics: prometheus.NewRegistry(), Language: fault.Chinese,
 	}
 	for _, c := range change {
 		c(&o)

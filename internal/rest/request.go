@@ -21,6 +21,7 @@ type request struct {
 	address      string       // the client's, as the trusted proxies report it
 	http         *http.Request
 	writer       http.ResponseWriter
+	transfers    transfers
 }
 
 type requestKey struct{}

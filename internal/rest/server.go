@@ -6,6 +6,8 @@
 //	traits.go   what an operation of the spec says by x-tim-…
 //	pace.go     the rate of messages
 //	request.go  what the middleware knows of a request
+//	leftovers.go  what becomes of a body that nobody read
+//	transfer.go   the lowest rate of uploads and downloads
 //	errors.go   an error as an answer
 //	text.go     a success as an answer
 //	lists.go    headers that are lists
@@ -16,6 +18,7 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -53,8 +56,13 @@ type Options struct {
 	BodyLimit     int64          // of JSON bodies, in bytes
 	SendRate      float64        // the average number of messages a second that a session may send
 	SendBurst     int            // the number of messages that a session may send at once
-	Log           *slog.Logger
-	Metrics       prometheus.Registerer
+	TransferRate  float64        // the lowest rate of uploads and downloads, in bytes a second
+	// Draining ends when the server begins to stop. From then on a request that hasn't come is not waited for.
+	Draining context.Context //nolint:containedctx // its end is the news
+	Log      *slog.Logger
+	Metrics  prometheus.Registerer
+
+	stall time.Duration // how long a transfer may make no progress, 0 for the default; tests set less
 }
 
 type server struct {
@@ -62,6 +70,8 @@ type server struct {
 	isUnavailable func(error) bool
 	always200     bool
 	language      fault.Language
+	transfers     transfers
+	leftovers     leftovers
 	took          *prometheus.HistogramVec
 }
 
@@ -90,7 +100,8 @@ func New(o Options) (*echo.Echo, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the specs that are served: %w", err)
 	}
-	s := &server{log: o.Log, isUnavailable: o.IsUnavailable, always200: o.Always200, language: o.Language}
+	s := &server{log: o.Log, isUnavailable: o.IsUnavailable, always200: o.Always200, language: o.Language, leftovers: defaultLeftovers()}
+	s.transfers = transfers{rate: o.TransferRate, stall: cmp.Or(o.stall, stall)}
 	s.took = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "tim_request_seconds", Help: "Time of REST requests and socket handshakes.",
 		Buckets: []float64{.001, .005, .025, .1, .5, 2.5, 10},
@@ -105,6 +116,7 @@ func New(o Options) (*echo.Echo, error) {
 	e.Pre(o.Proxies.route)
 	gate := newGate(spec, o.Auth.Authenticate, o.BodyLimit, newPace(o.SendRate, o.SendBurst))
 	gate.verify = o.Auth.AuthenticateToRenew
+	gate.draining = o.Draining
 	e.Use(s.observe, s.recoverPanics, cors(o.Origins), gate.middleware)
 	api.RegisterHandlers(router{e}, api.NewStrictHandler(&handlers{
 		chat: o.Chat, auth: o.Auth, files: o.Files, docs: o.Docs, ready: o.Ready, proxies: o.Proxies, specs: served,
@@ -140,11 +152,12 @@ var (
 func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		start := time.Now()
-		r := &request{id: rand.Text()[:16], language: s.language, address: c.RealIP()}
+		r := &request{id: rand.Text()[:16], language: s.language, address: c.RealIP(), transfers: s.transfers}
 		if asked := fault.Language(c.Request().Header.Get("Tim-Language")); asked == fault.English || asked == fault.Chinese {
 			r.language = asked
 		}
 		attach(c, r)
+		s.leftovers.watch(c)
 		header := c.Response().Header()
 		header.Set("Tim-Request-Id", r.id)
 		header["X-Content-Type-Options"], header["Referrer-Policy"] = noSniff, noReferrer

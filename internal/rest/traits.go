@@ -81,7 +81,7 @@ func (f textFailures) has(reason fault.Reason) bool {
 	switch reason {
 	case fault.UnknownAccount, fault.NoAvatar:
 		return f == avatarFailures
-	case fault.MalformedUpload, fault.FileTooLarge, fault.UnsupportedFileType, fault.UnsupportedMediaType:
+	case fault.MalformedUpload, fault.RequestTimeout, fault.FileTooLarge, fault.UnsupportedFileType, fault.UnsupportedMediaType:
 		return f == uploadFailures
 	case fault.UnknownFile:
 		return true
