@@ -131,6 +131,8 @@ func guests() []guest {
 		}, "as echo; blob serves ranges with it, and fault uses its names of statuses"},
 		{"github.com/getkin/kin-openapi", []string{"api", "internal/rest", "internal/apptest", "internal/client"}, "requests are checked against the specs where they arrive, and nowhere else"},
 		{"github.com/gorilla/websocket", []string{"internal/socket", "internal/realtime", "internal/client"}, "one package owns the sockets; the hub reads a handshake's header with it"},
+		{"github.com/klauspost/compress", []string{"internal/rest"}, "answers are compressed in one place; embedded files are so already"},
+		{"github.com/swaggest/swgui", []string{"internal/web"}, "the files of Swagger UI"},
 		{"github.com/redis/go-redis", []string{"internal/cluster"}, "one package knows whether there is a Redis"},
 		{"github.com/minio/minio-go", []string{"internal/blob"}, "one package knows whether there is an S3"},
 		{"modernc.org/sqlite", []string{"internal/store", "internal/check"}, "only store knows the engine; check reads the database directly, to compare it with what the server says"},

@@ -5519,6 +5519,11 @@ func (r IndexResponse) ContentType() string {
 	return ""
 }
 
+// UserLoginResponse415Headers the declared response headers of an HTTP 415 response for UserLogin
+type UserLoginResponse415Headers struct {
+	AcceptEncoding *string
+}
+
 // UserLoginResponse429Headers the declared response headers of an HTTP 429 response for UserLogin
 type UserLoginResponse429Headers struct {
 	RetryAfter *int32
@@ -5552,6 +5557,8 @@ type UserLoginResponse struct {
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *Unavailable
+	// Headers415 the parsed response headers for an HTTP 415 response
+	Headers415 *UserLoginResponse415Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *UserLoginResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -5706,6 +5713,11 @@ func (r UserLogoutResponse) ContentType() string {
 	return ""
 }
 
+// UserRegisterResponse415Headers the declared response headers of an HTTP 415 response for UserRegister
+type UserRegisterResponse415Headers struct {
+	AcceptEncoding *string
+}
+
 // UserRegisterResponse429Headers the declared response headers of an HTTP 429 response for UserRegister
 type UserRegisterResponse429Headers struct {
 	RetryAfter *int32
@@ -5741,6 +5753,8 @@ type UserRegisterResponse struct {
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *Unavailable
+	// Headers415 the parsed response headers for an HTTP 415 response
+	Headers415 *UserRegisterResponse415Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *UserRegisterResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -6032,6 +6046,11 @@ func (r AddMemberResponse) ContentType() string {
 	return ""
 }
 
+// ChangePasswordResponse415Headers the declared response headers of an HTTP 415 response for ChangePassword
+type ChangePasswordResponse415Headers struct {
+	AcceptEncoding *string
+}
+
 // ChangePasswordResponse429Headers the declared response headers of an HTTP 429 response for ChangePassword
 type ChangePasswordResponse429Headers struct {
 	RetryAfter *int32
@@ -6065,6 +6084,8 @@ type ChangePasswordResponse struct {
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *Unavailable
+	// Headers415 the parsed response headers for an HTTP 415 response
+	Headers415 *ChangePasswordResponse415Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ChangePasswordResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -7797,6 +7818,11 @@ func (r RenewTokenResponse) ContentType() string {
 	return ""
 }
 
+// SendMessageResponse415Headers the declared response headers of an HTTP 415 response for SendMessage
+type SendMessageResponse415Headers struct {
+	AcceptEncoding *string
+}
+
 // SendMessageResponse429Headers the declared response headers of an HTTP 429 response for SendMessage
 type SendMessageResponse429Headers struct {
 	RetryAfter *int32
@@ -7836,6 +7862,8 @@ type SendMessageResponse struct {
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *Unavailable
+	// Headers415 the parsed response headers for an HTTP 415 response
+	Headers415 *SendMessageResponse415Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *SendMessageResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -8033,6 +8061,11 @@ func (r TransferGroupResponse) ContentType() string {
 	return ""
 }
 
+// UpdateProfileResponse415Headers the declared response headers of an HTTP 415 response for UpdateProfile
+type UpdateProfileResponse415Headers struct {
+	AcceptEncoding *string
+}
+
 // UpdateProfileResponse503Headers the declared response headers of an HTTP 503 response for UpdateProfile
 type UpdateProfileResponse503Headers struct {
 	RetryAfter *int32
@@ -8059,6 +8092,8 @@ type UpdateProfileResponse struct {
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *Unavailable
+	// Headers415 the parsed response headers for an HTTP 415 response
+	Headers415 *UpdateProfileResponse415Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *UpdateProfileResponse503Headers
 }
@@ -10218,6 +10253,16 @@ func ParseUserLoginResponse(rsp *http.Response) (*UserLoginResponse, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 415:
+		var headers UserLoginResponse415Headers
+		if values := rsp.Header.Values("Accept-Encoding"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Accept-Encoding", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AcceptEncoding = &value
+		}
+		response.Headers415 = &headers
 	case rsp.StatusCode == 429:
 		var headers UserLoginResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -10397,6 +10442,16 @@ func ParseUserRegisterResponse(rsp *http.Response) (*UserRegisterResponse, error
 	}
 
 	switch {
+	case rsp.StatusCode == 415:
+		var headers UserRegisterResponse415Headers
+		if values := rsp.Header.Values("Accept-Encoding"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Accept-Encoding", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AcceptEncoding = &value
+		}
+		response.Headers415 = &headers
 	case rsp.StatusCode == 429:
 		var headers UserRegisterResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -10692,6 +10747,16 @@ func ParseChangePasswordResponse(rsp *http.Response) (*ChangePasswordResponse, e
 	}
 
 	switch {
+	case rsp.StatusCode == 415:
+		var headers ChangePasswordResponse415Headers
+		if values := rsp.Header.Values("Accept-Encoding"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Accept-Encoding", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AcceptEncoding = &value
+		}
+		response.Headers415 = &headers
 	case rsp.StatusCode == 429:
 		var headers ChangePasswordResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -12304,6 +12369,16 @@ func ParseSendMessageResponse(rsp *http.Response) (*SendMessageResponse, error) 
 	}
 
 	switch {
+	case rsp.StatusCode == 415:
+		var headers SendMessageResponse415Headers
+		if values := rsp.Header.Values("Accept-Encoding"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Accept-Encoding", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AcceptEncoding = &value
+		}
+		response.Headers415 = &headers
 	case rsp.StatusCode == 429:
 		var headers SendMessageResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -12497,6 +12572,16 @@ func ParseUpdateProfileResponse(rsp *http.Response) (*UpdateProfileResponse, err
 	}
 
 	switch {
+	case rsp.StatusCode == 415:
+		var headers UpdateProfileResponse415Headers
+		if values := rsp.Header.Values("Accept-Encoding"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Accept-Encoding", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AcceptEncoding = &value
+		}
+		response.Headers415 = &headers
 	case rsp.StatusCode == 503:
 		var headers UpdateProfileResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {

@@ -580,6 +580,7 @@ const (
 	ReasonUnknownFile          Reason = "unknown_file"
 	ReasonUnknownGroup         Reason = "unknown_group"
 	ReasonUnknownRoute         Reason = "unknown_route"
+	ReasonUnsupportedEncoding  Reason = "unsupported_encoding"
 	ReasonUnsupportedFileType  Reason = "unsupported_file_type"
 	ReasonUnsupportedMediaType Reason = "unsupported_media_type"
 	ReasonUpgradeRequired      Reason = "upgrade_required"
@@ -588,7 +589,7 @@ const (
 
 // ReasonValues lists them all.
 func ReasonValues() []Reason {
-	return []Reason{ReasonAccountTaken, ReasonBannedFromGroup, ReasonBodyTooLarge, ReasonBusy, ReasonClientIdReused, ReasonExpiredLink, ReasonExpiredToken, ReasonFileTooLarge, ReasonFriendIsSelf, ReasonGroupClosed, ReasonGroupFull, ReasonGroupNameTaken, ReasonInternal, ReasonInvalidBody, ReasonInvalidInvite, ReasonInvalidLink, ReasonInvalidParameter, ReasonInvalidToken, ReasonInviteRequired, ReasonMalformedJson, ReasonMalformedUpload, ReasonMethodNotAllowed, ReasonMissingToken, ReasonNoAvatar, ReasonNotAMember, ReasonNotFriends, ReasonNotInGroup, ReasonNotTheOwner, ReasonNotYourAccount, ReasonOriginNotAllowed, ReasonRangeNotSatisfiable, ReasonRateLimited, ReasonRequestTimeout, ReasonRegistrationClosed, ReasonSessionEnded, ReasonTokenReused, ReasonTooManyAttempts, ReasonTooManyRegistrations, ReasonTooManyFriends, ReasonTooManyGroups, ReasonTooManyGroupsToday, ReasonUnavailable, ReasonUnknownAccount, ReasonUnknownFile, ReasonUnknownGroup, ReasonUnknownRoute, ReasonUnsupportedFileType, ReasonUnsupportedMediaType, ReasonUpgradeRequired, ReasonWrongCredentials}
+	return []Reason{ReasonAccountTaken, ReasonBannedFromGroup, ReasonBodyTooLarge, ReasonBusy, ReasonClientIdReused, ReasonExpiredLink, ReasonExpiredToken, ReasonFileTooLarge, ReasonFriendIsSelf, ReasonGroupClosed, ReasonGroupFull, ReasonGroupNameTaken, ReasonInternal, ReasonInvalidBody, ReasonInvalidInvite, ReasonInvalidLink, ReasonInvalidParameter, ReasonInvalidToken, ReasonInviteRequired, ReasonMalformedJson, ReasonMalformedUpload, ReasonMethodNotAllowed, ReasonMissingToken, ReasonNoAvatar, ReasonNotAMember, ReasonNotFriends, ReasonNotInGroup, ReasonNotTheOwner, ReasonNotYourAccount, ReasonOriginNotAllowed, ReasonRangeNotSatisfiable, ReasonRateLimited, ReasonRequestTimeout, ReasonRegistrationClosed, ReasonSessionEnded, ReasonTokenReused, ReasonTooManyAttempts, ReasonTooManyRegistrations, ReasonTooManyFriends, ReasonTooManyGroups, ReasonTooManyGroupsToday, ReasonUnavailable, ReasonUnknownAccount, ReasonUnknownFile, ReasonUnknownGroup, ReasonUnknownRoute, ReasonUnsupportedEncoding, ReasonUnsupportedFileType, ReasonUnsupportedMediaType, ReasonUpgradeRequired, ReasonWrongCredentials}
 }
 
 // Sync: What changed since; answered by `synced`, a page of the conversations. The first one makes this connection live: from then on it gets `message`, `marks` and `notice` frames, and for each conversation in `have` what came after its seq first. `have` counts in the first one alone. Of a conversation that is not in it, what comes from now on is sent; what lies before, up to `last` of its entry in `synced`, is read by `history`.

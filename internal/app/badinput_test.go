@@ -43,6 +43,17 @@ func registration(t testing.TB, account string, replace map[string]any) string {
 
 type missing struct{}
 
+// A compressed body is refused before it is read.
+func TestCompressedBody(t *testing.T) {
+	t.Parallel()
+	s := start(t, apptest.Embedded)
+	a := ask{path: "/Tim/UserRegister", json: registration(t, "cb.a", nil), header: map[string]string{"Content-Encoding": "gzip"}}
+	s.refused(t, a, want{http.StatusUnsupportedMediaType, fault.UnsupportedEncoding, "不支持的内容编码", "unsupported content encoding"})
+	if accepted := s.do(t, a).header.Get("Accept-Encoding"); accepted != "identity" {
+		t.Errorf("Accept-Encoding: %q", accepted)
+	}
+}
+
 func TestBadBodies(t *testing.T) {
 	t.Parallel()
 	s := start(t, apptest.Embedded)

@@ -54,6 +54,7 @@ const (
 	UnknownFile          Reason = "unknown_file"
 	UnknownGroup         Reason = "unknown_group"
 	UnknownRoute         Reason = "unknown_route"
+	UnsupportedEncoding  Reason = "unsupported_encoding"
 	UnsupportedFileType  Reason = "unsupported_file_type"
 	UnsupportedMediaType Reason = "unsupported_media_type"
 	UpgradeRequired      Reason = "upgrade_required"
@@ -158,6 +159,7 @@ var table = map[Reason]row{
 			"uploadMp4":     {"上传文件类型mp4", "the file must be mp4"},
 		},
 	},
+	UnsupportedEncoding:  {status: http.StatusUnsupportedMediaType, text: Text{"不支持的内容编码", "unsupported content encoding"}},
 	UnsupportedMediaType: {status: http.StatusUnsupportedMediaType, text: Text{"不支持的内容类型", "unsupported content type"}},
 	UpgradeRequired:      {status: http.StatusUpgradeRequired, text: Text{"需要WebSocket连接", "a WebSocket handshake is needed"}},
 	WrongCredentials:     {status: http.StatusUnauthorized, text: Text{"用户名或密码错误", "wrong account or password"}},

@@ -126,8 +126,8 @@ func TestWhichFailuresAreText(t *testing.T) {
 	others := []string{"", "userLogin", "addFriend", "avatar", "healthz", "docs"}
 	text := map[fault.Reason][]string{
 		fault.MalformedUpload: uploads, fault.FileTooLarge: uploads, fault.UnsupportedFileType: uploads, fault.UnsupportedMediaType: uploads,
-		fault.RequestTimeout: uploads,
-		fault.Unavailable:    slices.Concat(uploads, downloads), fault.Internal: slices.Concat(uploads, downloads),
+		fault.RequestTimeout: uploads, fault.UnsupportedEncoding: uploads,
+		fault.Unavailable: slices.Concat(uploads, downloads), fault.Internal: slices.Concat(uploads, downloads),
 		fault.UnknownAccount: {"headPicUrl"}, fault.NoAvatar: {"headPicUrl"},
 	}
 	spec, err := openapi3.NewLoader().LoadFromData([]byte(apispec.OpenAPI()))

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"mime"
 	"net/http"
 	"net/url"
 	"os"
@@ -75,6 +74,16 @@ func newGate(spec *openapi3.T, authenticate func(context.Context, string) (auth.
 	return g
 }
 
+// operationOf returns the operation that a request is for. That of HEAD is GET's.
+func (g *gate) operationOf(c echo.Context) (operation, bool) {
+	method := c.Request().Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	op, ok := g.operations[route{method, c.Path()}]
+	return op, ok
+}
+
 // echoRoute converts the spec's /avatar/{account} to echo's /avatar/:account.
 func echoRoute(path string) string {
 	return strings.NewReplacer("{", ":", "}", "").Replace(path)
@@ -87,11 +96,7 @@ func (g *gate) middleware(next echo.HandlerFunc) echo.HandlerFunc {
 				return fault.New(fault.UnknownRoute)
 			}
 		}
-		method := c.Request().Method
-		if method == http.MethodHead {
-			method = http.MethodGet
-		}
-		op, ok := g.operations[route{method, c.Path()}]
+		op, ok := g.operationOf(c)
 		if !ok {
 			return next(c) // a socket's handshake, which checks for itself, or an unknown route
 		}
@@ -111,6 +116,11 @@ func (g *gate) middleware(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		if err := checkParameters(c, op.parameters); err != nil {
 			return err
+		}
+		if op.upload || op.body != nil {
+			if err := checkCoding(c.Request().Header, c.Response().Header()); err != nil {
+				return err
+			}
 		}
 		if op.upload {
 			c.Request().Body = files.Whole(&slowBody{
@@ -267,8 +277,8 @@ const escapes = 6
 // letters.
 func (g *gate) checkBody(c echo.Context, check bodies.Check) error {
 	r := c.Request()
-	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
-		return fault.Invalid(fault.UnsupportedMediaType, "Content-Type", "must be application/json")
+	if err := checkJSONType(r.Header); err != nil {
+		return err
 	}
 	body := r.Body
 	if g.bodyLimit > 0 {

@@ -3,6 +3,8 @@
 //
 //	server.go   construction; the log of requests, panics, CORS
 //	gate.go     what a request must pass: token, rate, parameters, body
+//	compress.go answers in gzip and zstd
+//	media.go    which bodies are understood, by their headers
 //	traits.go   what an operation of the spec says by x-tim-…
 //	pace.go     the rate of messages
 //	request.go  what the middleware knows of a request
@@ -117,7 +119,11 @@ func New(o Options) (*echo.Echo, error) {
 	gate := newGate(spec, o.Auth.Authenticate, o.BodyLimit, newPace(o.SendRate, o.SendBurst))
 	gate.verify = o.Auth.AuthenticateToRenew
 	gate.draining = o.Draining
-	e.Use(s.observe, s.recoverPanics, cors(o.Origins), gate.middleware)
+	compress, err := gate.compress()
+	if err != nil {
+		return nil, fmt.Errorf("compression: %w", err)
+	}
+	e.Use(compress, s.observe, s.recoverPanics, cors(o.Origins), gate.middleware)
 	api.RegisterHandlers(router{e}, api.NewStrictHandler(&handlers{
 		chat: o.Chat, auth: o.Auth, files: o.Files, docs: o.Docs, ready: o.Ready, proxies: o.Proxies, specs: served,
 	}, nil))

@@ -15,6 +15,7 @@ import (
 type traits struct {
 	rateLimited  bool
 	expiredToken bool
+	uncompressed bool
 	textFailures textFailures
 }
 
@@ -25,6 +26,8 @@ const (
 	rateLimitedTrait = traitPrefix + "rate-limited"
 	// expiredTokenTrait, a boolean, lets the token of a request have expired. The use case checks its session.
 	expiredTokenTrait = traitPrefix + "expired-token"
+	// uncompressedTrait, a boolean, keeps an answer that has a secret from being compressed.
+	uncompressedTrait = traitPrefix + "uncompressed"
 	// textFailuresTrait, a textFailures, makes some failures plain text instead of the envelope, as Tim.md has them.
 	textFailuresTrait = traitPrefix + "text-failures"
 )
@@ -43,6 +46,7 @@ const (
 func traitsOf(o *openapi3.Operation) (t traits) {
 	t.rateLimited, _ = o.Extensions[rateLimitedTrait].(bool)
 	t.expiredToken, _ = o.Extensions[expiredTokenTrait].(bool)
+	t.uncompressed, _ = o.Extensions[uncompressedTrait].(bool)
 	kind, _ := o.Extensions[textFailuresTrait].(string)
 	t.textFailures = textFailures(kind)
 	return t
@@ -64,7 +68,7 @@ func checkTraits(spec *openapi3.T) error {
 
 func knownTrait(name string, value any) bool {
 	switch name {
-	case rateLimitedTrait, expiredTokenTrait:
+	case rateLimitedTrait, expiredTokenTrait, uncompressedTrait:
 		_, ok := value.(bool)
 		return ok
 	case textFailuresTrait:
@@ -81,7 +85,8 @@ func (f textFailures) has(reason fault.Reason) bool {
 	switch reason {
 	case fault.UnknownAccount, fault.NoAvatar:
 		return f == avatarFailures
-	case fault.MalformedUpload, fault.RequestTimeout, fault.FileTooLarge, fault.UnsupportedFileType, fault.UnsupportedMediaType:
+	case fault.MalformedUpload, fault.RequestTimeout, fault.FileTooLarge, fault.UnsupportedFileType, fault.UnsupportedMediaType,
+		fault.UnsupportedEncoding:
 		return f == uploadFailures
 	case fault.UnknownFile:
 		return true
