@@ -76,8 +76,8 @@ func TestStopWithHalfRequests(t *testing.T) {
 func TestHalfAdminRequests(t *testing.T) {
 	t.Parallel()
 	s := start(t, apptest.Embedded, "--admin-listen=127.0.0.1:0")
-	for _, path := range []string{"/metrics", "/debug/pprof/", "/none"} {
-		c := half(t, s.AdminAddr(), "GET "+path+" HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n")
+	for path, host := range map[string]string{"/metrics": s.AdminAddr(), "/debug/pprof/": s.AdminAddr(), "/none": s.AdminAddr(), "/": "another.example"} {
+		c := half(t, s.AdminAddr(), "GET "+path+" HTTP/1.1\r\nHost: "+host+"\r\nContent-Length: 10\r\n\r\n")
 		begun := time.Now()
 		answer, err := http.ReadResponse(bufio.NewReader(c), nil)
 		if err != nil || !answer.Close {

@@ -427,10 +427,10 @@ func (s *Server) listenAdmin(ctx context.Context) error {
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	s.admin = s.httpServer(rest.Bodiless(mux))
+	s.admin = s.httpServer(mux)
 	s.admin.Addr = listener.Addr().String()
 	s.onStop(func(context.Context) error { return s.admin.Close() })
-	s.admin.Handler = newAdminHosts(s.settings.AdminListen, listener.Addr(), s.admin.Handler)
+	s.admin.Handler = rest.Bodiless(newAdminHosts(s.settings.AdminListen, listener.Addr(), s.admin.Handler))
 	go s.serve(s.admin, listener)
 	return nil
 }
