@@ -338,6 +338,7 @@ func (s *Server) build(ctx context.Context) error {
 	s.requests = &inFlight{handler: e}
 	s.public = s.httpServer(s.requests)
 	s.public.WriteTimeout = answerTimeout
+	speakHTTP2(s.public)
 	return nil
 }
 
@@ -346,6 +347,22 @@ func (s *Server) httpServer(handler http.Handler) *http.Server {
 	return &http.Server{
 		Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: requestTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+}
+
+// maxStreams is how many requests one connection of HTTP/2 may have under way.
+const maxStreams = 100
+
+// speakHTTP2 lets proxies use HTTP/2 without TLS, by prior knowledge (RFC 9113 section 3.3). The timeouts of the server hold for
+// each request of a connection; these hold for the connection. An upload may have 1 MB on its way, all those of a connection too.
+// net/http ends connections that flood it with resets, continuations or control frames. Sockets need HTTP/1.1.
+func speakHTTP2(server *http.Server) {
+	server.Protocols = new(http.Protocols)
+	server.Protocols.SetHTTP1(true)
+	server.Protocols.SetUnencryptedHTTP2(true)
+	server.HTTP2 = &http.HTTP2Config{
+		MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerConnection: 1 << 20, MaxReceiveBufferPerStream: 1 << 20,
+		SendPingTimeout: requestTimeout, PingTimeout: requestTimeout, WriteByteTimeout: requestTimeout,
 	}
 }
 

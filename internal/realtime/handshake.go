@@ -51,8 +51,11 @@ func (h *Hub) admit(ctx context.Context, c echo.Context, account *string) (auth.
 // checkHandshake refuses what gorilla would refuse, before anything depends on the upgrade; RFC 6455 section 4.2.
 func checkHandshake(r *http.Request, answer http.Header) error {
 	if r.Method != http.MethodGet || !websocket.IsWebSocketUpgrade(r) || r.Header.Get("Sec-Websocket-Version") != wireVersion {
-		answer.Set("Upgrade", "websocket")
 		answer.Set("Sec-Websocket-Version", wireVersion)
+		if r.ProtoMajor != 1 { // which has no such header
+			return fault.Invalid(fault.UpgradeRequired, "protocol", "must be HTTP/1.1")
+		}
+		answer.Set("Upgrade", "websocket")
 		return fault.New(fault.UpgradeRequired)
 	}
 	if r.ContentLength != 0 { // its bytes would be taken for frames

@@ -30,9 +30,21 @@ type page struct {
 
 // VisitDocsResponse lets the handler answer.
 func (p page) VisitDocsResponse(w http.ResponseWriter) error {
-	p.handler.ServeHTTP(w, p.request)
+	p.handler.ServeHTTP(wholeOnly{w}, p.request)
 	return nil
 }
+
+// wholeOnly is a response that doesn't offer ranges, which http.ServeContent always does.
+type wholeOnly struct{ http.ResponseWriter }
+
+// WriteHeader implements http.ResponseWriter.
+func (w wholeOnly) WriteHeader(status int) {
+	w.Header().Del("Accept-Ranges")
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets http.ResponseController find the connection.
+func (w wholeOnly) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // VisitDocsAssetResponse lets the handler answer.
 func (p page) VisitDocsAssetResponse(w http.ResponseWriter) error { return p.VisitDocsResponse(w) }
@@ -81,7 +93,7 @@ func (d documentAnswer) visit(w http.ResponseWriter) error {
 	header.Set("ETag", d.tag)
 	r := d.request.Clone(d.request.Context())
 	r.Header.Del("Range") // a part of a document that may be compressed is of no use
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(d.content))
+	http.ServeContent(wholeOnly{w}, r, "", time.Time{}, bytes.NewReader(d.content))
 	return nil
 }
 
