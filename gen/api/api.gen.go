@@ -1019,6 +1019,9 @@ type AvatarParams struct {
 
 	// Signature HMAC-SHA256 over account and expiry, base64url.
 	Signature string `form:"signature" json:"signature"`
+
+	// Version Of the picture. With the current one the answer may be kept until the link expires; otherwise it is asked for again.
+	Version *string `form:"version,omitempty" json:"version,omitempty"`
 }
 
 // DownloadChatPicParams defines parameters for DownloadChatPic.
@@ -2094,6 +2097,13 @@ func (w *ServerInterfaceWrapper) Avatar(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, true, "signature", ctx.QueryParams(), &params.Signature, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter signature: %s", err))
+	}
+
+	// ------------- Optional query parameter "version" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "version", ctx.QueryParams(), &params.Version, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter version: %s", err))
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -9330,41 +9340,44 @@ var swaggerSpec = []string{
 	"nwUbiSp2aTMcnHYO6B1yppzKqiPGls2XEauxSIETs8UEbXEYiVSZ4gHLdRSs3Ly6CnP+lZlyImxzi0wu",
 	"t/XEyeprzNeDyr+4Gj5wm+fHJPLXZcBr3NzMIQ12Qc1HXIotaOCQQdNTNoQ72mZRCvBpeE0Iec+VqoRk",
 	"RDPumbibcS7AX8G5ngmIcxUP77l7Fhv7rPEQbiVmbA08AtUV/jHAP46ER0apmO7Bkx6kyzkvu7JnBT/Q",
-	"QznwHLapptHsG5Y07Q48imtcbKF9uUkDqHxYge4xLe63o7CSA0cYuV/dGSCpt6huTJYJ1Fv8JlupeGSd",
-	"mzXwyCpr9C9fOF/KKjSxeSVflXAW5YmiGEbnG790feXSzNpLK3OL54jcZlEckwL5HmbOrkeqVLFzC+0o",
-	"7GnHkrZVD4i74HVBdTti40L23MIowI7WgXiT1tlstdnKIkcMnSoXFBbZd2b21ddarH7Yd1ti4ldzsbTF",
-	"fQM3QNK50rmnfIteodkONW/RSM9Wu5pFKJAfFVArxIwYV4lJgWxyunZIyff4tc7yGJLozQioCzdwWaU8",
-	"tBsqnxvH2ibq7IbUa1RzVeMnLMoO4CQrgiCnMITfEBEWkJCLrXSxOh7GsTWB9NXwlG9aZySUNIjNZljm",
-	"noWKdfLbYFw2Y46kNZrt6NmGHsCIR6A4BK9NmwmvdWi9ziJy++ogHmygNfsGVYoN4b9r8LfyiNLdkGHi",
-	"O/dTTXYBpFQTGC4ffCtmimEcWeFaZ9q86Cs1gDXbQabFmCe0odFtimAZfsADaWP/g3BlzHbHeW7c+fML",
-	"YUIpgZOkhhPRtmH4T1yFhnGuc0cY1PYbVLe4P1i4F4RqTf0G6hJKR4w2WVAkQAHJ2Vurl8iFcrlEFHbx",
-	"I+WF5+Dax5SVhi4GAyXThhSyHeU25rNrutSg+ib3xzHCoy8ZqvvHhWnbLTNIEmHBe8zyc6W5czOl8sx8",
-	"eak8v1RaWCotznxzZ377Ly40vzHXuha9sC4uLvh3gvODDNQGymJU99WjYVBNRj6bcYc0FdnIlchI9Z5c",
-	"8X3W0jO3cuSKfsy6hCuducwVBF5b72d2ovRdiVtFpA4J67gXX2vVQRkZgpqJBDeCidNIcxq6u3OiiHtc",
-	"tSzcZtJCyZMrz/Svdiyppve1bCcv+yOhTkDtF2KcP9GQ/JkaZs6pwlIhxpoMoWu25p8oIne9NX9K4J5Z",
-	"AtdszZ8SuFMCNwaBa7YViDpHJG4LTxhxWzglbs8wcVs4JW6nxG0s6W2bB0welrwlrouhdqqQiy3wI6HJ",
-	"KzbCMwVupY6MtsA1RQWpbLRLpXmfN+vwB6vAPZdtTShB1Oonai8xGtzk/u1b10bRtJU4EAzC7mm2+xy4",
-	"u9gO9XXYdXXdIOx4/NCoOMThJC07YFJphZRnozgKDa1bS7OzofRp2JBKL71QeqHsfFWwi/9mj+HPEz+N",
-	"AfvcudjD8ec97pAJbDUG2FUlw7Zm5Pata4+jIuFAIOUeRmkMUu+qfJiD9ohi2yyiIRoPqbaMEkp/WEvv",
-	"MpBoyJbhirBmS3d7uMQ6b87cslVJ8rdpH55NPQkrO/nybmILnL/OjD0+2YifH5q10GA01I1vDXFkb0EH",
-	"uoC1mAiY8Lu5xADGOJaYwkmyVUaEJA0xE15FQctG4RAa8m02yEzoAjDcDnLhdtXWk4oCFjlD91+tXL+2",
-	"jEXNE2MkUQ3ZUUVSwTlUBW60SgcJkIiFVPNt10c05XjvPQobsPHy2is3DnccT2bAhhGE7Z6GHsmxx8Q8",
-	"swExNvpEylCRUMotbBc5MAomYjTojqAacFOpplWqbJmKajupewxmeZCjbedMMyHVWLN83qadq7x8cZj5",
-	"GKItq22F9Aa/Mst2n5HUOmJ0OOJkFs4FUyrvrGFXBr0BysUU5zhURa7slqD/oN8A9jL+3vY/emfv3k/3",
-	"f/KdB1+8s/fu/Yfvf5atQJhiWVMBwUqKx5BAYl6C1XnjBhOWIEJ1bchg69AukW09nLpfNqNh+YLUHDj0",
-	"oBuOOnfKFTQ4Vbna1UyRgPkupMygtgfLhyxdI+ja9Vt5mqxZi8MyoaQaQZawVfKx9mDsXK6yBhdBXnx0",
-	"1is0OD46iZcwavaMuxpjFl/jIcOpDhfzPEhOnshiMaGzMqWcG7gZTUhh6wDEk/434IS47TeCDNYpa4aQ",
-	"1WSOBhQMdcy9kZhUlgyAEUhFSAhEU8BYYjmCPlNc9LgCpHGqtJI9f5iXFse8AA++uPfg9x/v/cPXD//m",
-	"rYe//nLvn37wWqs+2xJ1iEXyDuOgBqpQi9PZEQkt3rmMd47tlPtRAp5MJGRXc9iZiK4IXwY2R+rkFIle",
-	"8I6nTLQG2iButw7rP2q3EgsE/m3tEE8qZbQGiomS1ga0+cfCCbb+AgsVO6NQxYTc8NR7qXxul+dSJNdp",
-	"lygNQS8odJorB424GQ28uE9SqpJEbNccYe0YbN3ItWccC3/AWNnj4BBIIGxiykT0YA1z6QsnTWQnD+A7",
-	"JcunZBkCul0J/0ltPP1k2br0n0SSjN79U0H1MQmq/cEVp0LqeDzob9968OVvkRo2AYinVPD4hNMJff95",
-	"FHDhyaWAC6cU8HFSwIVTCnh0CrhwSgGPWT2fMECgncL6lAn0DVck7tW7RgO0/qUcJTjl+yh4BYgsKMxC",
-	"g2a7gP4aynWuNGKY5zqz2axxMNlnkyFVoT9dEMs+qwZvkbpkilSlbpAO1ITQWJExFZ2Ez+aMAlVWXMco",
-	"M5bRs6HGjfmUGsLWrcgvxpIulwY1KaRIpWQrrKCGVbpUHBsBLsV4/LiiT/8MqCIrzxldlIc8DtYKJ10k",
-	"a23fNxdbeYl/xJ4vernNN1xoFtWon3iF0FXoERqxDVFJcLhCuLWOyyhQqbglNN87SwReflJJLn9lGc3k",
-	"yMxYqJgrKcfENgtli2EFxFTYWN6WXxFJ/c64d1+RXJP1uhnXgA9qYqYqR/bU9LQlhOACF9PVt22dvv45",
-	"L1uY2EupWsxHZxN6uJcNYcFynIKxAAP14lHh6u/e3f1/AQAA//8=",
+	"QznwHLapptHsG5Y07Q48imtcbKF9uUkDqHxYge4xLe63o7CCNrfKlXVar0BFVNvaj/u6nVfUfAXm7VeG",
+	"BsjxLaobk+UJ9ZbGydYxHlkFZw38tcq6BMoXzpey6k5sfMlXNJy9eaIYh9HZyC9dX7k0s/bSytziOSK3",
+	"WRRHrEA2iJmz65EqVezcQjsKe5q1pC3ZA6IyeF1Qc17jQvbcwsSAfaWWuRjoKTHf2CwqSEvrccFUGdli",
+	"LZ3yhodcbFk/lVrGEuUdrpg1A1O1xQIw2MYNMBI4vF7uzLH5aEEvds8NgMM2i2zt44G7nrzWNW/SOput",
+	"NltZEhHfgioXFBbRB0L76mstVj/suy0x8au5tCrG512vMFc695Rv0Ss026HmLRrp2WpXswjVkqMCaoWY",
+	"EeNaOSmQTU7dDyn/H7/uXR5DHr8ZARXlBi6rlId2Q+Vz49gcRZ3dkHqNaq5q/IQF+gH8dEUQ5JeG/Rli",
+	"yQKgROmSfTyMI4wC6avhie+0zkgoaRAbD7HYPwsV6+Q3A7lsxhxJazTb0bMNPUAcGYHiEMI3bVFkrUPr",
+	"dRaR21cHSSIGWrNvUKXYEClkDf5WHlG6GzJM/+d+qtUwgJRqAsPlg2/FTDFM8lC41pk2L/pKDRBB7CDT",
+	"EkAmtCTSbYpgGX7AA2lj/4NwZcx2x3lu3Pnzy4FCQYWTpIYT0bZh+E9cnYpxrnNHGNT2G1S3uD9YxRGE",
+	"ak39BmpUSkeMNllQJEABydlbq5fIhXK5RBT2MiTlhefg2seUlYYuEgXl84YUsh3ltie0a7rUoPom98dx",
+	"RaBHHST6uDxvu2UGSeJMeI9zYq40d26mVJ6ZLy+V55dKC0ulxZlv7sxv/8WF5jfmWteiF9bFxQX/TnB+",
+	"kJneQFmM6kF7NAyqychnM+6QpiIbuUIhqQ6cK77PWnrmVo5c0Y9Zl3ClM5e5gvBz6wPOTpS+K3HDjNQh",
+	"YTX74muteqVYGAau3USCG8HEaaQ5Dd3dOVHEPa6KHm4zaaHkyZVn+lc7llTT+1q2n5n9kVAnoPYLMc6r",
+	"akj+TA3zB1VhqRBjTYbQNVvzTxSRu96aPyVwzyyBa7bmTwncKYEbg8A12wpEnSMSt4UnjLgtnBK3Z5i4",
+	"LZwSt1PiNpb0ts0DJg9L3hIHzlA7FVjbuXImr9jZwBQ41zoy2gIHHRWkstEuleZ93qzDH6wC91y2NaEE",
+	"UcvVdYwjrMFOr0goRd3RKCuSEq4g3WJDuBg7KXxGKOkwtrVEKKlGsqNYRFRDdmydYw69YvIyDF5iNLjJ",
+	"/du3ro0inStx1B3kONBsqz/wLbId6uuw64roQYz3+HFocTzJSRqQwHLTCinPhswUGlq3lmZnQ+nTsCGV",
+	"Xnqh9ELZOQZhF//NnvafJ24vc7pz52KH0Z+nvUv4m3Wi/HmPv2UCY5E5hqqSYVszcvvWtcdRGHIg+HKP",
+	"qTQGr3HFVswV8Ihi2yyiIVovqbacGiqwWFPzMiAEJC1xRVizpbs9bGqdN2du2eIw+du0D8+mnoSVnXyV",
+	"PbEFPnhnRx+fbsXPD00eaTAa6sa3hsQTbEEjwIC1mAiY8LvFPDIBYxxLaOckSUMjIsOG2CmvWiqKwVCE",
+	"hnybDbJTujgYt4NcuF21Zb2igEXO0v5XK9evLSPNTayhSImLpIJzqCQWII7VIBELqebbrp1rKv6h9yhs",
+	"3MzLa6/cONxxPJlxM4bL2T0NPZJjD016ZuOSbBCQlKGRK+QWdu0cGIwUMRp0R1ANuKlU0ypVtlpItZ2U",
+	"nwa/AAjytoEpCDUaS8fP2+x/lZe2DzMfQ9Brta2Q3uBXZtnuM5JaR4wOR5zMwrlgSuWdNezKoDdAuZji",
+	"HIcqjJbdErSB9BvAXsbf2/5H7+zd++n+T77z4It39t69//D9z7KFIFMsayogWEnxGBJITA+xSnfc58MS",
+	"RChyDomEHdolsq2HU/fLZjSsIpGaA4cedMNR6U/5ogZnjFe7mikSMN9F9hnU9mD5kCxtRGC7fifQr1mT",
+	"xzKK5FtMOCsDloCMvdtV1uAiyAtTz7qlBoepJwEbRs+fcVdjzBp4PGQ41eFCzwdJ0BOZTCb0lqasAwZu",
+	"RhVT2MEB8aT/DTghbtUhZLBOWzSErCZzqv8GQz2DbyQ2nSUDYARSEfIy0RYxlliOoM/UeD2uOHWcKq3l",
+	"zx/mpcUxL8CDL+49+P3He//w9cO/eevhr7/c+6cfvNaqz7ZEHYKhvMN4yIEq1OKqAoiEFu9c4QGOXa37",
+	"UQKeTCRkV/rZ2aiuCF8GNlXt5BSJXvCOp0y0BhpBbrcO68BqtxITCP5tDSFPKmW0pouJcgfjYmZRxnyB",
+	"9StsGQwWKnZGoYoJKfqp91Jp9S7dqEiu0y5RGqJuUOg0Vw76oTMaeHG7qlRBj9iwOsIOMtjukWvpOBb+",
+	"gEHJx8EhkEDY/KCJ6MEaljQonDSRnTyC8JQsn5JliJx3nRQmtfH0k2UbU/AkkmQMLzgVVB+ToNof3XEq",
+	"pI7Hg/72rQdf/hapYROAeEoFj084nTD4II8CLjy5FHDhlAI+Tgq4cEoBj04BF04p4DGr5xNGKLRTWJ8y",
+	"gb7havW9etdogNa/lKMEp3wfBa8AoQ2FWeiTbRfQX8q6zpVGDPNcgzybvA8m+2zWqSr0JzVi9W3V4C1S",
+	"l0yRqtQN0oHSHBoLY6bCo/DZnFGg2I1r3GXGMno2lBoyn1JD2PIh+TVx0lXroDSIFKnMeIWF7LBYmoqD",
+	"M8ClGI8fF1bqnwFVZOU5o4vykMfBWuGki2St7fvmYisv8Y/Y80Uvt/mGC82iGvUTrxC6Cj1CI7YhKgkO",
+	"Vwi31nEZBSoVOIXme2eJwMtPKsnlryyjmRyZGQsVc3EnTGyzULYYhomk4tbytvyKSMqoxi0Ui+SarNfN",
+	"uAZ8UJo0VcCzp7SqreQEF7iYLoJuyyX2z3nZwsReStViPjqb0MO9bAgLVkUVjAUYKRiPCld/9+7u/wsA",
+	"AP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -1048,6 +1048,9 @@ type AvatarParams struct {
 
 	// Signature HMAC-SHA256 over account and expiry, base64url.
 	Signature string `form:"signature" json:"signature"`
+
+	// Version Of the picture. With the current one the answer may be kept until the link expires; otherwise it is asked for again.
+	Version *string `form:"version,omitempty" json:"version,omitempty"`
 }
 
 // DownloadChatPicParams defines parameters for DownloadChatPic.
@@ -1612,7 +1615,7 @@ type ClientInterface interface {
 
 	// Avatar An avatar by signed link
 	//
-	// Links are made by `/headpicurl`.
+	// Links are made by `/headpicurl`. The `ETag` names the picture.
 	//
 	// Corresponds with GET /avatar/{account} (the `Avatar` operationId).
 	Avatar(ctx context.Context, account string, params *AvatarParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1654,7 +1657,8 @@ type ClientInterface interface {
 
 	// HeadPicURL Link to an avatar
 	//
-	// The link is signed and expires; it works in an `<img>` without a header.
+	// The link is signed and expires; it works in an `<img>` without a header. It is the same for as long as the picture is, and
+	// changes once a week: a browser shows what it has.
 	//
 	// Corresponds with GET /headpicurl (the `HeadPicURL` operationId).
 	HeadPicURL(ctx context.Context, params *HeadPicURLParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2385,7 +2389,7 @@ func (c *Client) AsyncapiYaml(ctx context.Context, reqEditors ...RequestEditorFn
 
 // Avatar An avatar by signed link
 //
-// Links are made by `/headpicurl`.
+// Links are made by `/headpicurl`. The `ETag` names the picture.
 //
 // Corresponds with GET /avatar/{account} (the `Avatar` operationId).
 func (c *Client) Avatar(ctx context.Context, account string, params *AvatarParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2487,7 +2491,8 @@ func (c *Client) DownloadMp4(ctx context.Context, params *DownloadMp4Params, req
 
 // HeadPicURL Link to an avatar
 //
-// The link is signed and expires; it works in an `<img>` without a header.
+// The link is signed and expires; it works in an `<img>` without a header. It is the same for as long as the picture is, and
+// changes once a week: a browser shows what it has.
 //
 // Corresponds with GET /headpicurl (the `HeadPicURL` operationId).
 func (c *Client) HeadPicURL(ctx context.Context, params *HeadPicURLParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4429,6 +4434,18 @@ func NewAvatarRequest(server string, account string, params *AvatarParams) (*htt
 			}
 		}
 
+		if params.Version != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "version", *params.Version, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -5344,7 +5361,7 @@ type ClientWithResponsesInterface interface {
 
 	// AvatarWithResponse An avatar by signed link
 	//
-	// Links are made by `/headpicurl`.
+	// Links are made by `/headpicurl`. The `ETag` names the picture.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5398,7 +5415,8 @@ type ClientWithResponsesInterface interface {
 
 	// HeadPicURLWithResponse Link to an avatar
 	//
-	// The link is signed and expires; it works in an `<img>` without a header.
+	// The link is signed and expires; it works in an `<img>` without a header. It is the same for as long as the picture is, and
+	// changes once a week: a browser shows what it has.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -9914,7 +9932,7 @@ func (c *ClientWithResponses) AsyncapiYamlWithResponse(ctx context.Context, reqE
 
 // AvatarWithResponse An avatar by signed link
 //
-// Links are made by `/headpicurl`.
+// Links are made by `/headpicurl`. The `ETag` names the picture.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10004,7 +10022,8 @@ func (c *ClientWithResponses) DownloadMp4WithResponse(ctx context.Context, param
 
 // HeadPicURLWithResponse Link to an avatar
 //
-// The link is signed and expires; it works in an `<img>` without a header.
+// The link is signed and expires; it works in an `<img>` without a header. It is the same for as long as the picture is, and
+// changes once a week: a browser shows what it has.
 //
 // Returns a wrapper object for the known response body format(s).
 //

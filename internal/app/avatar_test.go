@@ -170,6 +170,59 @@ func TestAvatarLinks(t *testing.T) {
 	})
 }
 
+// A link is the same for as long as the picture is. What it leads to may be kept for as long as the link is valid; a link of an
+// earlier picture, or one without a version, leads to the new one and is asked for each time.
+func TestAvatarCaching(t *testing.T) {
+	t.Parallel()
+	inModes(t, func(t *testing.T, s *site) {
+		token := s.enter(t, "ac.a")
+		link := func() string {
+			t.Helper()
+			got := s.do(t, ask{path: query("/headpicurl", "username", "ac.a"), token: token})
+			if got.status != http.StatusOK || got.header.Get("Cache-Control") != "no-store" {
+				t.Fatalf("%d %v", got.status, got.header)
+			}
+			return strings.TrimPrefix(got.body, s.URL)
+		}
+		shows := func(path, picture, caching string) {
+			t.Helper()
+			got := s.do(t, ask{path: path})
+			if got.body != picture || !strings.HasPrefix(got.header.Get("Cache-Control"), caching) {
+				t.Errorf("%s: %d, %d bytes, %s, want %d bytes, %s", path, got.status, len(got.body), got.header.Get("Cache-Control"), len(picture), caching)
+			}
+			again := s.do(t, ask{path: path, header: map[string]string{"If-None-Match": got.header.Get("ETag")}})
+			if again.status != http.StatusNotModified || again.header.Get("Cache-Control") != got.header.Get("Cache-Control") {
+				t.Errorf("%s again: %d %v", path, again.status, again.header)
+			}
+		}
+		one, two := string(jpgBytes(t))+"1", string(jpgBytes(t))+"2"
+		s.setAvatar(t, token, "ac.a", []byte(one))
+		first := link()
+		if link() != first {
+			t.Error("the same picture has two links")
+		}
+		const kept, asked = "private, max-age=", "private, no-cache"
+		shows(first, one, kept)
+		s.setAvatar(t, token, "ac.a", []byte(two))
+		second := link()
+		if second == first {
+			t.Error("two pictures have one link")
+		}
+		shows(second, two, kept)
+		shows(first, two, asked)
+		shows(second[:strings.Index(second, "&version=")], two, asked) // as links were made before
+		shows(second+"x", two, asked)
+		lasts, err := strconv.Atoi(strings.TrimSuffix(strings.TrimPrefix(s.do(t, ask{path: second}).header.Get("Cache-Control"), kept), ", immutable"))
+		if err != nil || lasts < 23*3600 || lasts > 8*24*3600 {
+			t.Errorf("kept for %d s: %v", lasts, err)
+		}
+		gone := s.do(t, ask{path: strings.Replace(second, "signature=", "signature=x", 1)})
+		if gone.status != http.StatusForbidden || gone.header.Get("Cache-Control") != "no-store" || gone.header.Get("ETag") != "" {
+			t.Errorf("a bad link: %d %v", gone.status, gone.header)
+		}
+	})
+}
+
 // A link that the server signed a while ago.
 func TestExpiredAvatarLink(t *testing.T) {
 	t.Parallel()

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"syscall"
 )
 
 const (
@@ -157,8 +158,18 @@ func (d *Dir) Open(_ context.Context, key string) (*Object, error) {
 		ReadSeekCloser: f,
 		Size:           info.Size(),
 		ModTime:        info.ModTime(),
-		ETag:           fmt.Sprintf(`"%x-%x"`, info.ModTime().UnixNano(), info.Size()),
+		ETag:           etagOf(info),
 	}, nil
+}
+
+// etagOf names a version of a file. Two versions may be of one size and have one time, which counts in milliseconds on some file
+// systems, but a file that takes another's place was made while that one was there, and so has another number.
+func etagOf(info fs.FileInfo) string {
+	var number uint64
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		number = stat.Ino
+	}
+	return fmt.Sprintf(`"%x-%x-%x"`, info.ModTime().UnixNano(), info.Size(), number)
 }
 
 // Delete implements Store.

@@ -1,17 +1,16 @@
 // Package files owns the rules of uploads and downloads: which bytes make which kind of file, how large it may be, its name,
 // and who may fetch an avatar without a token. It stores files in package blob.
 //
-//	files.go  kinds of files, storing, opening, links to avatars
+//	files.go  kinds of files, storing, opening
+//	links.go  links to avatars
 //	form.go   reading the file out of an upload's form
 package files
 
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -19,7 +18,6 @@ import (
 	"io"
 	"regexp"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/gabriel-vasile/mimetype"
@@ -225,30 +223,4 @@ func (f *Files) open(ctx context.Context, key string, absent fault.Reason) (*blo
 func avatarKey(account string) string {
 	sum := sha256.Sum256([]byte(account))
 	return blob.Avatar + "/account-" + hex.EncodeToString(sum[:16])
-}
-
-// linkLife is how long a link to an avatar is valid.
-const linkLife = 24 * time.Hour
-
-// SignAvatar returns the signature of a link to an account's avatar that is valid until expires, in seconds since 1970.
-func (f *Files) SignAvatar(account string) (expires int64, signature string) {
-	expires = time.Now().Add(linkLife).Unix()
-	return expires, f.sign(account, expires)
-}
-
-// CheckAvatar refuses a link that SignAvatar did not sign, or that has expired.
-func (f *Files) CheckAvatar(account string, expires int64, signature string) error {
-	if !hmac.Equal([]byte(signature), []byte(f.sign(account, expires))) {
-		return fault.New(fault.InvalidLink)
-	}
-	if time.Now().Unix() > expires {
-		return fault.New(fault.ExpiredLink)
-	}
-	return nil
-}
-
-func (f *Files) sign(account string, expires int64) string {
-	mac := hmac.New(sha256.New, f.LinkKey)
-	_, _ = io.WriteString(mac, strconv.FormatInt(expires, 10)+"\n"+account) // never fails
-	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }

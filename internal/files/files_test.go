@@ -313,14 +313,15 @@ func TestAvatarLinks(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
 	before := time.Now().Add(linkLife).Unix()
-	expires, signature := s.SignAvatar("alice")
-	if expires < before || expires > time.Now().Add(linkLife).Unix() {
+	link := s.SignAvatar("alice", &blob.Object{ETag: `"1"`})
+	expires, signature := link.Expires, link.Signature
+	if expires < before || expires > time.Now().Add(linkLife+linkStep).Unix() {
 		t.Errorf("expires at %d", expires)
 	}
 	must(t, s.CheckAvatar("alice", expires, signature))
 	past := time.Now().Add(-time.Second).Unix()
 	other := newShelf(t, func(o *Options) { o.LinkKey = []byte("another key, of more than 32 bytes as well") })
-	_, foreign := other.SignAvatar("alice")
+	foreign := other.SignAvatar("alice", &blob.Object{}).Signature
 	for _, tt := range []struct {
 		name, account string
 		expires       int64
@@ -341,5 +342,60 @@ func TestAvatarLinks(t *testing.T) {
 		if err := s.CheckAvatar(tt.account, tt.expires, tt.signature); !fault.Is(err, tt.want) {
 			t.Errorf("%s: %v, want %s", tt.name, err, tt.want)
 		}
+	}
+}
+
+// A link ends at the same time for a linkStep, whenever in it it is made, and is valid for linkLife at least.
+func TestLinkEnd(t *testing.T) {
+	t.Parallel()
+	ends := map[int64]bool{}
+	for _, account := range []string{"alice", "bob", "艾丽丝", ""} {
+		begin := time.Unix(1_800_000_000, 0)
+		end := linkEnd(account, begin)
+		ends[end] = true
+		changes := 0
+		for now := begin; now.Before(begin.Add(3 * linkStep)); now = now.Add(59 * time.Minute) {
+			next := linkEnd(account, now)
+			if life := time.Duration(next-now.Unix()) * time.Second; life < linkLife || life >= linkLife+linkStep {
+				t.Fatalf("%s: at %s a link lives %s", account, now, life)
+			}
+			if next != end {
+				changes++
+				if next-end != int64(linkStep/time.Second) {
+					t.Errorf("%s: the next end is %d s later", account, next-end)
+				}
+				end = next
+			}
+		}
+		if changes != 3 {
+			t.Errorf("%s: in three steps the link changes %d times", account, changes)
+		}
+		if at := time.Unix(end, 0).Add(-linkLife); linkEnd(account, at) != end || linkEnd(account, at.Add(time.Second)) == end {
+			t.Errorf("%s: not the latest moment at which a link ends then", account)
+		}
+	}
+	if len(ends) < 4 {
+		t.Error("links of different accounts end at the same time")
+	}
+}
+
+// Another picture has another version, also one of the same size that is stored at once.
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t)
+	seen := map[string]bool{}
+	for i := range 20 {
+		must(t, s.SaveAvatar(t.Context(), "alice", bytes.NewReader(append(pngFile(t), byte(i)))))
+		var versions [2]string
+		for j := range versions {
+			object, _, err := s.OpenAvatar(t.Context(), "alice", "")
+			must(t, err)
+			versions[j] = Version(object)
+			must(t, object.Close())
+		}
+		if versions[0] != versions[1] || seen[versions[0]] {
+			t.Errorf("version %d: %q", i, versions)
+		}
+		seen[versions[0]] = true
 	}
 }

@@ -3,11 +3,13 @@ package rest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"mime/multipart"
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"tim/gen/api"
 	"tim/internal/blob"
@@ -95,11 +97,11 @@ func (h *handlers) HeadPicURL(ctx context.Context, r api.HeadPicURLRequestObject
 	if err != nil {
 		return nil, err
 	}
+	link := h.files.SignAvatar(owner.Account, object)
 	if err := object.Close(); err != nil {
 		return nil, err
 	}
-	expires, signature := h.files.SignAvatar(owner.Account)
-	query := url.Values{"expires": {strconv.FormatInt(expires, 10)}, "signature": {signature}}
+	query := url.Values{"expires": {strconv.FormatInt(link.Expires, 10)}, "signature": {link.Signature}, "version": {link.Version}}
 	return text(h.proxies.base(requestOf(ctx).http).String() + "/avatar/" + url.PathEscape(owner.Account) + "?" + query.Encode()), nil
 }
 
@@ -116,10 +118,11 @@ func (h *handlers) Avatar(ctx context.Context, r api.AvatarRequestObject) (api.A
 	if err != nil {
 		return nil, err
 	}
-	return &download{request: requestOf(ctx), object: object, header: map[string]string{
-		"Content-Type":  kind,
-		"Cache-Control": "private, max-age=3600",
-	}}, nil
+	caching := "private, no-cache" // a link of an earlier picture: a browser asks each time whether there is another one
+	if r.Params.Version != nil && *r.Params.Version == files.Version(object) {
+		caching = fmt.Sprintf("private, max-age=%d, immutable", max(0, r.Params.Expires-time.Now().Unix()))
+	}
+	return &download{request: requestOf(ctx), object: object, header: map[string]string{"Content-Type": kind, "Cache-Control": caching}}, nil
 }
 
 // download is a file as an answer. net/http handles ranges and conditions.
