@@ -1,9 +1,12 @@
 // Package files owns the rules of uploads and downloads: which bytes make which kind of file, how large it may be, its name,
 // and who may fetch an avatar without a token. It stores files in package blob.
 //
-//	files.go  kinds of files, storing, opening
-//	links.go  links to avatars
-//	form.go   reading the file out of an upload's form
+//	files.go   kinds of files, storing, opening
+//	links.go   links to avatars
+//	types.go   which bytes make a picture or a video
+//	mp3.go     which bytes make music
+//	form.go    reading the file out of an upload's form
+//	intake.go  what an upload goes through on its way to the store
 package files
 
 import (
@@ -11,16 +14,12 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"regexp"
-	"slices"
 	"time"
-
-	"github.com/gabriel-vasile/mimetype"
 
 	"tim/internal/blob"
 	"tim/internal/fault"
@@ -28,79 +27,32 @@ import (
 
 // Kind is a kind of file.
 type Kind struct {
-	prefix    string   // of the keys
-	types     []string // the media types, by the content
-	Extension string   // the extension of downloads
+	prefix    string // of the keys
+	Extension string // the extension of downloads
 }
 
 // Avatar is the kind of an account's picture: jpg, png or bmp. SaveAvatar stores it, OpenAvatar opens it.
-func Avatar() Kind { return Kind{blob.Avatar, pictures(), "jpg"} }
+func Avatar() Kind { return Kind{blob.Avatar, "jpg"} }
 
 // Picture is the kind of pictures in chats: jpg, png or bmp.
-func Picture() Kind { return Kind{blob.Picture, pictures(), "jpg"} }
+func Picture() Kind { return Kind{blob.Picture, "jpg"} }
 
 // Audio is the kind of music: mp3.
-func Audio() Kind { return Kind{blob.Audio, []string{"audio/mpeg"}, "mp3"} }
+func Audio() Kind { return Kind{blob.Audio, "mp3"} }
 
 // Video is the kind of videos: mp4.
-func Video() Kind { return Kind{blob.Video, []string{"video/mp4", "video/x-m4v"}, "mp4"} }
+func Video() Kind { return Kind{blob.Video, "mp4"} }
 
-func pictures() []string { return []string{"image/jpeg", "image/png", "image/bmp"} }
-
-// is reports whether a file that begins with head is of the kind. After an ID3 tag, which any content may follow, there must be
-// music. A video in a device's own format counts as an mp4 if it says that it is compatible.
-func (k Kind) is(head []byte) bool {
-	if k.prefix == blob.Audio && bytes.HasPrefix(head, []byte("ID3")) {
-		return isTaggedMP3(head)
+// judge returns a judge of one file.
+func (k Kind) judge() judge {
+	switch k.prefix {
+	case blob.Audio:
+		return &mp3Judge{}
+	case blob.Video:
+		return &headJudge{test: isMP4}
+	default:
+		return &headJudge{test: func(head []byte) bool { return pictureType(head) != "" }}
 	}
-	if k.prefix == blob.Video && isCompatibleMP4(head) {
-		return true
-	}
-	return slices.ContainsFunc(k.types, mimetype.Detect(head).Is)
-}
-
-// isCompatibleMP4 reports whether a file begins with the file type box (ISO/IEC 14496-12, section 4.3) of a phone or of a Sony
-// device, with mp4 among the compatible brands. Music and pictures may name that brand, too, but with other brands of their
-// own.
-func isCompatibleMP4(head []byte) bool {
-	const brand, first = 4, 16 // bytes of a brand; where the compatible ones begin, after size, type, own brand and version
-	if len(head) < first || string(head[4:8]) != "ftyp" {
-		return false
-	}
-	size := int(binary.BigEndian.Uint32(head))
-	if own := string(head[8:12]); own != "MSNV" && own[:3] != "3gp" || size > len(head) {
-		return false
-	}
-	for at := first; at+brand <= size; at += brand {
-		if name := string(head[at : at+brand]); name == "mp41" || name == "mp42" {
-			return true
-		}
-	}
-	return false
-}
-
-// isTaggedMP3 reports whether an ID3v2 tag (id3.org/id3v2.4.0-structure, section 3.1) is followed by an MPEG frame. If the tag
-// ends beyond head, it assumes so.
-func isTaggedMP3(head []byte) bool {
-	const header = 10
-	if len(head) < header || head[3] == 0xff || head[4] == 0xff {
-		return false
-	}
-	size := 0
-	for _, b := range head[6:header] {
-		if b > 0x7f {
-			return false
-		}
-		size = size<<7 | int(b)
-	}
-	if header+size >= sniffed {
-		return true
-	}
-	if header+size > len(head) {
-		return false
-	}
-	music := bytes.TrimLeft(head[header+size:], "\x00")
-	return len(music) > 1 && music[0] == 0xff && music[1]&0xe0 == 0xe0
 }
 
 // Options of New. Every field is needed. In a limit, 0 means none.
@@ -137,17 +89,13 @@ func (f *Files) SaveAvatar(ctx context.Context, account string, r io.Reader) err
 }
 
 func (f *Files) put(ctx context.Context, k Kind, key string, r io.Reader) error {
-	source := &limited{r: r, limit: f.limit(k)}
+	source := &intake{r: r, limit: f.limit(k), judge: k.judge()}
 	head := make([]byte, sniffed)
 	n, _ := io.ReadFull(source, head) // its error is source's, or says that the file is shorter than head
 	if source.err != nil {
 		return source.err
 	}
-	head = head[:n]
-	if !k.is(head) {
-		return fault.New(fault.UnsupportedFileType)
-	}
-	_, err := f.Store.Put(ctx, key, io.MultiReader(bytes.NewReader(head), source))
+	_, err := f.Store.Put(ctx, key, io.MultiReader(bytes.NewReader(head[:n]), source))
 	if err == nil {
 		return nil
 	}
@@ -201,11 +149,11 @@ func (f *Files) OpenAvatar(ctx context.Context, account, username string) (*blob
 	if err != nil {
 		return nil, "", fault.Wrap(fault.Unavailable, errors.Join(err, object.Close()))
 	}
-	kind := mimetype.Detect(head[:n])
-	if !slices.ContainsFunc(pictures(), kind.Is) { // copied in by somebody; a page must not be served as a picture
+	kind := pictureType(head[:n])
+	if kind == "" { // copied in by somebody; a page must not be served as a picture
 		return nil, "", errors.Join(fault.New(fault.NoAvatar), object.Close())
 	}
-	return object, kind.String(), nil
+	return object, kind, nil
 }
 
 func (f *Files) open(ctx context.Context, key string, absent fault.Reason) (*blob.Object, error) {

@@ -137,22 +137,3 @@ func malformed(cause error) error {
 	}
 	return fault.Wrap(fault.MalformedUpload, cause)
 }
-
-// limited is a reader that refuses more than its limit (0: none) and keeps its error, since the store wraps what it gets.
-type limited struct {
-	r     io.Reader
-	limit int64
-	total int64
-	err   error
-}
-
-func (l *limited) Read(p []byte) (int, error) {
-	n, err := l.r.Read(p)
-	if l.total += int64(n); l.limit > 0 && l.total > l.limit {
-		err = fault.New(fault.FileTooLarge)
-	}
-	if err != nil && !isEOF(err) {
-		l.err = err
-	}
-	return n, err
-}
