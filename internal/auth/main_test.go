@@ -143,7 +143,7 @@ func (n *node) session(t testing.TB, account string) Session {
 	var claims claims
 	_, _, err = n.parser.ParseUnverified(token, &claims)
 	must(t, err)
-	return Session{Account: claims.Subject, ID: claims.ID, Expires: claims.ExpiresAt.Time}
+	return Session{Account: claims.Subject, ID: claims.ID, Expires: time.Unix(claims.ExpiresAt, 0)}
 }
 
 func (n *node) exec(t testing.TB, statement string, args ...any) {
