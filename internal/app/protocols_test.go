@@ -83,6 +83,14 @@ func TestSubprotocols(t *testing.T) {
 	if got := s.shake(t, "/websocket/sp.a", slices.Concat(upgrading, []string{p + "token.x", p + own})...); got.StatusCode != http.StatusUnauthorized {
 		t.Errorf("two tokens, the first of which is none: %d", got.StatusCode)
 	}
+	for line, want := range map[string]int{ // which the handshake has already
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==": http.StatusBadRequest, "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==": http.StatusBadRequest,
+		"Sec-WebSocket-Version: 13": http.StatusUpgradeRequired, "Sec-WebSocket-Version: 8": http.StatusUpgradeRequired,
+	} {
+		if got := s.shake(t, "/websocket/sp.a", slices.Concat(upgrading, []string{"token: " + token, line})...); got.StatusCode != want {
+			t.Errorf("%s, a second time: %d, want %d", line, got.StatusCode, want)
+		}
+	}
 	c, answer, err := (&websocket.Dialer{Subprotocols: []string{own}}).Dial("ws"+strings.TrimPrefix(s.URL, "http")+"/websocket/sp.a", nil)
 	if err != nil {
 		t.Fatalf("gorilla: %v, %v", err, answer)

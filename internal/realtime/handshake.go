@@ -50,7 +50,7 @@ func (h *Hub) admit(ctx context.Context, c echo.Context, account *string) (auth.
 
 // checkHandshake refuses what gorilla would refuse, before anything depends on the upgrade; RFC 6455 section 4.2.
 func checkHandshake(r *http.Request, answer http.Header) error {
-	if r.Method != http.MethodGet || !websocket.IsWebSocketUpgrade(r) || r.Header.Get("Sec-Websocket-Version") != wireVersion {
+	if r.Method != http.MethodGet || !websocket.IsWebSocketUpgrade(r) || once(r, "Sec-Websocket-Version") != wireVersion {
 		answer.Set("Sec-Websocket-Version", wireVersion)
 		if r.ProtoMajor != 1 { // which has no such header
 			return fault.Invalid(fault.UpgradeRequired, "protocol", "must be HTTP/1.1")
@@ -61,10 +61,18 @@ func checkHandshake(r *http.Request, answer http.Header) error {
 	if r.ContentLength != 0 { // its bytes would be taken for frames
 		return fault.Invalid(fault.InvalidParameter, "Content-Length", "must be 0, or not there")
 	}
-	if key, err := base64.StdEncoding.DecodeString(r.Header.Get("Sec-Websocket-Key")); err != nil || len(key) != 16 {
+	if key, err := base64.StdEncoding.DecodeString(once(r, "Sec-Websocket-Key")); err != nil || len(key) != 16 {
 		return fault.Invalid(fault.InvalidParameter, "Sec-WebSocket-Key", "must be 16 bytes in base64")
 	}
 	return nil
+}
+
+// once is a header that a handshake must not have twice, RFC 6455 section 11.3: "" if it does.
+func once(r *http.Request, name string) string {
+	if lines := r.Header[name]; len(lines) == 1 {
+		return lines[0]
+	}
+	return ""
 }
 
 // token takes the token from where a client can put it: the header, the subprotocol list, or the query.
