@@ -34,7 +34,10 @@ func rooms() map[string]room {
 			[]string{"internal/fault"},
 			"it reads what clients send for REST and the sockets alike, so it knows neither; gen/bodies and gen/sockets read with it",
 		},
-		"internal/store": {[]string{"gen/db", "sql"}, "knows the engines, and nothing of the meaning of what is stored"},
+		"internal/store": {
+			[]string{"gen/db", "internal/account", "sql"},
+			"knows the engines, and nothing of the meaning of what is stored, except that a takeover writes accounts in their one spelling",
+		},
 		"internal/auth": {
 			[]string{"gen/db", "internal/account", "internal/fault", "internal/store"},
 			"it announces ended sessions by a function that it is given, so that it can be tested without a cluster",

@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"net"
+	"strings"
 
 	"github.com/go-sql-driver/mysql"
 	"modernc.org/sqlite"
@@ -86,6 +87,14 @@ func unavailableSQLite(code int) bool {
 		return true
 	}
 	return false
+}
+
+// isMissingTable reports whether a statement failed because there is no such table.
+func isMissingTable(err error) bool {
+	if number := mysqlNumber(err); number != 0 {
+		return number == noSuchTable
+	}
+	return sqliteCode(err) == sqlite3.SQLITE_ERROR && strings.Contains(err.Error(), "no such table")
 }
 
 // mysqlNumber returns the number of a MySQL server's error, 0 for any other error.

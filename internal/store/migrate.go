@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"path"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -27,43 +29,207 @@ type migrations struct {
 	close   func()
 }
 
+// ErrNewer says that a later version of the program has migrated the database.
+var ErrNewer = errors.New("the database was migrated by a newer version of tim; use that version, or restore a backup from before")
+
 // Migrate brings the schema up to date, from an empty database or from the tables of the original server, and returns the names
 // of the migrations that it applied. Several nodes may call it at once: one migrates, and the others wait for it, one minute at
 // most. A statement on a large table may take long; only ctx bounds it. The next call finishes what was interrupted.
 func (d *DB) Migrate(ctx context.Context) (applied []string, err error) {
+	applied, _, err = d.MigrateAndReport(ctx)
+	return applied, err
+}
+
+// MigrateAndReport is Migrate. It also returns what it did to rows that name accounts in another spelling.
+func (d *DB) MigrateAndReport(ctx context.Context) (applied []string, found Takeover, err error) {
 	held, err := d.engine.lock(ctx, lockSpec{name: "migrate", wait: migrateWait})
 	if errors.Is(err, errLocked) {
-		return nil, fmt.Errorf("migrate: another node has been at it for %v: %w", migrateWait, err)
+		return nil, found, fmt.Errorf("migrate: another node has been at it for %v: %w", migrateWait, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("migrate: %w", err)
+		return nil, found, fmt.Errorf("migrate: %w", err)
 	}
 	defer func() { err = errors.Join(err, held.release()) }()
 	m, err := d.engine.migrations(d.write)
 	if err != nil {
-		return nil, fmt.Errorf("migrate: %w", err)
+		return nil, found, fmt.Errorf("migrate: %w", err)
 	}
 	defer m.close()
-	if applied, err = m.run(ctx); err != nil {
-		return applied, fmt.Errorf("migrate: %w", err)
+	if applied, found, err = m.run(ctx); err != nil {
+		return applied, found, fmt.Errorf("migrate: %w", err)
 	}
-	return applied, nil
+	return applied, found, nil
 }
 
-// run applies the missing migrations. On MySQL a migration's statement and the note that it was applied are two commits. A
-// process that dies between them leaves a migration that can't be applied again, since its table, column or index exists. Every
-// migration is a single statement, which the server carries out entirely or not at all, so run then only adds the note.
-func (m migrations) run(ctx context.Context) (applied []string, err error) {
+// Report returns what MigrateAndReport would do to rows that name accounts in another spelling. It changes nothing.
+func (d *DB) Report(ctx context.Context) (found Takeover, err error) {
+	m, err := d.engine.migrations(d.write)
+	if err != nil {
+		return found, fmt.Errorf("report: %w", err)
+	}
+	defer m.close()
+	files, err := m.files()
+	if err != nil {
+		return found, fmt.Errorf("report: %w", err)
+	}
+	o, err := m.look(ctx, files)
+	if err == nil {
+		found, err = m.takeOver(ctx, o, false)
+	}
+	if err != nil {
+		return found, fmt.Errorf("report: %w", err)
+	}
+	return found, nil
+}
+
+// The migrations at which something is done that isn't SQL alone.
+const (
+	erasePasswords = "_erase_plain_passwords.sql"
+	accountsByText = "_accounts_by_text.sql"
+)
+
+func (m migrations) files() (fs.FS, error) {
 	files, err := fs.Sub(sqlfiles.Schema, m.folder)
 	if err != nil {
 		return nil, fmt.Errorf("files of %s: %w", m.folder, err)
 	}
+	return files, nil
+}
+
+// versionOf returns the number of the migration whose file's name ends so; 0 if there is none.
+func versionOf(files fs.FS, suffix string) int64 {
+	names, err := fs.Glob(files, "*"+suffix)
+	if err != nil || len(names) != 1 {
+		return 0
+	}
+	version, _ := goose.NumericComponent(names[0]) // 0 with an error
+	return version
+}
+
+// origin is what a database was before it is migrated.
+type origin struct {
+	version   int64  // of its newest migration; 0 for none
+	tables    bool   // it has accounts
+	collation string // by which the original has compared accounts
+	readable  bool   // its plain passwords have yet to be erased
+	spelled   bool   // rows name accounts by their bytes
+}
+
+// look finds out what the database is. It changes nothing.
+func (m migrations) look(ctx context.Context, files fs.FS) (o origin, err error) {
+	o.collation = originalCollation
+	var newest sql.NullInt64
+	err = m.pool.QueryRowContext(ctx, "SELECT MAX(version_id) FROM "+goose.DefaultTablename).Scan(&newest)
+	if err != nil && !isMissingTable(err) {
+		return o, err //nolint:wrapcheck // the caller wraps
+	}
+	o.version = newest.Int64
+	names, err := fs.Glob(files, "*.sql")
+	if err != nil {
+		return o, err //nolint:wrapcheck // the caller wraps
+	}
+	if last, _ := goose.NumericComponent(names[len(names)-1]); o.version > last {
+		return o, fmt.Errorf("%w (it has the migration %d, this version knows %d)", ErrNewer, o.version, last)
+	}
+	o.readable = o.version < versionOf(files, erasePasswords)
+	o.spelled = o.version >= versionOf(files, accountsByText)
+	var account string
+	err = m.pool.QueryRowContext(ctx, "SELECT account FROM `user` LIMIT 1").Scan(&account)
+	if o.tables = err == nil || errors.Is(err, sql.ErrNoRows); !o.tables && !isMissingTable(err) {
+		return o, err //nolint:wrapcheck // the caller wraps
+	}
+	if m.dialect == goose.DialectMySQL && o.tables {
+		err = m.lookAtCollation(ctx, &o)
+		return o, err
+	}
+	return o, nil
+}
+
+// lookAtCollation finds the old collation, as one of utf8mb4 that the server knows.
+func (m migrations) lookAtCollation(ctx context.Context, o *origin) error {
+	var found sql.NullString
+	err := m.pool.QueryRowContext(ctx, "SELECT collation_name FROM information_schema.columns"+
+		" WHERE table_schema = DATABASE() AND table_name = 'user' AND column_name = 'account'").Scan(&found)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err //nolint:wrapcheck // the caller wraps
+	}
+	_, kind, _ := strings.Cut(found.String, "_")
+	if kind == "" || kind == "bin" {
+		return nil
+	}
+	var known int
+	err = m.pool.QueryRowContext(ctx, "SELECT COUNT(*) FROM information_schema.collations WHERE collation_name = ?", "utf8mb4_"+kind).Scan(&known)
+	if err == nil && known > 0 && collationName.MatchString(kind) {
+		o.collation = "utf8mb4_" + kind
+	}
+	return err //nolint:wrapcheck // the caller wraps
+}
+
+var collationName = regexp.MustCompile(`^\w+$`)
+
+// takeOver maps or drops rows that name accounts by text, or only says what it would do.
+func (m migrations) takeOver(ctx context.Context, o origin, change bool) (found Takeover, err error) {
+	conn, err := m.pool.Conn(ctx)
+	if err != nil {
+		return found, err //nolint:wrapcheck // the caller wraps
+	}
+	t := takeover{
+		conn: conn, mysql: m.dialect == goose.DialectMySQL, change: change, collation: o.collation, mapped: map[string]string{},
+	}
+	if o.readable && !change { // a migration erases them, before the change
+		err = t.passwords(ctx)
+	}
+	if err == nil && !o.spelled {
+		err = t.run(ctx)
+	}
+	return t.found, errors.Join(err, conn.Close())
+}
+
+// run applies the missing migrations.
+func (m migrations) run(ctx context.Context) (applied []string, found Takeover, err error) {
+	files, err := m.files()
+	if err != nil {
+		return nil, found, err
+	}
+	o, err := m.look(ctx, files)
+	if err != nil {
+		return nil, found, err
+	}
+	if o.tables && o.readable {
+		if found, err = m.plainPasswords(ctx); err != nil {
+			return nil, found, err
+		}
+	}
+	if !o.spelled {
+		if applied, err = m.upTo(ctx, files, versionOf(files, accountsByText)-1); err != nil {
+			return applied, found, err
+		}
+		if o.tables {
+			spelled, err := m.takeOver(ctx, o, true)
+			found.Findings = append(found.Findings, spelled.Findings...)
+			if err != nil {
+				return applied, found, err
+			}
+		}
+	}
+	rest, err := m.upTo(ctx, files, math.MaxInt64)
+	return append(applied, rest...), found, err
+}
+
+func (m migrations) plainPasswords(ctx context.Context) (Takeover, error) {
+	return m.takeOver(ctx, origin{readable: true, spelled: true, collation: originalCollation}, false)
+}
+
+// upTo applies the migrations up to a version. On MySQL a migration's statement and the note that it was applied are two commits. A
+// process that dies between them leaves a migration that can't be applied again, since its table, column or index exists. Every
+// migration is a single statement, which the server carries out entirely or not at all, so upTo then only adds the note.
+func (m migrations) upTo(ctx context.Context, files fs.FS, version int64) (applied []string, err error) {
 	provider, err := goose.NewProvider(m.dialect, m.pool, files, goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return nil, err //nolint:wrapcheck // the caller wraps
 	}
 	for {
-		results, err := provider.Up(ctx)
+		results, err := provider.UpTo(ctx, version)
 		partial, failed := errors.AsType[*goose.PartialError](err)
 		if failed {
 			results = partial.Applied

@@ -32,7 +32,8 @@ func takenOver(t *testing.T, collation string) *DB {
 	pool, err := sql.Open("mysql", dsn+"?multiStatements=true")
 	must(t, err)
 	defer pool.Close()
-	exec(t, pool, strings.ReplaceAll(string(seed), dumped, collation))
+	charset, _, _ := strings.Cut(collation, "_")
+	exec(t, pool, strings.NewReplacer("DEFAULT CHARSET=utf8mb4 COLLATE="+dumped, "DEFAULT CHARSET="+charset+" COLLATE="+collation).Replace(string(seed)))
 	return mysqlAt(t, dsn)
 }
 

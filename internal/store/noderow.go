@@ -66,7 +66,7 @@ func (e mysqlEngine) checkNodes(ctx context.Context, id string, spec NodeSpec) e
 	}
 	err = r.until(ctx, func(ctx context.Context) (conflict, error) {
 		rows, err := r.db.Read().Nodes(ctx)
-		if mysqlNumber(err) == noSuchTable {
+		if isMissingTable(err) {
 			return conflict{}, nil
 		}
 		return r.compare(rows, r.fits), err
@@ -76,7 +76,7 @@ func (e mysqlEngine) checkNodes(ctx context.Context, id string, spec NodeSpec) e
 
 func (e mysqlEngine) runningNodes(ctx context.Context, d *DB) (alone, share bool, redis string, err error) {
 	rows, err := d.writes.Nodes(ctx)
-	if mysqlNumber(err) == noSuchTable {
+	if isMissingTable(err) {
 		return false, false, "", nil
 	}
 	if err != nil {

@@ -11,7 +11,7 @@
 //	dialect.go     the texts that differ between the engines
 //	prepared.go    prepared statements on every connection
 //	roundtrips.go  saving round trips to MySQL
-//	migrate.go     migrations
+//	migrate.go     migrations; takeover.go what they do to rows that name accounts by text
 //	node.go        which nodes may run on one database; noderow.go their rows on a server
 //	lock.go        locks of processes
 //	errors.go      which errors are conflicts, duplicates, or a database that can't be asked

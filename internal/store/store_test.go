@@ -20,6 +20,7 @@ func TestMain(m *testing.M) {
 		"TestKilledServerIsUnavailable", "TestBrokenTransactionIsNotRepeated", "TestJoinNodes", "TestNodesMustFit", "TestLostNodeIsTold",
 		"TestRedisThatWasAway", "TestNodesBeforeTheFirstMigration", "TestNodesAtOnce", "TestMigrateTakesOver", "TestMigrateErasesOnlyWhatIsNoHash", "TestMigrateGoesOnAfterACrash",
 		"TestMigrateKeepsWhatConversationsThereAre", "TestMigratesAtOnce", "TestMigrateRefusesForeignTables", "TestMigrateWaitsForTheOther",
+		"TestTakeover", "TestTakeoverAfterAnEarlierVersion", "TestTakeoverGoesOnAfterACrash", "TestTakeoverNamesErasedPasswords",
 		"TestMySQLSettings", "TestMySQLErrorsKeepThePassword", "TestMySQLPoolIsBounded", "TestSchemasAreAlike",
 		"TestTransactionsOfFewRoundtrips", "TestNoBatchAfterAConflict", "TestTransactionsOnEndedConnections", "TestLockShowsWhatItsHolderDid", "TestDeadlockIsRetried",
 	)
