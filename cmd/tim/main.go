@@ -25,7 +25,10 @@ import (
 type cli struct {
 	Serve struct{ app.Settings } `cmd:"" help:"Run the server."`
 
-	Migrate struct{ app.Settings } `cmd:"" help:"Bring the database up to date, which serve does as well. It takes over the original's database in place."`
+	Migrate struct {
+		Report bool `help:"Change nothing; print which rows of an old database would be mapped, dropped or erased."`
+		app.Settings
+	} `cmd:"" help:"Bring the database up to date, which serve does as well. It takes over the original's database in place."`
 
 	Passwd struct {
 		Account string `arg:"" help:"The account that gets a new password."`
@@ -50,7 +53,9 @@ type cli struct {
 func used(command string) []string {
 	database := []string{"data-dir", "mysql-dsn", "limit-sql-connections"}
 	switch command {
-	case "migrate", "owner":
+	case "migrate":
+		return append(database, "report")
+	case "owner":
 		return database
 	case "passwd":
 		return append(database, "redis-url", "bcrypt-cost", "log-format", "log-level")
@@ -121,7 +126,7 @@ func run(ctx context.Context, command string, c *cli) error {
 	case "serve":
 		return app.Serve(ctx, c.Serve.Settings, app.NewLog(c.Serve.Settings, os.Stderr))
 	case "migrate":
-		return app.Migrate(ctx, c.Migrate.Settings, os.Stdout)
+		return app.Migrate(ctx, c.Migrate.Settings, c.Migrate.Report, os.Stdout)
 	case "passwd <account>":
 		return setPassword(ctx, c.Passwd.Settings, c.Passwd.Account)
 	case "owner <group> <account>":

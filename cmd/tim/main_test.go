@@ -56,7 +56,7 @@ func TestHelpListsTheCommandsOwnFlags(t *testing.T) {
 		"":                nil,
 		"version":         nil,
 		"serve":           settings,
-		"migrate":         database,
+		"migrate":         append([]string{"report"}, database...),
 		"owner":           database,
 		"passwd":          append([]string{"redis-url", "bcrypt-cost", "log-format", "log-level"}, database...),
 		"check":           {"on", "nodes", "duration", "accounts", "rate", "seed", "peace", "growth", "logs"},

@@ -39,6 +39,15 @@ func (q *Queries) AccountsByUsername(ctx context.Context, username string) ([]st
 	return items, nil
 }
 
+const countMembersAgain = `-- name: CountMembersAgain :exec
+UPDATE ` + "`" + `group` + "`" + ` SET members = NULL WHERE GroupID = ?
+`
+
+func (q *Queries) CountMembersAgain(ctx context.Context, groupid int32) error {
+	_, err := q.db.ExecContext(ctx, countMembersAgain, groupid)
+	return err
+}
+
 const createUser = `-- name: CreateUser :execlastid
 INSERT INTO ` + "`" + `user` + "`" + ` (account, password, username, age, sex) VALUES (?, ?, ?, ?, ?)
 `
@@ -63,6 +72,34 @@ func (q *Queries) CreateUser(ctx context.Context, arg CreateUserParams) (int64, 
 		return 0, err
 	}
 	return result.LastInsertId()
+}
+
+const deleteFriendsOf = `-- name: DeleteFriendsOf :exec
+DELETE FROM friends WHERE ` + "`" + `user` + "`" + ` = ?
+`
+
+// What rows of an account that is gone could give to one that is registered again.
+func (q *Queries) DeleteFriendsOf(ctx context.Context, user string) error {
+	_, err := q.db.ExecContext(ctx, deleteFriendsOf, user)
+	return err
+}
+
+const deleteParticipantsOf = `-- name: DeleteParticipantsOf :exec
+DELETE FROM participant WHERE account = ?
+`
+
+func (q *Queries) DeleteParticipantsOf(ctx context.Context, account string) error {
+	_, err := q.db.ExecContext(ctx, deleteParticipantsOf, account)
+	return err
+}
+
+const disownGroups = `-- name: DisownGroups :exec
+UPDATE ` + "`" + `group` + "`" + ` SET creator = NULL WHERE creator = ?
+`
+
+func (q *Queries) DisownGroups(ctx context.Context, account sql.NullString) error {
+	_, err := q.db.ExecContext(ctx, disownGroups, account)
+	return err
 }
 
 const getUser = `-- name: GetUser :one
@@ -160,6 +197,33 @@ func (q *Queries) GroupsMade(ctx context.Context, account string) (GroupsMadeRow
 	var i GroupsMadeRow
 	err := row.Scan(&i.GroupsDay, &i.GroupsMade)
 	return i, err
+}
+
+const groupsOf = `-- name: GroupsOf :many
+SELECT GroupID FROM userofgroup WHERE account = ?
+`
+
+func (q *Queries) GroupsOf(ctx context.Context, account string) ([]int32, error) {
+	rows, err := q.db.QueryContext(ctx, groupsOf, account)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int32
+	for rows.Next() {
+		var groupid int32
+		if err := rows.Scan(&groupid); err != nil {
+			return nil, err
+		}
+		items = append(items, groupid)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const setGroupsMade = `-- name: SetGroupsMade :exec

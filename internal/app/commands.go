@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 
 	"tim/internal/auth"
 	"tim/internal/chat"
@@ -42,14 +43,23 @@ func Serve(ctx context.Context, s Settings, log *slog.Logger) error {
 	return reason
 }
 
-// Migrate brings the database up to date and writes the names of the applied migrations to out.
-func Migrate(ctx context.Context, s Settings, out io.Writer) (err error) {
+// Migrate brings the database up to date, and writes to out the names of the applied migrations, and which rows of an old database
+// were mapped, dropped or erased. With report it changes nothing, and writes what would be.
+func Migrate(ctx context.Context, s Settings, report bool, out io.Writer) (err error) {
 	db, err := openDatabase(ctx, s)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	applied, err := db.Migrate(ctx)
+	if report {
+		found, err := db.Report(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprint(out, describeTakeover(found), "nothing was changed\n")
+		return err
+	}
+	applied, found, err := db.MigrateAndReport(ctx)
 	if err != nil {
 		return err
 	}
@@ -58,8 +68,23 @@ func Migrate(ctx context.Context, s Settings, out io.Writer) (err error) {
 			return err
 		}
 	}
-	_, err = fmt.Fprintln(out, "the database is up to date")
+	_, err = fmt.Fprint(out, describeTakeover(found), "the database is up to date\n")
 	return err
+}
+
+// describeTakeover has a line for each kind of rows, and one for each row up to store.MostRows.
+func describeTakeover(found store.Takeover) string {
+	var text strings.Builder
+	for _, f := range found.Findings {
+		fmt.Fprintf(&text, "%d %s:\n", f.Count, f.What)
+		for _, row := range f.Rows {
+			fmt.Fprintf(&text, "  %s\n", row)
+		}
+		if more := f.Count - len(f.Rows); more > 0 {
+			fmt.Fprintf(&text, "  and %d more\n", more)
+		}
+	}
+	return text.String()
 }
 
 // SetPassword gives an account a new password and ends its sessions. Within seconds running nodes refuse the sessions' tokens

@@ -155,9 +155,12 @@ func (s *Server) openStores(ctx context.Context) error {
 	if err := db.CheckNodes(ctx, spec); err != nil { // before it migrates the database under other nodes
 		return withSetting(err)
 	}
-	applied, err := db.Migrate(ctx)
+	applied, found, err := db.MigrateAndReport(ctx)
 	if err != nil {
 		return err
+	}
+	for _, f := range found.Findings {
+		s.log.Warn("rows of the old database: "+f.What, "count", f.Count, "rows", f.Rows)
 	}
 	if s.name, err = db.Identity(ctx); err != nil {
 		return err

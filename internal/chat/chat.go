@@ -4,6 +4,7 @@
 //
 //	chat.go           construction, and closing
 //	user.go, friend.go, group.go   accounts, friendships, groups
+//	heir.go           what a new account must not inherit
 //	invite.go         who may register; invitation codes
 //	membership.go     who becomes a member, who is banned, how many groups and members there may be
 //	conversation.go   how a conversation is named, and who may read and write it

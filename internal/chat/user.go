@@ -97,8 +97,10 @@ func (s *Service) createUser(ctx context.Context, row db.CreateUserParams, invit
 				return err
 			}
 		}
-		id, err = tx.CreateUser(ctx, row)
-		return err
+		if id, err = tx.CreateUser(ctx, row); err != nil {
+			return err
+		}
+		return disinherit(ctx, tx, row.Account)
 	})
 	if store.IsDuplicate(err) {
 		return 0, fault.New(fault.AccountTaken)

@@ -34,3 +34,19 @@ SELECT groups_day, groups_made FROM `user` WHERE account = BINARY sqlc.arg(accou
 
 -- name: SetGroupsMade :exec
 UPDATE `user` SET groups_day = ?, groups_made = ? WHERE account = BINARY sqlc.arg(account);
+
+-- What rows of an account that is gone could give to one that is registered again.
+-- name: DeleteFriendsOf :exec
+DELETE FROM friends WHERE `user` = ?;
+
+-- name: GroupsOf :many
+SELECT GroupID FROM userofgroup WHERE account = ?;
+
+-- name: DeleteParticipantsOf :exec
+DELETE FROM participant WHERE account = ?;
+
+-- name: DisownGroups :exec
+UPDATE `group` SET creator = NULL WHERE creator = sqlc.arg(account);
+
+-- name: CountMembersAgain :exec
+UPDATE `group` SET members = NULL WHERE GroupID = ?;
