@@ -98,7 +98,7 @@ func original(t *testing.T, dsn string) {
 func oddAccounts() map[string]string {
 	return map[string]string{
 		"..": "..", ".": ".", "a/b": "a/b", "/": "/", "100%": "100%", "%2e%2e": "%2e%2e", "tail ": "tail ", " lead": " lead",
-		"jose\u0301": "jos\u00e9", "\U0001f600": "\U0001f600", "x?y#z&w=+": "x?y#z&w=+", "back\\slash": "back\\slash", `q"'`: `q"'`, ";,": ";,",
+		"jose\u0301": "jos\u00e9", "\U0001f600": "\U0001f600", "x?y#z&w=+": "x?y#z&w=+", "back\\slash": "back\\slash", "~Li4": "~Li4", `q"'`: `q"'`, ";,": ";,",
 	}
 }
 
@@ -149,6 +149,11 @@ func TestOldDatabaseOfOddAccounts(t *testing.T) {
 		s.setAvatar(t, token, is, jpgBytes(t))
 		if got := s.avatar(t, token, is); got != string(jpgBytes(t)) {
 			t.Errorf("%q: the avatar is another", is)
+		}
+		link := s.do(t, ask{path: query("/headpicurl", "username", is), token: token}).body
+		parsed, err := url.Parse(link)
+		if err != nil || strings.Contains(link, "%2F") || parsed.JoinPath().EscapedPath() != parsed.EscapedPath() || !strings.HasPrefix(parsed.Path, "/avatar/") {
+			t.Errorf("%q: a browser or proxy would change the link %s: %v", is, link, err)
 		}
 		for _, c := range []*socket{group, direct, opposite, mine} {
 			c.close(t)

@@ -102,15 +102,16 @@ func (h *handlers) HeadPicURL(ctx context.Context, r api.HeadPicURLRequestObject
 		return nil, err
 	}
 	query := url.Values{"expires": {strconv.FormatInt(link.Expires, 10)}, "signature": {link.Signature}, "version": {link.Version}}
-	return text(h.proxies.base(requestOf(ctx).http).String() + "/avatar/" + url.PathEscape(owner.Account) + "?" + query.Encode()), nil
+	return text(h.proxies.base(requestOf(ctx).http).String() + "/avatar/" + avatarPath(owner.Account) + "?" + query.Encode()), nil
 }
 
 // Avatar sends the picture that a signed link names.
 func (h *handlers) Avatar(ctx context.Context, r api.AvatarRequestObject) (api.AvatarResponseObject, error) {
-	if err := h.files.CheckAvatar(r.Account, r.Params.Expires, r.Params.Signature); err != nil {
+	account, err := avatarAccount(h.files, r.Account, r.Params.Expires, r.Params.Signature)
+	if err != nil {
 		return nil, err
 	}
-	owner, err := h.chat.AvatarOwner(ctx, r.Account)
+	owner, err := h.chat.AvatarOwner(ctx, account)
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@
 //	refusals.go the log of refused origins
 //	origins.go  which pages may call; proxies.go which proxies are believed; address.go where the server is
 //	accounts.go, sessions.go, friends.go, groups.go, messages.go, files.go, system.go   the handlers
+//	avatarpath.go  an account in the link to its avatar
 //	spec.go     the spec as JSON
 package rest
 

@@ -308,6 +308,7 @@ func TestStatementsNameTheirKey(t *testing.T) {
 		"AccountsByUsername":    "display names are asked for when an avatar is",
 		"UsersByAccountPrefix":  "a search, page by page, of an index; whoever spreads users asks all servers",
 		"UsersByUsernamePrefix": "as the other search",
+		"DisownGroups":          "finds nothing but what was left of an account that an operator deleted; whoever spreads groups asks all servers",
 		"OldestPasswords":       "asked once, when a node starts",
 		"Invites":               "operators' commands list them",
 		"CountOwned":            "asked when a group is created or handed on; whoever spreads groups counts them with their owners",
