@@ -1,8 +1,10 @@
 package auth
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,14 +25,14 @@ const (
 //
 // jwt.RegisteredClaims has the same ones for every issuer; reading those takes a third more time.
 type claims struct {
-	ID         string `json:"jti"`
-	Subject    string `json:"sub"`
-	Issuer     string `json:"iss"`
-	Audience   string `json:"aud,omitempty"`
-	IssuedAt   int64  `json:"iat,omitempty"`
-	NotBefore  int64  `json:"nbf,omitempty"` // this server signs none
-	ExpiresAt  int64  `json:"exp"`
-	Generation int64  `json:"gen,omitempty"` // see renew.go
+	ID         string    `json:"jti"`
+	Subject    string    `json:"sub"`
+	Issuer     string    `json:"iss"`
+	Audience   recipient `json:"aud,omitempty"`
+	IssuedAt   int64     `json:"iat,omitempty"`
+	NotBefore  int64     `json:"nbf,omitempty"` // this server signs none
+	ExpiresAt  int64     `json:"exp"`
+	Generation int64     `json:"gen,omitempty"` // see renew.go
 }
 
 // Validate implements jwt.ClaimsValidator: what the library doesn't check.
@@ -72,7 +74,29 @@ func (c *claims) GetIssuer() (string, error) { return c.Issuer, nil }
 func (c *claims) GetSubject() (string, error) { return c.Subject, nil }
 
 // GetAudience implements jwt.Claims.
-func (c *claims) GetAudience() (jwt.ClaimStrings, error) { return jwt.ClaimStrings{c.Audience}, nil }
+func (c *claims) GetAudience() (jwt.ClaimStrings, error) {
+	return jwt.ClaimStrings{string(c.Audience)}, nil
+}
+
+// recipient is whom a token is for. This server signs one text; RFC 7519 section 4.1.3 has lists of texts, too.
+type recipient string
+
+// UnmarshalJSON implements json.Unmarshaler. Of a list it takes this server, or else says that somebody else is meant.
+func (r *recipient) UnmarshalJSON(text []byte) error {
+	if string(text) == `"`+audience+`"` {
+		*r = audience
+		return nil
+	}
+	var all []string
+	if err := json.Unmarshal(text, &all); err != nil {
+		return fmt.Errorf("aud: %w", err)
+	}
+	*r = "others"
+	if slices.Contains(all, audience) {
+		*r = audience
+	}
+	return nil
+}
 
 // newParser returns a parser of tokens. The time of issue isn't compared: the clock of the node that signed may be ahead.
 func newParser(options ...jwt.ParserOption) *jwt.Parser {

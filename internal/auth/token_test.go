@@ -62,10 +62,14 @@ func TestTokensThatAreRefused(t *testing.T) {
 	if _, err := n.Authenticate(t.Context(), hs256(same)); err != nil {
 		t.Fatalf("the pattern of the others is refused: %v", err)
 	}
+	if _, err := n.Authenticate(t.Context(), hs256(as("aud", []string{"tom", "tim"}))); err != nil {
+		t.Errorf("among others, it is for this server: %v", err)
+	}
 	for _, tt := range []struct {
 		name, token string
 		want        fault.Reason
 	}{
+		{"no audience at all", hs256(as("aud", []string{})), fault.InvalidToken},
 		{"none", "", fault.MissingToken},
 		{"no token at all", "token", fault.InvalidToken},
 		{"three empty parts", "..", fault.InvalidToken},
