@@ -52,10 +52,11 @@ func rooms() map[string]room {
 		"internal/rest": {
 			[]string{
 				"api", "gen/api", "gen/bodies", "gen/specs", "internal/account", "internal/auth", "internal/blob", "internal/chat", "internal/fault",
-				"internal/files", "internal/schema", "internal/wire",
+				"internal/files", "internal/pace", "internal/schema", "internal/wire",
 			},
 			"a handler calls one use case, so it needs no statements, no bus and no sockets",
 		},
+		"internal/pace":   {nil, "REST and the sockets share it, so it knows neither"},
 		"internal/socket": {nil, "RFC 6455 and nothing else: it knows no chat, no account and no other room"},
 		"internal/feed": {
 			[]string{"internal/chat", "internal/cluster", "internal/fault"},
@@ -72,7 +73,7 @@ func rooms() map[string]room {
 		"internal/classic": {face(), faceWhy},
 		"internal/timv1":   {face("internal/wire"), faceWhy},
 		"internal/realtime": {
-			face("internal/classic", "internal/timv1"),
+			face("internal/classic", "internal/pace", "internal/timv1"),
 			"it admits sockets and ends them; what a socket does, its face says",
 		},
 		"internal/wire": {
@@ -83,7 +84,7 @@ func rooms() map[string]room {
 		"internal/app": {
 			[]string{
 				"internal/auth", "internal/blob", "internal/chat", "internal/cluster", "internal/fault", "internal/feed", "internal/files",
-				"internal/presence", "internal/realtime", "internal/rest", "internal/store", "internal/web",
+				"internal/pace", "internal/presence", "internal/realtime", "internal/rest", "internal/store", "internal/web",
 			},
 			"it puts everything together, so it knows every package but those for tests; it needs no generated code",
 		},

@@ -1551,7 +1551,7 @@ type ClientInterface interface {
 
 	// SendMessageWithBody Send a message
 	//
-	// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again, also when the sender has lost the right to write since. A session may send only so fast.
+	// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again, also when the sender has lost the right to write since. An account may send only so fast, over REST and its sockets together.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1560,7 +1560,7 @@ type ClientInterface interface {
 
 	// SendMessage Send a message
 	//
-	// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again, also when the sender has lost the right to write since. A session may send only so fast.
+	// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again, also when the sender has lost the right to write since. An account may send only so fast, over REST and its sockets together.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2245,7 +2245,7 @@ func (c *Client) RenewToken(ctx context.Context, reqEditors ...RequestEditorFn) 
 
 // SendMessageWithBody Send a message
 //
-// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again, also when the sender has lost the right to write since. A session may send only so fast.
+// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again, also when the sender has lost the right to write since. An account may send only so fast, over REST and its sockets together.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2264,7 +2264,7 @@ func (c *Client) SendMessageWithBody(ctx context.Context, contentType string, bo
 
 // SendMessage Send a message
 //
-// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again, also when the sender has lost the right to write since. A session may send only so fast.
+// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again, also when the sender has lost the right to write since. An account may send only so fast, over REST and its sockets together.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -5289,7 +5289,7 @@ type ClientWithResponsesInterface interface {
 
 	// SendMessageWithBodyWithResponse Send a message
 	//
-	// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again, also when the sender has lost the right to write since. A session may send only so fast.
+	// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again, also when the sender has lost the right to write since. An account may send only so fast, over REST and its sockets together.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5298,7 +5298,7 @@ type ClientWithResponsesInterface interface {
 
 	// SendMessageWithResponse Send a message
 	//
-	// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again, also when the sender has lost the right to write since. A session may send only so fast.
+	// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again, also when the sender has lost the right to write since. An account may send only so fast, over REST and its sockets together.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9812,7 +9812,7 @@ func (c *ClientWithResponses) RenewTokenWithResponse(ctx context.Context, reqEdi
 
 // SendMessageWithBodyWithResponse Send a message
 //
-// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again, also when the sender has lost the right to write since. A session may send only so fast.
+// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again, also when the sender has lost the right to write since. An account may send only so fast, over REST and its sockets together.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9827,7 +9827,7 @@ func (c *ClientWithResponses) SendMessageWithBodyWithResponse(ctx context.Contex
 
 // SendMessageWithResponse Send a message
 //
-// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again, also when the sender has lost the right to write since. A session may send only so fast.
+// Answered when it is stored. The same client id by the same sender in the same conversation is the same message, for ever: a retry gets its seq again, also when the sender has lost the right to write since. An account may send only so fast, over REST and its sockets together.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

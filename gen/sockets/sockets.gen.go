@@ -735,7 +735,7 @@ type Hello struct {
 type SocketLimits struct {
 	FrameBytes int64         // 0 for none.
 	SendBurst  int32         // Frames at once; 0 for no limit.
-	SendRate   schema.Number // Frames a second on average; 0 for no limit.
+	SendRate   schema.Number // Frames a second of an account on average; 0 for no limit.
 }
 
 // MessageFrame: A message, new or missed; in order, each once. Also to all of the sender's own connections, the sending one too, so that each sees every seq; there it carries `clientId`, by which a client knows its own message.

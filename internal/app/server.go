@@ -27,6 +27,7 @@ import (
 	"tim/internal/cluster"
 	"tim/internal/feed"
 	"tim/internal/files"
+	"tim/internal/pace"
 	"tim/internal/presence"
 	"tim/internal/realtime"
 	"tim/internal/rest"
@@ -63,6 +64,7 @@ type Server struct {
 	blobs blob.Store
 	auth  *auth.Auth
 	chat  *chat.Service
+	pace  *pace.Pace // of what accounts send; nil for no limit
 
 	feed     *feed.Feed
 	presence *presence.Presence
@@ -251,7 +253,7 @@ func (s *Server) openSockets(ctx context.Context) error {
 	limit := s.settings.Limit
 	s.hub, err = realtime.New(ctx, realtime.Options{
 		Chat: s.chat, Auth: s.auth, Feed: s.feed, Presence: s.presence, Zone: s.settings.zone(), AllowOrigin: origins.Allow,
-		FrameLimit: limit.FrameBytes, SendRate: limit.SendRate, SendBurst: limit.SendBurst, RosterLimit: limit.RosterNames,
+		FrameLimit: limit.FrameBytes, SendRate: limit.SendRate, SendBurst: limit.SendBurst, Pace: s.pace, RosterLimit: limit.RosterNames,
 		IsUnavailable: store.IsUnavailable, Log: s.log, Metrics: s.registry,
 	})
 	if err != nil {
@@ -329,6 +331,7 @@ func (s *Server) build(ctx context.Context) error {
 		s.chat.Close()
 		return nil
 	})
+	s.pace = pace.New(limit.SendRate, limit.SendBurst)
 	if err := s.openSockets(ctx); err != nil {
 		return err
 	}
@@ -386,7 +389,7 @@ func (s *Server) routes(linkKey []byte) (*echo.Echo, error) {
 			PictureLimit: limit.PictureBytes, AudioLimit: limit.AudioBytes, VideoLimit: limit.VideoBytes,
 		}),
 		Origins: origins, Proxies: proxies, Language: s.settings.language(), Always200: s.settings.Always200,
-		BodyLimit: limit.BodyBytes, SendRate: limit.SendRate, SendBurst: limit.SendBurst, TransferRate: limit.TransferRate,
+		BodyLimit: limit.BodyBytes, Pace: s.pace, TransferRate: limit.TransferRate,
 		Draining: s.draining, Log: s.log, Metrics: s.registry,
 	})
 }

@@ -79,8 +79,8 @@ type Limits struct {
 	AudioBytes           int64   `help:"Music." env:"AUDIO_BYTES" default:"52428800"`
 	VideoBytes           int64   `help:"A video." env:"VIDEO_BYTES" default:"1073741824"`
 	TransferRate         float64 `help:"Bytes a second below which an upload or download is cut off; a client that was faster before may pause for 30 s." env:"TRANSFER_RATE" default:"2048"`
-	SendRate             float64 `help:"Frames a second that one socket, or messages that one session by REST, may send on average; beyond it the server reads slower, or refuses." env:"SEND_RATE" default:"100"`
-	SendBurst            int     `help:"Frames, or messages by REST, that may be sent at once." env:"SEND_BURST" default:"200"`
+	SendRate             float64 `help:"Frames a second that an account may send to this node on average, by all of its sockets and REST; beyond it the server reads slower, or refuses." env:"SEND_RATE" default:"100"`
+	SendBurst            int     `help:"Frames that an account may send at once." env:"SEND_BURST" default:"200"`
 	VisibleUsers         int     `help:"Members of its groups that an account sees online." env:"VISIBLE_USERS" default:"200"`
 	RosterNames          int     `help:"Members online up to which a group's sockets get their names; beyond it the number." env:"ROSTER_NAMES" default:"200"`
 	LoginFailures        int     `help:"Failed logins at once on one account from one address (IPv6: /64); after them one more every 30 s." env:"LOGIN_FAILURES" default:"10"`

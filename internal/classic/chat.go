@@ -14,6 +14,9 @@ import (
 	"tim/internal/socket"
 )
 
+// readersPerFrame is how many readers of a text make it count as one frame more.
+const readersPerFrame = 16
+
 // leaveText only closes the socket.
 const leaveText = "out"
 
@@ -99,7 +102,6 @@ func (c *Chat) hasSibling() bool {
 // Text implements socket.Handler: a transient text, to one account or to all that the sender may see. An account
 // that is offline, or that the sender may not see, doesn't get it, and the sender isn't told, as in the original.
 func (c *Chat) Text(ctx context.Context, frame []byte) {
-	defer c.conn.Pause(1)
 	ctx, cancel := context.WithTimeout(ctx, c.service.Timing.FrameTimeout)
 	defer cancel()
 	if err := c.service.Auth.Check(ctx, c.session); err != nil {
@@ -124,6 +126,7 @@ func (c *Chat) Text(ctx context.Context, frame []byte) {
 		c.Refuse(err)
 		return
 	}
+	c.conn.Count(len(readers) / readersPerFrame)
 	for _, reader := range readers {
 		c.service.Feed.Publish(&feed.TextSent{From: c.account(), To: reader, Text: text.Text})
 	}

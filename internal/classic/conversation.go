@@ -89,7 +89,6 @@ func (c *Conversation) More() bool { return c.reader.More() }
 
 // Text implements socket.Handler: it stores a message. Its readers hear of it by the bus, wherever they are.
 func (c *Conversation) Text(ctx context.Context, frame []byte) {
-	defer c.conn.Pause(1)
 	ctx, cancel := context.WithTimeout(ctx, c.service.Timing.FrameTimeout)
 	defer cancel()
 	err := c.service.Auth.Check(ctx, c.session)

@@ -31,6 +31,7 @@ import (
 	"tim/internal/delivery"
 	"tim/internal/fault"
 	"tim/internal/feed"
+	"tim/internal/pace"
 	"tim/internal/presence"
 	"tim/internal/socket"
 	"tim/internal/timv1"
@@ -47,10 +48,11 @@ type Options struct {
 	AllowOrigin func(*http.Request) bool
 	// IsUnavailable tells errors of a database that can't be asked now from others.
 	IsUnavailable func(error) bool
-	FrameLimit    int64   // bytes of a client's frame
-	SendRate      float64 // frames a second that one socket may send on average
-	SendBurst     int     // … and at once
-	RosterLimit   int     // members online up to which a group's sockets are told their names
+	FrameLimit    int64      // bytes of a client's frame
+	SendRate      float64    // frames a second that an account may send on average, for hello
+	SendBurst     int        // … and at once
+	Pace          *pace.Pace // holds them; nil for no limit
+	RosterLimit   int        // members online up to which a group's sockets are told their names
 	Timing        Timing
 	Log           *slog.Logger
 	Metrics       prometheus.Registerer
@@ -107,7 +109,7 @@ func New(ctx context.Context, o Options) (*Hub, error) {
 	h.unsubscribe = unsubscribe
 	t := o.Timing
 	h.sockets = socket.New(socket.Options{
-		Timing: t.socket(), FrameLimit: o.FrameLimit, SendRate: o.SendRate, SendBurst: o.SendBurst, Log: o.Log, Ended: h.unregister,
+		Timing: t.socket(), FrameLimit: o.FrameLimit, Pace: wait(o.Pace), Log: o.Log, Ended: h.unregister,
 	})
 	source := delivery.NewSource(h.sockets, o.Chat, t.StoreTimeout, t.FetchAgain, o.Log)
 	h.classic = classic.New(classic.Options{
@@ -120,11 +122,19 @@ func New(ctx context.Context, o Options) (*Hub, error) {
 	})
 	h.timv1 = timv1.New(timv1.Options{
 		Sockets: h.sockets, Chat: o.Chat, Auth: o.Auth, Feed: o.Feed, Presence: o.Presence, Source: source,
-		IsUnavailable: o.IsUnavailable, Stored: stored, Log: o.Log,
+		IsUnavailable: o.IsUnavailable, SendRate: o.SendRate, SendBurst: o.SendBurst, Stored: stored, Log: o.Log,
 		Timing: timv1.Timing{FrameTimeout: t.FrameTimeout, StoreTimeout: t.StoreTimeout, LookAgain: t.LookAgain},
 	})
 	h.watching.Go(func() { h.timv1.Watch(h.sockets.Life()) })
 	return h, nil
+}
+
+// wait is how the sockets ask for their accounts' pace.
+func wait(p *pace.Pace) func(account string, messages int) time.Duration {
+	if p == nil {
+		return nil
+	}
+	return func(account string, messages int) time.Duration { return p.Take(account, messages, time.Now()) }
 }
 
 // Routes adds the sockets to a router: those of asyncapi.yaml, and no others.

@@ -20,6 +20,7 @@ import (
 	"tim/internal/cluster"
 	"tim/internal/fault"
 	"tim/internal/feed"
+	"tim/internal/pace"
 	"tim/internal/presence"
 	"tim/internal/realtime"
 	"tim/internal/store"
@@ -85,7 +86,7 @@ func startNode(t testing.TB, s setup) *node {
 	n.hub, err = realtime.New(ctx, realtime.Options{
 		Chat: n.service, Auth: n.auth, Feed: n.feed, Presence: n.presence, Zone: time.UTC, IsUnavailable: store.IsUnavailable,
 		AllowOrigin: func(*http.Request) bool { return true }, FrameLimit: 1 << 16,
-		SendRate: s.rate, SendBurst: s.burst, RosterLimit: 200, Timing: s.timing, Log: log, Metrics: prometheus.NewRegistry(),
+		SendRate: s.rate, SendBurst: s.burst, Pace: pace.New(s.rate, s.burst), RosterLimit: 200, Timing: s.timing, Log: log, Metrics: prometheus.NewRegistry(),
 	})
 	must(t, err)
 	e := echo.New()

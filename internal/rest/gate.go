@@ -22,6 +22,7 @@ import (
 	"tim/internal/auth"
 	"tim/internal/fault"
 	"tim/internal/files"
+	"tim/internal/pace"
 	"tim/internal/schema"
 )
 
@@ -32,7 +33,7 @@ type gate struct {
 	authenticate func(ctx context.Context, token string) (auth.Session, error)
 	verify       func(token string) (auth.Session, error) // of operations that take an expired token
 	bodyLimit    int64
-	sending      *pace           // nil for no limit
+	sending      *pace.Pace      // nil for no limit
 	draining     context.Context //nolint:containedctx // see Options.Draining
 }
 
@@ -55,7 +56,7 @@ const answerWithin = 15 * time.Second
 // lastChance is how long the rest of a JSON body may take to arrive once the server stops.
 const lastChance = time.Second
 
-func newGate(spec *openapi3.T, authenticate func(context.Context, string) (auth.Session, error), bodyLimit int64, sending *pace) *gate {
+func newGate(spec *openapi3.T, authenticate func(context.Context, string) (auth.Session, error), bodyLimit int64, sending *pace.Pace) *gate {
 	checks := bodies.Checks()
 	g := &gate{operations: make(map[route]operation), authenticate: authenticate, bodyLimit: bodyLimit, sending: sending, draining: context.Background()}
 	for path, item := range spec.Paths.Map() {
@@ -110,8 +111,8 @@ func (g *gate) middleware(next echo.HandlerFunc) echo.HandlerFunc {
 			r.session = session
 		}
 		if op.traits.rateLimited { // before the body is read
-			if err := g.sending.take(r.session.ID, time.Now()); err != nil {
-				return err
+			if wait := g.sending.Try(r.session.Account, time.Now()); wait > 0 {
+				return fault.Retry(fault.RateLimited, wait)
 			}
 		}
 		if err := checkParameters(c, op.parameters); err != nil {

@@ -108,7 +108,13 @@ func (s *site) login(t testing.TB, account string) string {
 	if w := s.post("/Tim/UserRegister", credentials+`, "username": "`+strings.ToUpper(account)+`"}`); w.Code != http.StatusOK {
 		t.Fatalf("register: %d %s", w.Code, w.Body)
 	}
-	w := s.post("/Tim/UserLogin", credentials+"}")
+	return s.again(t, account)
+}
+
+// again logs a registered account in and returns a token.
+func (s *site) again(t testing.TB, account string) string {
+	t.Helper()
+	w := s.post("/Tim/UserLogin", `{"account": "`+account+`", "password": "123456"}`)
 	var answer api.LoginDone
 	must(t, json.Unmarshal(w.Body.Bytes(), &answer))
 	return *answer.Data[1].Token

@@ -6,7 +6,6 @@
 //	compress.go answers in gzip and zstd
 //	media.go    which bodies are understood, by their headers
 //	traits.go   what an operation of the spec says by x-tim-…
-//	pace.go     the rate of messages
 //	request.go  what the middleware knows of a request
 //	leftovers.go  what becomes of a body that nobody read
 //	transfer.go   the lowest rate of uploads and downloads
@@ -40,6 +39,7 @@ import (
 	"tim/internal/chat"
 	"tim/internal/fault"
 	"tim/internal/files"
+	"tim/internal/pace"
 )
 
 // Options of New. Every field is needed. In a limit, 0 means none.
@@ -57,8 +57,7 @@ type Options struct {
 	Language      fault.Language // of texts, unless a request asks for another one
 	Always200     bool           // answer HTTP 200 whatever happens, as the original server did
 	BodyLimit     int64          // of JSON bodies, in bytes
-	SendRate      float64        // the average number of messages a second that a session may send
-	SendBurst     int            // the number of messages that a session may send at once
+	Pace          *pace.Pace     // how fast an account may send; nil for no limit
 	TransferRate  float64        // the lowest rate of uploads and downloads, in bytes a second
 	// Draining ends when the server begins to stop. From then on a request that hasn't come is not waited for.
 	Draining context.Context //nolint:containedctx // its end is the news
@@ -117,7 +116,7 @@ func New(o Options) (*echo.Echo, error) {
 	e.HTTPErrorHandler = s.handleError
 	e.IPExtractor = o.Proxies.extractor()
 	e.Pre(o.Proxies.route)
-	gate := newGate(spec, o.Auth.Authenticate, o.BodyLimit, newPace(o.SendRate, o.SendBurst))
+	gate := newGate(spec, o.Auth.Authenticate, o.BodyLimit, o.Pace)
 	gate.verify = o.Auth.AuthenticateToRenew
 	gate.draining = o.Draining
 	compress, err := gate.compress()

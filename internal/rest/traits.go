@@ -22,7 +22,7 @@ type traits struct {
 const (
 	// traitPrefix begins the names of the project's extensions.
 	traitPrefix = "x-tim-"
-	// rateLimitedTrait, a boolean, makes the server count each request against the session's rate of sending.
+	// rateLimitedTrait, a boolean, makes the server count each request against the account's rate of sending.
 	rateLimitedTrait = traitPrefix + "rate-limited"
 	// expiredTokenTrait, a boolean, lets the token of a request have expired. The use case checks its session.
 	expiredTokenTrait = traitPrefix + "expired-token"

@@ -116,9 +116,6 @@ func (c *Conn) finish(err error) {
 	_ = c.source.network.Close() // the end either way
 }
 
-// maxLinger is how much of what a peer still sends is read and thrown away, in bytes.
-const maxLinger = 16 << 20
-
 // linger lets a peer that has broken the protocol read our close frame: a socket closed with unread bytes would be reset,
 // and the frame lost on the way.
 func (c *Conn) linger() {

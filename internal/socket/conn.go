@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"github.com/gorilla/websocket"
-	"golang.org/x/time/rate"
 )
 
 const (
@@ -23,11 +22,12 @@ const (
 type Conn struct {
 	server      *Server
 	handler     Handler
-	id, owner   string        // for the log
-	limiter     *rate.Limiter // nil for none
-	slot, spoke int32         // its place in the server's wheel
-	writeBy     moment        // the deadline of writes; for the writer
-	source      source        // what is read from, and under it what is written to
+	id, owner   string // for the log; connections of one owner share what Options.Pace allows
+	owed        int32  // what was read since the owner's pace was asked, in messages; for the reader, or the worker
+	drained     int64  // bytes that were read since the connection is closing; for the reader
+	slot, spoke int32  // its place in the server's wheel
+	writeBy     moment // the deadline of writes; for the writer
+	source      source // what is read from, and under it what is written to
 
 	mu      sync.Mutex
 	change  *sync.Cond // the writer has stopped; nil while nobody waits for that
@@ -78,11 +78,7 @@ type outgoing struct {
 
 // NewConn returns a connection without a socket: what is sent on it waits until Start. id and owner name it in the log.
 func (s *Server) NewConn(id, owner string, h Handler) *Conn {
-	c := &Conn{server: s, handler: h, id: id, owner: owner}
-	if s.SendRate > 0 && s.SendBurst > 0 {
-		c.limiter = rate.NewLimiter(rate.Limit(s.SendRate), s.SendBurst)
-	}
-	return c
+	return &Conn{server: s, handler: h, id: id, owner: owner}
 }
 
 // ID names the connection among all of all nodes, if the ids that NewConn was given do.

@@ -1,24 +1,46 @@
 package socket
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
-// longestPause is how long a peer that is kept waiting may overlook that its connection ends.
-const longestPause = 100 * time.Millisecond
+const (
+	// longestPause is how long a peer that is kept waiting may overlook that its connection ends.
+	longestPause = 100 * time.Millisecond
+	// BytesPerMessage is how many bytes of a message make it count as one message more: to decode them is as much work.
+	BytesPerMessage = 4 << 10
+	// mostOwed is how many frames of a message are read before the owner's pace is asked.
+	mostOwed = 32
+	// maxLinger is how much of what a peer still sends is read and thrown away once its connection is closing, in bytes.
+	maxLinger = 16 << 20
+	// frameWork is the number of bytes that cost as much time to throw away as a frame.
+	frameWork = 512
+)
 
-// Pause keeps a peer that sends too fast waiting: nothing is read from it meanwhile, and nothing dropped. frames is how many
-// frames what it sent counts for. For the handler's Text.
-func (c *Conn) Pause(frames int) {
-	if c.limiter == nil || frames <= 0 {
+// errDrained says that a peer goes on sending although its connection is closing.
+var errDrained = errors.New("too much was sent behind the close")
+
+// Count makes the message that is being handled count as more than one, for a peer that sends too fast. For the handler's Text.
+func (c *Conn) Count(messages int) { c.owed += int32(min(max(messages, 0), 1<<20)) } //nolint:gosec // it fits
+
+// pause keeps a peer that sends too fast waiting: nothing is read from it meanwhile, and nothing dropped. On the reader, or the
+// worker.
+func (c *Conn) pause() {
+	owed := int(c.owed)
+	c.owed = 0
+	if c.server.Pace == nil || owed == 0 {
 		return
 	}
-	now := time.Now()
-	for left := frames; left > 0; left -= c.limiter.Burst() { // a limiter gives no more than its burst at once
-		some := min(left, c.limiter.Burst())
-		if some == frames && c.limiter.AllowN(now, some) { // cheaper than a reservation, which few need
-			return
-		}
-		c.wait(c.limiter.ReserveN(now, some).DelayFrom(now))
+	c.wait(c.server.Pace(c.owner, owed))
+}
+
+// drain counts a frame that came while the connection is closing. On the reader.
+func (c *Conn) drain() error {
+	if c.drained += c.source.left + frameWork; c.drained > maxLinger {
+		return errDrained
 	}
+	return nil
 }
 
 // wait lets time pass before the next frame is read.

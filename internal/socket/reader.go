@@ -51,7 +51,7 @@ func (c *Conn) advance() (handed bool, err error) {
 	case opcode == opText || opcode == opBinary:
 		return c.take(opcode)
 	case opcode == opContinuation: // of a message that was dropped
-		return false, nil
+		return false, c.drain()
 	default:
 		return false, c.control(opcode, payload)
 	}
@@ -61,7 +61,7 @@ func (c *Conn) advance() (handed bool, err error) {
 func (c *Conn) take(opcode int) (handed bool, err error) {
 	if c.Closing() {
 		c.heard()
-		return false, nil
+		return false, c.drain()
 	}
 	if opcode != opText {
 		c.Abort(Unsupported, "frames must be text")
@@ -85,9 +85,11 @@ func (c *Conn) take(opcode int) (handed bool, err error) {
 	return false, nil
 }
 
-// handle has the handler take a message, and then reads on. On a worker.
+// handle has the handler take a message, and then reads on, later if its peer sends too fast. On a worker.
 func (c *Conn) handle(message []byte) {
 	c.Guard(func() { c.handler.Text(c.server.life, message) })
+	c.Count(1 + len(message)/BytesPerMessage)
+	c.pause()
 	c.heard()
 	go c.read()
 }
@@ -143,8 +145,15 @@ func (w whole) Read(p []byte) (int, error) {
 			return 0, io.EOF
 		}
 		opcode, payload, err := w.c.next()
-		if err == nil && opcode != opContinuation {
+		switch {
+		case err != nil:
+		case opcode != opContinuation:
 			err = w.c.control(opcode, payload)
+		case w.c.owed >= mostOwed:
+			w.c.pause()
+			fallthrough
+		default:
+			w.c.Count(1)
 		}
 		if err != nil {
 			return 0, err
@@ -168,11 +177,11 @@ func (c *Conn) control(opcode int, payload []byte) error {
 	case websocket.PingMessage:
 		c.heard()
 		c.put(outgoing{opcode: websocket.PongMessage, Frame: Frame{Data: bytes.Clone(payload)}})
-		c.Pause(1)
+		return c.controlled()
 	case websocket.PongMessage:
 		c.heard()
 		c.handler.Pong(payload)
-		c.Pause(1)
+		return c.controlled()
 	default:
 		code := noStatus
 		if len(payload) > 0 {
@@ -184,6 +193,15 @@ func (c *Conn) control(opcode int, payload []byte) error {
 		c.peerCloses(code)
 		return errClosed
 	}
+}
+
+// controlled counts a ping or a pong.
+func (c *Conn) controlled() error {
+	if c.Closing() {
+		return c.drain()
+	}
+	c.Count(1)
+	c.pause()
 	return nil
 }
 

@@ -33,10 +33,11 @@ type Timing struct {
 // Options of New. Every field is needed, except that a limit of 0 means none.
 type Options struct {
 	Timing     Timing
-	FrameLimit int64   // bytes of a peer's message
-	SendRate   float64 // messages and control frames a second that a peer may send on average
-	SendBurst  int     // … and at once
-	Log        *slog.Logger
+	FrameLimit int64 // bytes of a peer's message
+	// Pace counts what an owner's connections have read, as so many messages, and returns how long the one that asks must
+	// wait before it reads on; nil for no limit.
+	Pace func(owner string, messages int) time.Duration
+	Log  *slog.Logger
 	// Ended is called once for each connection that was registered, after its handler's Closed.
 	Ended func(*Conn)
 }

@@ -25,7 +25,7 @@ const accountsPerToken = 10
 
 // Subscribe implements sockets.TimV1: it follows accounts, instead of those before.
 func (s *Session) Subscribe(ctx context.Context, r *sockets.Subscribe) (sockets.Subscribed, error) {
-	defer s.conn.Pause(len(r.Accounts) / accountsPerToken)
+	s.conn.Count(len(r.Accounts) / accountsPerToken)
 	wanted := make(map[string]bool, len(r.Accounts))
 	for _, name := range r.Accounts {
 		wanted[account.Normal(name)] = true

@@ -19,9 +19,8 @@ import (
 const defaultPage = 50
 
 // Text implements socket.Handler: it answers a frame of a client exactly once, by its id. A client that sends too fast is
-// read more slowly.
+// read more slowly; what is much work counts as more than one frame.
 func (s *Session) Text(ctx context.Context, frame []byte) {
-	defer s.conn.Pause(1)
 	ctx = s.service.deadline.Within(ctx, s.service.Timing.FrameTimeout)
 	request, id, err := sockets.DecodeTimV1(frame)
 	if errors.Is(err, schema.ErrNoObject) {
@@ -42,8 +41,19 @@ func (s *Session) Text(ctx context.Context, frame []byte) {
 	}
 }
 
+const (
+	// syncFrames is how many frames more a sync counts as, and historyFrames a history: what they ask of the database is that
+	// much more than what other requests do.
+	syncFrames, historyFrames = 4, 2
+	// answerBytesPerFrame is how many bytes of an answer make its request count as one frame more.
+	answerBytesPerFrame = 8 << 10
+)
+
 // Answer implements sockets.TimV1.
-func (s *Session) Answer(frame []byte) { s.conn.Send(frame) }
+func (s *Session) Answer(frame []byte) {
+	s.conn.Count(len(frame) / answerBytesPerFrame)
+	s.conn.Send(frame)
+}
 
 // Send implements sockets.TimV1.
 func (s *Session) Send(ctx context.Context, r *sockets.Send) (sockets.Sent, error) {
@@ -59,6 +69,7 @@ func (s *Session) Send(ctx context.Context, r *sockets.Send) (sockets.Sent, erro
 
 // History implements sockets.TimV1.
 func (s *Session) History(ctx context.Context, r *sockets.History) (sockets.Page, error) {
+	s.conn.Count(historyFrames)
 	page, err := wire.Page(r.After, r.Before, cmp.Or(int(r.Limit), defaultPage))
 	if err != nil {
 		return sockets.Page{}, err

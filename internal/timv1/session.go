@@ -77,7 +77,7 @@ func (s *Session) hello() []byte {
 		Account: s.account(), Session: s.session.ID, Time: time.Now().UnixMilli(),
 		Expires: s.session.Expires.UnixMilli(), Heartbeat: int32(o.Timing.Heartbeat.Milliseconds()), //nolint:gosec // some seconds
 		Limits: sockets.SocketLimits{
-			FrameBytes: o.FrameLimit, SendRate: schema.NumberOf(o.SendRate), SendBurst: int32(min(o.SendBurst, math.MaxInt32)), //nolint:gosec // it fits
+			FrameBytes: o.FrameLimit, SendRate: schema.NumberOf(s.service.SendRate), SendBurst: int32(min(s.service.SendBurst, math.MaxInt32)), //nolint:gosec // it fits
 		},
 	}
 	return hello.JSON()

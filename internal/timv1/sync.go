@@ -27,6 +27,7 @@ const (
 // the client lacks come behind the answer. A sync that fails leaves the connection as it was. It waits for its turn until the
 // frame's time is over.
 func (s *Session) Sync(ctx context.Context, r *sockets.Sync, answer func(sockets.Synced)) error {
+	s.conn.Count(syncFrames)
 	done, err := turn(ctx, s.service.syncing)
 	if err != nil {
 		return err

@@ -42,6 +42,8 @@ type Options struct {
 
 	// IsUnavailable tells errors of a database that can't be asked now from others.
 	IsUnavailable func(error) bool
+	SendRate      float64 // frames a second that an account may send on average, for hello; 0 for no limit
+	SendBurst     int     // … and at once
 	Timing        Timing
 	Stored        prometheus.Counter // of messages
 	Log           *slog.Logger
