@@ -163,6 +163,15 @@ func TestDocs(t *testing.T) {
 		if got := s.do(t, ask{path: tt.kept + "/"}); got.status != http.StatusFound || got.header.Get("Location") != tt.index {
 			t.Errorf("%s/ of %s: %d to %s", tt.kept, tt.public, got.status, got.header.Get("Location"))
 		}
+		slash := "../docs"
+		if tt.public != "" {
+			slash = tt.index
+		}
+		for _, path := range []string{"/docs/", "/docs/?x"} {
+			if got := s.do(t, ask{path: tt.kept + path, plain: true}); got.status != http.StatusFound || got.header.Get("Location") != slash {
+				t.Errorf("%s%s of %s: %d to %s", tt.kept, path, tt.public, got.status, got.header.Get("Location"))
+			}
+		}
 		page := s.do(t, ask{path: tt.kept + "/docs", plain: true}) // the check doesn't know text/html and text/css
 		if page.status != http.StatusOK || !strings.HasPrefix(page.header.Get("Content-Type"), "text/html") {
 			t.Fatalf("/docs: %d %v", page.status, page.header)

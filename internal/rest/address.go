@@ -153,16 +153,22 @@ func (p Proxies) route(next echo.HandlerFunc) echo.HandlerFunc {
 		r := c.Request()
 		r.URL.RawPath = r.URL.EscapedPath()
 		below, ok := strings.CutPrefix(r.URL.RawPath, p.public.path)
-		if p.public.path == "" || !ok || below != "" && below[0] != '/' || isRoute(c, r.Method, r.URL.RawPath) {
-			return next(c)
+		if p.public.path != "" && ok && (below == "" || below[0] == '/') && !isRoute(c, r.Method, r.URL.RawPath) {
+			goTo(r, below)
 		}
-		if below == "" {
-			below = "/"
-		}
-		if decoded, err := url.PathUnescape(below); err == nil {
-			r.URL.Path, r.URL.RawPath = decoded, below
+		if r.URL.RawPath == "" || r.URL.RawPath == docsFolder {
+			goTo(r, "/") // which redirects to the page
 		}
 		return next(c)
+	}
+}
+
+// docsFolder is the page of Swagger UI with a slash that doesn't belong there: from it, the page's files would have other addresses.
+const docsFolder = "/docs/"
+
+func goTo(r *http.Request, escaped string) {
+	if decoded, err := url.PathUnescape(escaped); err == nil {
+		r.URL.Path, r.URL.RawPath = decoded, escaped
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -217,4 +218,24 @@ func TestProxiesThatAreNone(t *testing.T) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
+}
+
+// Whatever is forwarded, the address is a scheme and a host that may stand in a link.
+func FuzzForwarded(f *testing.F) {
+	f.Add("h", "203.0.113.9, 10.0.0.1", "evil.example, chat.example.org", "https", "8443")
+	f.Add("[::1]:80", ",,", "a b", "HTTP", "0")
+	f.Add("", "10.0.0.1", "[::1", "javascript", "99999")
+	p, err := ParseProxies([]string{"10.0.0.0/8"}, "")
+	must(f, err)
+	f.Fuzz(func(t *testing.T, host, forwardedFor, forwardedHost, proto, port string) {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.RemoteAddr, r.Host = "10.0.0.7:5", host
+		r.Header["X-Forwarded-For"], r.Header["X-Forwarded-Host"] = []string{forwardedFor}, []string{forwardedHost}
+		r.Header["X-Forwarded-Proto"], r.Header["X-Forwarded-Port"] = []string{proto}, []string{port}
+		text := p.base(r).String()
+		u, err := url.Parse(text)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Path != "" || u.User != nil || u.String() != text {
+			t.Errorf("%q", text)
+		}
+	})
 }

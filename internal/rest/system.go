@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
+	"strings"
 	"time"
 
 	gen "tim/gen/api"
@@ -14,10 +15,13 @@ import (
 
 // Index redirects to the documentation. Where the public address isn't set, a proxy may have removed a path that this server
 // doesn't know, so the redirect is relative.
-func (h *handlers) Index(context.Context, gen.IndexRequestObject) (gen.IndexResponseObject, error) {
+func (h *handlers) Index(ctx context.Context, _ gen.IndexRequestObject) (gen.IndexResponseObject, error) {
 	docs := "docs"
+	asked, _, _ := strings.Cut(requestOf(ctx).http.RequestURI, "?")
 	if public := h.proxies.public; public != (address{}) {
 		docs = public.path + "/docs"
+	} else if strings.HasSuffix(asked, docsFolder) {
+		docs = "../docs"
 	}
 	return gen.Index302Response{Headers: gen.Index302ResponseHeaders{Location: &docs}}, nil
 }

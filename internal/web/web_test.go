@@ -107,3 +107,25 @@ func TestDocsHaveNothingElse(t *testing.T) {
 		}
 	}
 }
+
+// What a client accepts may be written in any way; the answer is the file, in one form or the other.
+func FuzzAcceptEncoding(f *testing.F) {
+	docs, err := web.Docs()
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, seed := range []string{"gzip", "gzip;q=0", "*;q=0.5, gzip ; q=1e-9", ";;q=,", "gzip;q=NaN"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, accept string) {
+		r := httptest.NewRequest(http.MethodHead, "/docs/swagger-ui.css", nil)
+		r.Header["Accept-Encoding"] = []string{accept}
+		w := httptest.NewRecorder()
+		docs.ServeHTTP(w, r)
+		coding := w.Header().Get("Content-Encoding")
+		named := strings.Contains(strings.ToLower(accept), "gzip") || strings.Contains(accept, "*")
+		if w.Code != http.StatusOK || coding != "" && (coding != "gzip" || !named) {
+			t.Errorf("%q: %d %s", accept, w.Code, coding)
+		}
+	})
+}
