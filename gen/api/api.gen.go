@@ -79,45 +79,6 @@ func (e LocationBodyKind) Valid() bool {
 	}
 }
 
-// Defines values for ProfileChangesSex.
-const (
-	ProfileChangesSexFemale ProfileChangesSex = "female"
-	ProfileChangesSexMale   ProfileChangesSex = "male"
-)
-
-// Valid indicates whether the value is a known member of the ProfileChangesSex enum.
-func (e ProfileChangesSex) Valid() bool {
-	switch e {
-	case ProfileChangesSexFemale:
-		return true
-	case ProfileChangesSexMale:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for RegistrationSex.
-const (
-	RegistrationSexFemale      RegistrationSex = "female"
-	RegistrationSexLessThanNil RegistrationSex = "<nil>"
-	RegistrationSexMale        RegistrationSex = "male"
-)
-
-// Valid indicates whether the value is a known member of the RegistrationSex enum.
-func (e RegistrationSex) Valid() bool {
-	switch e {
-	case RegistrationSexFemale:
-		return true
-	case RegistrationSexLessThanNil:
-		return true
-	case RegistrationSexMale:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for TextBodyKind.
 const (
 	TextBodyKindText TextBodyKind = "text"
@@ -489,7 +450,7 @@ type Message struct {
 // Example: {"kind":"text","text":"hello"}
 type MessageBody = json.RawMessage
 
-// NewAccount 1 to 64 letters and digits of any script and `_ . - @`, the first a letter or digit; not `all`, which addresses everyone.
+// NewAccount 1 to 64 letters and digits of any script and `_ . - @`, the first a letter or digit, with or without a `+` before it; not `all`, which addresses everyone.
 //
 // Example: alice
 type NewAccount = string
@@ -522,17 +483,18 @@ type Problem struct {
 
 // ProfileChanges defines model for ProfileChanges.
 type ProfileChanges struct {
-	Age *int32             `json:"age,omitempty"`
-	Sex *ProfileChangesSex `json:"sex,omitempty"`
+	Age *int32 `json:"age,omitempty"`
+
+	// Sex Whatever the user calls it; empty for none.
+	//
+	// Example: female
+	Sex *string `json:"sex,omitempty"`
 
 	// Username The name others see; NFC-normalised, need not be unique.
 	//
 	// Example: Alice
 	Username *DisplayName `json:"username,omitempty"`
 }
-
-// ProfileChangesSex defines model for ProfileChanges.Sex.
-type ProfileChangesSex string
 
 // Readiness defines model for Readiness.
 type Readiness struct {
@@ -564,7 +526,7 @@ type Reason = string
 
 // Registration defines model for Registration.
 type Registration struct {
-	// Account 1 to 64 letters and digits of any script and `_ . - @`, the first a letter or digit; not `all`, which addresses everyone.
+	// Account 1 to 64 letters and digits of any script and `_ . - @`, the first a letter or digit, with or without a `+` before it; not `all`, which addresses everyone.
 	//
 	// Example: alice
 	Account NewAccount `json:"account"`
@@ -582,17 +544,16 @@ type Registration struct {
 	// Example: 123456
 	Password Password `json:"password"`
 
-	// Sex Example: female
-	Sex nullable.Nullable[RegistrationSex] `json:"sex,omitempty"`
+	// Sex Whatever the user calls it; empty for none.
+	//
+	// Example: female
+	Sex nullable.Nullable[string] `json:"sex,omitempty"`
 
 	// Username The name others see; NFC-normalised, need not be unique.
 	//
 	// Example: Alice
 	Username DisplayName `json:"username"`
 }
-
-// RegistrationSex Example: female
-type RegistrationSex string
 
 // SendBody What a client may send, by kind.
 //
@@ -3424,6 +3385,39 @@ func (response CreateGroup409JSONResponse) VisitCreateGroupResponse(w http.Respo
 	return err
 }
 
+type CreateGroup413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response CreateGroup413JSONResponse) VisitCreateGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateGroup415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response CreateGroup415JSONResponse) VisitCreateGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.AcceptEncoding != nil {
+		w.Header().Set("Accept-Encoding", fmt.Sprint(*response.Headers.AcceptEncoding))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CreateGroup429ResponseHeaders struct {
 	RetryAfter *int32
 }
@@ -4753,6 +4747,39 @@ func (response JoinGroup409JSONResponse) VisitJoinGroupResponse(w http.ResponseW
 	return err
 }
 
+type JoinGroup413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response JoinGroup413JSONResponse) VisitJoinGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type JoinGroup415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response JoinGroup415JSONResponse) VisitJoinGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.AcceptEncoding != nil {
+		w.Header().Set("Accept-Encoding", fmt.Sprint(*response.Headers.AcceptEncoding))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type JoinGroup500JSONResponse struct{ InternalJSONResponse }
 
 func (response JoinGroup500JSONResponse) VisitJoinGroupResponse(w http.ResponseWriter) error {
@@ -4858,6 +4885,39 @@ func (response LeaveGroup404JSONResponse) VisitLeaveGroupResponse(w http.Respons
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type LeaveGroup413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response LeaveGroup413JSONResponse) VisitLeaveGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type LeaveGroup415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response LeaveGroup415JSONResponse) VisitLeaveGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.AcceptEncoding != nil {
+		w.Header().Set("Accept-Encoding", fmt.Sprint(*response.Headers.AcceptEncoding))
+	}
+	w.WriteHeader(415)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -9153,231 +9213,235 @@ func (sh *strictHandler) UploadMp4(ctx echo.Context) error {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L15c1vHlSj+VbrwmyrJ/l2CABfJImvqPWqhLUeSNSL1NBNTQzTubQBtXnTDtxsEERer4uQl9ihx7NSz",
-	"Z8YZz4wzsRO/WaIkbyr2xLHzXV6JFPVXvsKrPqf7LsDFRoLUEuofEcC9vZzus29vFHzZbEnBhFaFpTcK",
-	"DUYDFsGft5iOujMrNc0i8zFgyo94S3MpCkuFNeZLESiiJelQrosFr6D8BmtS82hNRk2qC0sFLvT8XMEr",
-	"NLngzXazsFT2CrrbYvgTq7OosLvrFdZ5c+YWo8qM3DvReoORCH4jskYoqVEetiNGdINqwhWhQnVYxAJC",
-	"FdFsp2clfxaxWmGp8P/NJrucxV/VrJ1x16wgYqolhWKw8Ys0uMVebzOlzSdfCs0E/ElbrZD71Kxs9jW7",
-	"WrZDm62Q4ZMBKywtlkpeIaAaIcFZGBSWCi9Gst26erngFVqRrIasWVgqNNtKkyojVBALDFKLZJOUDVDn",
-	"ygvnF16YP7dwvrDrFZpMKVo3YNt79zv7H/xq/6O/Obh//4+//4kdl4w7ltkpwrnAxTYNebDZohFtMnPI",
-	"u+NCbhXPAEGXPa7rNDSnzwLy8torNzwiI0JJkyvFRd18aMa/x/MWzcSXpKiF3D88xBMQ7f/27f037+9/",
-	"/NbB/e/vff6bh+9/9uB3P9r73m8ffPm3e9//3t4v/ysNBT/kTOhNHmxGrK1YMBUgmDuLAxMekA5VxAxN",
-	"agYYQuoGi4hdLuz9suyIUNLAjMiCHgiYOz3bCinP7r3w4IsfHHz11d4nvz74z08zV97il9IRF/W81d2Q",
-	"umFOQ0sS2JkN0qQwP4uPeUCwD8+mnoSZVmVU5UHAxDTO8e8+3v/H7+7/r3cefPURHt/Bf/58793P08cn",
-	"pN7syna0SX1ftoWe2vHZ8QyFUbLJqjLoEhYqdkbZOx1ysWV+FVITxeuCBaTaJbphXmDRtr3WV4VmkaDh",
-	"NMDx0Tt793669+Fne9//3qPvfvbo/Q8P7t/PIrSdaxowWCE12g61obm6weyWluHvCGmjudpckApeAfhq",
-	"5mpQITVu+ALX5kfzeCjrAIqXJRe3WA2QbArQ+M5ne5//5uBf/u3hL77ce+t3B/c/ffj1Jwdv3ksDpEqF",
-	"YMGmIYSbdUMoT+R2GHSPWFNuG4w3NNgAAab3kAB24c68JrkwUKp2CdeKhTUA0g2pV2VbTAVCP/p0792f",
-	"Pfjinb3/+Pu9jz5LA6YttoTsiM1ItjWbFlAihuhAVNtvECAxbkvXZcBrHM99EKU8o4gvW10zht+OIiY0",
-	"vH2TRprT0JHIIXCpychnM0HqwRyBpMoFjboFr49KeoVmO9S8RSM9W+1qFlFRR2lgklFy0MiM6LCoxkPW",
-	"Q2ov4WZmbpn5stP1DW7AEYHcxc3wCbvonTN+xE3sUDaQDClWQ4YBwBfmvSH1GtVc1Tituht1pLt3cP/z",
-	"/V9/5+CH3937h/80ZPyDt9PXD2C7aUi3Ss06LdyE0UnImSKyrRUPWAr2sGPNrvEm11OhQ3vv/vjRt988",
-	"+MNbe3/4tz/+/ocH9z9/+Nk7e+/9aO/77xzc/yC7a802QzvxNDa7ZuQLLSWpUaWXiWKMpET2nnvWI8wP",
-	"4+npR2HadSmv0ag+vYuBYpgB2ie/yBBsGXQ3tZSbIUw3rRsB5JkrIrdZZIgtgVOAy7Au5XUqulPY2cOv",
-	"P9l/+729H//9/ge/evTWu4Y5ff31gy/uPfrwvfQWgRFs1trhdNj0K4I5HBftZpVFChWjhGeTquEnyuw/",
-	"YtRvsCC9ccu41TQw4Vf/eHD/g/1//+n+B7+Co/3JcHww59ykortJtWbNllbTOW8piRkV9ESjFdrBjxk/",
-	"1kLZmRp67H/0rwff/Wrv3Xv7f/fbvV/+cP/tzA2ytHxT8yaT7elJvDGP4AGwCF82GchwvMmKBBi1FIL5",
-	"wFf8UCqm4CbdFrStGzLi3zocQV0olTN49P5n+29/fvDLTw7uv4najQHKP396cP9fHn745d5XH+TpsFpu",
-	"MTEVSNyQBAYDWU2KxM4QK66e0ePq5n+20+IRC8yTEduWWxa1bgu6TXk4JVaKYv/+T75jJLl37z98/7Ph",
-	"aNVOzT4dRSBgLSYCJnwgorRDuwCcFIkxtFUAZe3QruG6y0RHXULrlIsp4tlt0YqkbyBzFND2mmYMmMcx",
-	"y5SMwlxeLPXYY4CVPfjinYf//vO9994++Pmb+7/+zh9//xNaZ2TkSDk32fCqqZzbHRaGMylTTIovwMsk",
-	"Al3M4bBqt1oy0iy4zgJO10H0PPLdffDFO/vv39//4ZsPf/I/EVAPf/3l3j/9IHtf46k3m2buTZB7p837",
-	"DUUDMHBBbq+vzrxgFS/iBHCzZbjXZo6IKYUKffqRK8KXAag1mSu94vuslfzaL5DzgAnNddcjHVCTtFuX",
-	"URWT6YrDzTjmmFqHMBPde/D7jw9jJjLQa8OElpcuGyCC5cisW2kZsekZjnBr49sHJr0c3jFByGBYhj2Q",
-	"s2ai56yVKDZymmfOMrHNQtlizx0jKGPEcXcTzGL9SqJwRowzigjaZMvkxuqlGWFU3JArw97MVDRK0MCo",
-	"xcqsMoEdDblvqGeT7lxjoq4bhaUykAAu4s9eoWWEsMjM+tev/vXGxk6pNLOxsVNe3djYOb9q/rywevf/",
-	"/7N+ddorrGxTTSO8G2YPrUi2WKQ5auZGpRtLL/cKbcUis8sBFggahiw6o2K7joxIwFUrpF0LmybtEqWp",
-	"CJxV6/U2i7qEC6UZmk9HA6Xf5GBELiNBFJZexc3cjZ+S1deYD8LdJRoFFw1XyFH0zbbwolkDU8R82Wwa",
-	"dp1d1BuFLS4Mt/NpFBgAGQULroUZAlSvKiwpC2F86Y0CE+2mWSS8fTcHvsl4NAxfqRWWXh2OmOv4/O5d",
-	"r7AzI9qhlZZ01Ga9gIE1xDPkQggMSFcv5x+uMtAwhys7gvAAvUiWR3mkLfjrbUZoU4o60Q2pGOEa3gHf",
-	"lkaxd5tFCuhP9qQXa3P+BZo96nMLw67/xsbOXNlc+fNXBlz5S6nZ+q+83/PrMBinR7ph7v6uV6jxCL1a",
-	"Q6kmPLTrFUKq9CCgvh7rnaxj1IbYoeFl3H/nFtLuv1K/+y8lLwxf1XX7mLmkjEW3GM2xfRl9WEsjuHuw",
-	"OHC2nDHkOdryCFUEX/UZ30YMmXCt6dcnm71I7jR4iMxfd2RsB+5EXMNbRjnHNzwrW8cgduMcGdTRIKBZ",
-	"9ICFHmbYIRA52tBtkb/ml2QH9XwLDEVoxACg5vllwGDDX80nRTpG9vVpk5Eqq8loctD10KQMGjqssviS",
-	"AocFeLyLXOLVi6X59tz4GQ84Usq1EIEYcEYRxQO2TBgH/6JOeSlkqyWVuWVWawNeYQQS8yTr4RNpfgAw",
-	"uZkiQOVeBoFulZwlW8d0L6BHRgN4dgGjUKt3b8VCL9ntZ7dZ2BvOU5cz9kvHkLIHooZTYPiCa9ZUk9Di",
-	"QrIUGkUU1D3BdnIobYUa5bcCjmMktTuatGidLZOQ1bTRtI3iDV42qiD0YbiQkV38qOuoLkvB8iAQjCTW",
-	"a23fKOqXzKO7ic49LohUD18YtasA5C37vJ0ud3cRA12MhjknSxNZedg6VxJPc4sq1ZFRkFUoynPzC4vn",
-	"slLB4vSk4p7Nu1WnVpO787bSspkvR95pUM22mREja5EUmjARkCbdYsowIAzuSVEId5hKc38LiEWHbsMx",
-	"OxkT5ir0SZPuRRqgd4qGadpiZL88HO2RDr1YKM1uwk6agSt+NxqGVsQceG0uoy5wY6ACYUgycmlFFMvR",
-	"pQRjaFWtMityZiXJlWNWpKaGyYdFyjywOu38UOuyL09CYW5aG192G9nTXJURaTHZCtkyudTggim0Cl0R",
-	"9ZCrBulw3cCYh2tU1Nu0zirFPIBHQ1X3vhC0EQTNjjYEiJcsyLK7WSiVyVlz7WhbNwzh86lmwXNmQ4ul",
-	"Uj5zpjvInB3Jwk9gpe9n1qs8ZIOU0xqKu1RjBBQo8SywEtgyqZjfK1YMsTYQQKQecoNafmGuNHduplSe",
-	"mS8vleeXSgtLpcWZb+7Mb//FheY35lrXohfWxcUF/05w3sDLEiLedApDlg61o1iByi66qQ4hojozRAp3",
-	"5xYXh4sjuYStwXi9kSMG3OQ7LFTDRanclfWq7wgPr0DbAZcFr7DNAyYLXq/tIbnF+SaTO2BJlmA2Mdpy",
-	"p8EglIUroqjVq3qB0Te04t/KGfqiszFNeAYdHpippgS5fPYw0EJjkODINqpxzUGrToMfqpSDRuJ0o8T0",
-	"j7oC6J7mzyVSRh8XCNbLhIvEkgTv5I4GQqk579ckF4a5dRrcb6ATiJGmxOBcQSpGJq2QttA8RFUDbkjb",
-	"byQGmCJ5iRvU75Iqq3NhVRKPUBEkrwgzLpKNXmmkPOym5FKsF53Gkj0nF6A7gmC7x9xATiTou96yI/LU",
-	"mMTsukxYs6W7GBRqVTLDXFCmZ6Nl+SSkOFmJmzfv4sBTU5fojwbFAVvKW/4xaAOp1Q5mg0nw9Fg3y12I",
-	"RLTzQw6BGb0KwfSEO5h4PbHA5orXNRoq1u/chYvXw3GtUl/enY62PyEkR1uEcRkDT3T6autYKv6LLsK0",
-	"V7c/hptriWYeu5m6fTdtM5iGDdIZ7MYGbMrwmwVtH8vMWOHieYYA8EQNHO7QjudKXJPoIXXSeL/rJ7RP",
-	"AIg0122zy/lycW6+tOAVQinq9rvyXLm4cH7+vFfQXAMNW2tQUW9QXhjpIYonyRMnk2lTFDeQbYPpKUJx",
-	"Ia14zFxIbhGGuOULz6n1Dx28/EJmdPg4xvAWEm+MEmzzRcd44+l15p9inYup38ocx76ybga0HkLIk8Hl",
-	"sRASFnmTRsiX6c5VfGkO4Jp8OAE6mKxk4C7JWZReWciaTOjnnBEctkzOKoinfs5D9wto96jVKAIBQsoa",
-	"ltOsdM4bbDnssVojCTXryLUS5Jogel7qY6j9JBUD0VSeppY+YBuwpjzSVERx4TNSvnC+dAgazoOJlg0j",
-	"9o8iRcgFW9NUt9XkYEgwetRqFdsZOXwW4fM83BBimCP7vHxn3SMvrc0tnls2ilQVPM5x9gsGaZAKvJ5v",
-	"KhocmzD8+uwOQog1plS+9zhiVOe56Y56H2zGRh4WQtwxRJaiIzC1kaqUIaPgDwnYNvcHGFdvKxbNrNQN",
-	"UK0aG5pd5sISL2YeiEft2nPu/oZsR0f1D3IwJ+OevBjsdh0JuPJI2nUabeU4J5wX9Aie2aNsqNelOXDl",
-	"JypRIayOh7VcZyJ28Q1MAEtF28fWkSCAcD41NjtNOZQSZpqOGIo56PVkm1n4Vq3QN4YYfdEGmGLW1dVg",
-	"1GuvdEQcX2NeO2IASjMF1uGrFbEjMGKtsLsuR14g9jpSexFMYnoRUnMfsiggSoAKYiBLtYyyyY8k4EEu",
-	"zVHs9TGXpnm+ORXNp0ko4FEZ9PBoBbPeGEx2UR5eoXxESO5Nvik4tuYRRbuqSCpG6q3AB2sbTMexWLkK",
-	"4jXAxIepGeb3LUgdlTWyxgTEvBXJijsfriBURjOBebbuWDzChaPc1pQIEV55hg2rCGm2YxRE+G+p0GBh",
-	"KPsVm2Eynbs0S6TTkE13dgGaUvMFPV/LaMRY6bCGTkNCIgbPXtZBdzN3znHcrTnLQaepO9IlixWDPcN9",
-	"F2awe8WMLwh4H4wYDu6HJXIopwvbZmMcDtWkQVstJljg2DveC3KddkmdaVJrR3Apt2nYRprd76hhO5oJ",
-	"xashm3FqLpq+jTrHajo2u3qFgCslQ8Mo76Y8Q3lQAF+Mh8DwEBQGJuaVpTyPWN/xDvIWpYZPAbl1VB9S",
-	"b5mHPPAtE9WQnRQ9kLAWm24M6E0ougDGhrRF1qGuKy9t27ARrnE8AN4GOI+0/SHn3rhBMlCa3DzRa4w4",
-	"/EyjbRUDfXRjXLLOGG68Md12Y8xWPaRnL4ksnlTU0LkxVQB/VyimX8tzZp4Rh9b34gAH5FSRMc+2dHd4",
-	"WNtrSoriLdpJ2VBvsM7ArAAoF3NugYRMaxYpcMMFvM61QlTuEnwafqhskiKZIf+94qWchNS+iyH0dcO/",
-	"hNSkQsOw4jyFsYhM2DaLutbbNTSAvj+qWkidtjvSMAQUz/eizK1ubOzMr5g/F0obGzuLF82f58yf5y9a",
-	"30r68UvZd+ZX43cWr/S9+HyuUyYtNw8pewAFYrhuWNBkAjoNzXQCAdgUUnqGR6TAdyByC3XNIrkWhwXW",
-	"kshYWbOxSehXBclBKusWpm4hzvkIDloeKJjy+OPdb6Zi6LJAOkf8Bo2oDzdRS3J+DomI2QCkcHnOyKJa",
-	"LAyhwFCN3Fq9RF6YO7dIzr7Soq+32RrMBBk3xJdCRzJMjYsQEXGiJ/Avm5uT3fs4UX3njuLFc4C41HCl",
-	"ILICqWCdNKyGBjq553a9ggyD9GtHiEkcJxoxPZuXWXKeauECsnLUCoMM6dIZcdEZZRMXAzy6TqNbLHh9",
-	"XjBI7XwjrxgHpmPFGawtqhuoMBgF6Iy1+uaS+Fay2lGxG2b65IUBWzd8EQ87Lxi1zob7pcuLpTHtno5E",
-	"NilIFzUGf9wdYYkcdr/S8ZC5ZshbjAZcMKUGm4KyRzNXKh0iKG2ulLvv4YpPjnkwu5Yr1G+kkp49UpFb",
-	"FbO6jis51+RK5ao+g+1Q044IHGi3GlRH706jS2iMRlikCPBomShNqyHzSJMGkNBIWpGsR7SpBqlJWAfq",
-	"pfX1m+Zd3VZO10eBMpDWkZKI/obHb4gNsQIvMNKgGC3kKvsJFAUIVCTySM2gKeB3g4pANegWKxLUTlOC",
-	"3hKpuEpGlk3CMcVfgqpXQblW9xYogkwCFiq2ISpC6s1axJkIVIWcpaGSAAYpmGJhDVxG8AzdbDIjdidj",
-	"2tRB2I+QJDIqmQEB1269gOApk8RS7/rQDWdXoRtsE3TJis0VliJEawd8C5FbRv8mXFv3XT4IMjsC0xba",
-	"KWgQWJ4Hj/A+IMUCh2GHG4ID5w0Z3Wae9W642laGgEqQUTI5JUISBBICQGQGhJAxtUQqfaW5KrH6kaqf",
-	"5bbIxTbXbNMhRGVDmD1iKRWoRBFUnFEIvjyjSNQOmXs9qblSKW6IcRVPu+5NTbeYeam/mpjXW7DGK1Tb",
-	"qlvw+qsKOh9dsBlysZX6iG4l1GMzI+HpbXK1ae5gwSuktxt/hEIy7oMh3fFy42pwXra2QPIRoZr6wi6t",
-	"vzCk11NoAz6nTwRItE2A3oQU7fQXGPoL5Es3ZACVn2gYyg6+iMUh46GF3KSQ9ou6e4x09qO91faTu8D2",
-	"Y4w+9nOmNKBXkBGvc9Ezf341Ki9br8nrK7tivqlzpdHWlZyLQufbJuTgFqzfMLkG/VVvUt+lR8z8kGw6",
-	"/gq2nfPNppYB7ULOWVIIxCv0UInUN9aCkiFKqc9YI87L1GlgrtRB9mu8wwa3vEFlHbxCu1WPaJC5Op1I",
-	"ivqmn8rNuQuMLAHGoZN1Uspu4m6Phfq5kjeJhDXAR5z2iyNK5fke4CeKxXNkwNK1IKx/gaot5fhOVvc4",
-	"95dzN//i/J0bL89/8xuLty6v/4+V65deurjwV1eu5aSMjKOB5KusrUOoF0NlTM9A7G56J+6H0f72w8qi",
-	"I3KjUgPnSU/O8TDQ02GVZagHwETgGb6zxUUwkadBCjZOjjzb0dZbNyqeL2RjPZiJERv1cFx3YOSDSWrZ",
-	"bq45SvPmTMANMJtcUOsIadJWy1ZLQZvuqM1Zy+6o1caW39GrdQb6kROj8Xn0c7EVehz4x9di+OE7U/fo",
-	"s3cU0uap4R3ctZc6VdB6ctdxjBUT+I3TTuPjd/rqkQ+6BN8eEqFlIbWnIW7QNetvmm49hqfTdwxrGQSk",
-	"E40AgVM5ngCQNTyaXhOSffOMsgUXCcfKZ2lALZOyR+Y8Mk/+77d/HhtW67Q1wgGSm1Zgo7keU1R7JqDs",
-	"ZILb08vtP4CwQ7uKzI0yFM2NYyg6VM7Eek9MvDOjO9NKk1Gh+qo0xCWGJqvS4OzTmlSlbgwv1UB3eko1",
-	"jF28YcyMJ1eZYaxgpjyzYMzUcuPTxwrL6I03h6dzKxJZ79/IvMsB5Yay46b24OJAs+s68RDc44pH7eOP",
-	"qJW7/Q0EyYmS/XVX7/MYyM/t3PojttYWVak0f4jOEeB/Q3sncWpGv0sipa8OigIfI9Cb5wdyThpaXSad",
-	"uBZRqpQ9vuRyL51pE1Ud9I/FHlzIxFQsrHkYKo/2ifhVtNjYICGFpEwtI+g6XDFSOo6QbqNaQsABKJkY",
-	"MeXiNMG2jdFmkexYdzaRYUDMRahSxWBToIoHYMmGc9UN1rXF0ifUWYdfR57RRL2Upmp25tmipJlTHHRX",
-	"TxTxADmOD+8OxZDTpYEADwfVBxrIOrOgyy9AlISPFo+rTsdo5gRLGwS8xyQhuitx7JIhoL3fjrjurpm5",
-	"rTMvnw8aKe3lO+sonFVuvrK2TmbXeRNWCzJtxXaOwjhtARIHxYhYROGY9bmNtfg3WBfrgHJRk65IKcWm",
-	"RfYlM2/AsMwnEsB13uz3Ma5AJKcgvllelfpbhIlgKSZXnqOonqWdHkRRWdcNvATF7O+w6pr0t5gG59rz",
-	"z5vZXZHR4vPPY8Vbu0+gb5U30PgYR5EYWHvWDbdbKZKK+R2qcsyVSuSswovxnEcWzUfbfAs8Ygul8obI",
-	"KS7S7xzULAyxykcrYr4h/7Ktfdm0ef4VnB0mRVckfN3vjdwQFbtueNaWZ1lOuzX7qrMsESYqpM60ciVc",
-	"LKhWkkVzKQywrsk6VEAYcF88MPilRLl8iWpDrNjfQ77NDEuEjBLP1kGoWEGqspyeJWKCdUCoqZA6vkZq",
-	"EVPgpiySq9rIG6CDEeCzuM8Xr2QXKdu6Ynf3YiQ7umF2tYI+W/tKn6cLIEkJoqY5VqvVAt40c72/WCYi",
-	"pNp8wyIFRenMiVGxIfCy9b2JMd9LiQFVQxAxetSxL4k4o8mWkB04c/cDt1e+LpmRT+zuXrqycvn55zPd",
-	"38CablDCAAXeCvkWI9V2EtiEIR52iEvUbzAFABJ2FHRic0Eq8OPMJYwWqkAwttnQFmMtkPmaUmlEJyFn",
-	"wOxSKZJ1iKlyju/KlXVar8BrVUa2GMbMbQiqtlwnsDrlwh7L1drMDSnYzHWq/YY7Q8RsWKPB6xjXzRVo",
-	"SW6kGrMGJCxVBqVpX6WqK3za4sUubYZ3z2Y+PgcOUR6he91sdUO8Slt8Fj+7V7JfPIcu05D7TCiWonTX",
-	"r64bGSYKDenUuqWWZmcNTVOyHfmsKKP6rH1ptsl1KriyYCiiV7BXx4ijxVIRyqqb12mLF5YK88VScR6L",
-	"eTWAzM+CwspyYhZvsYBHzNfgqZ4NpA8UHePkuRRXjWp5VQQgVmXa/M2X5vL5RiD9dpMJ660xt0wnA6dK",
-	"NF+Lzb3D2/akGFdh6dW7XkG1m00adaFdBdCQzIxQ7LauDGtEz1DhrhkiS46Az0uVX9nZRV04IQiQk4Cb",
-	"LVZR4O4kzRMNtmA8HdvBF+LWD6vZThrwovWLkhaLMrPAZwzvXLZBiakcKfdkgyoSynod7yzYSFz1Tlqr",
-	"MV+7ZmosmTUOYuw/3QQosZvWWRnGK2CPGlpoMxCBymV0tjgiNfGQuXhAczJGisx/z/yS/9bY9e3TJQt3",
-	"s6KTTU3PXOq5Uukwhfvnks4Ir+ZtHAS5uRJqoOVe/bJkFbLEvZdoQra03a6XspGUz587Pzd3Ya5k/sWm",
-	"jALrvtyovujzV/jLV29/62r5Bn/5QpHNl4r+XCiqzdVS8Jcvh+BjSrULgZ4g+2+/t3fvn8dvGpCk2eeU",
-	"db8M/tddr7CAsMwbKIb5bKpZKLxSnloPlL333tl/+2/37n//4cdv9nf763eaT6Nlwu0eymFYcYZsWMC8",
-	"MBowriuOeb48P9bz11zbp4Xy4ugXcptWmJfn5sZ5Od1LBN66MNYaM12Tdr3C4jiX5GqqNeNiaX6c5aW6",
-	"uAzhHyizpjiG0yAKd53ntS2SFhOJVtkjNw7kruuJuNsTecuNUIoiClBvjIBBFRwkRCytkMT2CRmwgcTb",
-	"hdRMiZQluPTo29/ee+t3kxKIMWhDeaxTTFojndxdiW/HFdBXeKw8ZCQL9Cr1yBYYdIP2j3zxIt3+Esqe",
-	"ctVT7RR11NzmESDIxhIIV6QayXa9oTGHU4pUKH+1G4fyb4hsLL8HhjyUarS9XFgSgKSDhnIkFZRMcBk2",
-	"6sZI6FRtufzK3jAdCDU0ygqEd6ZHx1GcBIFRmTo3NRzTXuNrr84kb0F2HwjY/VgRn8VxSzUxc+8XVMZg",
-	"7GMIQDhBedgE/cNftB0pfBrJcMDw+Fv+uKmhLsFjEwhdmdizE5G6jknoSjcS+z+f7X3/h5MSwtjCPHVB",
-	"aX4KDaYefefbB/c/f/jxm/1NRnuiXKfVT8pSDTRf9JIEcraSExRawWZAkGSU2CJgdb3khpytZNddee5w",
-	"AlfpwjRaz/3HJ9hxe+/z3/Q3Ec7GR0+7szLb4Upjc7KnSHo8KsABRQ/+8NaD3/3o0b/8+OF/vTlmC81s",
-	"4PBU+2hmL7iNZ+Aq0fKPr6/m4xWtL0HVnlQGQ66UHUtPNAhWwWY/UJS+KHWDoK0KpRNNpPDZMolYi1Ft",
-	"hB6ubcKISichZkWDlXgiw/dsiL4CvX1IZ6uUUpefbAsuEOhqlXhADPFfiTefZYHj3rFUQMgwURIiFdDp",
-	"kV0fShB5q0MoTG99d49F/9j//Mu9ex/vffrV3rs/OAYt5LAWiskUl4VxEGtVRlUeBMgMFkoL0yCIADxr",
-	"DoEOfX/8/Q/3//nThx/9wPaJBf60//f39977+f5//OzhT3+Z1+eeJikA02gQiyWsHTIl7HYs20GKxxy9",
-	"u+bBd79CEB289a97n//6wRe/w4uWBkJPItF0YODaaqI/wRAXh7uPQc29DqpXRyaqVypfxlJs902GYF/H",
-	"xKLBpnQ7UFy/qCNY5DnTNHwyKucQ6k1WehLgUtltoHq+JrmwOjILa9YpBBXWOzQKlEdUQ7bDwIwNWXi5",
-	"/OC6S5B6+vlBf9mmcv5akvLnh1tHqgZ53jpsDuOYrAgP4OlgRbZL/Z8cKxr+xg2pV2VbBIch5ydN71aC",
-	"AGosWaR3JM5mBCYUDolRuvpDPpm7As0uY0OVMw06qufIBDmbMngRxbSN6XDmvJi+2R4OSvaawGKzV11C",
-	"+RIZbRki+VwfTbuUXfkhDWB9VTMS41CmKkbslRsXGXpKdRyzgSjF8f/wy/33/+spRt1Tt9EJu40SbdbW",
-	"IYB+nKlsyCEaLZatTfqlDHQHwIMSWlxDpSioVEBFEPeNcay0B8lT4x+76IKTHbMAs4IeEaB6Qlqih5UR",
-	"GjTdOhsDM11jkMS2nXy36xU6NNzq+dl9hTGIA4Qi2wnmCGKRTaa9ewxW7rjnSjljnN57+x/2vpzYS5e0",
-	"tHlaJZNpWA0RdnED+1jx6ysKMS0brXP7wahxJaU4ZKAjFKEKrYcok5iPHMIJi9Mzlj748t7+332Km3/4",
-	"9ScHb97b/+BXj956d+/z3xx8/fWDL+49+vC9XGNppk7CtO3WDaqIrffdCwSYMAHFM2A57bOVElc9YqBM",
-	"GrCQaXZYSymU5oGYZAZdnTG1qks6DMLHnN4PrlkOhRRmtJwBv3JfpEI/Q7qcXtuzoEwjOM6o/MU55+nT",
-	"a1vde/vjRx9+cmpbPSTbMMB74m2rjyNmhjpC0uCtoTZEV+55hJB8MWMwvDogcMrIzo611iLG0BiYQ6Yy",
-	"k54a/Q5l9DsegnTwi5/tf/AzK42cWtgGWthOGqkdyowjoTARvGIUN1d3YYjdbJtFXSzjVG1rCErrx9Yr",
-	"vcM9ZQh79+mKynxSUeSxsLEw7DHpDg8AZSJIt47KvfNXIc8mGw88JBx40mjgK8kSnnbGBjWMPYyYqTPt",
-	"8D+7vlt3WrXw4guvy5mZxtqll6u+Lq/OrQxYcBLFO3ixqcTk+blheckrM9+kM98qzVzYnMkv7HyK+E8v",
-	"4o8X8F3jIoDE8YGKOPxKOpDZmEoJCbDmHkqrtnF3nHm/xbqQKGJ08C6QAltXAhuwNBULt5lKUhEHVo7A",
-	"B5A/91OK1XjxIwjFS7KTtU+huSpnD73e3gFoaDd4aJrRU7Ew1/sslat83iwOWAYEthfSkwasRtuhHlnX",
-	"MlMaKafm1DEYfl8dEhTOA2ipmY1uLo8IDM8kgcmtyQKa1RNDT06aOhisgUo2arjvp850ulzdYAqxQlq2",
-	"0Y+5q+k2qqDOZppFe6RJoy3E9baIGA2I9SzHpEKBX45Uu5CLYX3Ktrh2k1HBRd3VoKkItqMrWEEAAmYq",
-	"UKhlOckxN4OBN7oZF6upyYhwoTQVPnNxPJo3WUJvskvOITwv9oLm2AUVenxCigWi9fTDUVZZTaIik7uW",
-	"Gmak5FCdQrYuihE/Bgkcz+d2kjgGSgi0btwqcSdDCrNFI/HG9JaRzJansU3dy65hezlTXMUV8BxeRW34",
-	"DK5nYnwNoS5l2VWdxHzdxXOQr7vrFVqMRbegIWnJfXBtRku2Qah5OWk+WvYKiPCFpdLu3d3D0u4M3p3K",
-	"hGNT/WvcIBG4/v0e0uV4QNItP80DVq3FczD1r0IZgSiiXY9g6A+ByvM16idlDYCCY7fAPlq6GodqPjVU",
-	"9Ig04ThkoWQLR6jZlO/ZjCsRGaacCXo+Ra8Ueo0TclxnGizQGC46vlCVgjxZlZFTknLxKTPB0yyaPEnR",
-	"wIbvJgrkMQhLoyv3PzEy0+LjVh/HS48tj5Ee+4wokc+gwwZIKo27+TRjejbQbeNo60RUFYudDaajTz8F",
-	"Bcplqdt0KFdp4q6lfzI0Kglu9FKhmKmoTtco2l2Jw1MgvJ6nOtBhdKCkddIQYvISNpMfUhgHjOIGT8De",
-	"/nocCAkoJwVTFsegrslZDaU5Aw+j1oQtAM8V1HsUzy0TLoiMAhYVyYqld0QxVyPRh354MBnHLmp5AWwv",
-	"Jst+mulWuqBvbi1fcsWVz+fKQN3i3WETh6coqvauLDPVIDqXCK9TSl2zfX/xvtgCQK+PT+on7BcykO3E",
-	"C7F4MGol+Ni0l3JETrP4BBoQBxsEEddP3CR4eJOepVensvQxpken+oBnG6iOtP/ZLsVDq8O18BnXID42",
-	"VFxN9xSAlqgT9gvI5W9uRSP42x3gznZp4/IF+kQGTfXXh5qGzfAomu8ThKxPOOph15CRrtZ0qGEunhmJ",
-	"qMUirHKHQpERKiH4ClgtcIRchDm5uMMnGX1efaNgs3J6WJdX8NtRBKPiWrFosVHa2lE4+0JxsVgqII4N",
-	"DtaC3q69LPGwGJbp93Wq202o240X6WgUqBEx+8PLetxykY8RI52GxB5A6cbVWO0/adxNgwASvyCmHwuo",
-	"QhwkFFJJWsH2GLywSHcQJHU0MYegD9Ffjjd0mg/wBOUD7N37eO97n/4p5AOYC2iRYoopSinw9VfAznas",
-	"nmb+kb1/T0EpEAP2cZIaoHbQCIoXd6pDigWvKCtshAGLM/kJFw0WcW0r4FoCciYJ/wZlm1sxfmjG5bVk",
-	"Wc8m3Zp7OukWRmn/qeYxHbUobQp4/VRLSL3Jj41o2UqzOq4P9FhyKAGtxyFLTRptYSDZIKJ0u0W0RAN7",
-	"kVyH8FEpwi4IT2b8Tj9Rue4GfdpJyqkd/NB2cHP+pN3CnAOunCl6HJkSW1wPPszJTNLHYQnKC7A8tEEH",
-	"cOrU/Hqc1SmjrZRPxuiINBhueUWy6M526qTRDnxKHv+EySPegWecRJZOSeTTSiJjGjWETKKxbVQR32zx",
-	"jaS2a6/Cyvr01RHJy+SqJj4VZ3RfEV/RJU0ZsUFGwH66fCu9k1ML3mkZ32HK+cNffPnow09Oy/g+aVQM",
-	"kXisyrxJv9/hlTVd019sJSwF0i+sv2CJlmt93KRd0jBqN3ZZDJZsj3+e6h0Mw3jg0KCCVM2z6NkIoL5a",
-	"kTjfE2EiIPOlDRHQbhJHxHiE3sa2sq2bKekyGmUfgEZcG2JDrKPh0C437lsMBLXJRdtIaOsNJrDPrysm",
-	"sWRb4tptbGJbZbsZgYXnG1Sh79MAQLAOyoCKC9+24EqaEBuQbIgqY4KEUmnPhhzAfAg4229Z2C5dghXJ",
-	"HVgBzLwZMTNTJd4j1UtQax5gDY/E/MOCGSofc2jTq3Ass+UNgXvGKAy4ADT04gbJEC+YacmKCfU4AaTB",
-	"wq+K1KUMXKoVFlgFz1eR3ATuCY+qBjyMh2E/cVe5w9sQWkqwFIWMRsJFXdg1ubRY6AFMKnZTmCPKm8Xt",
-	"cl6/slvJhT4GaW5KjUMPK//Bvp6NjoAvMh23Fo/72/f5SV3rSIuDMxbOyARHdpVUTATXk/zUQV2Kk8bd",
-	"jgJAJ+3Aduczl8/mcfO4GzB8i5Fprv06PpgKarJtKfCHOPO8JiOQ3ZYA+XTUxZ7wSB1fj92yoZJxWUk3",
-	"EXYrVljIPOL1BnSr6URcM6Q5mS4PhuhAo3jQxZUkNWrIDrTrv3Vlbb2vWI6WdWZIQL9UuJYC5FF6ALZC",
-	"2tMDsCdAMHSNrL1CSDXXbYOB8+Xi3HxpwSuEUtTtd+W5cnHh/Pz5pJf3muEfDcohoBCOC5a+WJvzLxgx",
-	"S8ve0EJzTzAUcfCCBkUs9kxAB0wwQayFSCSZk2nzNyrqcljedcoz+u6PH337zUmlvzUm9J9WI4dDtc0b",
-	"/vwlKWoh9/UzVaH+FtXsGnZKfRxsyeAhCM6O2PVr/Y7xRFSzGdvUtYfx6IgKVWPRBNU4PTShWjWR3KBN",
-	"Luopjd1q9CObsq1npj7V4I9Xgx8GmqdDhz/46t8Pfvm/TwuFPu2teF5CLRgth5mA+j6dv90KqGapiPpB",
-	"UTgUhOGQ1TSRbU2UBh1coZCc00A9M+4RWuXEAeW9idLkWnGC3ji4EOw3oh538+TyobPD7aaP2nznCYuX",
-	"f/Ya8DzeRjox1g0I8KctPguGFFXs0mY4ODcd0DvkTDm9VkeMLZsvI1ZjkQJPZ4sJ2uIwEqkyxQOW601Y",
-	"uXl1Feb8KzPlRNjmFplcbuuuk9XXmK8H1YhxhX7gNs+PSeSvy4DXuLmZQ7rwgi0AcSk2s4HijPapbJx3",
-	"tM2iFODT8JoQ8p6rZwkZi2bcM3HL41yAv4JzPRMQ5yoe3nP3LLYIWgsj3EpM6xp4BKor/GOAfxwuj4xS",
-	"Md2DJz1Il3NedmXPCn6gJWngOWxTTaPZNyxp2h14FNe42EIjdJMGUB6xAi1mWtxvR2EFDXOVK+u0XoGy",
-	"qbb/H/d1O6/y+QrM268MDZDjW1Q3Jksm6q2fky12PLJUzho4dZX1G5QvnC9l1Z3Y+JKvaDij9ESBEKNT",
-	"ll+6vnJpZu2llbnFc2g0dIZFSBkxc3Y9UqWKnVtoR2FPR5e0uXtA6AavC2rOa1zInluYGLCv1DIXA90p",
-	"5hubagW5az1+miojW6ylUy7zkIst68xSy1jHvMMVs7ZiqrZYAFbduEtGAofXy505Nh8t6MXuuQFw2GaR",
-	"LZA8cNeTF8TmTVpns9VmK0si4ltQ5YLCIvpAaF99rcXqh323JSZ+NZdWxfi86xXmSuee8i16hWY71LxF",
-	"Iz1b7WoWoVpyVECtEDNiXFAnBbLJqfsh5f/j173LY8jjNyOgotzAZZXy0G6ofG4cm6OosxtSr1HNVY2f",
-	"sEA/gJ+uCIL80rA/QyxZAJQoXdePh3EYUiB9NTw7ntYZCSUNYuMhdgRgoWKd/I4hl82YI2mNZjt6tqEH",
-	"iCMjUBzi/KYtiqx1aL3OInL76iBJxEBr9g2qFBsihazB38ojSndDhjUCuJ/qRwwgpZrAcPngWzFTDJM8",
-	"FK51ps2LvlIDRBA7yLQEkAktiXSbIliGH/BA2tj/IFwZs91xnht3/vyaoVB14SSp4US0bRj+E1fMYpzr",
-	"3BEGtf0G1S3uD1ZxBKFaU7+BGpXSEaNNFhQJUEBy9tbqJXKhXC4RhQ0PSXnhObj2MWWloQtXQfm8IYVs",
-	"R7k9DO2aLjWovsn9cVwR6HYHiT6u4dtumUGSYBTe45yYK82dmymVZ+bLS+X5pdLCUmlx5ps789t/caH5",
-	"jbnWteiFdXFxwb8TnB9kpjdQFqMa1R4Ng2oy8tmMO6SpyEaumkiqTeeK77OWnrmVI1f0Y9YlXOnMZa4g",
-	"Rt36gLMTpe9K3FUjdUhY8r74WqteKRaGgWs3keBGMHEaaU5Dd3dOFHGPq+yH20xaKHly5Zn+1Y4l1fS+",
-	"lm16Zn8k1Amo/UKM86oakj9TwyRDVVgqxFiTIXTN1vwTReSut+ZPCdwzS+CarflTAndK4MYgcM22AlHn",
-	"iMRt4QkjbgunxO0ZJm4Lp8TtlLiNJb1t84DJw5K3xIEz1E4F1naunMkrdjYwBc61joy2wEFHBalstEul",
-	"eZ836/AHq8A9l21NKEHUcsUf4zBssNMrEkpRdzTKiqSEK8jJ2BAuxk4KnxFKOoxtLRFKqpHsKBYR1ZAd",
-	"WwyZQ0OZvDSElxgNbnL/9q1ro0hnErENiRA02w8QfItsh/o67LpKexAIPn4cWhxPcpIGJLDctELKsyEz",
-	"hYbWraXZ2VD6NGxIpZdeKL1Qdo5B2MV/s6f954nby5zu3LnYYfTnae8S/madKH/e42+ZwFhkjqGqZNjW",
-	"jNy+de1xVI8cCL7cYyqNwWtcRRZzBTyi2DaLaIjWS6otp4YyLdbUvAwIAZlNXBHWbOluD5ta582ZW7aC",
-	"TP427cOzqSdhZSdfik9sgQ/e2dHHp1vx80MzTBqMhrrxrSHxBFvQLTBgLSYCJvxuMY9MwBjHEto5SWbR",
-	"iMiwIXbKq5aKYjAUoSHfZoPslC4Oxu0gF25Xbe2vKGCRs7T/1cr1a8tIcxNrKFLiIqngHCqJBYhjNUjE",
-	"Qqr5tuv5mop/6D0KGzfz8torNw53HE9m3IzhcnZPQ4/k2EOTntm4JBsEJGVo5Aq5ha09BwYjRYwG3RFU",
-	"A24q1bRKlS0pUm0nNarBLwCCvO1yCkKNxvry87ZEgMrL7YeZjyHotdpWSG/wK7Ns9xlJrSNGhyNOZuFc",
-	"MKXyzhp2ZdAboFxMcY5DVU/Lbgl6RfoNYC/j723/o3f27v10/yffefDFO3vv3n/4/mfZapEpljUVEKyk",
-	"eAwJJKaHWKU7bgZiCSJUQoe0vw7tEtnWw6n7ZTMalppIzYFDD7rhqPSnfFGD08qrXc0UCZjvIvsManuw",
-	"fMioNiKwXb8T6NesyWMZRfItJpyVAetExt7tKmtwEeSFqWfdUoPD1JOADaPnz7irMWahPB4ynOpwoeeD",
-	"JOiJTCYTektT1gEDN6OKKWzzgHjS/wacELfqEDJYpy0aQlaTOdmkwVDP4BuJTWfJABiBVIS8TLRFjCWW",
-	"I+gzhWCPK04dp0pr+fOHeWlxzAvw4It7D37/8d4/fP3wb956+Osv9/7pB6+16rMtUYdgKO8wHnKgCrW4",
-	"9AAiocU7V52AY+vrfpSAJxMJ2dWHdjaqK8KXgU1VOzlFohe84ykTrYFGkNutwzqw2q3EBIJ/W0PIk0oZ",
-	"reliotzBuOJZlDFfYJELWyuDhYqdUahiQh5/6r1U7r1LNyqS67RLlIaoGxQ6zZWDpumMBl7c0ypV9SM2",
-	"rI6wgwy2e+RaOo6FP2BQ8nFwCCQQNj9oInqwhnUPCidNZCePIDwly6dkGSLnXbuFSW08/WTZxhQ8iSQZ",
-	"wwtOBdXHJKj2R3ecCqnj8aC/fevBl79FatgEIJ5SweMTTicMPsijgAtPLgVcOKWAj5MCLpxSwKNTwIVT",
-	"CnjM6vmEEQrtFNanTKBvuIJ+r941GqD1L+UowSnfR8ErQGhDYRaaadsF9Ne7rnOlEcM810XPJu+DyT6b",
-	"daoK/UmNWKJbNXiL1CVTpCp1g3SgNIfG6pmp8Ch8NmcUKHbjunuZsYyeDaWGzKfUELZ8SH5NnHRpOygN",
-	"IkUqM15htTsslqbi4AxwKcbjx4WV+mdAFVl5zuiiPORxsFY46SJZa/u+udjKS/wj9nzRy22+4UKzqEb9",
-	"xCuErkKP0IhtiEqCwxXCrXVcRoFKBU6h+d5ZIvDyk0py+SvLaCZHZsZCxVzcCRPbLJQthmEiqbi1vC2/",
-	"IpJaq3GfxSK5Jut1M64BH9QvTVX57Km/ais5wQUupiul25qK/XNetjCxl1K1mI/OJvRwLxvCgqVTBWMB",
-	"RgrGo8LV3727+/8CAAD//w==",
+	"7L15c1vHlSj+VbrwmyrJnksQ4CJZZE3Nj5ZFW462EamnmZgaooHbANq86IZvNwgiLlbFzkvsUeLYqWfP",
+	"xBnPjDOxE79ZoiRvKvbEsfNdXokU9Ve+wqs+p/suwL1YSJBaQv0jAri3l9N99u31Qk222lIwoVVh6fVC",
+	"k1GfhfDnTabD3sxKXbPQfPSZqoW8rbkUhaXCGqtJ4SuiJelSrosFr6BqTdai5tG6DFtUF5YKXOj5uYJX",
+	"aHHBW51WYansFXSvzfAn1mBhYXfXK6zz1sxNRpUZuX+i9SYjIfxGZJ1QUqc86ISM6CbVhCtCheqykPmE",
+	"KqLZTt9K/ixk9cJS4f+bjXc5i7+qWTvjrllByFRbCsVg489T/yZ7rcOUNp9qUmgm4E/abge8Rs3KZl+1",
+	"q2U7tNUOGD7ps8LSYqnkFXyqERKcBX5hqfBiKDvtyy8UvEI7lNWAtQpLhVZHaVJlhApigUHqoWyRsgHq",
+	"XHnh/MJz8+cWzhd2vUKLKUUbBmx77765/8Gv9j/6u4N79/74+5/Yccm4Y5mdIpwLXGzTgPubbRrSFjOH",
+	"vDsu5FbxDBB06eO6SgNz+swnL69dv+YRGRJKWlwpLhrmQyv6PZq3aCa+KEU94LXDQzwG0f5v395/497+",
+	"x28d3Pve3ue/efD+Z/d/98O97/72/pd/v/e97+798r+TUKgFnAm9yf3NkHUU86cCBHNncWDCfdKlipih",
+	"Sd0AQ0jdZCGxy4W9vyC7IpDUNyMyvw8C5k7PtgPK03sv3P/i+wdffbX3ya8P/uvT1JW3+KV0yEUja3XX",
+	"pG6a09CS+HZmgzQJzE/jYxYQ7MOziSdhplUZVrnvMzGNc/yHj/f/6Tv7/+ud+199hMd38F8/33v38+Tx",
+	"Cak3e7ITbtJaTXaEntrx2fEMhVGyxarS7xEWKHZG2TsdcLFlfhVSE8Ubgvmk2iO6aV5g4ba91peFZqGg",
+	"wTTA8dE7e3d/uvfhZ3vf++7D73z28P0PD+7dSyO0nWsaMFghddoJtKG5usnslpbh7xBpo7naXJAKXgH4",
+	"auayXyF1bvgC1+ZH83ggGwCKlyUXN1kdkGwK0Hjzs73Pf3Pwr//+4Bdf7r31u4N7nz74+pODN+4mAVKl",
+	"QjB/0xDCzYYhlCdyOwy6h6wltw3GGxpsgADTe0gAe3BnXpVcGChVe4RrxYI6AOma1KuyI6YCoR9+uvfu",
+	"z+5/8c7ef/5476PPkoDpiC0hu2IzlB3NpgWUkCE6ENWpNQmQGLelq9LndY7nnkcpzyhSk+2eGaPWCUMm",
+	"NLx9g4aa08CRyCFwqcuwxmb8xIMZAkmVCxr2Ct4AlfQKrU6geZuGerba0yykooHSwCSjZKCRGdFhUZ0H",
+	"rI/UXsTNzNw086WnGxjcgCMEuYub4WN20T9n9Iib2KGsLxlSrKYMfIAvzHtN6jWquapzWnU36kh37+De",
+	"5/u/fvPgB9/Z+8f/MmT8g7eT1w9gu2lIt0rMOi3chNFJwJkisqMV91kC9rBjza7wFtdToUN77/7o4bff",
+	"OPjDW3t/+Pc//v4HB/c+f/DZO3vv/XDve+8c3PsgvWvNNgM78TQ2u2bkCy0lqVOll4lijCRE9r571ifM",
+	"D+PpyUdh2nUpr9CwMb2LgWKYAdonv0gRbOn3NrWUmwFMN60bAeSZKyK3WWiILYFTgMuwLuVVKnpT2NmD",
+	"rz/Zf/u9vR/9eP+DXz18613DnL7++v4Xdx9++F5yi8AINuudYDps+rpgDsdFp1VloULFKObZpGr4iTL7",
+	"DxmtNZmf3Lhl3GoamPCrfzq498H+f/x0/4NfwdH+ZDg+mHNuUdHbpFqzVlur6Zy3lMSMCnqi0Qrt4MeM",
+	"H2uB7E4NPfY/+reD73y19+7d/X/47d4vf7D/duoGWVq+qXmLyc70JN6IR3AfWERNthjIcLzFigQYtRSC",
+	"1YCv1AKpmIKbdEvQjm7KkH/rcAR1oVRO4dH7n+2//fnBLz85uPcGajcGKP/y6cG9f33w4Zd7X32QpcNq",
+	"ucXEVCBxTRIYDGQ1KWI7Q6S4ekaPa5j/2U6bh8w3T4ZsW25Z1Lol6DblwZRYKYr9+z9500hy79578P5n",
+	"w9Gqk5h9OoqAz9pM+EzUgIjSLu0BcBIkxtBWAZS1S3uG6y4THfYIbVAupohnt0Q7lDUDmaOAtt80Y8A8",
+	"jlmmZBTm8mKpzx4DrOz+F+88+I+f77339sHP39j/9Zt//P1PaIORkSNl3GTDq6ZybrdZEMwkTDEJvgAv",
+	"kxB0MYfDqtNuy1Az/yrzOV0H0fPId/f+F+/sv39v/wdvPPjJ/0RAPfj1l3v//P30fY2m3myZuTdB7p02",
+	"7zcUDcDABbm1vjrznFW8iBPAzZbhXps5QqYUKvTJRy6JmvRBrUld6ZVajbXjXwcFcu4zobnueaQLapJ2",
+	"6zKqYjxdcbgZxxxT+xBmorv3f//xYcxEBnodmNDy0mUDRLAcmXUrLUM2PcMRbm18+8Ckl8M7JggZDEux",
+	"B3LWTPSMtRJFRk7zzFkmtlkg2+yZYwRlhDjuboJZbFBJFM6IcUYRQVtsmVxbvTgjjIobcGXYm5mKhjEa",
+	"GLVYmVXGsKMBrxnq2aI7V5ho6GZhqQwkgIvos1doGyEsNLP+7St/u7GxUyrNbGzslFc3NnbOr5o/L6ze",
+	"+fM/G1SnvcLKNtU0xLth9tAOZZuFmqNmblS6sfRyr9BRLDS7zLFA0CBg4RkV2XVkSHyu2gHtWdi0aI8o",
+	"TYXvrFqvdVjYI1wozdB8OhoogyYHI3IZCaKw9Apu5k70lKy+ymog3F2kof+84QoZir7ZFl40a2AKWU22",
+	"WoZdpxf1emGLC8PtajT0DYCMggXXwgwBqlcVlpSGML70eoGJTsssEt6+kwHfeDwaBNfrhaVXhiPmOj6/",
+	"e8cr7MyITmClJR12WD9gYA3RDJkQAgPS5ReyD1cZaJjDlV1BuI9eJMujPNIR/LUOI7QlRYPoplSMcA3v",
+	"gG9Lo9i7zUIF9Cd90ov1udoFmj7qcwvDrv/Gxs5c2Vz585dyrvzFxGyDV77W9+swGCdHumbu/q5XqPMQ",
+	"vVpDqSY8tOsVAqp0HlBfi/RO1jVqQ+TQ8FLuv3MLSfdfadD9l5AXhq/qqn3MXFLGwpuMZti+jD6spRHc",
+	"PVgcOFvOGPIcbnmEKoKv1hjfRgyZcK3J1yebvUhuN3mAzF93ZWQH7oZcw1tGOcc3PCtbRyB24xwZ1GEe",
+	"0Cx6wEIPM+wQiBxt6I7IXvNLsot6vgWGIjRkAFDz/DJgsOGv5pMiXSP71miLkSqry3By0PXRpBQaOqyy",
+	"+JIAhwV4tItM4tWPpdn23OgZDzhSwrUQghhwRhHFfbZMGAf/ok54KWS7LZW5ZVZrA15hBBLzJOvjE0l+",
+	"ADC5kSBA5X4GgW6VjCVbx3Q/oEdGA3h2AaNQq39vxUI/2R1kt2nYG87TkDP2S8eQ0geihlNg+IJr1lKT",
+	"0OJCvBQahhTUPcF2MihthRrltwKOYyS1O5q0aYMtk4DVtdG0jeINXjaqIPRhuJCRXvyo66hekIJlQcAf",
+	"SazXOjWjqF80j+7GOve4IFJ9fGHUrnyQt+zzdrrM3YUMdDEaZJwsjWXlYetciT3NbapUV4Z+WqEoz80v",
+	"LJ5LSwWL05OK+zbvVp1YTebOO0rLVrYcebtJNdtmRoysh1JowoRPWnSLKcOAMLgnQSHcYSrNa1tALLp0",
+	"G47ZyZgwV2FAmnQvUh+9UzRI0hYj+2XhaJ906EVCaXoTdtIUXPG70TC0ImbutXkBdYFruQqEIcnIpRVR",
+	"LEOXEoyhVbXKrMiZliRXjlmRmhomHxYps8DqtPNDrcu+PAmFuWFtfOltpE9zVYakzWQ7YMvkYpMLptAq",
+	"dEk0Aq6apMt1E2MerlDR6NAGqxSzAB4OVd0HQtBGEDQ72hAgXrQgS+9moVQmZ821ox3dNISvRjXznzEb",
+	"WiyVspkz3UHm7EgWfgIr/SCzXuUBy1NO6yjuUo0RUKDEM99KYMukYn6vWDHE2kAAkfrIDWr5hbnS3LmZ",
+	"UnlmvrxUnl8qLSyVFme+uTO//VcXWt+Ya18Jn1sXzy/UbvvnDbwsIeItpzCk6VAnjBSo9KJb6hAiqjND",
+	"JHB3bnFxuDiSSdiajDeaGWLADb7DAjVclMpcWb/6jvDwCrTjc1nwCtvcZ7Lg9dse4lucbTK5DZZkCWYT",
+	"oy13mwxCWbgiilq9qh8YA0Mr/q2MoZ93NqYJz6DLfTPVlCCXzR5yLTQGCY5soxrXHLTqNPihSjloJE43",
+	"ik3/qCuA7mn+XCJl9HGBYL1MuIgtSfBO5mgglJrzflVyYZhbt8lrTXQCMdKSGJwrSMXIpBXSEZoHqGrA",
+	"DenUmrEBpkhe4gb1e6TKGlxYlcQjVPjxK8KMi2SjXxopD7spmRTrRaexpM/JBeiOINjuMTeQEwkGrrfs",
+	"iiw1Jja7LhPWauseBoValcwwF5Tp2WhZPg4pjlfi5s26OPDU1CX6o0ExZ0tZyz8GbSCx2nw2GAdPj3Wz",
+	"3IWIRbtawCEwo18hmJ5wBxOvxxbYTPG6TgPFBp27cPH6OK5V6su709H2J4TkaIswLiP3RKevto6l4r/o",
+	"Ikz7dftjuLmWaGaxm6nbd5M2g2nYIJ3BbmzAJgy/adAOsMyUFS6aZwgAT9TA4Q7teK7EFYkeUieND7p+",
+	"AvsEgEhz3TG7nC8X5+ZLC14hkKJhvyvPlYsL5+fPewXNNdCwtSYVjSblhZEeomiSLHEynjZBcX3ZMZie",
+	"IBQXkorHzIX4FmGIW7bwnFj/0MHLz6VGh49jDG8h8foowTZbdIw2nlxn9ik2uJj6rcxw7CvrZkDrIYQ8",
+	"GVweCyFhkTdoiHyZ7lzGl+YArvGHE6CD8Upyd0nOovTKAtZiQj/jjOCwZXJWQTz1Mx66X0C7R61GEQgQ",
+	"UtawnGSlc16+5bDPao0k1Kwj00qQaYLoe2mAoQ6SVAxEU1maWvKAbcCa8khLEcVFjZHyhfOlQ9Bw7k+0",
+	"bBhxcBQpAi7Ymqa6oyYHQ4zRo1ar2M7I4dMIn+XhhhDDDNnn5dvrHnlpbW7x3LJRpKrgcY6yXzBIg1Tg",
+	"9WxTUX5swvDrs5uHEGtMqWzvccioznLTHfU+2IyNLCyEuGOILEVHYGIjVSkDRsEf4rNtXssxrt5SLJxZ",
+	"aRigWjU2MLvMhCVezCwQj9q159z9TdkJj+of5GBOxj15EdjtOmJwZZG0qzTcynBOOC/oETyzR9lQv0sz",
+	"d+UnKlEhrI6HtVxlInLx5SaAJaLtI+uI70M4nxqbnSYcSjEzTUYMRRz0arzNNHyrVugbQ4x+3gaYYtbV",
+	"ZX/Ua9e7IoqvMa8dMQCllQDr8NWKyBEYsnbQW5cjLxB7Dam98CcxvQipeQ2yKCBKgApiIEu1DNPJj8Tn",
+	"fibNUey1MZemebY5Fc2ncSjgURn08GgFs94ITHZRHl6hbESI7022KTiy5hFFe6pIKkbqrcAHaxtMxrFY",
+	"uQriNcDEh6kZ5vctSB2VdbLGBMS8FcmKOx+uIFRGM4F5tu5YPMKFo9zWlAgRXlmGDasIabZjFET4b6nQ",
+	"ZEEgBxWbYTKduzRLpNuULXd2PppSswW9mpbhiLGSYQ3dpoREDJ6+rHl3M3POcdytGctBp6k70iWLFfme",
+	"4YELk+9eMeMLAt4HI4aD+2GJHMrpwrbZGIdDNWnSdpsJ5jv2jveCXKU90mCa1DshXMptGnSQZg86atiO",
+	"ZkLxasBmnJqLpm+jzrG6jsyuXsHnSsnAMMo7Cc9QFhTAF+MhMDwEhYGJeWUpyyM2cLx53qLE8Akgt4/q",
+	"Q+ov85AFvmWimrKboAcS1mLTjQG9CUUXwNiQtsg61HXlJW0bNsI1igfA2wDnkbQ/ZNwbN0gKSpObJ/qN",
+	"EYefabStItdHN8Yl647hxhvTbTfGbNVDevbiyOJJRQ2dGVMF8HeFYga1PGfmGXFoAy/mOCCnioxZtqU7",
+	"w8PaXlVSFG/SbsKGeo11c7MCoFzMuQUSMK1ZqMAN5/MG1wpRuUfwafihskmKZIb8/xUv4SSk9l0MoW9w",
+	"7aFRRYaRd4uSyp9XYn8e5EKQCg2CinMlRjI0Ydss7Fl32NAI+8GwayF10jBJgwBoQNLN8ud3/jLhaplb",
+	"3djYmV8xfy6UNjZ2Fp83f54zf55/3jpgko9fTL8zvxq9s3hp4MVnMz03SeF6SG0EqCJjoIjgSUV9GsLq",
+	"pAYwPCSUEY9Ige9AeBcqpEVyJYodrMfhs7JuA5jQ+QrihVTWd0zdQtwZgheX+wqmPP6g+BuJQLs0kM6R",
+	"WpOGtAbXVUtyfg4pjdkA5Hl5zhKj2iwIoApRndxcvUiemzu3SM5eb9PXOmwNZoK0HFKTQocySIyLEBFR",
+	"NigwOZvAk977OKF/547i6nOAuNh09SLSUqtg3SSshkZDued2vYIM/ORrRwhcHCdkMTmbl1pylv7horYy",
+	"dA+DDMn6GlFlGmWzG308um6zVyx4A64yyP98PatiB+ZsRWmubaqbqFUYLemMNQ1n8oF2vNpRAR5m+viF",
+	"nK0b5omHnRWx2mDDndflxdKhjKNRRKgzP4KQoPrUETFAmOusRYOsOMZxbnw2iUxaR4dd52SMZqZp9Caj",
+	"PhdMqXzzVBoIc6XSIQLl5kqZYB6ujGWYLNNruURrzUQitkcqcqsCTNWVwWtxpTLVsXzb2LSjFHNtaXm1",
+	"/W43e4RGWIuFkwBtl4nStBowj7SoD0mWpB3KRkhbKk91w9pUL62v3zDv6o5y9gcUcn1pnTuxOmJu74bY",
+	"ECvwAiNNihFMrtqgQOmDQJUkj9QNVQBy0qTCV026xYoENeaE8LlEKq66kuXKcEzRl6B+VlDW1v1FkyC7",
+	"gQWKbYiKkHqzHnImfFUhZ2mgJIBBCqZYUAc3FjxDN1vMqALxmDadEfYjJAmNmmhAwLVbL9CThJlkqX99",
+	"6Bq0q9BNtgn6bcXmL0sRoAUGvoVoshbdMrKcdSlmgyC1IzC3oe2E+r5lsfAIHwBSJN8Y7rshODD6gNFt",
+	"5lmPi6u3Zei1BJEoleciJEEgIQBEakAIY1NLpDJQLqwSqUSJml5ui1xsc802HUJUNoTZI5Z3geoYfsUZ",
+	"quDLM4qEnYC51+M6MJXihhhXGbbr3tR0i5mXBiucef1FdLxCtaN6BW+w0qHzG/qbARdbiY/o6kLdOjUS",
+	"nt4mV5vmDha8QnK70UcobuM+GNIdLTeqUOel6x3EHxGqiS/s0gaLVXp9xT/gc/JEgETbpOxNSBtPfoHh",
+	"yEC+dFP6UI2KBoHs4otYsDIaWshNCqnIaE+IkM5+tLfafnIX2H6M0Md+TpUr9Aoy5A0u+ubPrpDlpWtI",
+	"eQOlYMw3Da402t/ic1HoENyEvOCC9WXG12CwEk/iu+SIqR/iTUdfwbYzvtnU0qc9yIOLi5N4hT4qkfjG",
+	"WnVSRCnxGevWeanaEcyVX0h/jXfY4JaXV2rCK3TajZD6qavTDaVobNYS+UJ3gJHFwDh0AlFCAY9DACIZ",
+	"aq7kTSLQ5fitk756RKksfwj8RLGgj/RZsj6F9XlQtaUc30mLeuf+eu7GX52/fe3l+W9+Y/HmC+v/Y+Xq",
+	"xZeeX/ibS1emKv61D6HNnIxI2w/5kxdxR6SBJQbOEsqcjyXXqWNVfih9wITvGXa2xYU/kVNFCjZOOQC2",
+	"o61jclToYsDGejAVDjfq4ajEwsgH4yy63UzLm+atGZ8bYLa4oNbn06Ltti0Mg+brUZuzRuxRq42M3KNX",
+	"63wRIydGO/vo5yKD+zjwj67F8MN3Vv3RZ+8Ir03Jwzu4ay91onb35F7yCCsmcJEn/ePH79/WIx90ucx9",
+	"JELLQmJPQzy+a9a1Nt3SE0+mmxzWkgekEw12gVM5nliXNTyafkOYffOMsrUlCccib0lALZOyR+Y8Mk/+",
+	"77d/HpmHG7Q9wteTmUFhA9ceUQB/KnbuZOL4k8sdPICgS3uKzI2yP82NY386VHrIel/4v3MGOItNi1Gh",
+	"BgpSRNWUJitI4azsmlSlbg6vSkF3+qpSjF2nYszkLleEYqy4rSxrY8TUMkPxx4pA6Q+th6cziy9ZR+fI",
+	"FNOcykrpcRN7cCGv6XWdeLTxcYXeDvBHVPbd/nJBcqJkf92VNj0G8nMrs9SKLStGVaKiAfppQX9CMypx",
+	"asagYyWhBucFvI8R086zY1YnjSIvk25UdilRtR9fcmmmzmKKqg56+SJfNDipFQvqHmYFoNkjehUNQTYe",
+	"SiEpU8sIui5XjJSOI3rd6KQQWwHaKQaHuZBUMJljYF0ou9ZzT2TgE3MRqlQx2BRo+D4YyJ1e3LN14ccI",
+	"h0/qrMOvI09pol5CUzU782z91dQp5t3VE0U8QI7jw7tDMeRkFSTAw7xSSLmsMw267FpLcaRs8bhKkoxm",
+	"TrC0POA9IgnRXYljlwwB7WudkOvempnb+giz+aCR0l6+vY7CWeXG9bV1MrvOW7BakGkrtkkWhqQLkDgo",
+	"Bv8iCkesz22szb/BeljylIu6dPVYKfZnsi+ZeX2GFU2RAK7z1qDrcgWCVgWpmeVVaW2LMOEvReTKcxTV",
+	"s7TTg4Ax6xGCl6Bu/21WXZO1LabBZ/fss2Z2V0+1+OyzWNzX7hPoW+V1tGlGsTAG1p717u1WiqRifocC",
+	"JHOlEjmr8GI845FF89H2GQNH20KpvCEy6qgM+hw1CwIsaNIOWc2Qf9nRNdmyJQ0qODtMih5O+HrQybkh",
+	"Knbd8KytRLOc9JYOFKJZIkxUSINp5arVWFCtxIvmUhhgXZENKPaQc188MPglRLlsiWpDrNjfA77NDEuE",
+	"5BnPlnyoWEGqspycJWSCdUGoqZAGvkbqIVPg/SySy9rIG6CDEeCzuM8XL6UXKTu6Ynf3Yii7uml2tYKu",
+	"YPvKgAMNIEkJoqY5VqvVAt60Mp3KWBEjoNp8w0IF9ffMiVGxIfCyDbyJ4e1LsQFVQ7w0OuqxBYs4o8mW",
+	"kF04c/cDt1e+IZmRT+zuVl3YNSCYrV747LPkOsSBG2U52q7mrZmACTNnxUbXSxW1h0A/Ew3OKChGHtZp",
+	"Dcv692CBuAwjpkBMl7+0ISobhfLcRqHikcpGYaNQwRtcLl6ouGB0K6V4Ue8J84TN6lI2vQLBDTPxECJp",
+	"FIDMXDArSqqAqiZuHt1y8MSGgA4E1R7BMo+6KX08qyaFSyPDVtHt22fQrkpVQBl1uZs2XMvV7QU/Boq0",
+	"qMiGLNmaDrwAFuwvXVp54dlnU/0FwTdiKJG5i3BYAd9ipNrRicjGqvTdEBdprckU3EthR8GQBC5IBX6c",
+	"uYihZhUI9zdA2WKsDaJ2SypcX0XIGbB2VQwIzXm6MIbKpXXaqMBrVUa2GEZlbgiqtlyvuQblwl6Py/WZ",
+	"a1KwmatU15oOdZCgwhoNOY1IrDmctuRGmDRrQHpeZQDEV6jqiRpt82KPtoI7Z1MfnwH3Ng8xWMJsdUO8",
+	"Qtt8Fj+7V9JfPIMO8IDXmFAswWCuXl43omMYGI6ldVstzc4aVqJkJ6yxogwbs/al2RbXifDdgmFEXsFi",
+	"rNECiqUiFO43r9M2LywV5oul4jyWi2sCd50FOwHLiIq9yXwespqGuINZX9aAkUqHgZeNRn9Z+CDNphpJ",
+	"zpfmstm1L2udFhPW92ZumY4HThQBvxJZ2Yc3hkrIC4WlV+54BdVptWjYg4YogP6pGaGcckMZiQT9fIU7",
+	"Zog0FwDxSqrs2uEuhsbJnkATCThNI80Q7k7cntNgCwZjsh18IWouspru1QIvWi83abMwNQt8xvjgZRvR",
+	"msjCc08aEhHIRgPvLJimXH1YWq+zmnbt+lg8axQBO3i6MVAip7sz7ozXIgEV48DmuAJzSanKUUhz7O90",
+	"waTmZIzwnv2e+SX7rbE7KCSLYu6mJVZb/CB1qedKpcO0hpiLe2+8krVxkJ/nSqj4l/vV+pLVg2N3bKyA",
+	"2uKJu17CNFU+f+783NyFuZL5F1mQCqz3crP6Yo1f5y9fvvWty+Vr/OULRTZfKtbmAlFtrZb8v345ANde",
+	"oiENdJ3Zf/u9vbv/Mn5biriQQ0bjgBfAy7zrFRYQllkDRTCfTbSjhVfKU+uys/feO/tv//3eve89+PiN",
+	"wX6SgyEQ02jKcauPchgJKEU2LGCeGw0Y13fJPF+eH+v5K66x2EJ5cfQLmW1RzMtzc+O8nOxWA29dGGuN",
+	"qb5cu15hcZxLcjnR/HOxND/O8hJ9gobwD1QVEhzDKW6FO87hbYVOZyvCLzsi7mwSa/h9Mnwuy12PVY++",
+	"WG5uFASUW4CkY5ATmkNAWseKHnH4ppA+y6XoLmpqSvQtRrCH3/723lu/m5RqjEEwymMdbdyR6+QuUHRl",
+	"LoHuyCNFLiVuoIcv5/KkrggGW6GBKlsQSbZihRK8XPVV3kUjQmYjExB5I1mFK1INZafR1JhPLEUiY6Ta",
+	"izJGNkQ6ZcQDSyvKP9reOCxPQZLBYhkyDcowuAwbbWVkeaq2YvUqHZ4FIaagrAlJUnF5OIqTNTAaV2eW",
+	"KcAU7AgX1Jn4Lcg0BVF8EFWiszhu+ScSAwZFmjFEgDFEJZygPGyCweGft91RajSUQc7w+Fv2uImhLsJj",
+	"E4hnqZjDE5HPjkk8Sza1+z+f7X3vB5NSx8gFMHWRan4Kzc4evvntg3ufP/j4jcGGt33RzdPqbWapBtqX",
+	"+kkCOVvJCAauYGMqyGWLrRawun5yQ85W0uuuPHM40ax0YRptEP/zE+z+vvf5bwYbWqfj4qfd5ZvtcKWx",
+	"Ud4TJGceFeCAogd/eOv+73748F9/9OC/3xiznWs6YHyqPV3TF9wGnHAV2wOOr8froxXCL0IFqUTmylB5",
+	"3BlDnYfP0mEaB50PE72o76+CRyZXOH9e6iZBkxiKNppIUWPLJGRtRrWRmLi2WUYqmSiblitWookM07R5",
+	"HQrMA0NatCV0x+ykcHBwQXu22L9lOMdKBLk0/xz3gibCfYbJoRCHgi6t9PpQ/MhaHUJheuu7cywazf7n",
+	"X+7d/Xjv06/23v3+Meg1hzWETKYKLYyDlasyrHLfR06yUFqYBjUF4FmrC7Sa/OPvf7D/L58++Oj7tuEx",
+	"MLf9H9/be+/n+//5swc//WW6SWo6U2ZKnY6xFrtDpphXj2WiSDCoo7eJPfjOVwiig7f+be/zX9//4nd4",
+	"0ZJA6Ms+mw4MXH9YdFsY4uJw9xEozldBb+vKWG9LJFlZcu++uTOSil/FFLV8M74dPfIQdgULPWcWh09G",
+	"iR1C0slKXyplIk8SlNlXJRdW62ZB3TqkoH9Al4a+8ohqyk7gm7EhnzOTSVx1qXZPPpMYLEpWzl5LXNz/",
+	"cOtIVNjPWofNhh2TP+EBPBn8yXCmH/34T48/DX/jmtSrsiP8w9D4kyaCK74PFcQs0ju6Z3NLY0clEqNk",
+	"2ZJsMncJWrlGpi9ngXRUz5EJcjZhQiOKaRvG4wyEEX2zHUqU7DeqRYa0hoS6OzLcMkTymQGadjG98kOa",
+	"1AbKvcTmplQ5l8gjOC4y9NWYOWaTU0IM+MMv99//7ycYdU9dVifssor1Y1vRArrNJhJgB3XkmHyASh13",
+	"A8p1MMCDEhq4Qx00qHlBhR91RcLCEuhNcAIKmvIDJQkEMYFjqi7Dlkc6YQCp6litotUJNG/TUHsQpq0x",
+	"8Ofcorc4fy4umddHPhIrP3ahCCc7ZtFoBb03QE+FtOQUq3c0abLlPEb5uoY6sR0+/m7XK3RpsNX3s/sK",
+	"A1pzxC3bQekIApfNzL5zDBb5qFdROWVI33v7H/e+nNjNGLeCelJlnmlYOBF2qI0n9cyBwiXTsic7FyWM",
+	"GhUXiwIhukIRqtDSidKO+cghNvWRGJ+nAeT7X97d/4dPEdQPvv7k4I27+x/86uFb7+59/puDr7++/8Xd",
+	"hx++l2lGTlUOmbZFv0kVsVX5+0EOE8aAfwpsygNWZOLqqfTL1sNNCj4LmGaHtQ0DM4QYewYN2TFVsEe6",
+	"DOLynKXDBQpLwWa0nAE3/EC0xyBPfCG5tqfBUoDgOKOyF+d8zU+uNXnv7Y8ffvjJqTX5kJzLAO+xtyY/",
+	"irgj6ghJk7cnt5q68u0j1ILnUybSyzkRaUZbcCy/HjKG5s8M2pWa9NTMeSgz5/FQqYNf/Gz/g59ZueXU",
+	"pphrUzxpTHcoM0SWiXCaCf+6UShdcZEhlsJtFvawBFq1oyGwbxBbL/UP94Qh7J0nK9z1cUWRR8LbgqDP",
+	"iJ0ZWZu8+clWcJl3/jJkNaUDrYfEWU8aZn0pXsKTztig3LiHUUcNph3+p9d383a7Hjz/3GtyZqa5dvHl",
+	"ak2XV+dWchYch0fnLzaRfT8/Nyz5fmXmm3TmW6WZC5sz2TXYTxH/yUX8oZH0Eb7XufChOkKudg6/ki7k",
+	"kSYScHwsLInSqm3EH5WX2GI9SMvBXGGK9Z85FqLQTdZSLNhmKk78zC2Pgg8gfx6kFKvR4kcQipdkN203",
+	"QzNaxh76/ds5aGg3eGia0VeWM9PfLpVrUtAq5iwDkgMKyUltHN/ImrCp+l8ZhdWOwSD9ypDAeu5Di9x0",
+	"hHh5RHB9KuVObk0WFK4eG3py0tTBYA2Ua1LDvV0NppM1GfMpxApp28Zd5q4m2yKDOptq/u6RFg23ENc7",
+	"ImTUJ9aXHpEKBXZlTOInPJG/DyXZqeCi4QotVQTb0bbIAIQIVaAa0XJcSMEMBv73VlSRqS5DwoXSVNSY",
+	"i1zSvMViepNecgbhebEfNMcuqNDjE1IsEG1sAxylrRmRt5Y6ZvVkUJ1CuviPET/yBI5nM5u+HAMlBFo3",
+	"binEkyGF6cqoeGP6a6WmazCB4xiWF1D7R6KCkKtSO7xU4PAZXA/U6BpC8dWyK62K2dGL5yA7etcrtBkL",
+	"b0KD4ZL74NoGl2zDX/Ny3Ey47BUQ4QtLpd07u4el3Sm8O5UJx6b6V7hBIgh2qPWRLscDHL1L84BVawbN",
+	"p/5VKNoQhrTnEQx2isvFREUkgIJj988BWroaRaw+MVT0iDThOGSheAtHKEyW7QONym0ZppyK/T5FrwR6",
+	"HTryusE0mKUxanZ8SStxHGRVhk5zykSy1ARPsrzyOAVFG2Yca5XHIEGNboXx2AhSi49apxwv77g8Rt7x",
+	"U6JZPoVeHKCzNGqP1YroWa4vx9HWiagqFqfLp6NPPgUFymWp23QoV2ni1sR/MjQqjsT0EnGjiRBU1w3e",
+	"XYnDUyC8nqeK0WEUo7gX2RBi8hJXWoa9IWWIwFJu8ASM8K9FUZuAclIw5RpZS8HIWQ1FaX0P49uEbX3A",
+	"FVQ6Fc8sEy6IDH0WFsmKpXdEMVcdtAYNJmEyjm0Js0LdXoyX/STTrWQp68wq1uSSaxzBlYG6xbvDJlVP",
+	"UVTtX1lqqjw6FwuvU8rgs3278b7YckuvjU/qJ+yUk8t2ooVYPBi1Enxs2ks5IqdZfAytivlWQsT1E7cT",
+	"Ht7OZ+nVqSx9jKnjiT7+6Y7EI42Ctsv40Fp8bXwGe0kkDBWXk900oMfwhJ0yMvmbW9EI/nYbuLNd2rh8",
+	"gT6WkVSDhbemYUg8iub7GCHrY4562C9npP81GX+YiWdGImqzEMsHolBkhEqIyAJWCxwhE2FOLhjxcUaf",
+	"V14v2KSePtblFWqdMEyUKMW60UZp64TB7HPFxWKpgDiWH8EFzZL7WeJhMSzV6e5Ut5tQtxsv/NEoUCMC",
+	"+YdXN7npwiFDRrpNid2vkp3gsc9F3Amf+j7kjUGgP5arheBIKDIT91buM3hhnXTfjwuU2sSCk0spfjkC",
+	"1Wn6wWOUfrB39+O97376p5B+YC6gRbcppkklwDdY3jzdXH6aOVD2/h2mntaJZvieNAU3h3zo7FOoDzWC",
+	"nEcNKJEcwyvKSlKBz6JqDYSLJgu5tnWTLQ07Ewe8gyWBWx0lmXh6gjT5Srzhp5Mozz2ZRBkj3v9Uc8KO",
+	"WiQ5AbxBkiyk3uTHRpFt5WMdVZcqPv0kF4jIoWlui4ZbGBeYR3FvtYmW6BopkqsQDSxF0AOx10zaHaRr",
+	"V92gTzpVO/VgHNqDYc6fdNqYQsKVcyKMI7NjW/78w5zMmXAcNryseNlDm+IAp04N58dZczXcSnjTjHZP",
+	"/eE2cySL7mynThrtwKfk8U+YPOIdeMpJZOmURD6pJDKiUUPIJJpJR1WhTtdSiYsT92vjbEAZH5GLTi5r",
+	"UqPijB6oQi16pCVDlme+HaTLN5M7ObWQntahHmYfePCLLx9++MlpHerHjYohEo9VWjruUT68NKxrVI7t",
+	"z6VA+oXlNCzRcu3aW7RHmkYXxxal/hLpNnnAsMxGchgPXFFUkKp5Fn1SPtTQKxLnNYTm2fOlDeHTXhwB",
+	"xniIfuKOsu3mKekxGqYfgN50G2JDrKNV1C436rUOBLXFRUdje3CBvcldbZAl20/abmMTW8HbzQhsp9Ck",
+	"Cr3WBgCCdVEGVFzUbFe6uHG6AcmGqDImSCCV9mywCMyHgLM94oVtXCdYkdyGFcDMmyEzM1WiPVK9BB0U",
+	"ANbwSMQ/LJihdDfHnuo4ltnyhsA9Y/wMXAAaeFFTd4j0TPUzxvoIOEHUTZwq0pDSd5lzWCEYfJZFcgO4",
+	"J3Ykb8LDeBj2E3eFWLwNoaUEY1XAaChcvIxdk8tyhgbapGI3hSm/vFXcLme18LsZX+hjkOam1HX3sPIf",
+	"7Ovp6Jz5ItNQwY4pe7eGts60ODhj4Txm91XFhH81TjfOa/Edd713FADa0FsXiDKXz6bl86iVNnyLMYXQ",
+	"3Dt6MBGOZput4A9RIYG6DEF2WwLk02GPNIzkh9TxtcihHigZlQ51E2Grb4WV+EPeaEIPpm7INUOak2pT",
+	"YoiOgqYnRhdXktSpITvSKOU3L62tD9Q+0rLBDAkYlArXEoA8SlvMdkD72mL2hXYGrgu8Vwio5rpjMHC+",
+	"XJybLy14hUCKhv2uPFcuLpyfPx83wl8z/KNJOYSCwnHB0hfrc7ULRszSsj8o1NwTDCLNX1BerGnfBDRn",
+	"ggmiZEQsyZxM58tR8bLD0ugTnud3f/Tw229MKv2tMaH/tDqRHKqT5PDnL0pRD3hNP1UtFm5Sza5g8+BH",
+	"wZYMHoLg7IjdoNbvGE9INZuxfY77GI8OqVB1Fk5QXNVDE6rrsXCNtrhoJDR2q9GPbDW4npr6VIM/Xg1+",
+	"GGieDB3+4Kv/OPjl/z6t+/qk95J6CbVgtBymUiEGdP5O26eaJXIh8kKMKAjDAatrIjuaKA06uEIheZD0",
+	"3EqNe4ReT1EqQH+KO7lSnKC5Ey4EG+aoR91PvHzovH676aN2j3rMMh2evg5Sj7YTVIR1OakZtM1nwZCi",
+	"ij3aCvKrCgB6B5wpp9fqkLFl82XI6ixU4OlsM0HbHEYiVaa4zzK9CSs3Lq/CnH9jppwI29wi48tt3XWy",
+	"+iqr6bySP65uE9zm+TGJ/FXp8zo3N3NIY2qwBSAuRWY2UJzRPpWO0A+3WZgAfBJeE0Lec+VJIdfUjHsm",
+	"6gKeCfDrONdTAXGuouE9d88ii6C1MMKtxIS83CNQPVE7BvhHiQ7IKBXTfXjSh3QZ52VX9rTgB1qScs9h",
+	"m2oazr5uSdNu7lFc4WILjdAt6kO1ywr0FmrzWicMKmiYq1xap40KVMG1DSx5TXeyCtmvwLyDylCOHN+m",
+	"ujlZGlh/5aN07eqRRY7WwKmrrN+gfOF8Ka3uRMaXbEXDGaUnCoQYnWz+0tWVizNrL63MLZ5Do6EzLEKy",
+	"j5mz55EqVezcQicM+rr2JM3dOaEbvCGoOa9xIXtuYWLAXq+nLga6U8w3NkkOsg77/DRVRrZYWydc5gEX",
+	"W9aZpZaxLH2XK2ZtxVRtMR+sulHTkxgOr5W7c2w+XNCLvXM5cNhmoa13nbvryeub8xZtsNlqq50mEdEt",
+	"qHJBYREDILSvvtpmjcO+2xYTv5pJqyJ83vUKc6VzT/gWvUKUGjFb7WkWolpyVECtEDNiVAopAbLJqfsh",
+	"5f/j173LY8jjN0KgotzAZZXywG6ofG4cm6NosGtSr1HNVZ2fsECfw09XBEF+adifIZbMB0qULNPIgygM",
+	"yZc1NbyuAW0wEkjqR8ZDbPDAAsW62Q1gXjBjjqQ1mu3o2abOEUdGoDjE+U1bFFnr0kaDheTW5TxJxEBr",
+	"9nWqFBsihazB38ojSvcChtUdeC3RUBtASjWB4bLBt2KmGCZ5KFzrTIcXa0rliCB2kGkJIBNaEuk2RbAM",
+	"P+Bc2jj4IFwZs91xnht3/uwSsFAv4ySp4US0bRj+E1eGZJzr3BUGtWtNqtu8lq/iCEK1prUmalRKh4y2",
+	"mF8kQAHJ2ZurF8mFcrlEFDa1JOWFZ+DaR5SVBi5cBeXzphSyE2b2qbRrutik+gavjeOKQLc7SPRRSeZO",
+	"2wwSB6PwPufEXGnu3EypPDNfXirPL5UWlkqLM9/cmd/+qwutb8y1r4TPrYvnF2q3/fN5ZnoDZTGqH/LR",
+	"MKguwxqbcYc0FdnI1YFJ9GddqdVYW8/czJArBjHrIq505gWuIEbd+oDTEyXvStQkJXFI2MGg+Gq7USkW",
+	"hoFrN5bgRjBxGmpOA3d3ThRxj6tgi9tMUih5fOWZwdWOJdX0v5buYWd/JNQJqINCTGZ6nvvS8IGZOiY/",
+	"qsJSIUKlFPVrtecfK8p3tT1/SvWeWqrXas+fUr1TqjcG1Wt1FMg/x0HxFh4zirdwSvGeYoq3cErxTine",
+	"WHLeNveZnCrNi/0/Q81cYKznylnMIl8FU+Cb68pwC/x7VJDKRqdUmq/xVgP+YBW4/LKjCSWIb67qZxTF",
+	"DWZ+RQIpGo5wWYmWcAUpHRvChehJUWOEki5jW0uEkmoou4qFRDVl11bB5tBeKCuL4SVG/Ru8duvmlVH0",
+	"NA74hjwKmu4OCa5JtkNrOui5EosQRz5+GFsUjnKS9icw/LQDytMRN4Wm1u2l2dlA1mjQlEovPVd6ruz8",
+	"irCLv7Sn/Rex18yc7ty5yN/0F0nnFP5mfTB/0eeumcDWZI6hqmTQ0YzcunnlUZQNzQVf5jGVxmBArqaM",
+	"uQIeUWybhTRA4yfVln1DoRlrqV4GhIDEKK4Ia7V1r493rfPWzE1bAyd7m/bh2cSTsLKTr8EotsCF78zw",
+	"RyRm0SBDs1aajAa6+a0hMQpb0FDSZ20mfCZqvWIW7YAxjiVcdJJspRHRZkNsn5ctacUAK0IDvs3ybJ8u",
+	"tsbtIBNul22xtNBnobPe/83K1SvLSIhjCyuS5yKp4Bwqji+I4j9IyAKq+bZrC5yIqeg/ChuL8/La9WuH",
+	"O47HMxbHsD67p6FHcuzhTk9trJMNLJIyMMKG3MLur7kBTiGjfm8E1YCbSjWtUmXLlFQ7ccVy8DWAyG8b",
+	"4YKkY6v3zduyAyqrXgDMfAyBtNWOQnqDX5llu89Ifx0xOhxxMgvngimVddawK4PeAOVigp0cqihcekvQ",
+	"TrTWBJ4z/t72P3pn7+5P93/y5v0v3tl7996D9z9LV/hM8LGpgGAlwWOILzHlxKrnUWsYSxChLj6kEnZp",
+	"j8iOHk7dXzCjYfmKxBw4dN4NR/NAwr+Vn6oORSaJz2ouWtCgtgfLhyxtIxfb9Tspf80aR5ZRTt9iwtkj",
+	"sLBm5DGvsiYXflboe9rVlR/6HgeB1GXYmnFXY8z6fzxgONXhwtnzxOqJjCsTemATdgQDN6OfKWz6gXgy",
+	"+AacELc6EjJYp1caQlaXGRmq/lBv4+ux9WfJABiBVIRcT7RajCWrI+hTxXuPK/Ydp0raA+YP89LimBfg",
+	"/hd37//+471//PrB37314Ndf7v3z919tN2bbogEBVt5hvO5AFepROQNEQot3ruIBx+7ogygBT8YSsqsW",
+	"7qxZl0RN+jb97eS0i37wjqdhtHPNJbfaU3WKddqxsQT/tiaTx5VcWiPHREmKUWm1MGXowGoatigHCxQ7",
+	"o1AZhYIBifcSSf4ur6lIrtIeURrCe1ASNfcQmu0z6ntR27NEeZHILjvCYpJvIcm0iRwL08Do5+NgG0g1",
+	"bCLSRERiDQssFE6a8k4eqnhKq09pNYTou44cU7EGDdJqG7zwONJpjGM4FWkfkUg7GEZyKs6Ox5j+/q37",
+	"X/4WSWQLgHhKGo9PjJ1GlEMWWVx4fMniwilZfJRkceGULB6dLC6cksVj1u6nEQrRSZCChFn1dVd48JU7",
+	"RoG0PqsMHTrhTyl4BYihKMxCu3a7qsG63A2uNKKd5/o02iID4AZIZ8eqwmDyJZYSV03eJg3JFKlK3SRd",
+	"KCGiscpnIjgLn80YBYryuP5xZiyjpkNJJPMpMYQtc5JduydZgg9KmEiRyOBXWJUPi7qpKAoE3JTR+FEB",
+	"qMEZUMNWnjPkKA+5IawVjr9I1jq1mrntyot9LvZ80Z1uvuFCs7BOa7GnCd2PHqEh2xCVGLErhFuLuwx9",
+	"lQjbQpeAM2QgRpBKjBGVZTS9I4djgWIuwIWJbRbINsN4lETUXNaWr4u4JmzUybNIrshGw4xrwAd1VhPV",
+	"SPvqxNqKU3CBi8mK7rb24+CcL1iY2Eup2qyGDiz0mi8baoMlXgVjPsYpRqPC1d+9s/v/AgAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

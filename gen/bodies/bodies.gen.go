@@ -140,8 +140,8 @@ type textBody struct {
 // profileChanges.
 type profileChanges struct {
 	Age      *int32
-	Sex      string // The zero value is left out.
-	Username string // The name others see; NFC-normalised, need not be unique. The zero value is left out.
+	Sex      *string // Whatever the user calls it; empty for none.
+	Username string  // The name others see; NFC-normalised, need not be unique. The zero value is left out.
 }
 
 // credentials.
@@ -152,12 +152,12 @@ type credentials struct {
 
 // registration.
 type registration struct {
-	Account  string // 1 to 64 letters and digits of any script and `_ . - @`, the first a letter or digit; not `all`, which addresses everyone.
+	Account  string // 1 to 64 letters and digits of any script and `_ . - @`, the first a letter or digit, with or without a `+` before it; not `all`, which addresses everyone.
 	Age      schema.Nullable[int32]
-	Invite   *string // An invitation code, where the server asks for one.
-	Password string  // 6 characters to 72 bytes of UTF-8, in the spelling of RFC 8265 (OpaqueString); no control characters, and none that show nothing.
-	Sex      schema.Nullable[string]
-	Username string // The name others see; NFC-normalised, need not be unique.
+	Invite   *string                 // An invitation code, where the server asks for one.
+	Password string                  // 6 characters to 72 bytes of UTF-8, in the spelling of RFC 8265 (OpaqueString); no control characters, and none that show nothing.
+	Sex      schema.Nullable[string] // Whatever the user calls it; empty for none.
+	Username string                  // The name others see; NFC-normalised, need not be unique.
 }
 
 func (v *passwordChange) decode(r *schema.Reader) {
@@ -674,7 +674,8 @@ func (v *profileChanges) decode(r *schema.Reader) {
 			value := int32(r.Integer("age", 0, 150, true))
 			v.Age = &value
 		case "sex":
-			v.Sex = readProfileChangesSex(r, "sex")
+			value := readProfileChangesSex(r, "sex")
+			v.Sex = &value
 		case "username":
 			v.Username = readDisplayName(r, "username")
 		default:
@@ -683,12 +684,25 @@ func (v *profileChanges) decode(r *schema.Reader) {
 	}
 }
 
+// isProfileChangesSex reports whether a text matches ^[^\x00-\x1F\x7F-\x9F]*$.
+func isProfileChangesSex(text string) bool {
+	for _, c := range text {
+		if !(c >= 0x20 && c <= 0x7e || c >= 0xa0) {
+			return false
+		}
+	}
+	return true
+}
+
 func readProfileChangesSex(r *schema.Reader, field string) string {
 	text := r.String(field)
-	switch text {
-	case "male", "female":
-	default:
-		r.Refuse(field, schema.OneOf("male", "female"))
+	switch n := utf8.RuneCountInString(text); {
+	case n > 100:
+		r.Refuse(field, schema.TooLong(100))
+		return ""
+	}
+	if !isProfileChangesSex(text) {
+		r.Refuse(field, schema.Control)
 		return ""
 	}
 	return text
@@ -825,7 +839,7 @@ func (v *registration) decode(r *schema.Reader) {
 }
 
 // isNewAccountPattern is what it must match.
-var isNewAccountPattern = regexp.MustCompile("^[^\\x00-\\x2F\\x3A-\\x40\\x5B-\\x60\\x7B-\\x9F][^\\x00-\\x2C\\x2F\\x3A-\\x3F\\x5B-\\x5E\\x60\\x7B-\\x9F]*$")
+var isNewAccountPattern = regexp.MustCompile("^[+]?[^\\x00-\\x2F\\x3A-\\x40\\x5B-\\x60\\x7B-\\x9F][^\\x00-\\x2C\\x2F\\x3A-\\x3F\\x5B-\\x5E\\x60\\x7B-\\x9F]*$")
 
 func isNewAccount(text string) bool { return isNewAccountPattern.MatchString(text) }
 
@@ -840,12 +854,12 @@ func readNewAccount(r *schema.Reader, field string) string {
 		return ""
 	}
 	if !isNewAccount(text) {
-		r.Refuse(field, schema.Described("1 to 64 letters and digits of any script and `_ . - @`, the first a letter or digit; not `all`, which addresses everyone."))
+		r.Refuse(field, schema.Described("1 to 64 letters and digits of any script and `_ . - @`, the first a letter or digit, with or without a `+` before it; not `all`, which addresses everyone."))
 		return ""
 	}
 	switch text {
 	case "all":
-		r.Refuse(field, schema.Described("1 to 64 letters and digits of any script and `_ . - @`, the first a letter or digit; not `all`, which addresses everyone."))
+		r.Refuse(field, schema.Described("1 to 64 letters and digits of any script and `_ . - @`, the first a letter or digit, with or without a `+` before it; not `all`, which addresses everyone."))
 		return ""
 	}
 	return text
@@ -875,12 +889,25 @@ func readRegistrationInvite(r *schema.Reader, field string) string {
 	return text
 }
 
+// isRegistrationSex reports whether a text matches ^[^\x00-\x1F\x7F-\x9F]*$.
+func isRegistrationSex(text string) bool {
+	for _, c := range text {
+		if !(c >= 0x20 && c <= 0x7e || c >= 0xa0) {
+			return false
+		}
+	}
+	return true
+}
+
 func readRegistrationSex(r *schema.Reader, field string) string {
 	text := r.String(field)
-	switch text {
-	case "male", "female":
-	default:
-		r.Refuse(field, schema.OneOf("male", "female", "null"))
+	switch n := utf8.RuneCountInString(text); {
+	case n > 100:
+		r.Refuse(field, schema.TooLong(100))
+		return ""
+	}
+	if !isRegistrationSex(text) {
+		r.Refuse(field, schema.Control)
 		return ""
 	}
 	return text
@@ -1091,9 +1118,9 @@ func (v *profileChanges) appendStored(b []byte) []byte {
 		b = strconv.AppendInt(b, int64(*v.Age), 10)
 		b = append(b, ',')
 	}
-	if v.Sex != "" {
+	if v.Sex != nil {
 		b = append(b, `"sex":`...)
-		b = schema.AppendStored(b, v.Sex)
+		b = schema.AppendStored(b, *v.Sex)
 		b = append(b, ',')
 	}
 	if v.Username != "" {
@@ -1107,7 +1134,9 @@ func (v *profileChanges) appendStored(b []byte) []byte {
 // size is about how many bytes it takes as JSON.
 func (v *profileChanges) size() int {
 	n := 46
-	n += len(v.Sex)
+	if v.Sex != nil {
+		n += len(*v.Sex)
+	}
 	n += len(v.Username)
 	return n
 }

@@ -74,45 +74,6 @@ func (e LocationBodyKind) Valid() bool {
 	}
 }
 
-// Defines values for ProfileChangesSex.
-const (
-	ProfileChangesSexFemale ProfileChangesSex = "female"
-	ProfileChangesSexMale   ProfileChangesSex = "male"
-)
-
-// Valid indicates whether the value is a known member of the ProfileChangesSex enum.
-func (e ProfileChangesSex) Valid() bool {
-	switch e {
-	case ProfileChangesSexFemale:
-		return true
-	case ProfileChangesSexMale:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for RegistrationSex.
-const (
-	RegistrationSexFemale      RegistrationSex = "female"
-	RegistrationSexLessThanNil RegistrationSex = "<nil>"
-	RegistrationSexMale        RegistrationSex = "male"
-)
-
-// Valid indicates whether the value is a known member of the RegistrationSex enum.
-func (e RegistrationSex) Valid() bool {
-	switch e {
-	case RegistrationSexFemale:
-		return true
-	case RegistrationSexLessThanNil:
-		return true
-	case RegistrationSexMale:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for TextBodyKind.
 const (
 	TextBodyKindText TextBodyKind = "text"
@@ -526,7 +487,7 @@ type MessageBody struct {
 	Width *int32 `json:"width,omitempty"`
 }
 
-// NewAccount 1 to 64 letters and digits of any script and `_ . - @`, the first a letter or digit; not `all`, which addresses everyone.
+// NewAccount 1 to 64 letters and digits of any script and `_ . - @`, the first a letter or digit, with or without a `+` before it; not `all`, which addresses everyone.
 //
 // Example: alice
 type NewAccount = string
@@ -559,17 +520,18 @@ type Problem struct {
 
 // ProfileChanges defines model for ProfileChanges.
 type ProfileChanges struct {
-	Age *int32             `json:"age,omitempty"`
-	Sex *ProfileChangesSex `json:"sex,omitempty"`
+	Age *int32 `json:"age,omitempty"`
+
+	// Sex Whatever the user calls it; empty for none.
+	//
+	// Example: female
+	Sex *string `json:"sex,omitempty"`
 
 	// Username The name others see; NFC-normalised, need not be unique.
 	//
 	// Example: Alice
 	Username *DisplayName `json:"username,omitempty"`
 }
-
-// ProfileChangesSex defines model for ProfileChanges.Sex.
-type ProfileChangesSex string
 
 // Readiness defines model for Readiness.
 type Readiness struct {
@@ -601,7 +563,7 @@ type Reason = string
 
 // Registration defines model for Registration.
 type Registration struct {
-	// Account 1 to 64 letters and digits of any script and `_ . - @`, the first a letter or digit; not `all`, which addresses everyone.
+	// Account 1 to 64 letters and digits of any script and `_ . - @`, the first a letter or digit, with or without a `+` before it; not `all`, which addresses everyone.
 	//
 	// Example: alice
 	Account NewAccount `json:"account"`
@@ -619,17 +581,16 @@ type Registration struct {
 	// Example: 123456
 	Password Password `json:"password"`
 
-	// Sex Example: female
-	Sex nullable.Nullable[RegistrationSex] `json:"sex,omitempty"`
+	// Sex Whatever the user calls it; empty for none.
+	//
+	// Example: female
+	Sex nullable.Nullable[string] `json:"sex,omitempty"`
 
 	// Username The name others see; NFC-normalised, need not be unique.
 	//
 	// Example: Alice
 	Username DisplayName `json:"username"`
 }
-
-// RegistrationSex Example: female
-type RegistrationSex string
 
 // SendBody What a client may send, by kind.
 //
@@ -1412,7 +1373,7 @@ type ClientInterface interface {
 
 	// CreateGroup Create a group
 	//
-	// The creator is its owner and first member.
+	// The creator is its owner and first member. The parameters may also come in a form, urlencoded or multipart, of at most 65,536 bytes.
 	//
 	// Corresponds with POST /Tim/createGroup (the `CreateGroup` operationId).
 	CreateGroup(ctx context.Context, params *CreateGroupParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1503,14 +1464,14 @@ type ClientInterface interface {
 
 	// JoinGroup Join a group
 	//
-	// Repeating it changes nothing. Refused are whoever was removed, until the owner adds it again, and everybody where the group's members are added by its owner.
+	// Repeating it changes nothing. Refused are whoever was removed, until the owner adds it again, and everybody where the group's members are added by its owner. The parameters may also come in a form, urlencoded or multipart, of at most 65,536 bytes.
 	//
 	// Corresponds with POST /Tim/joinGroup (the `JoinGroup` operationId).
 	JoinGroup(ctx context.Context, params *JoinGroupParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// LeaveGroup Leave a group
 	//
-	// When the owner leaves, the oldest member inherits. The account's sockets of this group are closed.
+	// When the owner leaves, the oldest member inherits. The account's sockets of this group are closed. The parameters may also come in a form, urlencoded or multipart, of at most 65,536 bytes.
 	//
 	// Corresponds with POST /Tim/leaveGroup (the `LeaveGroup` operationId).
 	LeaveGroup(ctx context.Context, params *LeaveGroupParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1916,7 +1877,7 @@ func (c *Client) ChangePassword(ctx context.Context, body ChangePasswordJSONRequ
 
 // CreateGroup Create a group
 //
-// The creator is its owner and first member.
+// The creator is its owner and first member. The parameters may also come in a form, urlencoded or multipart, of at most 65,536 bytes.
 //
 // Corresponds with POST /Tim/createGroup (the `CreateGroup` operationId).
 func (c *Client) CreateGroup(ctx context.Context, params *CreateGroupParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2137,7 +2098,7 @@ func (c *Client) GetSessions(ctx context.Context, params *GetSessionsParams, req
 
 // JoinGroup Join a group
 //
-// Repeating it changes nothing. Refused are whoever was removed, until the owner adds it again, and everybody where the group's members are added by its owner.
+// Repeating it changes nothing. Refused are whoever was removed, until the owner adds it again, and everybody where the group's members are added by its owner. The parameters may also come in a form, urlencoded or multipart, of at most 65,536 bytes.
 //
 // Corresponds with POST /Tim/joinGroup (the `JoinGroup` operationId).
 func (c *Client) JoinGroup(ctx context.Context, params *JoinGroupParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2154,7 +2115,7 @@ func (c *Client) JoinGroup(ctx context.Context, params *JoinGroupParams, reqEdit
 
 // LeaveGroup Leave a group
 //
-// When the owner leaves, the oldest member inherits. The account's sockets of this group are closed.
+// When the owner leaves, the oldest member inherits. The account's sockets of this group are closed. The parameters may also come in a form, urlencoded or multipart, of at most 65,536 bytes.
 //
 // Corresponds with POST /Tim/leaveGroup (the `LeaveGroup` operationId).
 func (c *Client) LeaveGroup(ctx context.Context, params *LeaveGroupParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5112,7 +5073,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateGroupWithResponse Create a group
 	//
-	// The creator is its owner and first member.
+	// The creator is its owner and first member. The parameters may also come in a form, urlencoded or multipart, of at most 65,536 bytes.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5229,7 +5190,7 @@ type ClientWithResponsesInterface interface {
 
 	// JoinGroupWithResponse Join a group
 	//
-	// Repeating it changes nothing. Refused are whoever was removed, until the owner adds it again, and everybody where the group's members are added by its owner.
+	// Repeating it changes nothing. Refused are whoever was removed, until the owner adds it again, and everybody where the group's members are added by its owner. The parameters may also come in a form, urlencoded or multipart, of at most 65,536 bytes.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5238,7 +5199,7 @@ type ClientWithResponsesInterface interface {
 
 	// LeaveGroupWithResponse Leave a group
 	//
-	// When the owner leaves, the oldest member inherits. The account's sockets of this group are closed.
+	// When the owner leaves, the oldest member inherits. The account's sockets of this group are closed. The parameters may also come in a form, urlencoded or multipart, of at most 65,536 bytes.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6189,6 +6150,11 @@ func (r ChangePasswordResponse) ContentType() string {
 	return ""
 }
 
+// CreateGroupResponse415Headers the declared response headers of an HTTP 415 response for CreateGroup
+type CreateGroupResponse415Headers struct {
+	AcceptEncoding *string
+}
+
 // CreateGroupResponse429Headers the declared response headers of an HTTP 429 response for CreateGroup
 type CreateGroupResponse429Headers struct {
 	RetryAfter *int32
@@ -6212,12 +6178,18 @@ type CreateGroupResponse struct {
 	JSON403 *Forbidden
 	// JSON409 the response for an HTTP 409 `application/json` response
 	JSON409 *Failure
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *TooLarge
+	// JSON415 the response for an HTTP 415 `application/json` response
+	JSON415 *UnsupportedMediaType
 	// JSON429 the response for an HTTP 429 `application/json` response
 	JSON429 *Failure
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *Unavailable
+	// Headers415 the parsed response headers for an HTTP 415 response
+	Headers415 *CreateGroupResponse415Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *CreateGroupResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -6247,6 +6219,16 @@ func (r CreateGroupResponse) GetJSON403() *Forbidden {
 // GetJSON409 returns the response for an HTTP 409 `application/json` response
 func (r CreateGroupResponse) GetJSON409() *Failure {
 	return r.JSON409
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r CreateGroupResponse) GetJSON413() *TooLarge {
+	return r.JSON413
+}
+
+// GetJSON415 returns the response for an HTTP 415 `application/json` response
+func (r CreateGroupResponse) GetJSON415() *UnsupportedMediaType {
+	return r.JSON415
 }
 
 // GetJSON429 returns the response for an HTTP 429 `application/json` response
@@ -7310,6 +7292,11 @@ func (r GetSessionsResponse) ContentType() string {
 	return ""
 }
 
+// JoinGroupResponse415Headers the declared response headers of an HTTP 415 response for JoinGroup
+type JoinGroupResponse415Headers struct {
+	AcceptEncoding *string
+}
+
 // JoinGroupResponse503Headers the declared response headers of an HTTP 503 response for JoinGroup
 type JoinGroupResponse503Headers struct {
 	RetryAfter *int32
@@ -7330,10 +7317,16 @@ type JoinGroupResponse struct {
 	JSON404 *Failure
 	// JSON409 the response for an HTTP 409 `application/json` response
 	JSON409 *TooMany
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *TooLarge
+	// JSON415 the response for an HTTP 415 `application/json` response
+	JSON415 *UnsupportedMediaType
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *Unavailable
+	// Headers415 the parsed response headers for an HTTP 415 response
+	Headers415 *JoinGroupResponse415Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *JoinGroupResponse503Headers
 }
@@ -7366,6 +7359,16 @@ func (r JoinGroupResponse) GetJSON404() *Failure {
 // GetJSON409 returns the response for an HTTP 409 `application/json` response
 func (r JoinGroupResponse) GetJSON409() *TooMany {
 	return r.JSON409
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r JoinGroupResponse) GetJSON413() *TooLarge {
+	return r.JSON413
+}
+
+// GetJSON415 returns the response for an HTTP 415 `application/json` response
+func (r JoinGroupResponse) GetJSON415() *UnsupportedMediaType {
+	return r.JSON415
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -7407,6 +7410,11 @@ func (r JoinGroupResponse) ContentType() string {
 	return ""
 }
 
+// LeaveGroupResponse415Headers the declared response headers of an HTTP 415 response for LeaveGroup
+type LeaveGroupResponse415Headers struct {
+	AcceptEncoding *string
+}
+
 // LeaveGroupResponse503Headers the declared response headers of an HTTP 503 response for LeaveGroup
 type LeaveGroupResponse503Headers struct {
 	RetryAfter *int32
@@ -7425,10 +7433,16 @@ type LeaveGroupResponse struct {
 	JSON403 *Forbidden
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *Failure
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *TooLarge
+	// JSON415 the response for an HTTP 415 `application/json` response
+	JSON415 *UnsupportedMediaType
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *Unavailable
+	// Headers415 the parsed response headers for an HTTP 415 response
+	Headers415 *LeaveGroupResponse415Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *LeaveGroupResponse503Headers
 }
@@ -7456,6 +7470,16 @@ func (r LeaveGroupResponse) GetJSON403() *Forbidden {
 // GetJSON404 returns the response for an HTTP 404 `application/json` response
 func (r LeaveGroupResponse) GetJSON404() *Failure {
 	return r.JSON404
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r LeaveGroupResponse) GetJSON413() *TooLarge {
+	return r.JSON413
+}
+
+// GetJSON415 returns the response for an HTTP 415 `application/json` response
+func (r LeaveGroupResponse) GetJSON415() *UnsupportedMediaType {
+	return r.JSON415
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -9521,7 +9545,7 @@ func (c *ClientWithResponses) ChangePasswordWithResponse(ctx context.Context, bo
 
 // CreateGroupWithResponse Create a group
 //
-// The creator is its owner and first member.
+// The creator is its owner and first member. The parameters may also come in a form, urlencoded or multipart, of at most 65,536 bytes.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9716,7 +9740,7 @@ func (c *ClientWithResponses) GetSessionsWithResponse(ctx context.Context, param
 
 // JoinGroupWithResponse Join a group
 //
-// Repeating it changes nothing. Refused are whoever was removed, until the owner adds it again, and everybody where the group's members are added by its owner.
+// Repeating it changes nothing. Refused are whoever was removed, until the owner adds it again, and everybody where the group's members are added by its owner. The parameters may also come in a form, urlencoded or multipart, of at most 65,536 bytes.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9731,7 +9755,7 @@ func (c *ClientWithResponses) JoinGroupWithResponse(ctx context.Context, params 
 
 // LeaveGroupWithResponse Leave a group
 //
-// When the owner leaves, the oldest member inherits. The account's sockets of this group are closed.
+// When the owner leaves, the oldest member inherits. The account's sockets of this group are closed. The parameters may also come in a form, urlencoded or multipart, of at most 65,536 bytes.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10850,6 +10874,20 @@ func ParseCreateGroupResponse(rsp *http.Response) (*CreateGroupResponse, error) 
 		}
 		response.JSON409 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest TooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON415 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
 		var dest Failure
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -10874,6 +10912,16 @@ func ParseCreateGroupResponse(rsp *http.Response) (*CreateGroupResponse, error) 
 	}
 
 	switch {
+	case rsp.StatusCode == 415:
+		var headers CreateGroupResponse415Headers
+		if values := rsp.Header.Values("Accept-Encoding"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Accept-Encoding", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AcceptEncoding = &value
+		}
+		response.Headers415 = &headers
 	case rsp.StatusCode == 429:
 		var headers CreateGroupResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -11864,6 +11912,20 @@ func ParseJoinGroupResponse(rsp *http.Response) (*JoinGroupResponse, error) {
 		}
 		response.JSON409 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest TooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON415 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -11881,6 +11943,16 @@ func ParseJoinGroupResponse(rsp *http.Response) (*JoinGroupResponse, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 415:
+		var headers JoinGroupResponse415Headers
+		if values := rsp.Header.Values("Accept-Encoding"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Accept-Encoding", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AcceptEncoding = &value
+		}
+		response.Headers415 = &headers
 	case rsp.StatusCode == 503:
 		var headers JoinGroupResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -11945,6 +12017,20 @@ func ParseLeaveGroupResponse(rsp *http.Response) (*LeaveGroupResponse, error) {
 		}
 		response.JSON404 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest TooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON415 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -11962,6 +12048,16 @@ func ParseLeaveGroupResponse(rsp *http.Response) (*LeaveGroupResponse, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 415:
+		var headers LeaveGroupResponse415Headers
+		if values := rsp.Header.Values("Accept-Encoding"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Accept-Encoding", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AcceptEncoding = &value
+		}
+		response.Headers415 = &headers
 	case rsp.StatusCode == 503:
 		var headers LeaveGroupResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {

@@ -35,9 +35,9 @@ func Valid(account string) bool {
 }
 
 // NewForm says in English what ValidNew demands, as the end of a sentence that begins with "must be".
-const NewForm = "1 to 64 letters and digits of any script and `_ . - @`, the first a letter or digit; not `all`, which addresses everyone"
+const NewForm = "1 to 64 letters and digits of any script and `_ . - @`, the first a letter or digit, with or without a `+` before it; not `all`, which addresses everyone"
 
-var newPattern = regexp.MustCompile(`^[\p{L}\p{N}][\p{L}\p{M}\p{N}_.@-]*$`)
+var newPattern = regexp.MustCompile(`^\+?[\p{L}\p{N}][\p{L}\p{M}\p{N}_.@-]*$`)
 
 // ValidNew reports whether an account, in its normal spelling, may be registered. The schema NewAccount in api/openapi.yaml
 // may be wider, since generated clients don't all know Unicode's classes in patterns; this is the rule that holds.

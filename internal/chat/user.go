@@ -23,7 +23,7 @@ type User struct {
 	Online   bool
 }
 
-// Registration is a new account. The caller has checked the fields against the schema.
+// Registration is a new account. An empty Sex is none. The caller has checked the fields against the schema.
 type Registration struct {
 	Account  string
 	Password string
@@ -60,7 +60,7 @@ func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
 		row.Age = sql.NullInt32{Int32: *r.Age, Valid: true}
 	}
 	if r.Sex != nil {
-		row.Sex = sql.NullString{String: *r.Sex, Valid: true}
+		row.Sex = nullable(*r.Sex)
 	}
 	id, err := s.createUser(ctx, row, r.Invite)
 	if err != nil {
@@ -69,7 +69,7 @@ func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
 	if s.Registration == RegistrationInvite { // the code counts it
 		s.Forgive(ctx, r.Address)
 	}
-	return User{ID: id, Account: name, Username: username, Sex: r.Sex, Age: row.Age.Int32}, nil
+	return User{ID: id, Account: name, Username: username, Sex: sex(row.Sex), Age: row.Age.Int32}, nil
 }
 
 // mayRegister refuses what needs no hash to be refused, since a hash costs as much as some hundred statements. What it finds may
@@ -157,7 +157,7 @@ func (s *Service) UpdateProfile(ctx context.Context, caller string, c Changes) (
 			update.Age = sql.NullInt32{Int32: *c.Age, Valid: true}
 		}
 		if c.Sex != nil {
-			update.Sex = sql.NullString{String: *c.Sex, Valid: true}
+			update.Sex = nullable(*c.Sex)
 		}
 		_, err = tx.UpdateProfile(ctx, update)
 		return err

@@ -99,6 +99,16 @@ func (c *Chat) hasSibling() bool {
 	return false
 }
 
+// decodeText reads a client's frame. Where a value isn't a string its JSON is the string, as with the original.
+func decodeText(frame []byte) (sockets.DirectText, error) {
+	text, err := sockets.DecodeDirectText(frame)
+	if err == nil {
+		return text, nil
+	}
+	lenient := schema.Lenient{Fields: map[string]schema.Lenience{"to": {Any: true}, "text": {Any: true}}}
+	return sockets.DecodeDirectText(lenient.Convert(frame))
+}
+
 // Text implements socket.Handler: a transient text, to one account or to all that the sender may see. An account
 // that is offline, or that the sender may not see, doesn't get it, and the sender isn't told, as in the original.
 func (c *Chat) Text(ctx context.Context, frame []byte) {
@@ -108,7 +118,7 @@ func (c *Chat) Text(ctx context.Context, frame []byte) {
 		c.Refuse(err)
 		return
 	}
-	text, err := sockets.DecodeDirectText(frame)
+	text, err := decodeText(frame)
 	switch {
 	case err != nil:
 		c.conn.Abort(socket.Invalid, problemOf(err))

@@ -16,7 +16,7 @@ import (
 func (h *handlers) UserRegister(ctx context.Context, r api.UserRegisterRequestObject) (api.UserRegisterResponseObject, error) {
 	user, err := h.chat.Register(ctx, chat.Registration{
 		Account: r.Body.Account, Password: r.Body.Password, Username: r.Body.Username,
-		Age: pointer(r.Body.Age), Sex: (*string)(pointer(r.Body.Sex)), Invite: or(r.Body.Invite, ""), Address: requestOf(ctx).address,
+		Age: pointer(r.Body.Age), Sex: pointer(r.Body.Sex), Invite: or(r.Body.Invite, ""), Address: requestOf(ctx).address,
 	})
 	if err != nil {
 		return nil, err
@@ -80,7 +80,7 @@ func (h *handlers) FindUsers(ctx context.Context, r api.FindUsersRequestObject) 
 // UpdateProfile changes the caller's profile.
 func (h *handlers) UpdateProfile(ctx context.Context, r api.UpdateProfileRequestObject) (api.UpdateProfileResponseObject, error) {
 	user, err := h.chat.UpdateProfile(ctx, requestOf(ctx).session.Account, chat.Changes{
-		Username: r.Body.Username, Age: r.Body.Age, Sex: (*string)(r.Body.Sex),
+		Username: r.Body.Username, Age: r.Body.Age, Sex: r.Body.Sex,
 	})
 	if err != nil {
 		return nil, err

@@ -92,10 +92,13 @@ func (s *server) writeText(c echo.Context, r *request, f *fault.Fault) error {
 	return c.String(s.status(c, f.Status()), r.textFailures.text(f, r.operation).In(r.language))
 }
 
-// status returns the answer's status: the precise one, or 200 where the settings ask for the original server's habit.
+// status returns the answer's status: the precise one, or 200 where the settings ask for the original server's habit. That
+// concerns the /Tim routes, the others of the original's interface, and paths that are no routes, but no handshake.
 func (s *server) status(c echo.Context, precise int) int {
+	path := c.Path()
 	text := c.Response().Header().Get("Tim-Reason") != ""
-	if s.always200 && (text || strings.HasPrefix(c.Path(), "/Tim/")) {
+	original := text || strings.HasPrefix(path, "/Tim/") || s.isContract(path) || path == "" && c.Request().Header.Get("Upgrade") == ""
+	if s.always200 && original && precise != http.StatusRequestedRangeNotSatisfiable {
 		return http.StatusOK
 	}
 	return precise

@@ -134,8 +134,8 @@ func TestWhichFailuresAreText(t *testing.T) {
 	must(t, err)
 	kinds := make(map[string]textFailures)
 	for _, item := range spec.Paths.Map() {
-		for _, o := range item.Operations() {
-			kinds[o.OperationID] = traitsOf(o).textFailures
+		for method, o := range item.Operations() {
+			kinds[o.OperationID] = traitsOf(o, method).textFailures
 		}
 	}
 	for _, reason := range fault.Reasons() {
@@ -232,11 +232,11 @@ func TestAlways200(t *testing.T) {
 		{"no such group", s.ask("POST", "/Tim/joinGroup?UserAccount=alice&GroupID=1", nil, "token", token), 200},
 		{"no file", s.get("/downloadmp3?filename=x", "token", token), 200},
 		{"no avatar", s.get("/headpicurl?username=alice", "token", token), 200},
-		{"no token at a file route", s.get("/downloadmp3?filename=x"), 401},
+		{"no token at a file route", s.get("/downloadmp3?filename=x"), 200},
 		{"a range", s.get("/downloadchatpic?filename="+upload.Body.String(), "token", token, "Range", "bytes=0-3"), 206},
 		{"no range", s.get("/downloadchatpic?filename="+upload.Body.String(), "token", token, "Range", "bytes=9999-"), 416},
 		{"no link", s.get("/avatar/alice?expires=1&signature=x"), 403},
-		{"no route", s.get("/nothing"), 404},
+		{"no route", s.get("/nothing"), 200},
 		{"health", s.get("/readyz"), 503},
 	} {
 		if tt.answer.Code != tt.status {

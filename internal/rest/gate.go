@@ -63,7 +63,7 @@ func newGate(spec *openapi3.T, authenticate func(context.Context, string) (auth.
 		for method, o := range item.Operations() {
 			_, partial := o.Responses.Map()["206"]
 			op := operation{id: o.OperationID, streams: partial, open: o.Security != nil && len(*o.Security) == 0, parameters: o.Parameters}
-			op.traits = traitsOf(o)
+			op.traits = traitsOf(o, method)
 			if o.RequestBody != nil {
 				op.streams = op.streams || o.RequestBody.Value.Content.Get("multipart/form-data") != nil
 				op.body = checks[op.id]
@@ -115,6 +115,9 @@ func (g *gate) middleware(next echo.HandlerFunc) echo.HandlerFunc {
 				return fault.Retry(fault.RateLimited, wait)
 			}
 		}
+		if err := op.traits.lenient.query(c, g.hurry); err != nil {
+			return err
+		}
 		if err := checkParameters(c, op.parameters); err != nil {
 			return err
 		}
@@ -129,7 +132,7 @@ func (g *gate) middleware(next echo.HandlerFunc) echo.HandlerFunc {
 			})
 		}
 		if op.body != nil {
-			if err := g.checkBody(c, op.body); err != nil {
+			if err := g.checkBody(c, op); err != nil {
 				return err
 			}
 		}
@@ -276,7 +279,7 @@ const escapes = 6
 // checkBody reads a JSON body within its limit, checks it, and puts it back for the handler in the spelling of the check: so
 // what is stored is what was checked, whatever the handler's decoder makes of fields that are there twice, or in other
 // letters.
-func (g *gate) checkBody(c echo.Context, check bodies.Check) error {
+func (g *gate) checkBody(c echo.Context, op operation) error {
 	r := c.Request()
 	if err := checkJSONType(r.Header); err != nil {
 		return err
@@ -285,13 +288,11 @@ func (g *gate) checkBody(c echo.Context, check bodies.Check) error {
 	if g.bodyLimit > 0 {
 		body = http.MaxBytesReader(c.Response(), body, escapes*g.bodyLimit)
 	}
-	hurried := context.AfterFunc(g.draining, func() {
-		_ = http.NewResponseController(c.Response()).SetReadDeadline(time.Now().Add(lastChance)) // fails on a test's recorder
-	})
+	done := g.hurry(c)
 	text, err := io.ReadAll(body) // until the connection's deadline
-	hurried()
-	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return g.tooLarge()
+	done()
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
+		return tooLarge(g.bodyLimit)
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return tooSlow(err)
@@ -302,11 +303,11 @@ func (g *gate) checkBody(c echo.Context, check bodies.Check) error {
 	if !utf8.Valid(text) {
 		return fault.Invalid(fault.MalformedJSON, "body", schema.NotUTF8)
 	}
-	reader := schema.NewReader(string(text))
-	checked := check(&reader)
+	reader := schema.NewReader(string(op.traits.lenient.body.Convert(text)))
+	checked := op.body(&reader)
 	err = reader.End("body")
 	if g.bodyLimit > 0 && int64(reader.Size()) > g.bodyLimit {
-		return g.tooLarge()
+		return tooLarge(g.bodyLimit)
 	}
 	if err != nil {
 		return err
@@ -316,6 +317,13 @@ func (g *gate) checkBody(c echo.Context, check bodies.Check) error {
 	return nil
 }
 
-func (g *gate) tooLarge() error {
-	return fault.Invalid(fault.BodyTooLarge, "body", fmt.Sprintf("must have at most %d bytes", g.bodyLimit))
+// hurry gives a body that is being read lastChance when the server begins to stop. The caller calls done after it has read.
+func (g *gate) hurry(c echo.Context) (done func() bool) {
+	return context.AfterFunc(g.draining, func() {
+		_ = http.NewResponseController(c.Response()).SetReadDeadline(time.Now().Add(lastChance)) // fails on a test's recorder
+	})
+}
+
+func tooLarge(limit int64) error {
+	return fault.Invalid(fault.BodyTooLarge, "body", fmt.Sprintf("must have at most %d bytes", limit))
 }

@@ -79,7 +79,7 @@ func TestParameters(t *testing.T) {
 		{"group abc", group + "abc", "GroupID", number},
 		{"group 1.5", group + "1.5", "GroupID", number},
 		{"group 1e3", group + "1e3", "GroupID", number},
-		{"group 0x1", group + "0x1", "GroupID", number},
+		{"group 0xg", group + "0xg", "GroupID", number},
 		{"group NaN", group + "NaN", "GroupID", number},
 		{"a group over 32 bits", group + "2147483648", "GroupID", number},
 		{"a group over 64 bits", group + "99999999999999999999", "GroupID", number},
@@ -126,7 +126,7 @@ func TestBodies(t *testing.T) {
 		return "{" + strings.Join(parts, ", ") + "}"
 	}
 	const (
-		account = "must be 1 to 64 letters and digits of any script and `_ . - @`, the first a letter or digit; not `all`, which addresses everyone"
+		account = "must be 1 to 64 letters and digits of any script and `_ . - @`, the first a letter or digit, with or without a `+` before it; not `all`, which addresses everyone"
 		age     = "must be an integer from 0 to 150"
 		control = "must not be empty or hold control characters"
 	)
@@ -152,7 +152,6 @@ func TestBodies(t *testing.T) {
 		{"a deep one", strings.Repeat("[", 2000) + strings.Repeat("]", 2000), fault.InvalidBody, "body", "must be an object"},
 		{"no account", with("account", ""), fault.InvalidBody, "account", "is missing"},
 		{"account null", with("account", "null"), fault.InvalidBody, "account", "must not be null"},
-		{"account a number", with("account", "1"), fault.InvalidBody, "account", "must be a string"},
 		{"account empty", with("account", `""`), fault.InvalidBody, "account", "must not be empty"},
 		{"account too long", with("account", `"`+strings.Repeat("x", 65)+`"`), fault.InvalidBody, "account", "must have at most 64 characters"},
 		{"account all", with("account", `"all"`), fault.InvalidBody, "account", account},
@@ -169,11 +168,10 @@ func TestBodies(t *testing.T) {
 		{"username with a newline", with("username", `"a\nb"`), fault.InvalidBody, "username", control},
 		{"age over", with("age", "151"), fault.InvalidBody, "age", age},
 		{"age under", with("age", "-1"), fault.InvalidBody, "age", age},
-		{"age and a half", with("age", "1.5"), fault.InvalidBody, "age", age},
-		{"age a text", with("age", `"20"`), fault.InvalidBody, "age", age},
+		{"age a text", with("age", `"twenty"`), fault.InvalidBody, "age", age},
 		{"age huge", with("age", "99999999999999999999"), fault.InvalidBody, "age", age},
 		{"age beyond every number", with("age", "1e400"), fault.InvalidBody, "age", age},
-		{"sex other", with("sex", `"other"`), fault.InvalidBody, "sex", "must be one of male, female, null"},
+		{"sex too long", with("sex", `"`+strings.Repeat("x", 101)+`"`), fault.InvalidBody, "sex", "must have at most 100 characters"},
 		{"taken", with("account", `"alice"`), fault.AccountTaken, "", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -318,7 +316,7 @@ func TestRoutesAndMethodsThatAreNot(t *testing.T) {
 		{"GET", "/nothing", fault.UnknownRoute},
 		{"GET", "/Tim/", fault.UnknownRoute},
 		{"GET", "/tim/userlogin", fault.UnknownRoute},
-		{"GET", "/Tim/UserLogin/", fault.UnknownRoute},
+		{"GET", "/Tim/UserLogin//", fault.UnknownRoute},
 		{"GET", "/Tim%2FUserLogin", fault.UnknownRoute},
 		{"GET", "//Tim/UserLogin", fault.UnknownRoute},
 		{"GET", "/docs/..%2f..%2fetc%2fpasswd", fault.UnknownRoute},

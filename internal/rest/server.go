@@ -5,6 +5,7 @@
 //	gate.go     what a request must pass: token, rate, parameters, body
 //	compress.go answers in gzip and zstd
 //	media.go    which bodies are understood, by their headers
+//	lenient.go  what front ends of the original send, converted
 //	traits.go   what an operation of the spec says by x-tim-…
 //	request.go  what the middleware knows of a request
 //	leftovers.go  what becomes of a body that nobody read
@@ -71,6 +72,7 @@ type server struct {
 	log           *slog.Logger
 	isUnavailable func(error) bool
 	always200     bool
+	isContract    func(path string) bool
 	language      fault.Language
 	transfers     transfers
 	leftovers     leftovers
@@ -115,10 +117,11 @@ func New(o Options) (*echo.Echo, error) {
 	e.Pre(joinLists)
 	e.HTTPErrorHandler = s.handleError
 	e.IPExtractor = o.Proxies.extractor()
-	e.Pre(o.Proxies.route)
 	gate := newGate(spec, o.Auth.Authenticate, o.BodyLimit, o.Pace)
 	gate.verify = o.Auth.AuthenticateToRenew
 	gate.draining = o.Draining
+	e.Pre(o.Proxies.route, gate.asTheOriginal)
+	s.isContract = gate.isContract
 	compress, err := gate.compress()
 	if err != nil {
 		return nil, fmt.Errorf("compression: %w", err)

@@ -16,6 +16,8 @@ type traits struct {
 	rateLimited  bool
 	expiredToken bool
 	uncompressed bool
+	contract     bool // an operation of the original's interface
+	lenient      lenient
 	textFailures textFailures
 }
 
@@ -28,6 +30,10 @@ const (
 	expiredTokenTrait = traitPrefix + "expired-token"
 	// uncompressedTrait, a boolean, keeps an answer that has a secret from being compressed.
 	uncompressedTrait = traitPrefix + "uncompressed"
+	// lenientTrait, a boolean, marks an operation of the original's interface, for which lenient.go converts what clients send.
+	lenientTrait = traitPrefix + "lenient"
+	// defaultsTrait, an object with names of fields, gives a field that is missing or empty the value of another one.
+	defaultsTrait = traitPrefix + "defaults"
 	// textFailuresTrait, a textFailures, makes some failures plain text instead of the envelope, as Tim.md has them.
 	textFailuresTrait = traitPrefix + "text-failures"
 )
@@ -43,13 +49,31 @@ const (
 )
 
 // traitsOf reads an operation's traits, which checkTraits has checked.
-func traitsOf(o *openapi3.Operation) (t traits) {
+func traitsOf(o *openapi3.Operation, method string) (t traits) {
 	t.rateLimited, _ = o.Extensions[rateLimitedTrait].(bool)
 	t.expiredToken, _ = o.Extensions[expiredTokenTrait].(bool)
 	t.uncompressed, _ = o.Extensions[uncompressedTrait].(bool)
+	if t.contract, _ = o.Extensions[lenientTrait].(bool); t.contract {
+		t.lenient = lenientFor(o, method, defaultsOf(o.Extensions[defaultsTrait]))
+	}
 	kind, _ := o.Extensions[textFailuresTrait].(string)
 	t.textFailures = textFailures(kind)
 	return t
+}
+
+// defaultsOf reads the names of fields and of those that stand in for them, nil if it is no object of strings.
+func defaultsOf(value any) map[string]string {
+	object, ok := value.(map[string]any)
+	if !ok {
+		return nil
+	}
+	names := make(map[string]string, len(object))
+	for name, from := range object {
+		if names[name], ok = from.(string); !ok {
+			return nil
+		}
+	}
+	return names
 }
 
 // checkTraits returns an error for a trait that this server doesn't know: a slip in its name must not switch it off.
@@ -68,9 +92,11 @@ func checkTraits(spec *openapi3.T) error {
 
 func knownTrait(name string, value any) bool {
 	switch name {
-	case rateLimitedTrait, expiredTokenTrait, uncompressedTrait:
+	case rateLimitedTrait, expiredTokenTrait, uncompressedTrait, lenientTrait:
 		_, ok := value.(bool)
 		return ok
+	case defaultsTrait:
+		return len(defaultsOf(value)) > 0
 	case textFailuresTrait:
 		kind, ok := value.(string)
 		return ok && slices.Contains([]textFailures{avatarFailures, uploadFailures, downloadFailures}, textFailures(kind))

@@ -6,6 +6,7 @@
 //	number.go    numbers, and which of them fit
 //	skip.go      passing over values: unknown fields, and values of a wrong type
 //	free.go      values without a schema (the data of custom bodies), in the one spelling in which they are stored
+//	lenient.go   converting what the original's front ends send
 //	append.go    writing JSON
 //	words.go     the wording of each problem
 package schema
