@@ -13,7 +13,6 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
-	"golang.org/x/text/width"
 
 	"tim/internal/fault"
 	"tim/internal/schema"
@@ -114,11 +113,15 @@ func (l lenient) query(c echo.Context, hurry func(echo.Context) func() bool) err
 // and took a sign, hexadecimal numbers and digits of full width.
 func parameterInteger(text string) string {
 	trimmed := strings.Map(func(c rune) rune {
-		if unicode.IsSpace(c) {
+		switch {
+		case unicode.IsSpace(c):
 			return -1
+		case c >= '０' && c <= '９':
+			return c - '０' + '0'
+		default:
+			return c
 		}
-		return c
-	}, width.Narrow.String(text))
+	}, text)
 	base, digits := 10, trimmed
 	if hex, ok := strings.CutPrefix(strings.ToLower(trimmed), "0x"); ok {
 		base, digits = 16, hex
