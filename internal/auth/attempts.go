@@ -105,6 +105,17 @@ type Registrations struct {
 	PerAddress Limit
 }
 
+// Admit refuses what Hash would refuse for the client's address, as far as that is known now.
+func (r Registrations) Admit(ctx context.Context, address string) error {
+	err := r.Passwords.line.admit(ctx, ofRegistration, network(address))
+	if r.PerAddress != nil {
+		if wait := r.PerAddress.Wait(ctx, network(address)); wait > 0 {
+			err = fault.Retry(fault.TooManyRegistrations, wait)
+		}
+	}
+	return r.Passwords.refusals.pace(ctx, err)
+}
+
 // Hash returns the hash of a new account's password. It counts the registration when it is about to hash, so that one that fails
 // afterwards counts, too. It returns a fault for a password that CheckPassword refuses, TooManyRegistrations for an address that
 // has registered too many accounts, and Busy when the line for processors is too long.
@@ -114,14 +125,14 @@ func (r Registrations) Hash(ctx context.Context, password, address string) (stri
 	}
 	if r.PerAddress != nil {
 		if wait := r.PerAddress.Take(ctx, network(address)); wait > 0 {
-			return "", fault.Retry(fault.TooManyRegistrations, wait)
+			return "", r.Passwords.refusals.pace(ctx, fault.Retry(fault.TooManyRegistrations, wait))
 		}
 	}
 	hash, err := r.Passwords.hashNew(ctx, password, ofRegistration, network(address))
 	if err != nil { // nothing was hashed
 		r.Forgive(ctx, address)
 	}
-	return hash, err
+	return hash, r.Passwords.refusals.pace(ctx, err)
 }
 
 // Forgive gives back what Hash has counted.

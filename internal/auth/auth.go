@@ -8,6 +8,7 @@
 //	seen.go      the cache of sessions
 //	password.go  the spelling of passwords, and bcrypt
 //	line.go      the line in which those who hash wait
+//	refusals.go  … and floods of those who are refused
 //	attempts.go  the limits on failed logins, and registrations
 //	places.go    the devices and addresses from which an account has logged in
 //	key.go       the signing key, and keys derived from it
@@ -95,6 +96,10 @@ func (a *Auth) Login(ctx context.Context, account, password, address, device str
 // checkCredentials refuses a wrong password, and an account or address that has failed too often. It renews the stored hash where
 // that is due, and remembers the device of a right password.
 func (a *Auth) checkCredentials(ctx context.Context, account, password, address, device string) error {
+	return a.Passwords.refusals.pace(ctx, a.checkAtOnce(ctx, account, password, address, device))
+}
+
+func (a *Auth) checkAtOnce(ctx context.Context, account, password, address, device string) error {
 	place := a.place(account, address, device)
 	known, err := a.known(ctx, place)
 	if err != nil {
@@ -108,7 +113,7 @@ func (a *Auth) checkCredentials(ctx context.Context, account, password, address,
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("check credentials: %w", err)
 	}
-	renewed, err := a.try(ctx, door, place.pair, user.Password.String, password)
+	renewed, err := a.try(ctx, door, known.rank(), place.pair, user.Password.String, password)
 	if err != nil {
 		return fmt.Errorf("check credentials: %w", err)
 	}
@@ -125,8 +130,8 @@ func (a *Auth) checkCredentials(ctx context.Context, account, password, address,
 
 // try makes one attempt at a password. It checks and counts the failures while it holds one of the slots for hashing, so that
 // attempts that wait for a slot see the failures of those before them.
-func (a *Auth) try(ctx context.Context, door door, flow, hash, password string) (renewed string, err error) {
-	leave, err := a.Passwords.line.enter(ctx, ofLogin, flow)
+func (a *Auth) try(ctx context.Context, door door, r rank, flow, hash, password string) (renewed string, err error) {
+	leave, err := a.Passwords.line.enter(ctx, r, flow)
 	if err != nil {
 		return "", err
 	}

@@ -284,7 +284,7 @@ func TestAttemptsAtOnceAreLimitedToo(t *testing.T) {
 	for i := range 60 {
 		work.Go(func() {
 			door := n.door(n.place("alice", "192.0.2.1", ""), acquaintance{})
-			_, err := n.try(t.Context(), door, fmt.Sprint(i), "", "wrong")
+			_, err := n.try(t.Context(), door, ofLogin, fmt.Sprint(i), "", "wrong")
 			if fault.Is(err, fault.WrongCredentials) {
 				tried.Add(1)
 			} else {

@@ -11,11 +11,13 @@ import (
 	"tim/internal/fault"
 )
 
-// rank orders those who wait for a slot: as long as a login waits, no registration gets one.
+// rank orders those who wait for a slot: while one of a higher rank waits, none of a lower rank gets one. Devices that have logged
+// in before come first, so that they notice little of a flood of logins.
 type rank int
 
 const (
-	ofLogin rank = iota
+	ofKnownDevice rank = iota
+	ofLogin
 	ofRegistration
 	ranks
 )
@@ -26,17 +28,22 @@ const (
 	maxOfOne   = 64
 	// maxWait is the longest wait, for callers without a deadline or with a later one.
 	maxWait = 10 * time.Second
+	// registerEvery is the interval at which a registration goes first.
+	registerEvery = time.Second
 )
 
 // line gives out the slots for hashing. Within a rank callers belong to flows (a client's address, or an account at an address),
-// which get slots in turn: one who sends many requests waits behind its own. A caller that would wait longer than its deadline
-// allows, or that finds the line full, is refused at once. Safe for concurrent use.
+// which get slots in turn: one who sends many requests waits behind its own. Where there are several slots, registrations leave one
+// free, so that a login finds it; but one registration a second goes first, so that logins alone can't keep all of them out. A
+// caller that would wait longer than its deadline allows, or that finds the line full, is refused at once. Safe for concurrent use.
 type line struct {
-	mu    sync.Mutex
-	free  int
-	slots int
-	took  time.Duration // how long a caller keeps its slot, on average
-	queue [ranks]queue
+	mu         sync.Mutex
+	free       int
+	slots      int
+	spare      int           // the slots that a registration must leave free
+	took       time.Duration // how long a caller keeps its slot, on average
+	registered time.Time     // when a registration last got a slot
+	queue      [ranks]queue
 }
 
 // queue holds the callers of one rank.
@@ -58,7 +65,7 @@ type caller struct{ granted chan struct{} }
 
 // newLine returns a line whose callers keep a slot for about so long.
 func newLine(slots int, took time.Duration) *line {
-	l := &line{free: slots, slots: slots, took: took}
+	l := &line{free: slots, slots: slots, spare: min(1, slots-1), took: took}
 	for i := range l.queue {
 		l.queue[i].flows = make(map[string]*flow)
 	}
@@ -69,15 +76,14 @@ func newLine(slots int, took time.Duration) *line {
 // the line is full, or that the wait would be too long, or was. Any other error is that of a ctx that was cancelled.
 func (l *line) enter(ctx context.Context, r rank, name string) (leave func(), err error) {
 	l.mu.Lock()
-	if l.free > 0 { // then nobody waits
+	if l.hasRoom(r) {
 		l.free--
 		l.mu.Unlock()
 		return l.leaver(), nil
 	}
-	wait, full := l.forecast(r, name)
-	if full || wait > maxWait || tooLate(ctx, wait+l.took) {
+	if err := l.refusal(ctx, r, name); err != nil {
 		l.mu.Unlock()
-		return nil, fault.Retry(fault.Busy, wait)
+		return nil, err
 	}
 	c := &caller{granted: make(chan struct{})}
 	f, place := l.queue[r].add(name, c)
@@ -102,6 +108,32 @@ func (l *line) enter(ctx context.Context, r rank, name string) (leave func(), er
 	return nil, fmt.Errorf("wait for a processor: %w", ctx.Err())
 }
 
+// admit returns the refusal that enter would return at once.
+func (l *line) admit(ctx context.Context, r rank, name string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.hasRoom(r) {
+		return nil
+	}
+	return l.refusal(ctx, r, name)
+}
+
+// hasRoom reports whether a new caller gets a slot at once. Then nobody waits who might have it.
+func (l *line) hasRoom(r rank) bool {
+	if r == ofRegistration {
+		return l.free > l.spare
+	}
+	return l.free > 0
+}
+
+func (l *line) refusal(ctx context.Context, r rank, name string) error {
+	wait, full := l.forecast(r, name)
+	if full || wait > maxWait || tooLate(ctx, wait+l.took) {
+		return fault.Retry(fault.Busy, wait)
+	}
+	return nil
+}
+
 // forecast returns how long a new caller would wait, and whether there is no room for it.
 func (l *line) forecast(r rank, name string) (wait time.Duration, full bool) {
 	q, own := &l.queue[r], 0
@@ -109,10 +141,14 @@ func (l *line) forecast(r rank, name string) (wait time.Duration, full bool) {
 		own = f.callers.Len()
 	}
 	ahead := min(q.waiting, (own+1)*q.turns.Len())
-	for _, higher := range l.queue[:r] {
-		ahead += higher.waiting
+	for i := range r {
+		ahead += l.queue[i].waiting
 	}
-	return time.Duration(ahead+1) * l.took / time.Duration(l.slots), q.waiting >= maxWaiting || own >= maxOfOne
+	slots := l.slots
+	if r == ofRegistration {
+		slots -= l.spare
+	}
+	return time.Duration(ahead+1) * l.took / time.Duration(slots), q.waiting >= maxWaiting || own >= maxOfOne
 }
 
 // tooLate reports whether ctx ends within a time.
@@ -132,15 +168,32 @@ func (l *line) leaver() func() {
 	}
 }
 
-// next gives a slot to the next caller, or keeps it free.
+// next gives the slot of one who leaves to the next caller, or keeps it free.
 func (l *line) next() {
-	for i := range l.queue {
-		if c := l.queue[i].take(); c != nil {
-			close(c.granted)
-			return
+	c := l.choose()
+	if c == nil {
+		l.free++
+		return
+	}
+	close(c.granted)
+}
+
+func (l *line) choose() *caller {
+	now, registrations := time.Now(), &l.queue[ofRegistration]
+	if registrations.waiting > 0 && now.Sub(l.registered) >= registerEvery {
+		l.registered = now
+		return registrations.take()
+	}
+	for r := range ofRegistration {
+		if c := l.queue[r].take(); c != nil {
+			return c
 		}
 	}
-	l.free++
+	if l.free < l.spare {
+		return nil
+	}
+	l.registered = now
+	return registrations.take()
 }
 
 // waiting returns the number of callers that wait.

@@ -22,6 +22,7 @@ func TestOrderOfTheLine(t *testing.T) {
 	for _, tt := range []struct{ name, waiting, want string }{
 		{"in order of arrival", "la lb lc", "la lb lc"},
 		{"logins first", "ra rb la rc lb", "la lb ra rb rc"},
+		{"known devices before other logins", "ra la kb lb ka", "kb ka la lb ra"},
 		{"in turn", "la la la lb lc lb", "la lb lc la lb la"},
 		{"each rank for itself", "ra ra rb la la lb", "la lb la ra rb ra"},
 		{"who has gone is left out", "la lb! lc la! lb", "la lb lc"},
@@ -31,6 +32,7 @@ func TestOrderOfTheLine(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				l := newLine(1, time.Millisecond)
+				l.registered = time.Now()
 				leave, err := l.enter(t.Context(), ofLogin, "")
 				must(t, err)
 				var mu sync.Mutex
@@ -44,7 +46,7 @@ func TestOrderOfTheLine(t *testing.T) {
 						gone = append(gone, cancel)
 					}
 					go func() {
-						leave, err := l.enter(ctx, rank(strings.Index("lr", name[:1])), name[1:])
+						leave, err := l.enter(ctx, rank(strings.Index("klr", name[:1])), name[1:])
 						if err != nil {
 							return
 						}
@@ -150,7 +152,7 @@ func TestTheLineIsBoundedInNumber(t *testing.T) {
 			}
 			synctest.Wait()
 		}
-		if l.waiting() != 2*maxWaiting || refusals[ofLogin] < maxWaiting || refusals[ofRegistration] < maxWaiting {
+		if l.waiting() != int(ranks)*maxWaiting || slices.Min(refusals) < 2*maxWaiting-2 {
 			t.Errorf("%d wait, %v were refused", l.waiting(), refusals)
 		}
 		cancel()
@@ -173,6 +175,61 @@ func TestTheLineIsBoundedInNumber(t *testing.T) {
 		if n := len(slices.DeleteFunc(errs, func(err error) bool { return fault.Is(err, fault.Busy) })); n != 1 || one.waiting() != 0 {
 			t.Errorf("%d were not refused, %d wait", n, one.waiting())
 		}
+	})
+}
+
+// However many register, a slot stays free for a login, and none begins while a login has another; but one a second does.
+func TestRegistrationsLeaveASlot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLine(3, time.Millisecond)
+		var mu sync.Mutex
+		var registered []func()
+		expect := func(what string, n, free int) {
+			t.Helper()
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			if len(registered) != n || l.free != free {
+				t.Errorf("%s: %d have registered, %d slots are free, want %d and %d", what, len(registered), l.free, n, free)
+			}
+		}
+		login := func() func() {
+			leave, err := l.enter(t.Context(), ofLogin, "")
+			must(t, err)
+			return leave
+		}
+		var work sync.WaitGroup
+		for range 6 {
+			work.Go(func() {
+				leave, err := l.enter(t.Context(), ofRegistration, "")
+				must(t, err)
+				mu.Lock()
+				defer mu.Unlock()
+				registered = append(registered, leave)
+			})
+			synctest.Wait()
+		}
+		l.registered = time.Now()
+		expect("six come", 2, 1)
+		first := login()
+		registered[0]()
+		expect("beside a login", 2, 1)
+		second := login()
+		first()
+		expect("beside another", 2, 1)
+		third := login()
+		time.Sleep(registerEvery)
+		third()
+		expect("after a second of logins", 3, 0)
+		second()
+		expect("the login ends", 3, 1)
+		for i := 1; i < 6; i++ {
+			registered[i]()
+			synctest.Wait()
+		}
+		expect("in the end", 6, 3)
+		work.Wait()
 	})
 }
 

@@ -28,6 +28,8 @@ type Passwords struct {
 	cost  int
 	decoy string // a hash of cost 4 that belongs to nobody
 	line  *line
+	// refusals are those of logins and of registrations.
+	refusals refusals
 	// highest is the highest cost that a comparison has met, or the own one. A comparison that fails takes as long as one with a
 	// hash of this cost.
 	highest atomic.Int64

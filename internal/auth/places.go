@@ -66,6 +66,13 @@ func (a *Auth) known(ctx context.Context, p place) (acquaintance, error) {
 	return known, nil
 }
 
+func (a acquaintance) rank() rank {
+	if a.device {
+		return ofKnownDevice
+	}
+	return ofLogin
+}
+
 // remember notes that the account has logged in from a place. It fails in silence but for the log: the login is good all the same.
 func (a *Auth) remember(ctx context.Context, p place, known acquaintance) {
 	address, device := a.ids(p)

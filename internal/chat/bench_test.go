@@ -43,7 +43,7 @@ func benchService(b *testing.B, d *store.DB, err error, lanes int) *Service {
 	_, err = d.Migrate(b.Context())
 	must(b, err)
 	s := New(Options{
-		DB: d, HashPassword: hash, Lanes: lanes,
+		DB: d, Admit: admit, HashPassword: hash, Lanes: lanes,
 		Notify: func(context.Context, Event) {},
 		Online: func(_ context.Context, accounts []string) []bool { return make([]bool, len(accounts)) },
 	})

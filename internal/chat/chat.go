@@ -36,6 +36,8 @@ import (
 // Options of New. Every field is needed. In a limit, 0 means none.
 type Options struct {
 	DB *store.DB
+	// Admit refuses a registration that HashPassword would refuse for the client's address, before anything is asked.
+	Admit func(ctx context.Context, address string) error
 	// HashPassword returns the hash of a new account's password. It may refuse the password, or the client's address.
 	HashPassword func(ctx context.Context, password, address string) (string, error)
 	// Forgive takes back what HashPassword has counted for an address. Only registrations by invitation need it.

@@ -85,7 +85,7 @@ func newHouse(t *testing.T, d *store.DB, err error, driver, source string) *hous
 		lanes = 4
 	}
 	h.Service = New(Options{
-		DB: d, HashPassword: hash, Notify: h.notify, Online: h.onlineOf, Lanes: lanes, VisibleLimit: 200,
+		DB: d, Admit: admit, HashPassword: hash, Notify: h.notify, Online: h.onlineOf, Lanes: lanes, VisibleLimit: 200,
 	})
 	t.Cleanup(func() { h.Close() })
 	return h
@@ -102,6 +102,8 @@ func (h *house) reopened(t *testing.T, change func(*Options)) *house {
 	t.Cleanup(func() { other.Close() })
 	return other
 }
+
+func admit(context.Context, string) error { return nil }
 
 func hash(_ context.Context, password, _ string) (string, error) { return "hash of " + password, nil }
 

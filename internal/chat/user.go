@@ -48,6 +48,9 @@ func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
 	if err != nil {
 		return User{}, err
 	}
+	if err := s.Admit(ctx, r.Address); err != nil {
+		return User{}, fmt.Errorf("register: %w", err)
+	}
 	if err := s.mayRegister(ctx, name, r); err != nil {
 		return User{}, err
 	}

@@ -45,7 +45,7 @@ func startHub(t *testing.T, heartbeat time.Duration) hub {
 	passwords, err := auth.NewPasswords(4)
 	must(t, err)
 	sessions := auth.New(auth.Options{DB: db, Passwords: passwords, Key: make([]byte, auth.MinKeyBytes), Ended: events.SessionEnded, Log: log})
-	service := chat.New(chat.Options{DB: db, HashPassword: auth.Registrations{Passwords: passwords}.Hash, Notify: events.Notify, Online: online.Online, Lanes: 1})
+	service := chat.New(chat.Options{DB: db, Admit: auth.Registrations{Passwords: passwords}.Admit, HashPassword: auth.Registrations{Passwords: passwords}.Hash, Notify: events.Notify, Online: online.Online, Lanes: 1})
 	t.Cleanup(service.Close)
 	sockets, err := realtime.New(ctx, realtime.Options{
 		Chat: service, Auth: sessions, Feed: events, Presence: online, Zone: time.UTC, AllowOrigin: func(*http.Request) bool { return true },

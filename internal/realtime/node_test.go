@@ -81,7 +81,7 @@ func startNode(t testing.TB, s setup) *node {
 	if s.online != nil {
 		online = s.online(online)
 	}
-	n.service = chat.New(chat.Options{DB: n.db, HashPassword: auth.Registrations{Passwords: passwords}.Hash, Notify: n.feed.Notify, Online: online, Lanes: 1})
+	n.service = chat.New(chat.Options{DB: n.db, Admit: auth.Registrations{Passwords: passwords}.Admit, HashPassword: auth.Registrations{Passwords: passwords}.Hash, Notify: n.feed.Notify, Online: online, Lanes: 1})
 	t.Cleanup(n.service.Close)
 	n.hub, err = realtime.New(ctx, realtime.Options{
 		Chat: n.service, Auth: n.auth, Feed: n.feed, Presence: n.presence, Zone: time.UTC, IsUnavailable: store.IsUnavailable,

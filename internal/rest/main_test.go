@@ -61,7 +61,7 @@ func newSite(t testing.TB, change ...func(*Options)) *site {
 		Ended:    func(context.Context, string, string, fault.Reason) error { return nil },
 	})
 	service := chat.New(chat.Options{
-		DB: db, HashPassword: auth.Registrations{Passwords: passwords}.Hash, Lanes: 1, VisibleLimit: 200,
+		DB: db, Admit: auth.Registrations{Passwords: passwords}.Admit, HashPassword: auth.Registrations{Passwords: passwords}.Hash, Lanes: 1, VisibleLimit: 200,
 		Notify: func(context.Context, chat.Event) {},
 		Online: func(_ context.Context, accounts []string) []bool { return make([]bool, len(accounts)) },
 	})
