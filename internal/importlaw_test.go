@@ -145,6 +145,7 @@ func guests() []guest {
 		{"database/sql", []string{"internal/store", "internal/auth", "internal/chat", "internal/servers", "internal/check"}, "only the rules handle rows; check reads the database directly"},
 		{"github.com/golang-jwt/jwt", []string{"internal/auth"}, "tokens are verified in one place"},
 		{"golang.org/x/text", []string{"internal/account", "internal/auth"}, "accounts and names are normalised in one place, passwords where they are hashed"},
+		{"golang.org/x/term", []string{"cmd/tim"}, "only the command line has a terminal"},
 		{"golang.org/x/crypto", []string{"internal/auth"}, "passwords are hashed in one place"},
 		{"github.com/gabriel-vasile/mimetype", []string{"internal/files"}, "a file's type is decided in one place"},
 		{"github.com/alecthomas/kong", []string{"cmd/tim", "internal/apptest"}, "settings are structs; only the command line, and tests that play one, fill them from flags"},

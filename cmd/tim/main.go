@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -33,7 +33,26 @@ type cli struct {
 	Passwd struct {
 		Account string `arg:"" help:"The account that gets a new password."`
 		app.Settings
-	} `cmd:"" help:"Set an account's password, read from standard input, and end its sessions."`
+	} `cmd:"" help:"Set an account's password and end its sessions. The password is asked for twice on a terminal, else read from the first line of standard input."`
+
+	Adduser struct {
+		Account  string `arg:"" help:"The new account."`
+		Username string `help:"Its display name; the account if there is none." placeholder:"NAME"`
+		app.Settings
+	} `cmd:"" help:"Make an account, whatever TIM_REGISTRATION says. The password is read as passwd does."`
+
+	Invite struct {
+		Make struct {
+			Uses int           `help:"How many accounts it may make." default:"1"`
+			Life time.Duration `help:"How long it is valid." default:"168h"`
+			app.Settings
+		} `cmd:"" default:"withargs" help:"Make a code and print it; it isn't shown again (the default)."`
+		List   struct{ app.Settings } `cmd:"" help:"List the codes by their ids."`
+		Revoke struct {
+			ID string `arg:"" help:"The code's id, as the list has it."`
+			app.Settings
+		} `cmd:"" help:"End a code."`
+	} `cmd:"" help:"Make, list and revoke invitation codes, for TIM_REGISTRATION=invite."`
 
 	Owner struct {
 		Group   int32  `arg:"" help:"The group's number."`
@@ -55,8 +74,12 @@ func used(command string) []string {
 	switch command {
 	case "migrate":
 		return append(database, "report")
-	case "owner":
+	case "owner", "list", "revoke":
 		return database
+	case "make":
+		return append(database, "uses", "life", "registration", "timezone")
+	case "adduser":
+		return append(database, "username", "bcrypt-cost")
 	case "passwd":
 		return append(database, "redis-url", "bcrypt-cost", "log-format", "log-level")
 	default:
@@ -72,13 +95,23 @@ func newParser(c *cli, options ...kong.Option) (*kong.Kong, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, command := range parser.Model.Children {
+	for _, command := range slices.Concat(parser.Model.Children, inviting(parser.Model.Children)) {
 		settings := used(command.Name)
 		for _, flag := range command.Flags {
 			flag.Hidden = settings != nil && !slices.Contains(settings, flag.Name)
 		}
 	}
 	return parser, nil
+}
+
+// inviting returns the commands of invite.
+func inviting(commands []*kong.Node) []*kong.Node {
+	for _, command := range commands {
+		if command.Name == "invite" {
+			return command.Children
+		}
+	}
+	return nil
 }
 
 func main() {
@@ -129,6 +162,14 @@ func run(ctx context.Context, command string, c *cli) error {
 		return app.Migrate(ctx, c.Migrate.Settings, c.Migrate.Report, os.Stdout)
 	case "passwd <account>":
 		return setPassword(ctx, c.Passwd.Settings, c.Passwd.Account)
+	case "adduser <account>":
+		return addUser(ctx, c.Adduser.Settings, c.Adduser.Account, c.Adduser.Username)
+	case "invite make":
+		return app.MakeInvite(ctx, c.Invite.Make.Settings, c.Invite.Make.Uses, c.Invite.Make.Life, os.Stdout, os.Stderr)
+	case "invite list":
+		return app.ListInvites(ctx, c.Invite.List.Settings, os.Stdout)
+	case "invite revoke <id>":
+		return app.RevokeInvite(ctx, c.Invite.Revoke.Settings, c.Invite.Revoke.ID)
 	case "owner <group> <account>":
 		return app.SetOwner(ctx, c.Owner.Settings, c.Owner.Group, c.Owner.Account)
 	case "check":
@@ -142,14 +183,20 @@ func run(ctx context.Context, command string, c *cli) error {
 	}
 }
 
-// setPassword reads the new password from standard input.
 func setPassword(ctx context.Context, settings app.Settings, account string) error {
-	fmt.Fprint(os.Stderr, "new password: ")
-	password, err := bufio.NewReader(os.Stdin).ReadString('\n')
-	if password = strings.TrimRight(password, "\r\n"); password == "" {
-		return errors.Join(errors.New("no password was given"), err)
+	password, err := newPassword(ctx, os.Stdin, os.Stderr)
+	if err != nil {
+		return err
 	}
 	return app.SetPassword(ctx, settings, account, password, app.NewLog(settings, os.Stderr))
+}
+
+func addUser(ctx context.Context, settings app.Settings, account, username string) error {
+	password, err := newPassword(ctx, os.Stdin, os.Stderr)
+	if err != nil {
+		return err
+	}
+	return app.AddUser(ctx, settings, account, username, password)
 }
 
 // runCheck runs the delivery checker. The nodes that it starts run this program.

@@ -58,6 +58,11 @@ func TestHelpListsTheCommandsOwnFlags(t *testing.T) {
 		"serve":           settings,
 		"migrate":         append([]string{"report"}, database...),
 		"owner":           database,
+		"adduser":         append([]string{"username", "bcrypt-cost"}, database...),
+		"invite":          nil,
+		"invite make":     append([]string{"uses", "life", "registration", "timezone"}, database...),
+		"invite list":     database,
+		"invite revoke":   database,
 		"passwd":          append([]string{"redis-url", "bcrypt-cost", "log-format", "log-level"}, database...),
 		"check":           {"on", "nodes", "duration", "accounts", "rate", "seed", "peace", "growth", "logs"},
 		"bench":           bench,
@@ -86,7 +91,7 @@ func TestHelpListsTheCommandsOwnFlags(t *testing.T) {
 func TestHelpNamesEveryCommand(t *testing.T) {
 	t.Parallel()
 	help := helpOf(t, "")
-	for _, command := range []string{"serve", "migrate", "passwd <account>", "owner <group> <account>", "check", "bench direct", "version"} {
+	for _, command := range []string{"serve", "migrate", "passwd <account>", "adduser <account>", "invite make", "invite list", "invite revoke <id>", "owner <group> <account>", "check", "bench direct", "version"} {
 		if !strings.Contains(help, "\n  "+command) {
 			t.Errorf("tim --help doesn't list %s:\n%s", command, help)
 		}
@@ -96,7 +101,7 @@ func TestHelpNamesEveryCommand(t *testing.T) {
 // What a command's help doesn't show it still accepts: the commands take the server's settings as the server does.
 func TestCommandsTakeEverySetting(t *testing.T) {
 	t.Parallel()
-	for _, command := range []string{"migrate", "passwd a", "owner 1 a"} {
+	for _, command := range []string{"migrate", "passwd a", "owner 1 a", "adduser a", "invite", "invite list", "invite revoke a"} {
 		var c cli
 		parser, err := newParser(&c)
 		if err != nil {
@@ -110,7 +115,9 @@ func TestCommandsTakeEverySetting(t *testing.T) {
 		if got := parsed.Command(); !strings.HasPrefix(got, strings.Fields(command)[0]) {
 			t.Errorf("%s is taken for %s", command, got)
 		}
-		for _, settings := range []app.Settings{c.Migrate.Settings, c.Passwd.Settings, c.Owner.Settings} {
+		for _, settings := range []app.Settings{
+			c.Migrate.Settings, c.Passwd.Settings, c.Owner.Settings, c.Adduser.Settings, c.Invite.Make.Settings, c.Invite.List.Settings, c.Invite.Revoke.Settings,
+		} {
 			if settings.Listen == ":1" && settings.DataDir != "/x" {
 				t.Errorf("%s: %+v", command, settings)
 			}

@@ -57,6 +57,53 @@ func TestMigrateCommand(t *testing.T) {
 	}
 }
 
+// Beside a running server, no command changes the schema; the server goes on, and so do commands when the database is up to date.
+func TestNoCommandMigratesUnderAServer(t *testing.T) {
+	t.Parallel()
+	engines := map[string][]string{"embedded": nil}
+	if testserver.Available() {
+		engines["mysql"] = []string{"--mysql-dsn=" + testserver.MariaDB(t)}
+	}
+	for name, flags := range engines {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			settings := apptest.Settings(t, apptest.Embedded, flags...)
+			s, db := serve(t, settings), database(t, settings)
+			s.enter(t, "ms.a")
+			var newest int
+			if err := db.QueryRowContext(t.Context(), "SELECT MAX(version_id) FROM goose_db_version").Scan(&newest); err != nil {
+				t.Fatal(err)
+			}
+			if _, errs, err := tim(t, settings, "123456\n", "passwd", "ms.a"); err != nil {
+				t.Fatalf("up to date: %v %s", err, errs)
+			}
+			note := func(statement string) {
+				t.Helper()
+				if _, err := db.ExecContext(t.Context(), statement, newest); err != nil {
+					t.Fatal(err)
+				}
+			}
+			note("DELETE FROM goose_db_version WHERE version_id = ?") // as if this version had one more
+			for _, args := range [][]string{
+				{"migrate"}, {"passwd", "ms.a"}, {"adduser", "ms.b"}, {"owner", "1", "ms.a"}, {"invite"}, {"invite", "list"}, {"invite", "revoke", "0123456789"},
+			} {
+				if out, errs, err := tim(t, settings, "654321\n", args...); err == nil || !strings.Contains(errs, "stop the server") {
+					t.Errorf("tim %v: %v %q %q", args, err, out, errs)
+				}
+			}
+			var noted int
+			if err := db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM goose_db_version WHERE version_id = ?", newest).Scan(&noted); err != nil || noted != 0 {
+				t.Errorf("a refused command migrated: %d, %v", noted, err)
+			}
+			note("INSERT INTO goose_db_version (version_id, is_applied) VALUES (?, 1)")
+			s.login(t, "ms.a")
+			if out, errs, err := tim(t, settings, "", "migrate"); err != nil || out != "the database is up to date\n" {
+				t.Errorf("up to date again: %v %q %q", err, out, errs)
+			}
+		})
+	}
+}
+
 // The operator's commands work beside a running server, which notices what they did.
 func TestOperatorCommands(t *testing.T) {
 	t.Parallel()

@@ -3,9 +3,12 @@ package app_test
 import (
 	"fmt"
 	"net/http"
+	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 
+	"tim/internal/app"
 	"tim/internal/apptest"
 	"tim/internal/fault"
 )
@@ -75,4 +78,116 @@ func TestPasswordSpellings(t *testing.T) {
 			s.refused(t, ask{path: "/Tim/UserRegister", json: registration(t, "ps.c", map[string]any{"password": bad})}, badBody())
 		}
 	})
+}
+
+// invite makes a code by the command and returns it.
+func invite(t testing.TB, settings app.Settings, args ...string) string {
+	t.Helper()
+	out, errs, err := tim(t, settings, "", append([]string{"invite"}, args...)...)
+	if err != nil || !regexp.MustCompile(`^[A-Z2-7]{26}\n$`).MatchString(out) {
+		t.Fatalf("invite: %v %q %s", err, out, errs)
+	}
+	return strings.TrimSpace(out)
+}
+
+// A code makes as many accounts as it was made for, also when many use it at once, and none when it is revoked or expired. Address
+// limits don't hold for it.
+func TestRegistrationByInvitation(t *testing.T) {
+	t.Parallel()
+	inModes(t, func(t *testing.T, s *site) {
+		invalid := want{http.StatusForbidden, fault.InvalidInvite, "邀请码无效", "the invitation code is not valid"}
+		with := func(account, code string) ask {
+			return ask{path: "/Tim/UserRegister", json: registration(t, account, map[string]any{"invite": code})}
+		}
+		s.refused(t, ask{path: "/Tim/UserRegister", json: registration(t, "iv.a", nil)}, invalid)
+		for _, code := range []string{"", "x", "AAAAAAAAAAAAAAAAAAAAAAAAAA", strings.Repeat("x", 100)} {
+			s.refused(t, with("iv.a", code), invalid)
+		}
+		one := invite(t, s.Settings)
+		if got := s.do(t, with("iv.a", strings.ToLower(one[:13]+"-"+one[13:])+" ")); got.status != http.StatusOK {
+			t.Errorf("a code as somebody has typed it: %d %s", got.status, got.body)
+		}
+		s.refused(t, with("iv.b", one), invalid)
+
+		ten := invite(t, s.Settings, "--uses=10")
+		if got := s.do(t, with("iv.a", ten)); got.status != http.StatusConflict { // takes no use
+			t.Errorf("a taken account: %d %s", got.status, got.body)
+		}
+		twenty := make([]ask, 20)
+		for i := range twenty {
+			twenty[i] = with(fmt.Sprint("iv.t", i), ten)
+		}
+		diff(t, "twenty at once with a code for ten", map[int]int{http.StatusOK: 10, http.StatusForbidden: 10}, s.atOnce(t, twenty))
+
+		short := invite(t, s.Settings, "--life=1ms")
+		s.refused(t, with("iv.b", short), invalid)
+		revoked := invite(t, s.Settings, "--uses=5")
+		list, _, err := tim(t, s.Settings, "", "invite", "list")
+		found := regexp.MustCompile(`(?m)^([0-9a-f]{10}) +5 `).FindStringSubmatch(list)
+		if err != nil || found == nil || strings.Contains(list, revoked) || strings.Count(list, "\n") != 5 {
+			t.Fatalf("the list: %v\n%s", err, list)
+		}
+		if _, errs, err := tim(t, s.Settings, "", "invite", "revoke", found[1]); err != nil {
+			t.Errorf("revoke: %v %s", err, errs)
+		}
+		s.refused(t, with("iv.b", revoked), invalid)
+		for _, id := range []string{found[1], "", "%", "x", "0123456789"} {
+			if _, errs, err := tim(t, s.Settings, "", "invite", "revoke", id); err == nil || !strings.Contains(errs, "no such") {
+				t.Errorf("revoke %q: %v %s", id, err, errs)
+			}
+		}
+		for _, bad := range [][]string{{"--uses=0"}, {"--uses=-1"}, {"--uses=1000001"}, {"--life=0s"}, {"--life=-1h"}} {
+			if out, _, err := tim(t, s.Settings, "", append([]string{"invite"}, bad...)...); err == nil {
+				t.Errorf("invite %v: %s", bad, out)
+			}
+		}
+	}, "--registration=invite", "--limit-registrations=5")
+}
+
+// Where registration is closed, only an operator makes accounts.
+func TestRegistrationClosed(t *testing.T) {
+	t.Parallel()
+	inModes(t, func(t *testing.T, s *site) {
+		closed := want{http.StatusForbidden, fault.RegistrationClosed, "注册未开放", "registration is closed"}
+		s.refused(t, ask{path: "/Tim/UserRegister", json: registration(t, "cl.a", nil)}, closed)
+		code := invite(t, s.Settings)
+		s.refused(t, ask{path: "/Tim/UserRegister", json: registration(t, "cl.a", map[string]any{"invite": code})}, closed)
+		if out, errs, err := tim(t, s.Settings, apptest.Password+"\n", "adduser", "cl.a"); err != nil || strings.Contains(out+errs, apptest.Password) {
+			t.Fatalf("adduser: %v %s %s", err, out, errs)
+		}
+		if _, errs, err := tim(t, s.Settings, apptest.Password+"\n", "adduser", "cl.b", "--username=Bob"); err != nil {
+			t.Fatalf("adduser: %v %s", err, errs)
+		}
+		token := s.login(t, "cl.a")
+		for account, name := range map[string]string{"cl.a": "cl.a", "cl.b": "Bob"} {
+			if got := into[user](t, s.do(t, get(token, "/Tim/getProfile", "account", account))); got.Username != name {
+				t.Errorf("%s is called %q", account, got.Username)
+			}
+		}
+		for _, tt := range []struct{ input, account, want string }{
+			{apptest.Password, "cl.a", "exists"}, {"12345", "cl.c", "6 characters"}, {"", "cl.c", "no password"}, {apptest.Password, "c c", "letters"},
+			{"pass\x07word", "cl.c", "control characters"},
+		} {
+			if _, errs, err := tim(t, s.Settings, tt.input, "adduser", tt.account); err == nil || !strings.Contains(errs, tt.want) {
+				t.Errorf("adduser %s with %q: %v %s", tt.account, tt.input, err, errs)
+			}
+		}
+	}, "--registration=closed")
+}
+
+// Those for whom the line of hashes has no room are refused at once, and told when to come back.
+func TestTooManyRegistrationsAtOnce(t *testing.T) {
+	t.Parallel()
+	s := start(t, apptest.Embedded, "--bcrypt-cost=9")
+	asks := make([]ask, 150)
+	for i := range asks {
+		asks[i] = ask{path: "/Tim/UserRegister", json: registration(t, fmt.Sprint("tm.", i), nil)}
+	}
+	counts := s.atOnce(t, asks)
+	if counts[http.StatusOK] == 0 || counts[http.StatusServiceUnavailable] == 0 || counts[http.StatusOK]+counts[http.StatusServiceUnavailable] != len(asks) {
+		t.Errorf("150 at once: %v", counts)
+	}
+	if !strings.Contains(s.Log.String(), `"reason":"busy"`) {
+		t.Error("the log names no reason")
+	}
 }

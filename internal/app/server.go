@@ -322,7 +322,7 @@ func (s *Server) build(ctx context.Context) error {
 		lanes = max(1, runtime.GOMAXPROCS(0)/coresPerLane)
 	}
 	s.chat = chat.New(chat.Options{
-		DB: s.db, Admit: registrations.Admit, HashPassword: registrations.Hash, Forgive: registrations.Forgive, Registration: chat.Registering(s.settings.Registration), Notify: s.feed.Notify, Online: s.presence.Online, Lanes: lanes,
+		DB: s.db, Admit: registrations.Admit, HashPassword: registrations.Hash, Registration: chat.Registering(s.settings.Registration), Notify: s.feed.Notify, Online: s.presence.Online, Lanes: lanes,
 		AllowStrangers: s.settings.AllowStrangers, VisibleLimit: limit.VisibleUsers,
 		NewGroups: chat.JoinPolicy(s.settings.JoinPolicy), MostMembers: limit.GroupMembers, MostOwned: limit.GroupsOwned,
 		MostCreated: limit.GroupsPerDay, MostFriends: limit.Friends,

@@ -106,9 +106,9 @@ type Registrations struct {
 }
 
 // Admit refuses what Hash would refuse for the client's address, as far as that is known now.
-func (r Registrations) Admit(ctx context.Context, address string) error {
+func (r Registrations) Admit(ctx context.Context, address string, counted bool) error {
 	err := r.Passwords.line.admit(ctx, ofRegistration, network(address))
-	if r.PerAddress != nil {
+	if counted && r.PerAddress != nil {
 		if wait := r.PerAddress.Wait(ctx, network(address)); wait > 0 {
 			err = fault.Retry(fault.TooManyRegistrations, wait)
 		}
@@ -116,28 +116,22 @@ func (r Registrations) Admit(ctx context.Context, address string) error {
 	return r.Passwords.refusals.pace(ctx, err)
 }
 
-// Hash returns the hash of a new account's password. It counts the registration when it is about to hash, so that one that fails
-// afterwards counts, too. It returns a fault for a password that CheckPassword refuses, TooManyRegistrations for an address that
-// has registered too many accounts, and Busy when the line for processors is too long.
-func (r Registrations) Hash(ctx context.Context, password, address string) (string, error) {
+// Hash returns the hash of a new account's password. A registration that is to be counted counts when its password is about to be
+// hashed, so also if it fails afterwards. Hash returns a fault for a password that CheckPassword refuses, TooManyRegistrations for an
+// address that has registered too many accounts, and Busy when the line for processors is too long.
+func (r Registrations) Hash(ctx context.Context, password, address string, counted bool) (string, error) {
 	if err := CheckPassword(password); err != nil {
 		return "", err
 	}
-	if r.PerAddress != nil {
+	counted = counted && r.PerAddress != nil
+	if counted {
 		if wait := r.PerAddress.Take(ctx, network(address)); wait > 0 {
 			return "", r.Passwords.refusals.pace(ctx, fault.Retry(fault.TooManyRegistrations, wait))
 		}
 	}
 	hash, err := r.Passwords.hashNew(ctx, password, ofRegistration, network(address))
-	if err != nil { // nothing was hashed
-		r.Forgive(ctx, address)
-	}
-	return hash, r.Passwords.refusals.pace(ctx, err)
-}
-
-// Forgive gives back what Hash has counted.
-func (r Registrations) Forgive(ctx context.Context, address string) {
-	if r.PerAddress != nil {
+	if err != nil && counted { // nothing was hashed
 		r.PerAddress.Return(ctx, network(address))
 	}
+	return hash, r.Passwords.refusals.pace(ctx, err)
 }

@@ -322,7 +322,7 @@ func TestRegistrationsAreLimited(t *testing.T) {
 	t.Parallel()
 	r := Registrations{Passwords: passwordsOf(t, 4), PerAddress: cluster.NewMemory(cluster.Options{}).Limit("r", 3, 20*time.Minute)}
 	hash := func(address, offered string) error {
-		_, err := r.Hash(t.Context(), offered, address)
+		_, err := r.Hash(t.Context(), offered, address, true)
 		return err
 	}
 	for range 10 { // what isn't hashed doesn't count
@@ -337,12 +337,13 @@ func TestRegistrationsAreLimited(t *testing.T) {
 		t.Errorf("try again after %s", after)
 	}
 	must(t, hash("192.0.2.2", password))
-	r.Forgive(t.Context(), "192.0.2.1")
-	must(t, hash("192.0.2.1", password))
+	_, err = r.Hash(t.Context(), password, "192.0.2.1", false) // by invitation
+	must(t, err)
+	refused(t, hash("192.0.2.1", password), fault.TooManyRegistrations)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	leave := r.Passwords.occupy(t)
-	if _, err := r.Hash(ctx, password, "192.0.2.3"); !errors.Is(err, context.Canceled) {
+	if _, err := r.Hash(ctx, password, "192.0.2.3", true); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 	leave()

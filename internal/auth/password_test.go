@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"database/sql"
 	"fmt"
 	"maps"
 	"slices"
@@ -222,6 +223,57 @@ func TestExtremeCosts(t *testing.T) {
 	if got := p.highest.Load(); got != 4+maxPadding {
 		t.Errorf("wrong passwords take as long as cost %d", got)
 	}
+}
+
+// A login renews the hash where its cost or spelling is another, and not when the password was changed meanwhile.
+func TestLoginRenewsTheHash(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, n *node) {
+		n.register(t, "alice")
+		stored := func() string {
+			user, err := n.DB.Read().GetUser(t.Context(), "alice")
+			must(t, err)
+			return user.Password.String
+		}
+		first := stored()
+		n.login(t, "alice")
+		if stored() != first {
+			t.Error("a hash of the right cost is renewed")
+		}
+		old, err := bcrypt.GenerateFromPassword([]byte("pass"+decomposed+"1"), 5)
+		must(t, err)
+		n.exec(t, "UPDATE user SET password = ?", string(old))
+		refused(t, n.from(t, "192.0.2.1", "", "alice", "pass"), fault.WrongCredentials)
+		if stored() != string(old) {
+			t.Error("a wrong password renews the hash")
+		}
+		must(t, n.from(t, "192.0.2.1", "", "alice", "pass"+decomposed+"1"))
+		if cost, err := bcrypt.Cost([]byte(stored())); err != nil || cost != 4 || stored() == string(old) {
+			t.Errorf("after the login: cost %d, %v", cost, err)
+		}
+		must(t, n.from(t, "192.0.2.1", "", "alice", "passé1"))
+		renewed, err := n.DB.Write().RenewPassword(t.Context(), sql.NullString{String: "x", Valid: true}, "alice", sql.NullString{String: string(old), Valid: true})
+		if err != nil || renewed != 0 || stored() == "x" {
+			t.Errorf("a renewal undoes a change: %d, %v", renewed, err)
+		}
+	})
+}
+
+// What wrong passwords cost is known from the first login on.
+func TestCostsOfStoredHashesAreMet(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, n *node) {
+		n.register(t, "alice")
+		n.register(t, "bob")
+		n.exec(t, "UPDATE user SET password = NULL WHERE account = 'alice'")
+		hash, err := bcrypt.GenerateFromPassword([]byte(password), 6)
+		must(t, err)
+		n.exec(t, "UPDATE user SET password = ? WHERE account = 'bob'", string(hash))
+		must(t, MeetHashes(t.Context(), n.DB, n.Passwords))
+		if got := n.Passwords.highest.Load(); got != 6 {
+			t.Errorf("the highest cost is %d", got)
+		}
+	})
 }
 
 func FuzzPassword(f *testing.F) {

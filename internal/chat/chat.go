@@ -37,11 +37,10 @@ import (
 type Options struct {
 	DB *store.DB
 	// Admit refuses a registration that HashPassword would refuse for the client's address, before anything is asked.
-	Admit func(ctx context.Context, address string) error
-	// HashPassword returns the hash of a new account's password. It may refuse the password, or the client's address.
-	HashPassword func(ctx context.Context, password, address string) (string, error)
-	// Forgive takes back what HashPassword has counted for an address. Only registrations by invitation need it.
-	Forgive func(ctx context.Context, address string)
+	Admit func(ctx context.Context, address string, counted bool) error
+	// HashPassword returns the hash of a new account's password. It may refuse the password, or the client's address if the
+	// registration is to be counted for that. Those by invitation aren't: the code counts them.
+	HashPassword func(ctx context.Context, password, address string, counted bool) (string, error)
 	// Registration says who may register. The zero value is RegistrationOpen.
 	Registration Registering
 	// Notify announces a committed event to every node, this one included. It must return soon and can't fail: a node that
@@ -68,6 +67,7 @@ type Service struct {
 	drafts    *batches[*draft, Message]
 	marks     *batches[*mark, moved]
 	rights    rightsCache
+	inviting  inviting
 	lastKnown lastKnown
 }
 

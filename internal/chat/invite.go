@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"tim/gen/db"
@@ -103,16 +104,49 @@ func (s *Service) RevokeInvite(ctx context.Context, id string) error {
 	return nil
 }
 
-// checkInvite refuses a code that can't be used now.
-func (s *Service) checkInvite(ctx context.Context, code string) error {
-	row, err := s.DB.Read().GetInvite(ctx, inviteHash(code))
+// inviting counts the registrations under way by the hash of their code. There are never more of one code than it has uses, so that
+// a code for ten accounts doesn't let a thousand requests hash a password. Its zero value is ready. Safe for concurrent use.
+type inviting struct {
+	mu       sync.Mutex
+	underWay map[string]int
+}
+
+// begin counts a registration, and returns false if there are enough. If it returns true, end must be called.
+func (i *inviting) begin(hash string, most int) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.underWay == nil {
+		i.underWay = make(map[string]int)
+	}
+	if i.underWay[hash] >= most {
+		return false
+	}
+	i.underWay[hash]++
+	return true
+}
+
+func (i *inviting) end(hash string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.underWay[hash]--; i.underWay[hash] == 0 {
+		delete(i.underWay, hash)
+	}
+}
+
+// invited refuses a code that can't be used now. It returns a function to be called when the registration has ended.
+func (s *Service) invited(ctx context.Context, code string) (done func(), err error) {
+	if code == "" {
+		return nil, fault.New(fault.InvalidInvite)
+	}
+	hash := inviteHash(code)
+	row, err := s.DB.Read().GetInvite(ctx, hash)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return fmt.Errorf("check an invitation code: %w", err)
+		return nil, fmt.Errorf("check an invitation code: %w", err)
 	}
-	if err != nil || row.Uses < 1 || row.ExpiresAt <= time.Now().UnixMilli() {
-		return fault.New(fault.InvalidInvite)
+	if err != nil || row.ExpiresAt <= time.Now().UnixMilli() || !s.inviting.begin(hash, int(row.Uses)) {
+		return nil, fault.New(fault.InvalidInvite)
 	}
-	return nil
+	return func() { s.inviting.end(hash) }, nil
 }
 
 // useInvite counts a use of a code, in the transaction that makes the account.

@@ -103,9 +103,11 @@ func (h *house) reopened(t *testing.T, change func(*Options)) *house {
 	return other
 }
 
-func admit(context.Context, string) error { return nil }
+func admit(context.Context, string, bool) error { return nil }
 
-func hash(_ context.Context, password, _ string) (string, error) { return "hash of " + password, nil }
+func hash(_ context.Context, password, _ string, _ bool) (string, error) {
+	return "hash of " + password, nil
+}
 
 func (h *house) notify(_ context.Context, e Event) {
 	h.mu.Lock()

@@ -48,13 +48,18 @@ func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
 	if err != nil {
 		return User{}, err
 	}
-	if err := s.Admit(ctx, r.Address); err != nil {
-		return User{}, fmt.Errorf("register: %w", err)
+	counted := s.Registration != RegistrationInvite
+	if !counted {
+		done, err := s.invited(ctx, r.Invite)
+		if err != nil {
+			return User{}, err
+		}
+		defer done()
 	}
-	if err := s.mayRegister(ctx, name, r); err != nil {
+	if err := s.mayRegister(ctx, name, r.Address, counted); err != nil {
 		return User{}, err
 	}
-	hash, err := s.HashPassword(ctx, r.Password, r.Address)
+	hash, err := s.HashPassword(ctx, r.Password, r.Address, counted)
 	if err != nil {
 		return User{}, fmt.Errorf("register: %w", err)
 	}
@@ -69,19 +74,14 @@ func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
 	if err != nil {
 		return User{}, err
 	}
-	if s.Registration == RegistrationInvite { // the code counts it
-		s.Forgive(ctx, r.Address)
-	}
 	return User{ID: id, Account: name, Username: username, Sex: sex(row.Sex), Age: row.Age.Int32}, nil
 }
 
 // mayRegister refuses what needs no hash to be refused, since a hash costs as much as some hundred statements. What it finds may
 // have changed when the account is created, where it is checked again.
-func (s *Service) mayRegister(ctx context.Context, account string, r Registration) error {
-	if s.Registration == RegistrationInvite {
-		if err := s.checkInvite(ctx, r.Invite); err != nil {
-			return err
-		}
+func (s *Service) mayRegister(ctx context.Context, account, address string, counted bool) error {
+	if err := s.Admit(ctx, address, counted); err != nil {
+		return fmt.Errorf("register: %w", err)
 	}
 	switch _, err := s.account(ctx, s.DB.Read(), account); {
 	case err == nil:

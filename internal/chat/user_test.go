@@ -93,7 +93,7 @@ func TestRegisterWithoutAHash(t *testing.T) {
 	h := onSQLite(t)
 	why := errors.New("no processor")
 	other := h.reopened(t, func(o *Options) {
-		o.HashPassword = func(context.Context, string, string) (string, error) { return "", why }
+		o.HashPassword = func(context.Context, string, string, bool) (string, error) { return "", why }
 	})
 	_, err := other.Register(t.Context(), Registration{Account: "alice", Password: "123456", Username: "x"})
 	if !errors.Is(err, why) {

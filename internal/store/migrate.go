@@ -61,6 +61,31 @@ func (d *DB) MigrateAndReport(ctx context.Context) (applied []string, found Take
 	return applied, found, nil
 }
 
+// Pending reports whether migrations are missing, so that Migrate would change the schema.
+func (d *DB) Pending(ctx context.Context) (bool, error) {
+	m, err := d.engine.migrations(d.write)
+	if err != nil {
+		return false, fmt.Errorf("missing migrations: %w", err)
+	}
+	defer m.close()
+	files, err := m.files()
+	if err == nil {
+		_, err = m.look(ctx, files) // refuses the database of a later version
+	}
+	if err != nil {
+		return false, fmt.Errorf("missing migrations: %w", err)
+	}
+	provider, err := goose.NewProvider(m.dialect, m.pool, files, goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return false, fmt.Errorf("missing migrations: %w", err)
+	}
+	pending, err := provider.HasPending(ctx)
+	if err != nil {
+		return false, fmt.Errorf("missing migrations: %w", err)
+	}
+	return pending, nil
+}
+
 // Report returns what MigrateAndReport would do to rows that name accounts in another spelling. It changes nothing.
 func (d *DB) Report(ctx context.Context) (found Takeover, err error) {
 	m, err := d.engine.migrations(d.write)
