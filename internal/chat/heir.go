@@ -38,7 +38,9 @@ func disinherit(ctx context.Context, tx *store.Tx, account string) error {
 		}
 	}
 	for _, forget := range []func(context.Context) error{
-		func(ctx context.Context) error { return tx.DisownGroups(ctx, sql.NullString{String: account, Valid: true}) },
+		func(ctx context.Context) error {
+			return tx.DisownGroups(ctx, sql.NullString{String: account, Valid: true})
+		},
 		func(ctx context.Context) error { return tx.DeleteParticipantsOf(ctx, account) },
 		func(ctx context.Context) error { return tx.DeleteSessions(ctx, account) },
 		func(ctx context.Context) error { return tx.ForgetPlaces(ctx, account) },
