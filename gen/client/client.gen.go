@@ -538,7 +538,7 @@ type Readiness struct {
 	// Code 200 or 500.
 	Code int32 `json:"code"`
 
-	// Data Each dependency, `ok` or what is amiss.
+	// Data Each dependency: `ok`, or what is amiss, such as `unreachable` or, for the database, `damaged`.
 	Data    map[string]string `json:"data"`
 	Message string            `json:"message"`
 
@@ -1647,7 +1647,7 @@ type ClientInterface interface {
 
 	// Readyz Does every dependency answer
 	//
-	// Asks the database, the bus and the file store, each for at most 3 seconds.
+	// Asks the database, the bus and the file store, each for at most 3 seconds. A database that was found damaged isn't ready either.
 	//
 	// Corresponds with GET /readyz (the `Readyz` operationId).
 	Readyz(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2521,7 +2521,7 @@ func (c *Client) OpenapiYaml(ctx context.Context, reqEditors ...RequestEditorFn)
 
 // Readyz Does every dependency answer
 //
-// Asks the database, the bus and the file store, each for at most 3 seconds.
+// Asks the database, the bus and the file store, each for at most 3 seconds. A database that was found damaged isn't ready either.
 //
 // Corresponds with GET /readyz (the `Readyz` operationId).
 func (c *Client) Readyz(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5413,7 +5413,7 @@ type ClientWithResponsesInterface interface {
 
 	// ReadyzWithResponse Does every dependency answer
 	//
-	// Asks the database, the bus and the file store, each for at most 3 seconds.
+	// Asks the database, the bus and the file store, each for at most 3 seconds. A database that was found damaged isn't ready either.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -10107,7 +10107,7 @@ func (c *ClientWithResponses) OpenapiYamlWithResponse(ctx context.Context, reqEd
 
 // ReadyzWithResponse Does every dependency answer
 //
-// Asks the database, the bus and the file store, each for at most 3 seconds.
+// Asks the database, the bus and the file store, each for at most 3 seconds. A database that was found damaged isn't ready either.
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -70,6 +70,7 @@ type Server struct {
 	presence *presence.Presence
 	hub      *realtime.Hub
 	lost     chan struct{} // events may have been lost
+	damage   *damage
 
 	refused  *rest.Refusals
 	listener net.Listener
@@ -87,7 +88,7 @@ type Server struct {
 func Start(ctx context.Context, settings Settings, log *slog.Logger) (*Server, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	s := &Server{settings: settings, log: log, registry: prometheus.NewRegistry(), lost: make(chan struct{}, 1), failed: make(chan error, 3)}
+	s := &Server{settings: settings, log: log, damage: &damage{log: log}, registry: prometheus.NewRegistry(), lost: make(chan struct{}, 1), failed: make(chan error, 3)}
 	s.draining, s.drain = context.WithCancel(context.Background())
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.refused = rest.NewRefusals(log)
@@ -139,7 +140,7 @@ func (s *Server) onStop(f func(context.Context) error) { s.closers = append(s.cl
 
 func (s *Server) openStores(ctx context.Context) error {
 	if err := os.MkdirAll(s.settings.DataDir, 0o700); err != nil {
-		return fmt.Errorf("make the data folder: %w", err)
+		return fmt.Errorf("TIM_DATA_DIR: make the data folder: %w", err)
 	}
 	db, err := openDatabase(ctx, s.settings)
 	if err != nil {
@@ -147,7 +148,7 @@ func (s *Server) openStores(ctx context.Context) error {
 	}
 	s.db = db
 	s.onStop(func(context.Context) error { return db.Close() })
-	if s.key, err = auth.Key(s.settings.JWTKey, filepath.Join(s.settings.DataDir, "jwt.key")); err != nil {
+	if s.key, err = auth.Key(s.settings.JWTKey, filepath.Join(s.settings.DataDir, keyFile)); err != nil {
 		return err
 	}
 	spec, err := s.nodeSpec()
@@ -156,6 +157,9 @@ func (s *Server) openStores(ctx context.Context) error {
 	}
 	if err := db.CheckNodes(ctx, spec); err != nil { // before it migrates the database under other nodes
 		return withSetting(err)
+	}
+	if err := errors.Join(s.checkEmpty(ctx), s.checkWhole(ctx)); err != nil {
+		return err
 	}
 	applied, found, err := db.MigrateAndReport(ctx)
 	if err != nil {
@@ -187,9 +191,12 @@ func openDatabase(ctx context.Context, s Settings) (*store.DB, error) {
 		return db, nil
 	}
 	if err := os.MkdirAll(s.DataDir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the data folder: %w", err)
+		return nil, fmt.Errorf("TIM_DATA_DIR: make the data folder: %w", err)
 	}
-	return store.OpenSQLite(ctx, filepath.Join(s.DataDir, "tim.db"))
+	if err := checkFolder(s.DataDir); err != nil {
+		return nil, fmt.Errorf("TIM_DATA_DIR: %w", err)
+	}
+	return store.OpenSQLite(ctx, filepath.Join(s.DataDir, databaseFile))
 }
 
 func openBlobs(ctx context.Context, s Settings, log *slog.Logger) (blob.Store, error) {
@@ -202,7 +209,7 @@ func openBlobs(ctx context.Context, s Settings, log *slog.Logger) (blob.Store, e
 		}
 		return files, nil
 	}
-	return blob.NewDir(filepath.Join(s.DataDir, "files"))
+	return blob.NewDir(filepath.Join(s.DataDir, filesFolder))
 }
 
 // openCluster builds this node's part in the cluster and the hub on it. Neither runs before build.
@@ -254,7 +261,7 @@ func (s *Server) openSockets(ctx context.Context) error {
 	s.hub, err = realtime.New(ctx, realtime.Options{
 		Chat: s.chat, Auth: s.auth, Feed: s.feed, Presence: s.presence, Zone: s.settings.zone(), AllowOrigin: origins.Allow,
 		FrameLimit: limit.FrameBytes, SendRate: limit.SendRate, SendBurst: limit.SendBurst, Pace: s.pace, RosterLimit: limit.RosterNames,
-		IsUnavailable: store.IsUnavailable, Log: s.log, Metrics: s.registry,
+		IsUnavailable: s.isUnavailable, Log: s.log, Metrics: s.registry,
 	})
 	if err != nil {
 		return err
@@ -383,7 +390,7 @@ func (s *Server) routes(linkKey []byte) (*echo.Echo, error) {
 	}
 	limit := s.settings.Limit
 	return rest.New(rest.Options{
-		Chat: s.chat, Auth: s.auth, Docs: docs, Ready: s.ready, IsUnavailable: store.IsUnavailable,
+		Chat: s.chat, Auth: s.auth, Docs: docs, Ready: s.ready, IsUnavailable: s.isUnavailable,
 		Files: files.New(files.Options{
 			Store: s.blobs, Zone: s.settings.zone(), LinkKey: linkKey, AvatarLimit: limit.AvatarBytes,
 			PictureLimit: limit.PictureBytes, AudioLimit: limit.AudioBytes, VideoLimit: limit.VideoBytes,
@@ -461,7 +468,7 @@ func (s *Server) listenAdmin(ctx context.Context) error {
 // ready checks every dependency, all at the same time. It returns the state of each and whether all are fine. Errors go to the
 // log only.
 func (s *Server) ready(ctx context.Context) (map[string]string, bool) {
-	checks := map[string]func(context.Context) error{"database": s.db.Ping, "bus": s.node.Healthy, "files": s.blobs.Ping}
+	checks := map[string]func(context.Context) error{"database": s.checkDatabase, "bus": s.node.Healthy, "files": s.blobs.Ping}
 	type result struct {
 		name string
 		err  error
@@ -476,6 +483,9 @@ func (s *Server) ready(ctx context.Context) (map[string]string, bool) {
 		states[r.name] = "ok"
 		if r.err != nil {
 			states[r.name], ready = "unreachable", false
+			if store.IsDamaged(r.err) {
+				states[r.name] = "damaged"
+			}
 			s.log.Warn("not ready", "dependency", r.name, "err", r.err)
 		}
 	}

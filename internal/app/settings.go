@@ -6,6 +6,7 @@
 //	nodes.go     which nodes run on one database, and what they must share
 //	admin.go     whom the listener for metrics answers
 //	misspelt.go  variables that look like settings
+//	damage.go    a database that is damaged, or missing from its folder
 //	drain.go     the requests under way, which a stop waits for
 //	commands.go  what the command line calls
 //	ended.go     sessions that `tim passwd` has ended, and those that have expired

@@ -39,7 +39,7 @@ func IsDuplicate(err error) bool {
 
 // IsUnavailable reports whether the database could not be asked, or could not do what it was asked, for a reason that lies
 // neither in the statement nor in the data: it is away or shutting down, out of space or memory, read-only, locked by others
-// for too long, or the deadline has passed. A later attempt may succeed. Nobody knows whether a write with such an error was
+// for too long, damaged, or the deadline has passed. A later attempt may succeed. Nobody knows whether a write with such an error was
 // carried out. A cancelled context is not such an error.
 func IsUnavailable(err error) bool {
 	for _, known := range []error{
@@ -53,7 +53,7 @@ func IsUnavailable(err error) bool {
 	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
 		return true
 	}
-	return isConflict(err) || unavailableMySQL(mysqlNumber(err)) || unavailableSQLite(sqliteCode(err))
+	return isConflict(err) || IsDamaged(err) || unavailableMySQL(mysqlNumber(err)) || unavailableSQLite(sqliteCode(err))
 }
 
 // isConflict reports whether the database ended a transaction because of another one. The transaction may then be tried again.

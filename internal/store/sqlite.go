@@ -35,31 +35,35 @@ func OpenSQLite(ctx context.Context, path string) (*DB, error) {
 	if path, err = filepath.Abs(path); err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	if err := createPrivate(path); err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
+	created, err := createPrivate(path)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, explained(err))
 	}
 	write, err := openWriter(ctx, path)
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
+		if info, statErr := os.Stat(path); created && statErr == nil && info.Size() == 0 {
+			err = errors.Join(err, os.Remove(path)) // a file without content would be taken for a lost database
+		}
+		return nil, fmt.Errorf("open %s: %w", path, explained(err))
 	}
 	read, err := openReaders(ctx, path)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), write.Close())
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, explained(err)), write.Close())
 	}
 	return newDB(read, write, texts, sqliteBulk(), sqliteEngine{path: path}), nil
 }
 
 // createPrivate creates the file, since SQLite would make it readable for others. It doesn't open a file that exists: closing
 // it would release the locks that this process has on it.
-func createPrivate(path string) error {
+func createPrivate(path string) (created bool, err error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return err //nolint:wrapcheck // the caller wraps
+		return false, err //nolint:wrapcheck // the caller wraps
 	}
-	return file.Close() //nolint:wrapcheck // the caller wraps
+	return true, file.Close() //nolint:wrapcheck // the caller wraps
 }
 
 // openWriter opens the one connection that writes. Its transactions take SQLite's lock when they begin. A transaction that took

@@ -14,6 +14,7 @@
 //	migrate.go     migrations; takeover.go what they do to rows that name accounts by text
 //	node.go        which nodes may run on one database; noderow.go their rows on a server
 //	lock.go        locks of processes
+//	damage.go      whether the database is damaged, missing or closed to us
 //	errors.go      which errors are conflicts, duplicates, or a database that can't be asked
 package store
 
