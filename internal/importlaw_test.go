@@ -83,7 +83,7 @@ func rooms() map[string]room {
 		"internal/web": {nil, "its pages use the server by its routes, as a browser does"},
 		"internal/app": {
 			[]string{
-				"internal/auth", "internal/blob", "internal/chat", "internal/cluster", "internal/fault", "internal/feed", "internal/files",
+				"internal/account", "internal/auth", "internal/blob", "internal/chat", "internal/cluster", "internal/fault", "internal/feed", "internal/files",
 				"internal/pace", "internal/presence", "internal/realtime", "internal/rest", "internal/store", "internal/web",
 			},
 			"it puts everything together, so it knows every package but those for tests; it needs no generated code",

@@ -104,7 +104,7 @@ type fileBody struct {
 	File     string
 	Height   *int32 // Pixels.
 	Kind     string
-	Name     *string // What to call it when it is saved.
+	Name     *string // What to call it when it is saved. The server keeps the last part of a path, without control characters and what shows nothing or turns the direction of writing, at most 255 bytes.
 	Size     *int64  // Bytes.
 	Width    *int32  // Pixels.
 }
@@ -141,7 +141,7 @@ type textBody struct {
 type profileChanges struct {
 	Age      *int32
 	Sex      *string // Whatever the user calls it; empty for none.
-	Username string  // The name others see; NFC-normalised, need not be unique. The zero value is left out.
+	Username string  // The name others see; NFC-normalised, need not be unique. It must show something, and hold no control characters and none that turn the direction of writing. Spaces around it and characters that show nothing are left out. The zero value is left out.
 }
 
 // credentials.
@@ -157,7 +157,7 @@ type registration struct {
 	Invite   *string                 // An invitation code, where the server asks for one.
 	Password string                  // 6 characters to 72 bytes of UTF-8, in the spelling of RFC 8265 (OpaqueString); no control characters, and none that show nothing.
 	Sex      schema.Nullable[string] // Whatever the user calls it; empty for none.
-	Username string                  // The name others see; NFC-normalised, need not be unique.
+	Username string                  // The name others see; NFC-normalised, need not be unique. It must show something, and hold no control characters and none that turn the direction of writing. Spaces around it and characters that show nothing are left out.
 }
 
 func (v *passwordChange) decode(r *schema.Reader) {

@@ -194,7 +194,8 @@ type CustomBody struct {
 	Kind string `json:"kind"`
 }
 
-// DisplayName The name others see; NFC-normalised, need not be unique.
+// DisplayName The name others see; NFC-normalised, need not be unique. It must show something, and hold no control characters and none that turn the direction of
+// writing. Spaces around it and characters that show nothing are left out.
 //
 // Example: Alice
 type DisplayName = string
@@ -242,7 +243,7 @@ type FileBody struct {
 	Height *int32       `json:"height,omitempty"`
 	Kind   FileBodyKind `json:"kind"`
 
-	// Name What to call it when it is saved.
+	// Name What to call it when it is saved. The server keeps the last part of a path, without control characters and what shows nothing or turns the direction of writing, at most 255 bytes.
 	Name *string `json:"name,omitempty"`
 
 	// Size Bytes.
@@ -287,7 +288,9 @@ type GroupDone struct {
 // GroupID defines model for GroupID.
 type GroupID = int32
 
-// GroupName Example: climbers
+// GroupName The rules are those of a display name.
+//
+// Example: climbers
 type GroupName = string
 
 // GroupsDone defines model for GroupsDone.
@@ -527,7 +530,9 @@ type ProfileChanges struct {
 	// Example: female
 	Sex *string `json:"sex,omitempty"`
 
-	// Username The name others see; NFC-normalised, need not be unique.
+	// Username The name others see; NFC-normalised, need not be unique. It must show something, and hold no control characters and none that turn the direction of
+	// writing. Spaces around it and characters that show nothing are left out.
+	//
 	//
 	// Example: Alice
 	Username *DisplayName `json:"username,omitempty"`
@@ -586,7 +591,9 @@ type Registration struct {
 	// Example: female
 	Sex nullable.Nullable[string] `json:"sex,omitempty"`
 
-	// Username The name others see; NFC-normalised, need not be unique.
+	// Username The name others see; NFC-normalised, need not be unique. It must show something, and hold no control characters and none that turn the direction of
+	// writing. Spaces around it and characters that show nothing are left out.
+	//
 	//
 	// Example: Alice
 	Username DisplayName `json:"username"`

@@ -49,15 +49,17 @@ func (q *Queries) CountMembersAgain(ctx context.Context, groupid int32) error {
 }
 
 const createUser = `-- name: CreateUser :execlastid
-INSERT INTO ` + "`" + `user` + "`" + ` (account, password, username, age, sex) VALUES (?, ?, ?, ?, ?)
+INSERT INTO ` + "`" + `user` + "`" + ` (account, password, username, age, sex, look, look_cased) VALUES (?, ?, ?, ?, ?, ?, ?)
 `
 
 type CreateUserParams struct {
-	Account  string
-	Password sql.NullString
-	Username string
-	Age      sql.NullInt32
-	Sex      sql.NullString
+	Account   string
+	Password  sql.NullString
+	Username  string
+	Age       sql.NullInt32
+	Sex       sql.NullString
+	Look      sql.NullString
+	LookCased sql.NullString
 }
 
 func (q *Queries) CreateUser(ctx context.Context, arg CreateUserParams) (int64, error) {
@@ -67,6 +69,8 @@ func (q *Queries) CreateUser(ctx context.Context, arg CreateUserParams) (int64, 
 		arg.Username,
 		arg.Age,
 		arg.Sex,
+		arg.Look,
+		arg.LookCased,
 	)
 	if err != nil {
 		return 0, err
@@ -226,12 +230,50 @@ func (q *Queries) GroupsOf(ctx context.Context, account string) ([]int32, error)
 	return items, nil
 }
 
+const lookAlikes = `-- name: LookAlikes :many
+SELECT a.account FROM ` + "`" + `user` + "`" + ` a WHERE a.look = ?
+UNION ALL SELECT b.account FROM ` + "`" + `user` + "`" + ` b WHERE b.look_cased = ?
+`
+
+// The users that an account could be taken for.
+func (q *Queries) LookAlikes(ctx context.Context, look sql.NullString, lookCased sql.NullString) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, lookAlikes, look, lookCased)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var account string
+		if err := rows.Scan(&account); err != nil {
+			return nil, err
+		}
+		items = append(items, account)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const setGroupsMade = `-- name: SetGroupsMade :exec
 UPDATE ` + "`" + `user` + "`" + ` SET groups_day = ?, groups_made = ? WHERE account = BINARY ?
 `
 
 func (q *Queries) SetGroupsMade(ctx context.Context, groupsDay int32, groupsMade int32, account string) error {
 	_, err := q.db.ExecContext(ctx, setGroupsMade, groupsDay, groupsMade, account)
+	return err
+}
+
+const setLook = `-- name: SetLook :exec
+UPDATE ` + "`" + `user` + "`" + ` SET look = ?, look_cased = ? WHERE account = BINARY ? AND look IS NULL
+`
+
+func (q *Queries) SetLook(ctx context.Context, look sql.NullString, lookCased sql.NullString, account string) error {
+	_, err := q.db.ExecContext(ctx, setLook, look, lookCased, account)
 	return err
 }
 
@@ -343,6 +385,39 @@ func (q *Queries) UsersByUsernamePrefix(ctx context.Context, keyword string, bey
 			&i.Age,
 			&i.Sex,
 		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const usersWithoutLook = `-- name: UsersWithoutLook :many
+SELECT id, account FROM ` + "`" + `user` + "`" + ` WHERE look IS NULL AND id > ? ORDER BY id LIMIT ?
+`
+
+type UsersWithoutLookRow struct {
+	ID      int32
+	Account string
+}
+
+// A page of the users whose look nobody has noted yet.
+func (q *Queries) UsersWithoutLook(ctx context.Context, after int32, limit int32) ([]UsersWithoutLookRow, error) {
+	rows, err := q.db.QueryContext(ctx, usersWithoutLook, after, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []UsersWithoutLookRow
+	for rows.Next() {
+		var i UsersWithoutLookRow
+		if err := rows.Scan(&i.ID, &i.Account); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

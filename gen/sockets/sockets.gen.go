@@ -472,7 +472,7 @@ type FileBody struct {
 	File     string
 	Height   *int32 // Pixels.
 	Kind     string
-	Name     *string // What to call it when it is saved.
+	Name     *string // What to call it when it is saved. The server keeps the last part of a path, without control characters and what shows nothing or turns the direction of writing, at most 255 bytes.
 	Size     *int64  // Bytes.
 	Width    *int32  // Pixels.
 }
@@ -534,7 +534,9 @@ type Reason string
 
 // The values of Reason.
 const (
+	ReasonAccountReserved      Reason = "account_reserved"
 	ReasonAccountTaken         Reason = "account_taken"
+	ReasonAccountTooSimilar    Reason = "account_too_similar"
 	ReasonBannedFromGroup      Reason = "banned_from_group"
 	ReasonBodyTooLarge         Reason = "body_too_large"
 	ReasonBusy                 Reason = "busy"
@@ -589,7 +591,7 @@ const (
 
 // ReasonValues lists them all.
 func ReasonValues() []Reason {
-	return []Reason{ReasonAccountTaken, ReasonBannedFromGroup, ReasonBodyTooLarge, ReasonBusy, ReasonClientIdReused, ReasonExpiredLink, ReasonExpiredToken, ReasonFileTooLarge, ReasonFriendIsSelf, ReasonGroupClosed, ReasonGroupFull, ReasonGroupNameTaken, ReasonInternal, ReasonInvalidBody, ReasonInvalidInvite, ReasonInvalidLink, ReasonInvalidParameter, ReasonInvalidToken, ReasonInviteRequired, ReasonMalformedJson, ReasonMalformedUpload, ReasonMethodNotAllowed, ReasonMissingToken, ReasonNoAvatar, ReasonNotAMember, ReasonNotFriends, ReasonNotInGroup, ReasonNotTheOwner, ReasonNotYourAccount, ReasonOriginNotAllowed, ReasonRangeNotSatisfiable, ReasonRateLimited, ReasonRequestTimeout, ReasonRegistrationClosed, ReasonSessionEnded, ReasonTokenReused, ReasonTooManyAttempts, ReasonTooManyRegistrations, ReasonTooManyFriends, ReasonTooManyGroups, ReasonTooManyGroupsToday, ReasonUnavailable, ReasonUnknownAccount, ReasonUnknownFile, ReasonUnknownGroup, ReasonUnknownRoute, ReasonUnsupportedEncoding, ReasonUnsupportedFileType, ReasonUnsupportedMediaType, ReasonUpgradeRequired, ReasonWrongCredentials}
+	return []Reason{ReasonAccountReserved, ReasonAccountTaken, ReasonAccountTooSimilar, ReasonBannedFromGroup, ReasonBodyTooLarge, ReasonBusy, ReasonClientIdReused, ReasonExpiredLink, ReasonExpiredToken, ReasonFileTooLarge, ReasonFriendIsSelf, ReasonGroupClosed, ReasonGroupFull, ReasonGroupNameTaken, ReasonInternal, ReasonInvalidBody, ReasonInvalidInvite, ReasonInvalidLink, ReasonInvalidParameter, ReasonInvalidToken, ReasonInviteRequired, ReasonMalformedJson, ReasonMalformedUpload, ReasonMethodNotAllowed, ReasonMissingToken, ReasonNoAvatar, ReasonNotAMember, ReasonNotFriends, ReasonNotInGroup, ReasonNotTheOwner, ReasonNotYourAccount, ReasonOriginNotAllowed, ReasonRangeNotSatisfiable, ReasonRateLimited, ReasonRequestTimeout, ReasonRegistrationClosed, ReasonSessionEnded, ReasonTokenReused, ReasonTooManyAttempts, ReasonTooManyRegistrations, ReasonTooManyFriends, ReasonTooManyGroups, ReasonTooManyGroupsToday, ReasonUnavailable, ReasonUnknownAccount, ReasonUnknownFile, ReasonUnknownGroup, ReasonUnknownRoute, ReasonUnsupportedEncoding, ReasonUnsupportedFileType, ReasonUnsupportedMediaType, ReasonUpgradeRequired, ReasonWrongCredentials}
 }
 
 // Sync: What changed since; answered by `synced`, a page of the conversations. The first one makes this connection live: from then on it gets `message`, `marks` and `notice` frames, and for each conversation in `have` what came after its seq first. `have` counts in the first one alone. Of a conversation that is not in it, what comes from now on is sent; what lies before, up to `last` of its entry in `synced`, is read by `history`.

@@ -1,5 +1,9 @@
 // Package account has the rules for the spelling of accounts and names. Every other package takes them from here. Its
 // functions are safe for concurrent use.
+//
+//	account.go  what an account may be
+//	name.go     what a display name, a group's name or a file's name may be
+//	look.go     which accounts look alike
 package account
 
 import (
@@ -14,8 +18,9 @@ import (
 // The most characters (code points, after normalisation) of what is registered or changed. Rows of a database that was taken
 // over may have more.
 const (
-	MaxNew  = 64  // of a new account
-	MaxName = 100 // of a display name
+	MaxNew       = 64  // of a new account
+	MaxName      = 100 // of a display name
+	MaxGroupName = 50  // of a group's name
 )
 
 // Everyone is what a client of the contract's chat socket writes to in order to address everybody. No account may be called so.
@@ -25,8 +30,11 @@ const Everyone = "all"
 // it are the same exactly if their bytes are.
 func Normal(account string) string { return norm.NFC.String(account) }
 
-// NormalName returns a display name, or a group's name, in the one spelling in which it is stored, NFC.
-func NormalName(name string) string { return norm.NFC.String(name) }
+// NormalName returns a display name, or a group's name, in the one spelling in which NewName stores it, if it is one.
+func NormalName(name string) string {
+	name, _ = clean(strings.TrimFunc(name, around))
+	return strings.TrimFunc(name, around)
+}
 
 // Valid reports whether a text can be an account at all: it is UTF-8, not empty, and has no control characters (Cc). This is
 // the pattern of the schema Account in api/openapi.yaml, without its limit.
@@ -42,24 +50,6 @@ var newPattern = regexp.MustCompile(`^\+?[\p{L}\p{N}][\p{L}\p{M}\p{N}_.@-]*$`)
 // ValidNew reports whether an account, in its normal spelling, may be registered. The schema NewAccount in api/openapi.yaml
 // may be wider, since generated clients don't all know Unicode's classes in patterns; this is the rule that holds.
 func ValidNew(account string) bool {
-	return utf8.RuneCountInString(account) <= MaxNew && account != Everyone && newPattern.MatchString(account)
-}
-
-// NewNameForm says in English what ValidNewName demands, as the end of a sentence that begins with "must".
-const NewNameForm = "show something, and hold no characters that turn the direction of writing"
-
-// ValidNewName reports whether a display name may be given: it has a letter, digit, punctuation mark or symbol that shows, and no
-// characters that turn the direction of the text around it (U+202A to U+202E, U+2066 to U+2069).
-func ValidNewName(name string) bool {
-	shows := false
-	for _, c := range name {
-		switch {
-		case c >= '\u202a' && c <= '\u202e', c >= '\u2066' && c <= '\u2069':
-			return false
-		case c == '\u115f', c == '\u1160', c == '\u3164', c == '\uffa0', c == '\u2800': // fillers of Hangul, the blank of Braille
-		default:
-			shows = shows || unicode.In(c, unicode.L, unicode.N, unicode.P, unicode.S)
-		}
-	}
-	return shows
+	return utf8.RuneCountInString(account) <= MaxNew && account != Everyone && newPattern.MatchString(account) &&
+		!strings.ContainsFunc(account, showsNothing)
 }

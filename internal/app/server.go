@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"tim/internal/account"
 	"tim/internal/auth"
 	"tim/internal/blob"
 	"tim/internal/chat"
@@ -330,7 +331,7 @@ func (s *Server) build(ctx context.Context) error {
 	}
 	s.chat = chat.New(chat.Options{
 		DB: s.db, Admit: registrations.Admit, HashPassword: registrations.Hash, Registration: chat.Registering(s.settings.Registration), Notify: s.feed.Notify, Online: s.presence.Online, Lanes: lanes,
-		AllowStrangers: s.settings.AllowStrangers, VisibleLimit: limit.VisibleUsers,
+		AllowStrangers: s.settings.AllowStrangers, VisibleLimit: limit.VisibleUsers, Reserved: account.Reserve(s.settings.Reserved),
 		NewGroups: chat.JoinPolicy(s.settings.JoinPolicy), MostMembers: limit.GroupMembers, MostOwned: limit.GroupsOwned,
 		MostCreated: limit.GroupsPerDay, MostFriends: limit.Friends,
 	})
@@ -339,6 +340,7 @@ func (s *Server) build(ctx context.Context) error {
 		return nil
 	})
 	s.pace = pace.New(limit.SendRate, limit.SendBurst)
+	s.run(s.fillLooks)
 	if err := s.openSockets(ctx); err != nil {
 		return err
 	}
@@ -376,6 +378,28 @@ func speakHTTP2(server *http.Server) {
 	server.HTTP2 = &http.HTTP2Config{
 		MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerConnection: 1 << 20, MaxReceiveBufferPerStream: 1 << 20,
 		SendPingTimeout: requestTimeout, PingTimeout: requestTimeout, WriteByteTimeout: requestTimeout,
+	}
+}
+
+// fillAgain is when fillLooks tries again after the database was away.
+const fillAgain = time.Minute
+
+// fillLooks notes what the accounts of an older version look like, beside the other work, until it is done or the stop.
+func (s *Server) fillLooks(ctx context.Context) {
+	for {
+		filled, err := s.chat.FillLooks(ctx)
+		if filled > 0 {
+			s.log.Info("accounts that look alike can't be registered any more", "accounts", filled)
+		}
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		s.log.Warn("what accounts look like is noted later", "err", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(fillAgain):
+		}
 	}
 }
 

@@ -7,10 +7,10 @@ import (
 	"encoding/base64"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"tim/gen/db"
+	accounts "tim/internal/account"
 	"tim/internal/fault"
 	"tim/internal/store"
 )
@@ -77,10 +77,7 @@ func (a *Auth) begin(ctx context.Context, account, device string) (token string,
 		return "", time.Time{}, fmt.Errorf("begin session: %w", err)
 	}
 	id, now := base64.RawURLEncoding.EncodeToString(random), time.Now()
-	device = strings.ToValidUTF8(device, "\uFFFD") // a header may hold any bytes, a column only UTF-8
-	if runes := []rune(device); len(runes) > maxDevice {
-		device = string(runes[:maxDevice])
-	}
+	device = accounts.Label(device, maxDevice) // a header may hold any bytes
 	var dropped []string
 	err = a.DB.Tx(ctx, func(tx *store.Tx) (err error) {
 		if err := tx.LockUser(ctx, account); err != nil { // so that logins at once keep to MaxSessions

@@ -259,7 +259,8 @@ func (b *batchTx) repeats(ctx context.Context, d *draft, lookUp bool) (bool, err
 
 func (d *draft) repeat(stored Message) {
 	d.message, d.again = stored, true
-	if stored.Body != d.body {
+	// A version before this one stored names of files as they came.
+	if stored.Body != d.body && stored.Content().normal().encode() != d.body {
 		d.refusal = fault.New(fault.ClientIDReused)
 	}
 }

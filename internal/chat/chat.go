@@ -7,6 +7,7 @@
 //	heir.go           what a new account must not inherit
 //	invite.go         who may register; invitation codes
 //	membership.go     who becomes a member, who is banned, how many groups and members there may be
+//	look.go           accounts that look alike
 //	conversation.go   how a conversation is named, and who may read and write it
 //	send.go           storing messages: rights, seqs, one transaction for a batch
 //	batch.go          … the lanes in which messages wait for a transaction together
@@ -50,6 +51,8 @@ type Options struct {
 	Online func(ctx context.Context, accounts []string) []bool
 	// Lanes is the number of transactions that may store messages at the same time. It is 1 for an engine with one writer.
 	Lanes int
+	// Reserved are the accounts that nobody may register.
+	Reserved accounts.Reserved
 	// AllowStrangers lets accounts write to each other without being friends.
 	AllowStrangers bool
 	// VisibleLimit bounds the number of online members of its groups that an account is shown in addition to its friends.

@@ -245,3 +245,26 @@ func TestReplyTo(t *testing.T) {
 		}
 	})
 }
+
+// A message that a version before this one stored with the name of a file as it came is found by a retry.
+func TestRetryOfAnOldFileName(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, h *house) {
+		h.register(t, "alice", "bob")
+		h.befriend(t, "alice", "bob")
+		send := func(name string) (Message, error) {
+			return h.Send(t.Context(), "alice", ToUser("bob"), Content{Body: []byte(`{"kind":"file","file":"f","name":"` + name + `"}`)}, "c1")
+		}
+		first, err := send("../a.txt")
+		must(t, err)
+		same(t, "stored", `{"body":{"kind":"file","file":"f","name":"a.txt"}}`, first.Body)
+		h.exec(t, "UPDATE message SET body = ?", `{"body":{"kind":"file","file":"f","name":"../a.txt"}}`)
+		again, err := send("../a.txt")
+		must(t, err)
+		if again.Seq != first.Seq {
+			t.Errorf("stored again as %d", again.Seq)
+		}
+		_, err = send("b.txt")
+		refused(t, err, fault.ClientIDReused)
+	})
+}

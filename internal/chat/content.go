@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -158,9 +159,10 @@ func (m Message) Text() (text string, shown bool) {
 	}
 }
 
-// normal returns a content in the form in which a retry is compared with the stored message: mentions normalised, sorted, each
-// once.
+// normal returns a content in the form in which it is stored, and a retry compared with it: the name of a file cleaned, mentions
+// normalised, sorted, each once.
 func (c Content) normal() Content {
+	c.Body = withCleanName(c.Body)
 	if len(c.Mentions) == 0 {
 		c.Mentions = nil
 		return c
@@ -173,6 +175,45 @@ func (c Content) normal() Content {
 	c.Mentions = slices.Compact(mentions)
 	return c
 }
+
+// withCleanName cleans the name of a file in a body that has one. Any other body it returns as it is.
+func withCleanName(body json.RawMessage) json.RawMessage {
+	if bytes.HasPrefix(body, []byte(textHead)) || !bytes.Contains(body, []byte(`"name"`)) {
+		return body
+	}
+	var kind, name string
+	var begin, end int64 // where the name is
+	fields := json.NewDecoder(bytes.NewReader(body))
+	if _, err := fields.Token(); err != nil {
+		return body
+	}
+	for fields.More() {
+		key, err := fields.Token()
+		if err != nil {
+			return body
+		}
+		var value json.RawMessage
+		if err := fields.Decode(&value); err != nil {
+			return body
+		}
+		switch key {
+		case "kind":
+			_ = json.Unmarshal(value, &kind) // the schema has checked it
+		case "name":
+			end = fields.InputOffset()
+			begin = end - int64(len(value))
+			_ = json.Unmarshal(value, &name)
+		}
+	}
+	clean := accounts.FileName(name)
+	if end == 0 || clean == name || !slices.Contains(fileKinds(), kind) {
+		return body
+	}
+	return slices.Concat(body[:begin], mustMarshal(clean), body[end:])
+}
+
+// fileKinds are the kinds of bodies that name a file.
+func fileKinds() []string { return []string{"image", "audio", "video", "file"} }
 
 func mustMarshal(value any) []byte {
 	text, err := json.Marshal(value)

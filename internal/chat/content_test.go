@@ -132,3 +132,35 @@ func TestNotices(t *testing.T) {
 		}
 	}
 }
+
+// The name of a file is cleaned, and nothing else of a body changes.
+func TestFileNamesAreCleaned(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]string{
+		`{"kind":"file","file":"f","name":"../../etc/passwd","size":7}`: `{"kind":"file","file":"f","name":"passwd","size":7}`,
+		`{"kind":"image","file":"f","name":"a\u202egpj.exe"}`:           `{"kind":"image","file":"f","name":"agpj.exe"}`,
+		`{"name":"C:\\x\\<b>.mp4","kind":"video","file":"f"}`:           `{"name":"\u003cb\u003e.mp4","kind":"video","file":"f"}`,
+		`{"kind":"audio","file":"f","name":"\u200b"}`:                   `{"kind":"audio","file":"f","name":""}`,
+		`{"kind":"file","file":"f","name":"报告.pdf"}`:                    "",
+		`{"kind":"file","file":"../name"}`:                              "",
+		`{"kind":"text","text":"\"name\":\"../x\""}`:                    "",
+		`{"kind":"custom","data":{"name":"../x"}}`:                      "",
+		`{"kind":"custom","name":"../x","data":{}}`:                     "",
+		`{"kind":"file","file":"f","data":{"name":"../x"}}`:             "",
+		`{"kind":"file","name":7}`:                                      "",
+		`{"kind":"file","name`:                                          "",
+		`"name"`:                                                        "",
+		``:                                                              "",
+	} {
+		if want == "" {
+			want = given
+		}
+		got := Content{Body: json.RawMessage(given)}.normal().Body
+		if string(got) != want {
+			t.Errorf("%s becomes %s, want %s", given, got, want)
+		}
+		if again := (Content{Body: got}).normal().Body; string(again) != want {
+			t.Errorf("%s becomes %s, then %s", given, got, again)
+		}
+	}
+}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"tim/gen/db"
@@ -29,9 +28,9 @@ func (s *Service) CreateGroup(ctx context.Context, caller, account, name string)
 	if err := own(caller, account); err != nil {
 		return 0, err
 	}
-	name = strings.TrimSpace(accounts.NormalName(name)) // without spaces at the end, which some collations ignore
-	if name == "" {
-		return 0, fault.Invalid(fault.InvalidParameter, "GroupName", "must not be blank")
+	name, problem := accounts.NewName(name, accounts.MaxGroupName)
+	if problem != "" {
+		return 0, fault.Invalid(fault.InvalidParameter, "GroupName", problem)
 	}
 	var c change
 	err := s.DB.Tx(ctx, func(tx *store.Tx) error {

@@ -35,7 +35,7 @@ type Registration struct {
 }
 
 // Register creates an account. Options.Registration says who may call it. It returns AccountTaken if the account exists,
-// RegistrationClosed or InvalidInvite if the caller may not register, and what HashPassword refuses.
+// AccountTooSimilar if it could be taken for one that exists, AccountReserved, RegistrationClosed or InvalidInvite if the caller may not register, and what HashPassword refuses.
 func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
 	if s.Registration == RegistrationClosed {
 		return User{}, fault.New(fault.RegistrationClosed)
@@ -43,6 +43,9 @@ func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
 	name := accounts.Normal(r.Account)
 	if !accounts.ValidNew(name) {
 		return User{}, fault.Invalid(fault.InvalidBody, "account", "must be "+accounts.NewForm)
+	}
+	if s.Reserved.Has(name) {
+		return User{}, fault.New(fault.AccountReserved)
 	}
 	username, err := displayName(r.Username)
 	if err != nil {
@@ -63,7 +66,10 @@ func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
 	if err != nil {
 		return User{}, fmt.Errorf("register: %w", err)
 	}
-	row := db.CreateUserParams{Account: name, Password: nullable(hash), Username: username}
+	look := accounts.LookOf(name)
+	row := db.CreateUserParams{
+		Account: name, Password: nullable(hash), Username: username, Look: nullable(look.Folded), LookCased: nullable(look.Cased),
+	}
 	if r.Age != nil {
 		row.Age = sql.NullInt32{Int32: *r.Age, Valid: true}
 	}
@@ -89,7 +95,7 @@ func (s *Service) mayRegister(ctx context.Context, account, address string, coun
 	case !fault.Is(err, fault.UnknownAccount):
 		return err
 	}
-	return nil
+	return s.mustLookNew(ctx, account)
 }
 
 // createUser creates the account, and counts the use of the invitation code where one is needed.
@@ -106,7 +112,7 @@ func (s *Service) createUser(ctx context.Context, row db.CreateUserParams, invit
 		return disinherit(ctx, tx, row.Account)
 	})
 	if store.IsDuplicate(err) {
-		return 0, fault.New(fault.AccountTaken)
+		return 0, s.whyTaken(ctx, row.Account)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("register: %w", err)
@@ -114,15 +120,11 @@ func (s *Service) createUser(ctx context.Context, row db.CreateUserParams, invit
 	return id, nil
 }
 
-// displayName normalises a display name, without spaces around it, and checks that it shows something and that the column can
-// hold it.
-func displayName(name string) (string, error) {
-	name = strings.TrimSpace(accounts.NormalName(name))
-	if !accounts.ValidNewName(name) {
-		return "", fault.Invalid(fault.InvalidBody, "username", "must "+accounts.NewNameForm)
-	}
-	if utf8.RuneCountInString(name) > accounts.MaxName {
-		return "", fault.Invalid(fault.InvalidBody, "username", fmt.Sprintf("must have at most %d characters", accounts.MaxName))
+// displayName returns a display name as it is stored, or refuses it.
+func displayName(text string) (string, error) {
+	name, problem := accounts.NewName(text, accounts.MaxName)
+	if problem != "" {
+		return "", fault.Invalid(fault.InvalidBody, "username", problem)
 	}
 	return name, nil
 }

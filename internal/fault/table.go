@@ -8,7 +8,9 @@ import (
 
 // The reasons. The table below and api/openapi.yaml say what they mean.
 const (
+	AccountReserved      Reason = "account_reserved"
 	AccountTaken         Reason = "account_taken"
+	AccountTooSimilar    Reason = "account_too_similar"
 	BannedFromGroup      Reason = "banned_from_group"
 	BodyTooLarge         Reason = "body_too_large"
 	Busy                 Reason = "busy"
@@ -105,7 +107,9 @@ const (
 //
 //nolint:gochecknoglobals // a constant in all but name: Go has no constant maps
 var table = map[Reason]row{
+	AccountReserved:     {status: http.StatusConflict, text: Text{"此账号已被保留", "this account is reserved"}},
 	AccountTaken:        {status: http.StatusConflict, text: Text{"此账号已存在", "this account exists already"}},
+	AccountTooSimilar:   {status: http.StatusConflict, text: Text{"此账号与已有账号过于相似", "this account looks like one that exists"}},
 	BannedFromGroup:     {status: http.StatusForbidden, text: Text{"您已被移出该群聊", "removed from this group; only its owner can add you again"}},
 	BodyTooLarge:        {status: http.StatusRequestEntityTooLarge, text: Text{"请求内容过大", "the request body is too large"}},
 	Busy:                {status: http.StatusServiceUnavailable, text: Text{"服务器繁忙，请稍后再试", "busy; try again later"}},

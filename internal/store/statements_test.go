@@ -311,6 +311,8 @@ func TestStatementsNameTheirKey(t *testing.T) {
 		"DisownGroups":          "finds nothing but what was left of an account that an operator deleted; whoever spreads groups asks all servers",
 		"OldestPasswords":       "asked once, when a node starts",
 		"Invites":               "operators' commands list them",
+		"LookAlikes":            "asked when an account is registered; whoever spreads users keeps the looks in one place",
+		"UsersWithoutLook":      "asked once, when a node starts",
 		"CountOwned":            "asked when a group is created or handed on; whoever spreads groups counts them with their owners",
 		"ExpiredSessions":       "a sweep, batch by batch, of an index; whoever spreads sessions sweeps on each server",
 	}

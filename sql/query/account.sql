@@ -1,5 +1,5 @@
 -- name: CreateUser :execlastid
-INSERT INTO `user` (account, password, username, age, sex) VALUES (?, ?, ?, ?, ?);
+INSERT INTO `user` (account, password, username, age, sex, look, look_cased) VALUES (?, ?, ?, ?, ?, ?, ?);
 
 -- BINARY on the argument: MySQL's = overlooks spaces at the end of a text. The index serves it all the same.
 -- name: GetUser :one
@@ -50,3 +50,15 @@ UPDATE `group` SET creator = NULL WHERE creator = sqlc.arg(account);
 
 -- name: CountMembersAgain :exec
 UPDATE `group` SET members = NULL WHERE GroupID = ?;
+
+-- The users that an account could be taken for.
+-- name: LookAlikes :many
+SELECT a.account FROM `user` a WHERE a.look = sqlc.arg(look)
+UNION ALL SELECT b.account FROM `user` b WHERE b.look_cased = sqlc.arg(look_cased);
+
+-- A page of the users whose look nobody has noted yet.
+-- name: UsersWithoutLook :many
+SELECT id, account FROM `user` WHERE look IS NULL AND id > sqlc.arg(after) ORDER BY id LIMIT ?;
+
+-- name: SetLook :exec
+UPDATE `user` SET look = ?, look_cased = ? WHERE account = BINARY sqlc.arg(account) AND look IS NULL;

@@ -9,3 +9,6 @@ SELECT groups_day, groups_made FROM "user" WHERE account = ?;
 
 -- name: SetGroupsMade :exec
 UPDATE "user" SET groups_day = ?, groups_made = ? WHERE account = ?;
+
+-- name: SetLook :exec
+UPDATE "user" SET look = ?, look_cased = ? WHERE account = ? AND look IS NULL;
