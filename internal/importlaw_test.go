@@ -48,7 +48,7 @@ func rooms() map[string]room {
 		},
 		"internal/cluster": {nil, "it carries bytes between nodes and must not depend on what they mean"},
 		"internal/blob":    {nil, "it stores bytes by key; internal/files decides which bytes are accepted"},
-		"internal/files":   {[]string{"internal/blob", "internal/fault"}, "its callers have checked whose file it is"},
+		"internal/files":   {[]string{"gen/db", "internal/blob", "internal/fault", "internal/store"}, "its callers have checked whose file it is"},
 		"internal/rest": {
 			[]string{
 				"api", "gen/api", "gen/bodies", "gen/specs", "internal/account", "internal/auth", "internal/blob", "internal/chat", "internal/fault",
@@ -142,7 +142,7 @@ func guests() []guest {
 		{"modernc.org/sqlite", []string{"internal/store", "internal/check"}, "only store knows the engine; check reads the database directly, to compare it with what the server says"},
 		{"github.com/go-sql-driver/mysql", []string{"internal/store", "internal/servers", "internal/check"}, "as sqlite; servers makes databases with it"},
 		{"github.com/pressly/goose", []string{"internal/store"}, "only store migrates"},
-		{"database/sql", []string{"internal/store", "internal/auth", "internal/chat", "internal/servers", "internal/check"}, "only the rules handle rows; check reads the database directly"},
+		{"database/sql", []string{"internal/store", "internal/auth", "internal/chat", "internal/files", "internal/servers", "internal/check"}, "only the rules handle rows; check reads the database directly"},
 		{"github.com/golang-jwt/jwt", []string{"internal/auth"}, "tokens are verified in one place"},
 		{"golang.org/x/text", []string{"internal/account", "internal/auth"}, "accounts and names are normalised in one place, passwords where they are hashed"},
 		{"golang.org/x/term", []string{"cmd/tim"}, "only the command line has a terminal"},

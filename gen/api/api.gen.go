@@ -506,7 +506,7 @@ type Readiness struct {
 	// Code 200 or 500.
 	Code int32 `json:"code"`
 
-	// Data Each dependency: `ok`, or what is amiss, such as `unreachable` or, for the database, `damaged`.
+	// Data Each dependency: `ok`, or what is amiss, such as `unreachable` or, for the database, `damaged`, or `full` when nothing can be written. `files: low` means that uploads are refused since the disk is nearly full; the server is ready nonetheless.
 	Data    map[string]string `json:"data"`
 	Message string            `json:"message"`
 
@@ -730,6 +730,9 @@ type RangeNotSatisfiable = Failure
 
 // RateLimited defines model for RateLimited.
 type RateLimited = Failure
+
+// StorageFull defines model for StorageFull.
+type StorageFull = Failure
 
 // TooLarge defines model for TooLarge.
 type TooLarge = Failure
@@ -2407,6 +2410,8 @@ type RateLimitedJSONResponse struct {
 	Headers RateLimitedResponseHeaders
 }
 
+type StorageFullJSONResponse Failure
+
 type TooLargeJSONResponse Failure
 
 type TooManyJSONResponse Failure
@@ -2649,6 +2654,20 @@ func (response UserLogin503JSONResponse) VisitUserLoginResponse(w http.ResponseW
 	return err
 }
 
+type UserLogin507JSONResponse struct{ StorageFullJSONResponse }
+
+func (response UserLogin507JSONResponse) VisitUserLoginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(507)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type UserLogoutRequestObject struct {
 }
 
@@ -2711,6 +2730,20 @@ func (response UserLogout503JSONResponse) VisitUserLogoutResponse(w http.Respons
 		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
 	}
 	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UserLogout507JSONResponse struct{ StorageFullJSONResponse }
+
+func (response UserLogout507JSONResponse) VisitUserLogoutResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(507)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -2895,6 +2928,20 @@ func (response UserRegister503JSONResponse) VisitUserRegisterResponse(w http.Res
 	return err
 }
 
+type UserRegister507JSONResponse struct{ StorageFullJSONResponse }
+
+func (response UserRegister507JSONResponse) VisitUserRegisterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(507)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type AddFriendRequestObject struct {
 	Params AddFriendParams
 }
@@ -3032,6 +3079,20 @@ func (response AddFriend503JSONResponse) VisitAddFriendResponse(w http.ResponseW
 	return err
 }
 
+type AddFriend507JSONResponse struct{ StorageFullJSONResponse }
+
+func (response AddFriend507JSONResponse) VisitAddFriendResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(507)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type AddMemberRequestObject struct {
 	Params AddMemberParams
 }
@@ -3151,6 +3212,20 @@ func (response AddMember503JSONResponse) VisitAddMemberResponse(w http.ResponseW
 		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
 	}
 	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddMember507JSONResponse struct{ StorageFullJSONResponse }
+
+func (response AddMember507JSONResponse) VisitAddMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(507)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -3310,6 +3385,20 @@ func (response ChangePassword503JSONResponse) VisitChangePasswordResponse(w http
 		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
 	}
 	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangePassword507JSONResponse struct{ StorageFullJSONResponse }
+
+func (response ChangePassword507JSONResponse) VisitChangePasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(507)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -3480,6 +3569,20 @@ func (response CreateGroup503JSONResponse) VisitCreateGroupResponse(w http.Respo
 	return err
 }
 
+type CreateGroup507JSONResponse struct{ StorageFullJSONResponse }
+
+func (response CreateGroup507JSONResponse) VisitCreateGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(507)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteFriendRequestObject struct {
 	Params DeleteFriendParams
 }
@@ -3585,6 +3688,20 @@ func (response DeleteFriend503JSONResponse) VisitDeleteFriendResponse(w http.Res
 		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
 	}
 	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteFriend507JSONResponse struct{ StorageFullJSONResponse }
+
+func (response DeleteFriend507JSONResponse) VisitDeleteFriendResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(507)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -3698,6 +3815,20 @@ func (response DissolveGroup503JSONResponse) VisitDissolveGroupResponse(w http.R
 	return err
 }
 
+type DissolveGroup507JSONResponse struct{ StorageFullJSONResponse }
+
+func (response DissolveGroup507JSONResponse) VisitDissolveGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(507)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type EndOtherSessionsRequestObject struct {
 	Params EndOtherSessionsParams
 }
@@ -3793,6 +3924,20 @@ func (response EndOtherSessions503JSONResponse) VisitEndOtherSessionsResponse(w 
 	return err
 }
 
+type EndOtherSessions507JSONResponse struct{ StorageFullJSONResponse }
+
+func (response EndOtherSessions507JSONResponse) VisitEndOtherSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(507)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type EndSessionRequestObject struct {
 	Params EndSessionParams
 }
@@ -3884,6 +4029,20 @@ func (response EndSession503JSONResponse) VisitEndSessionResponse(w http.Respons
 		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
 	}
 	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndSession507JSONResponse struct{ StorageFullJSONResponse }
+
+func (response EndSession507JSONResponse) VisitEndSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(507)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -4818,6 +4977,20 @@ func (response JoinGroup503JSONResponse) VisitJoinGroupResponse(w http.ResponseW
 	return err
 }
 
+type JoinGroup507JSONResponse struct{ StorageFullJSONResponse }
+
+func (response JoinGroup507JSONResponse) VisitJoinGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(507)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type LeaveGroupRequestObject struct {
 	Params LeaveGroupParams
 }
@@ -4960,6 +5133,20 @@ func (response LeaveGroup503JSONResponse) VisitLeaveGroupResponse(w http.Respons
 	return err
 }
 
+type LeaveGroup507JSONResponse struct{ StorageFullJSONResponse }
+
+func (response LeaveGroup507JSONResponse) VisitLeaveGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(507)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type MarkReadRequestObject struct {
 	Params MarkReadParams
 }
@@ -5065,6 +5252,20 @@ func (response MarkRead503JSONResponse) VisitMarkReadResponse(w http.ResponseWri
 		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
 	}
 	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MarkRead507JSONResponse struct{ StorageFullJSONResponse }
+
+func (response MarkRead507JSONResponse) VisitMarkReadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(507)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -5178,6 +5379,20 @@ func (response MarkReceived503JSONResponse) VisitMarkReceivedResponse(w http.Res
 	return err
 }
 
+type MarkReceived507JSONResponse struct{ StorageFullJSONResponse }
+
+func (response MarkReceived507JSONResponse) VisitMarkReceivedResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(507)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RemoveMemberRequestObject struct {
 	Params RemoveMemberParams
 }
@@ -5287,6 +5502,20 @@ func (response RemoveMember503JSONResponse) VisitRemoveMemberResponse(w http.Res
 	return err
 }
 
+type RemoveMember507JSONResponse struct{ StorageFullJSONResponse }
+
+func (response RemoveMember507JSONResponse) VisitRemoveMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(507)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RenewTokenRequestObject struct {
 }
 
@@ -5349,6 +5578,20 @@ func (response RenewToken503JSONResponse) VisitRenewTokenResponse(w http.Respons
 		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
 	}
 	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RenewToken507JSONResponse struct{ StorageFullJSONResponse }
+
+func (response RenewToken507JSONResponse) VisitRenewTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(507)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -5554,6 +5797,20 @@ func (response SendMessage503JSONResponse) VisitSendMessageResponse(w http.Respo
 	return err
 }
 
+type SendMessage507JSONResponse struct{ StorageFullJSONResponse }
+
+func (response SendMessage507JSONResponse) VisitSendMessageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(507)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type TransferGroupRequestObject struct {
 	Params TransferGroupParams
 }
@@ -5673,6 +5930,20 @@ func (response TransferGroup503JSONResponse) VisitTransferGroupResponse(w http.R
 		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
 	}
 	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TransferGroup507JSONResponse struct{ StorageFullJSONResponse }
+
+func (response TransferGroup507JSONResponse) VisitTransferGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(507)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -5815,6 +6086,20 @@ func (response UpdateProfile503JSONResponse) VisitUpdateProfileResponse(w http.R
 		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
 	}
 	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateProfile507JSONResponse struct{ StorageFullJSONResponse }
+
+func (response UpdateProfile507JSONResponse) VisitUpdateProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(507)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -7280,6 +7565,27 @@ func (response UploadChatPic503TextResponse) VisitUploadChatPicResponse(w http.R
 	return err
 }
 
+type UploadChatPic507ResponseHeaders struct {
+	TimReason *Reason
+}
+
+type UploadChatPic507TextResponse struct {
+	Body    string
+	Headers UploadChatPic507ResponseHeaders
+}
+
+func (response UploadChatPic507TextResponse) VisitUploadChatPicResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/plain")
+	if response.Headers.TimReason != nil {
+		w.Header().Set("Tim-Reason", fmt.Sprint(*response.Headers.TimReason))
+	}
+	w.WriteHeader(507)
+
+	_, err := w.Write([]byte(fmt.Sprint(response.Body)))
+	return err
+}
+
 type UploadHeadPicRequestObject struct {
 	Params UploadHeadPicParams
 	Body   *multipart.Reader
@@ -7457,6 +7763,27 @@ func (response UploadHeadPic503TextResponse) VisitUploadHeadPicResponse(w http.R
 	return err
 }
 
+type UploadHeadPic507ResponseHeaders struct {
+	TimReason *Reason
+}
+
+type UploadHeadPic507TextResponse struct {
+	Body    string
+	Headers UploadHeadPic507ResponseHeaders
+}
+
+func (response UploadHeadPic507TextResponse) VisitUploadHeadPicResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/plain")
+	if response.Headers.TimReason != nil {
+		w.Header().Set("Tim-Reason", fmt.Sprint(*response.Headers.TimReason))
+	}
+	w.WriteHeader(507)
+
+	_, err := w.Write([]byte(fmt.Sprint(response.Body)))
+	return err
+}
+
 type UploadMp3RequestObject struct {
 	Body *multipart.Reader
 }
@@ -7619,6 +7946,27 @@ func (response UploadMp3503TextResponse) VisitUploadMp3Response(w http.ResponseW
 	return err
 }
 
+type UploadMp3507ResponseHeaders struct {
+	TimReason *Reason
+}
+
+type UploadMp3507TextResponse struct {
+	Body    string
+	Headers UploadMp3507ResponseHeaders
+}
+
+func (response UploadMp3507TextResponse) VisitUploadMp3Response(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/plain")
+	if response.Headers.TimReason != nil {
+		w.Header().Set("Tim-Reason", fmt.Sprint(*response.Headers.TimReason))
+	}
+	w.WriteHeader(507)
+
+	_, err := w.Write([]byte(fmt.Sprint(response.Body)))
+	return err
+}
+
 type UploadMp4RequestObject struct {
 	Body *multipart.Reader
 }
@@ -7776,6 +8124,27 @@ func (response UploadMp4503TextResponse) VisitUploadMp4Response(w http.ResponseW
 		w.Header().Set("Tim-Reason", fmt.Sprint(*response.Headers.TimReason))
 	}
 	w.WriteHeader(503)
+
+	_, err := w.Write([]byte(fmt.Sprint(response.Body)))
+	return err
+}
+
+type UploadMp4507ResponseHeaders struct {
+	TimReason *Reason
+}
+
+type UploadMp4507TextResponse struct {
+	Body    string
+	Headers UploadMp4507ResponseHeaders
+}
+
+func (response UploadMp4507TextResponse) VisitUploadMp4Response(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/plain")
+	if response.Headers.TimReason != nil {
+		w.Header().Set("Tim-Reason", fmt.Sprint(*response.Headers.TimReason))
+	}
+	w.WriteHeader(507)
 
 	_, err := w.Write([]byte(fmt.Sprint(response.Body)))
 	return err
@@ -9220,240 +9589,244 @@ func (sh *strictHandler) UploadMp4(ctx echo.Context) error {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L37cxvHlS/+r3Thu1WSvUMQ4EOyyNraLy2Lthy9VqSudmNqiQamAbQ56IanGwQRF6ti5yb2KnHs1LV3",
-	"46x319nYie8+oiR3K/bGsfO/3BIp6qf8C7f6nO55ADN4kCD1CPWLCGCmH6e7T5/n57xeqMlWWwomtCos",
-	"vV5oMuqzEP68yXTYm1mpaxaajz5TtZC3NZeisFRYYzUpfEW0JF3KdbHgFVStyVrUPFqXYYvqwlKBCz0/",
-	"V/AKLS54q9MqLJW9gu61Gf7EGiws7O56hXXemrnJqDIt93e03mQkhN+IrBNK6pQHnZAR3aSacEWoUF0W",
-	"Mp9QRTTb6RvJn4WsXlgq/H+z8Sxn8Vc1a3vcNSMImWpLoRhM/Hnq32SvdZjS5lNNCs0E/Enb7YDXqBnZ",
-	"7Kt2tGyHttoBwyd9VlhaLJW8gk81UoKzwC8sFV4MZad9+YWCV2iHshqwVmGp0OooTaqMUEEsMUg9lC1S",
-	"NkSdKy+cX3hu/tzC+cKuV2gxpWjDkG3v3Tf3P/jV/kd/d3Dv3h9//xPbLhm3LTNTpHOBi20acH+zTUPa",
-	"YmaRd8el3CquAZIuvVxXaWBWn/nk5bXr1zwiQ0JJiyvFRcN8aEW/R/0WTccXpagHvHZ4isck2v/t2/tv",
-	"3Nv/+K2De9/b+/w3D97/7P7vfrj33d/e//Lv97733b1f/neSCrWAM6E3ub8Zso5i/lSIYPYsNky4T7pU",
-	"EdM0qRtiCKmbLCR2uDD3F2RXBJL6pkXm91HA7OnZdkB5eu6F+198/+Crr/Y++fXBf32a2vL2fCkdctHI",
-	"Gt01qZtmNbQkvu3ZHJrEyU+fxywi2IdnE09CT6syrHLfZ2Ia6/gPH+//03f2/9c797/6CJfv4L9+vvfu",
-	"58nlE1Jv9mQn3KS1muwIPbXls+0ZDqNki1Wl3yMsUOyMsns64GLL/CqkJoo3BPNJtUd007zAwm27rS8L",
-	"zUJBg2mQ46N39u7+dO/Dz/a+992H3/ns4fsfHty7lz7Qtq9p0GCF1Gkn0Ibn6iazU1qGv0PkjWZrc0Eq",
-	"uAXgq5nLfoXUubkXuDY/mscD2QBSvCy5uMnqcMimQI03P9v7/DcH//rvD37x5d5bvzu49+mDrz85eONu",
-	"kiBVKgTzNw0j3GwYRnkiu8Mc95C15LY58YYHGyJA9x4ywB7smVclF4ZK1R7hWrGgDkS6JvWq7IipUOiH",
-	"n+69+7P7X7yz958/3vvosyRhOmJLyK7YDGVHs2kRJWR4HIjq1JoEWIyb0lXp8zrHdc/jlGcUqcl2z7RR",
-	"64QhExrevkFDzWngWOQQutRlWGMzfuLBDIGkygUNewVvgEt6hVYn0LxNQz1b7WkWUtFAaWCSVjKOkWnR",
-	"naI6D1gfq72Ik5m5afpLdzfQuCFHCHIXN83H10V/n9EjrmN3ZH3JkGM1ZeADfaHfa1KvUc1VndOq21FH",
-	"2nsH9z7f//WbBz/4zt4//pdh4x+8ndx+QNtNw7pVotdpnU1onQScKSI7WnGfJWgPM9bsCm9xPRU+tPfu",
-	"jx5++42DP7y194d//+Pvf3Bw7/MHn72z994P9773zsG9D9Kz1mwzsB1PY7JrRr7QUpI6VXqZKMZIQmTv",
-	"22d9wvywOz35KHS7LuUVGjamtzFQDDNE++QXKYYt/d6mlnIzgO6mtSOAPXNF5DYLDbMlsAqwGdalvEpF",
-	"bwoze/D1J/tvv7f3ox/vf/Crh2+9ay6nr7++/8Xdhx++l5wiXASb9U4wnWv6umDujItOq8pChYpRfGeT",
-	"qrlPlJl/yGityfzkxO3FraZxEn71Twf3Ptj/j5/uf/ArWNqfDD8PZp1bVPQ2qdas1dZqOustJTGtgp5o",
-	"tELb+DGfj7VAdqd2PPY/+reD73y19+7d/X/47d4vf7D/dmoHWV6+qXmLyc70JN7ojuA+XBE12WIgw/EW",
-	"KxK4qKUQrAb3Si2QiinYSbcE7eimDPm3DsdQF0rl1Dl6/7P9tz8/+OUnB/feQO3GEOVfPj24968PPvxy",
-	"76sPsnRYLbeYmAolrkkCjYGsJkVsZ4gUV8/ocQ3zP9tp85D55smQbcste7RuCbpNeTClqxTF/v2fvGkk",
-	"uXfvPXj/s+HHqpPofTqKgM/aTPhM1ICJ0i7tAXESLMbwVgGctUt75tZdJjrsEdqgXEzxnN0S7VDWDGWO",
-	"Qtp+04wh8zhmmZJRmMuLpT57DFxl979458F//HzvvbcPfv7G/q/f/OPvf0IbjIxsKWMnm7tqKut2mwXB",
-	"TMIUk7gX4GUSgi7mzrDqtNsy1My/ynxO10H0PPLevf/FO/vv39v/wRsPfvI/kVAPfv3l3j9/P71fo643",
-	"W6bvTZB7p333G44GZOCC3FpfnXnOKl7ECeBmyrCvTR8hUwoV+uQjl0RN+qDWpLb0Sq3G2vGvgwI595nQ",
-	"XPc80gU1SbtxGVUx7q443Ixjlql9CDPR3fu///gwZiJDvQ50aO/SZUNEsByZcSstQzY9wxFObXz7wKSb",
-	"wzsmCpkTlroeyFnT0TPWShQZOc0zZ5nYZoFss2eOkZTRwXF7E8xig0qicEaMM4oI2mLL5NrqxRlhVNyA",
-	"K3O9ma5oGB8DoxYrM8qYdjTgNcM9W3TnChMN3SwslYEFcBF99gptI4SFpte/feVvNzZ2SqWZjY2d8urG",
-	"xs75VfPnhdU7f/5ng+q0V1jZppqGuDfMHNqhbLNQc9TMjUo3ll7uFTqKhWaWORYIGgQsPKMiu44Mic9V",
-	"O6A9S5sW7RGlqfCdVeu1Dgt7hAulGZpPRxNl0ORgRC4jQRSWXsHJ3ImektVXWQ2Eu4s09J83t0KGom+m",
-	"hRvNGphCVpOtlrmu04N6vbDFhbntajT0DYGMggXbwjQBqlcVhpSmML70eoGJTssMEt6+k0HfuD0aBNfr",
-	"haVXhh/MdXx+945X2JkRncBKSzrssH7CwBiiHjIpBAakyy9kL64y1DCLK7uCcB+9SPaO8khH8Nc6jNCW",
-	"FA2im1IxwjW8A74tjWLvNgsV8J/0Si/W52oXaHqpzy0M2/4bGztzZbPlz1/K2fIXE70Nbvla36/DaJxs",
-	"6ZrZ+7teoc5D9GoN5Zrw0K5XCKjSeUR9LdI7WdeoDZFDw0u5/84tJN1/pUH3X0JeGD6qq/Yxs0kZC28y",
-	"mmH7MvqwlkZw92Bw4Gw5Y9hzuOURqgi+WmN8G0/IhGNNvj5Z70Vyu8kDvPx1V0Z24G7INbxllHN8w7Oy",
-	"dURi186RSR3mEc0eDxjoYZodQpGjNd0R2WN+SXZRz7fEUISGDAhqnl+GE2zuV/NJka6RfWu0xUiV1WU4",
-	"Oen6eFLqGLpTZc9LghyW4NEsMplX/ynNtudGz3hwIyVcCyGIAWcUUdxny4Rx8C/qhJdCtttSmV1mtTa4",
-	"K4xAYp5kffdE8j4AmtxIMKBy/wWBbpWMIVvHdD+hR0YDeHYAo45W/9yKhX62O3jdpmlvbp6GnLFfugsp",
-	"vSBqOAeGL7hmLTUJLy7EQ6FhSEHdE2wng9NWqFF+K+A4Rla7o0mbNtgyCVhdG03bKN7gZaMKQh+GCxnp",
-	"wY/ajuoFKVgWBfyRzHqtUzOK+kXz6G6sc49LItV3L4yalQ/yln3edpc5u5CBLkaDjJWlsaw8bJwrsae5",
-	"TZXqytBPKxTlufmFxXNpqWBxelJx3+TdqBOjyZx5R2nZypYjbzepZtvMiJH1UApNmPBJi24xZS4gDO5J",
-	"cAi3mErz2hYwiy7dhmV2Mib0VRiQJt2L1EfvFA2SvMXIfllntE869CKhND0J22mKrvjdaBpaETN327yA",
-	"usC1XAXCsGS8pRVRLEOXEoyhVbXKrMhZJJc1WohUU3bBjQwaoUeMltGUgXnecH4dyoDUmjSkNW3aNz+L",
-	"yDKpOyEyAJ+H1jYr6xvCSBVcNIpkrU1rcDnKjlFeNLyeaA0agRE4jdTco467FDdESuBdOWZ9b2oM57C8",
-	"I2v1nRHhUOOyL0/CCG9YU2R6GulNtypD0mayHbBlcrHJBVNovLokGgFXTdLluomhGVeoaHRog1WKWQQP",
-	"h1oYBiLlRvBd29oQIl60JEvPZqFUJmfN6aAd3TT8uUY1858xE1oslbJlCLqDMoTjrPgJnAmDMsUqD1ie",
-	"Dl1HqZxqDNQCWwPzraC4TCrm94qVlqypBs57H1dEY0RhrjR3bqZUnpkvL5Xnl0oLS6XFmW/uzG//1YXW",
-	"N+baV8Ln1sXzC7Xb/nlDL8svecvpNWl22QkjPS896JY6hCTtrCWJszu3uDhcasrkv03GG80MaeUG32GB",
-	"Gi7xZY6s38qA9PAKtONzWfAK29xnsuD1m0jiXZxt2bkN/FGCdcdwvm6TQcQNV0RRo/6R9diFscVYW0WS",
-	"VBS1QUmb6qYH58lIWzn8uOu4qIrYqBHZOqFQA8yZWN7sEapJSypN5hYXY+Na//IMTFbxb2VM9nn3/oS7",
-	"ost909WU1jL7Xs01bZljeWTj3rh2tFVn+hhqzQBVzimVsc8ElSxQ2s2fS6SMzkHQSJYJF7EJDt7JbA2k",
-	"ebMDX5VcGKmg2+S1JnrPGGlJjGoWpGK2YIV0hOYB6miwZzu1Zmy5KpKXuGFGPVJlDS6sLofCg46DsYTT",
-	"ePvFuPKwnZLJQ190ql56nVxk84grxD3mGnKy1MD2ll2Rpf/F9uplwlpt3cNoWqvLuuMpBRutBMWx2PFI",
-	"XL9ZGweemroqdDQq5kwpa/jHoEYlRpt/McdR52PtrHzhOuwE1ryD9llgy0nzfNooWws4BML0K2DTk1Jh",
-	"vOuxxTtTnanTQLFBZzrs1z7RwRpRyrvTsa5MuACjLfA4jNyNMH0zwVgmlRddRG+/LeUYNrzltVm31NTt",
-	"6UkbzTRsvs5AOjZhE4b2NGkHbtqU1TPqZwgBT9Sg5BbteLbEFYkeaadWDLraAvsEkEhz3TGznC8X5+ZL",
-	"C14hkKJhvyvPlYsL5+fPewXNNfCwtSYVjSblhZEeuaiTLLk47jbBqH3ZMSc9wSguJDWomQvxLsKQwmwt",
-	"IDH+oY2Xn0u1Dh/HaN5S4vVR8nC2xBlNPDnO7FVscDH1XZkRSKGsWweNNRBiZs7yWAcSBnmDhnid053L",
-	"+NIc0DX+cAJ8MB5J7izJWRR6WcBaTOhnnNMBpkzOKohff8ZDdxeYKVA9UwQCspQ15Cev0jkv31Lb5yVA",
-	"FmrGkWnuyLSl9L00cKEOslQM/FNZKmdygW2AoPJISxHFRY2R8oXzpUPwcO5PNGxocbAVKQIu2JqmuqMm",
-	"J0N8okeNVrGdkc2nD3xWRAGEdGbIPi/fXvfIS2tzi+eWjf5VBQ9/lG2EQTGkAq9n27zyY0GGb5/dvAOx",
-	"xpTK9taHjOost+hR94PNkMk6hRDnDZG86HhNTKQqZcAo+J98ts1rOfL2LcXCmZWGIarVfgMzy0xa4sbM",
-	"IvGoWXsuvKIpO+FR/bEczPc4Jy8iux1HTK4slnaVhlsZziDndT6CJ/woE+p3IeeO/EQlKqTV8VwtV5mI",
-	"XKq5CXeJ7IbIqOL7ED6pxr5OEw68+DJNRmhFN+jVeJpp+lat0DeGGP28DejFLLfL/qjXrndFFM9kXjti",
-	"wE8rQdbhoxWR4zVk7aC3LkduIPYacnvhT2KxEVLzGmjxYDWlghjKUi3DdLIp8bmfyXMUe23MoWmebRdG",
-	"O3AcennUC3p4dIgZb0QmOygPt1D2QYj3TbZNOzICEkV7qkgqRuqtwAdrUkzGDVm5yhpQWMgwFcb8vgWp",
-	"urJO1piAGMMiWXHrwxUYqjUTmNfslsUjXDjObS2QYJDJMmxYRUizHaMgwn9LhSYLAjmo2AyT6dymWSLd",
-	"pmy5tfPRApst6NW0DEe0lQwj6TYlJL7w9GbN25uZfY7j3s4YDjqp3ZIu2VOR74kf2DD5fiLTviDgRjFi",
-	"OPhRlsihvEdsm42xOFSTJm23mWC+u95xX5CrtEcaTJN6J4RNuU2DDvLsQY8T29FMKF4N2IxTc9FibtQ5",
-	"VteRtdYr+FwpGZiL8k7CxZVFBXAqeUgMD0lhaGJeWcpy7Q0sb57bK9F8gsjtozrD+mE1ssi3jJ77mB9I",
-	"GItN74bjTSh6DsamtD2sQ31wXtK2YSOKo/gL3A2wHkn7Q8a+cY2kqDS5eaLfGHH4nkbbKnKdjWNssu4o",
-	"f2RhbG/fGL1VD+kQjCO5JxU1dGYMG9DfAfMMannOzDNi0QZezPFbTvUwZtmW7gwPI3xVSVG8SbsJG+o1",
-	"1s3NwgB4nnMLJGA68iX7vMG1wqPcI/g0/FDZJEUyQ/7/ipfwLVL7LqYsNLhGX7X56JxilFT+vBK7ASH3",
-	"hFRoEFScBzKSoQnbZmHPetGGZjQMhrkLqZOGSRoEwAOSbpY/v/OXCVfL3OrGxs78ivlzobSxsbP4vPnz",
-	"nPnz/PPWAZN8/GL6nfnV6J3FSwMvPpvpuUkK10OwKAC1x1ARyZOKsjWM1UkNYHhIKCMekQLfgXA6VEiL",
-	"5EoUq1mPw5Vl3QaMoc8WxAuprMuZuoG4NQTnL/cVdHn8SQg3EoGNaSKdSwWPSXJ+DjmNmQDk1XnOEqPa",
-	"LAggEqJObq5eJM/NnVskZ6+36WsdtgY9QRpURkiF1xfjlgxPS899nFDLc0dx9TlCXGw6fI601CpYN0mr",
-	"oWFd7rldryADP/naEQJFxwkRTfbmpYacpX+48LMM3cMchiSeSYQEpGw2qe/ZcJheseANuMog3/b1LIQU",
-	"zJGL0orbVDdRqzBa0hlrGs68B9rxaEfFhZju4xdypm4uT1zsrAjhBhvu8y4vlg5lHI0icJ35EYQE1aeO",
-	"iAHGXGctGmQFZI6z47NZZNI6Omw7J2NiM02jNxn1uWBK5Zun0kSYK5UOEfE3V8ok83BlLMNkmR7LJVpr",
-	"JhLfl0hFblVgf3Yd7mCLK+XZqBxFKpDiUWvSasAqRIZeFLRvRlKlinmk4lMjmPiVTDUu36Y27TDNXBtc",
-	"Hgbj7WaP0Oi0I8AVHPdlorSZsUda1IdkWNIOZSOkLZWn8iGG2Evr6zfMu7qjnN0ChWNfWqdQrMaYXb8h",
-	"NsQKvMBIk2LAlEOFFCi1EECz8kjdcBMMoqbCV026xYoENe2E0LpkVgxRsOxtblYt/hLU1grK6Lof3Aqy",
-	"UFig2IaoCKk36yFnwlcVcpYGSgIZpGCKBXVwf8EzdLPFjAoRt2nTTmE+QpLQqJeGBFy78QIfSphXlvrH",
-	"hy5FOwrdZJugF1dsnrkUAVpu4FsIXmvRLSMDWldkNglSMwIzHdpcqO/bqxke4QNEiuQic2tvCA4CQsDo",
-	"NvOsp8bhopmjIUGUSuUjCUmQSEgAkWoQoubUEqkMwLpVIlUqgb3mpsjFNtds0x2IyoYwc0QYHkAx8SvO",
-	"wAVfnlEQcORej/F6KhgMP5YSbce9GTKwF5l7x32l6RYTyc9Sbire4gENC14GZJ3Xj4rkFaod1St4g9CV",
-	"zjHpbwZcbCU+oi8NlfdUS7jMm1xtms1a8ApJukQfAa3IfTB3QzSJCHLQSwNYxB+R/Ikv7NAG0Ue9PjQX",
-	"+JxcOrgDbJb9JuAAJL/AwG3gc7opfYAXo0Egu/giIpBGTQu5SSG3HA0W0em0H+32t5/cTrcfo3NmP6fw",
-	"J72CDHmDi77+syHPvDQomDeA7WO+aXCl0cAXr4tCj+MmJHoXrLM03gaD0EqJ75Itpn6IJx19BdPO+GZT",
-	"S5/2ILExRpvxCn3sJPGNNRuluFfiMwIReikwEObwNNJf4x42h9DLww7xCp12I6R+aut0Qykam7VEAtgd",
-	"uPFiYhw6Iyyh4ccxBpGQNlfyJpEYcxzjyWAAPFJZDhf4iSJCk/RZEnDEOlWo2lLugkrLkuf+eu7GX52/",
-	"fe3l+W9+Y/HmC+v/Y+XqxZeeX/ibS1emKl+2D6EunYzM3E/5k5ehR+T1JRrOkt6cEyfXa2RtCoBlwYTv",
-	"mXtviwt/Iq+NFGwcfAe2o63nc1RsZMDGejAVbzfq4QgzY+SDcVrkbqZpT/PWjM8NMVtcUOtUatF22yL9",
-	"oH181OSslXzUaCMr+ujROmfHyI7RkD/6uciiPw79o20xfPGd22D02jvGa3MscQ/u2k2dAGOf3A0fnYoJ",
-	"fPBJB/zxO9D1yAddcnofi9CykJjTEJfymvXdTRdL5Mn0w8NY8oh0otE0sCrHE0yzhkvTb2mzb55RFiyU",
-	"cETtSxJqmZQ9MueRefJ/v/3zyP7coO0RzqTMzA4bGfeIMgRSwXknkyiQHO7gAgRd2lNkbpSBa24cA9eh",
-	"8k/W+/ILnLfBmXZajAo1gDASwWNNhjDizPiaVKVuDocZoTt9MCNjA4+MmXTmUEXGCgzLMmdGl1pmrP9Y",
-	"IS79sfvwdCaalvWkjkzGzYHKSrebmIOLqU2P68TDmY8rtnfgfkRl380vlyQnyvbXHVbtMbCfW5nYORYn",
-	"jqoERAU6gkF/QnsrcWrGoOcmoQbnRdSPETTPs4NiJw1TL5NuhKOVKMOAL7n0V2daRVUH3YiRsxu84IoF",
-	"dQ/TDtDsEb2KhiAbcKWQlallJF2XK0ZKxxEeb3RSCN4A7RSjz1zMK9jWMXIvlF0bGkBk4Ee+BZgUmhrB",
-	"ku704p4F+h8j3j6psw7fjjyliXoJTdXMzLOAuqlVzNurJ3rw4HAc37k71IWchLWCc5iHbZV7daZJlw2e",
-	"FYfiFo8LvGX05QRDyyPeI5IQ3ZY4dskQjn2tE3LdWzN9Wydk9j1opLSXb6+jcFa5cX1tncyu8xaMFmTa",
-	"iq16hjHvAiQOitHFeISjq89NrM2/wXqIYctFXTqAXYoFt+xLpl+fIUQtMsB13hr0ja5AVKwgNTO8Kq1t",
-	"ESb8pYhdeY6jepZ3ehCRZl1H8BIUYrjNqmuytsU0OPeefdb07gByi88+i2jNdp7A3yqvo00zCrYxtPas",
-	"G3C3UiQV8ztAtcyVSuSswo3xjEcWzUdbOA48cgul8obIQJwZdE5qFgSI4dEOWc2wf9nRNdmyUAsV7B06",
-	"RVcofD3oDd0QFTtueNZi9iwn3aoDkD1LhIkKaTCtHK6PJdVKPGguhSHWFdkAEIqc/eKBwS8hymVLVBti",
-	"xf4e8G1mrkTIzvEsFEXFClKV5WQvIROsC0JNhTTwNVIPmQI3aZFc1kbeAB2MwD2L83zxUnqQsqMrdnYv",
-	"hrKrm2ZWK+gztq8MeNqAkpTg0TTLarVaODetTO8zInUEVJtvWKgAUNGsGBUbAjfbwJsYP78UG1A1BGRj",
-	"IADW1BFnNNkSsgtr7n7gdss3JDPyiZ3dqovrhgNm4SiffZZch0BzoyxH09W8NRMwYfqspPEPwKkLfiYa",
-	"nFGALh/WaQ3rNPRggDgMI6ZA0Ji/tCEqG4Xy3Eah4pHKRmGjUMEdXC5eqLhodyuleFExEfOETRtTNn8D",
-	"yQ098RBCdRSQzGwwK0qqgKomTh7dcvDEhoCSEtUeQdxO3ZQ+rlWTwqaRYavo5u0zqD+mKqCMuuRQGw/m",
-	"gJjBj4EiLSqyIUvWGgQvgCX7S5dWXnj22VTBSPCNGE5k9iIsVsC3GKl2dCJ0sip918RFWmsyBftS2FYw",
-	"doELUoEfZy5iLFsF8gkMUbYYa4OoDUA/wMWEnAFrV8WQ0Kyni3eoXFqnjQq8VmVki2HY54agassVD2xQ",
-	"Luz2uFyfuSYFm7lKda3pjg4yVBijYacRizWL05bcCJNmDMjPqwyI+ApVPVGjbV7s0VZw52zq4zPgB+ch",
-	"RlWYqW6IV2ibz+Jn90r6i2fQUx7wGhOKJS6Yq5fXjegYBubG0rqtlmZnzVWiZCessaIMG7P2pdkW14n4",
-	"4IK5iLyCPbFGCyiWilCJwbxO27ywVJgvlorziP/XhNt1FuwELCPs9iZDQCYIUJj1ZQ0uUulO4GWj0V8W",
-	"Pkizqcqg86W57Oval7VOiwnrezO7TMcNJ1Ddr0RW9uGVvhLyQmHplTteQXVaLRr2oMINhhUlewR87IYy",
-	"Egn6+Qp3TBPpWwDEK6myweBdsI2TPYEnEnCaRpoh7J243qo5LRjtyXbwhahazGq6+A5iCqKXm7RZmOoF",
-	"PmMA8rINmU2k+bknDYsIZKOBexZMUw7wl9brrKZd/UUW9xqF2A6ubkyUyOnujDvj1bxAxTiwSbRwuaRU",
-	"5ShmOvZ3umhVszJGeM9+z/yS/dbYJTGSKKe7aYnVoiukNvVcqXSYWh9zcTGVV7ImDvLzXAkV/3K/Wl+y",
-	"enDsjo0VUAszueslTFPl8+fOz81dmCuZf5EFqcB6LzerL9b4df7y5Vvfuly+xl++UGTzpWJtLhDV1mrJ",
-	"/+uXA3DtJSoMQRmh/bff27v7L+PXGYmRIjIqQbwAXuZdr7CAtMxqKKL5bKK+MLxSnlrZpL333tl/++/3",
-	"7n3vwcdvDBYIHQyBmEaVlVt9nMNIQCm2YQnz3GjCuEJa5vny/FjPX3GV4hbKi6NfyKxzY16emxvn5WT5",
-	"IXjrwlhjTBVa2/UKi+NsksuJaq6Lpflxhpco/DTk/kBVIXFjOMWtcMc5vK3Q6WxF+GVHxKVqYg2/T4bP",
-	"vXLXY9WjL1icGwUB5RZg6RjkhOYQkNYRMiSO8xTSZ7kc3UVNTYm/xQfs4be/vffW7yblGmMwjPJYSxuX",
-	"WDu5DRRtmUugO/JIkUuJG+jhy9k8qS2CwVZooMoWRJK1dQFTmas+KGU0ImRWpgGRN5JVuCLVUHYaTY0J",
-	"y1IkUlKqvSglZUOkc1I8sLSi/KPtjkP8C5IMFsuQaVCGSaGKGlmeqq1YvUqHZ0EsKihrQpJUXB624mQN",
-	"DNvVmTgImOMdnQV1Jn4LUllBFB88KtFaHLf8E4kBgyLNGCLAGKISdlAe1sFg88/bcjc1Gsogp3n8Lbvd",
-	"RFMX4bEJxLNUzOGJyGfHJJ4lqxT+n8/2vveDSblj5AKYukg1P4XqdQ/f/PbBvc8ffPzGYAXjvujmaRWr",
-	"s1wD7Uv9LIGcrWQEA1ew0hgky8VWCxhdP7shZyvpcVeeOZxoVrowjbqW//kJlvPf+/w3gxXK09Hy0y7b",
-	"zna40spW++sEPqkyILpwkbHIXvExcraSEatfeWYJHWw+r9cxkqYGST6QmIxN96HsB1JuodZc3BDXQ5v6",
-	"7VIEEt24rypgSHmyhOGj7grgIwd/eOv+73748F9/9OC/3xiziHA6qn2qlYTTp9BGxXAVGy2Or7Lwo9UU",
-	"LgKOViIPZ6jS4Cy2zg1pLwsaR8YPkw+p76+C2yhXg3he6mYMpA4WNilqbJmErM2oNmId1zZnSiXThdPC",
-	"z0rUkbnZbfKJAhvGkMKACQU3OzUevHBQFDB2wpnrbSWiXPqSH3eDJmKShgnLECyDfrf0+FBGyhodUmF6",
-	"47tzLGrX/udf7t39eO/Tr/be/f4xKF+HtdZMpq8tjHMqV2VY5b6P191CaWEa3BSIZ01DUOD0j7//wf6/",
-	"fPrgo+/bMttwA+//+N7eez/f/8+fPfjpL9OledPpPFOqr40ps+4wxQLFWHaUxAV19OLEB9/5Ckl08Na/",
-	"7X3+6/tf/A43WpIIfSly06GBq0qMvhXDXNzZfQTa/VVQLrsyVi4TmWCW3btv7ozk4lcxjy7f12Bbj9yY",
-	"XcFCz9nu4ZPRtIewdLLSlxiayPoEjftVyYU1DbCgbr1mUHyhS0NfeUQ1QerjGrNTMy+Jqy4f8Mm/JAah",
-	"2crZY4krIxxuHInyBFnjsLm9Y95PuABPxv1kbqYf/fhP734a/sY1qVdlR/iH4fEnzQRXfB9w1Oyhd3zP",
-	"JsDG3lRkRknwlmw2dwkKCEf2OWcmdVzPsQlyNmHnI4ppG2vkrJgRf7PlXZTst/xF1r6GBPQhGW4ZJvnM",
-	"AE+7mB75Ie1+A6A3sU0sBWoTuS3HPQx9SDvHbBdLiAF/+OX++//9BB/dU7/aCfvVYv3Y4nNAjeNElu6g",
-	"jhyzD1Cp41JKuV4QeFCGRkgENDhA8KDCj0pKIUwGujycgIL+hkBJApFW4D2ry7DlkU4YQD49Ym+0OoHm",
-	"bRpqD2LJbRmyc4ve4vy5GDiwj30kRn7sQhF2dsyi0Qq6mICfCmnZKWKRNKlKDBZDkV1ZodhZEH+36xW6",
-	"NNjq+9l9hVG3OeKWLT91BIHLpo/fOQa3QVToqZyy9u+9/Y97X07sC43raD2pMs80LJxIO9TGk3rmALrK",
-	"tIzezo8KrUYQa1G0RlcoQhVaOlHaMR85BNAWH8WNMQ0i3//y7v4/fIqkfvD1Jwdv3N3/4FcP33p37/Pf",
-	"HHz99f0v7j788L1MM3IK3mTabocmVcTWJugnOXQYE/4psCkPWJGJA33pl62HmxR8FjDNDmsbhssQEgGY",
-	"ryKgqh7pMggedJYOF80sBZvRcgZiBQZCUgbvxBeSY3saLAVIjjMqe3DOIf7kWpP33v744YefnFqTD3lz",
-	"GeI99tbkRxEcRR0jafL25FZTB2I/Qi14PmUivZwTNme0BXfl10PG0PyZwbtSnZ6aOQ9l5jweLnXwi5/t",
-	"f/AzK7ec2hRzbYonfdLdkRkiy0Rnmgn/ulEoHQLKEEvhNgt7iNNW7WiIPhw8rZf6m3vCDuydJysm93E9",
-	"Io/kbguCPiN2ZvhvcucnC+Jl7vnLkHqVjgYfEgw+aSz4pXgIT/rFBqDrHkYdNZh25z89vpu32/Xg+ede",
-	"kzMzzbWLL1drurw6t5Iz4DiGO3+wCYiA+blhCAErM9+kM98qzVzYnMlGoj89+E/uwR8a7h+d9zoXPkA4",
-	"5Grn8CvpQrJrIksoWcKdVFmDu9RnKE3GepA7hAnNFNGsOaJl6CZrKRZsMxVnp+ZiuOADeD8PcorVaPAj",
-	"GMVLspu2m1lw98E59Pu3c46hneCheUYfdmimv10qV6qhVcwZBmQwFJKd2ji+kcC1KZCyDPS3YzBIvzIk",
-	"+p/7UCg4HcZeHpEBkMoLlFuTRa6rx4afnDR3MKcGMKXUcG9Xg+kkcGQ+h1ghbVu+zOzVZHFoUGdTJfA9",
-	"0qLhFp51KLrgE+tLj1iFArsyIg0QngAZAIB5KrhoODSoimA72iIhQIhQBSCTlmO0B9MY+N9bEWxUXYaE",
-	"C6WpqDEXuaR5i8X8Jj3kDMbzYj9pjl1QoccnpFgi2tgGWEoLbJE3ljqmHmVwnUIaociIH3kCx7OZpW+O",
-	"gRMCrxsXr/FkWGEavhV3TD+gaxooChzHMLyA2j8SMEcOSnc4nuHwHlwl2GgbAkJs2eG/Ygr34jlI4d71",
-	"Cm3GwptQZrnkPrjiySVb9ti8HJdULnsFPPCFpdLund3D8u7UuTuVCcfm+le4OUQQ7FDrY13uDnD8Ln0H",
-	"rFozaD73rwKyRBjSnkcw2CnGtImQLoCDYw3UAV66GkWsPjFc9Ig84ThkoXgKR0BPy/aBRphg5lJOxX6f",
-	"Hq/E8Tp05HWDaTBLY9Ts+JJWYjnIqgyd5pR5yFIdPMnyyuMUFG0u41irPAYJanS9jsdGkFp81DrleMnR",
-	"5TGSo58SzfIp9OIAn6VRsa9WxM9yfTmOt07EVRFBL5+PPvkcFDiX5W7T4VyliQs0/8nwqDgS00vEjSZC",
-	"UF1NfLclDs+BcHueKkaHUYzigmlDmMlLXGkZ9oZgJYGl3JwTMMK/FkVtwpGTgilXzlsKRs5qQM71PYxv",
-	"E7Y+A1cAxyqeWSZcEBn6LCySFcvviGIOwrQG5TKhM45FFrNC3V6Mh/0k860k3nYm1Da55KpbcGWobs/d",
-	"YZOqpyiq9o8s1VUen4uF1yll8Nnq5bhfLCbUa+Oz+gnL+eReO9FA7DkYNRJ8bNpDOeJNs/gYWhXzrYR4",
-	"1k/cTnh4O5/lV6ey9DGmjrtjKPvrK480Ctpa60MBA9v4DBa8SBgqLidLfkDF5AnLeWTeb25EI+6323A7",
-	"26GNey/QxzKSahAdbBqGxKNovo/RYX3Mjx4W9Rnpf03GH2aeMyMRtVmIGIcoFBmhEiKy4KqFGyHzwJxc",
-	"MOLjfHxeeb1gk3r6ri6vUOuEYQJHFcGtjdLWCYPZ54qLxVIBz1h+BBdUdO6/Eg97wlLl+E51uwl1u/HC",
-	"H40CNSKQfzi6yU0XDhky0m1KLNGVrGuPxTjiuv7U9yFvDAL9EVMXgiMBZCYuAN1n8EIwd9+PUVRtYsHJ",
-	"pRS/HJHqNP3gMUo/2Lv78d53P/1TSD8wG9AetymmSSXIN4jBnq6AP80cKLv/DoOndaIZvifNwc0iHzr7",
-	"FPChRrDzqEomsmN4RVlJKvBZhNZAuGiykGsL7mx52Jk44B0sCdzqKMnE0xPkyVfiCT+dTHnuyWTKGPH+",
-	"p5oTdlQk5wTxBlmykHqTHxtHtvDMOkKXKj79LBeYyKF5bouGWxgXmMdxb7WJlugaKZKrEA0sRdADsdd0",
-	"2h3ka1ddo086Vzv1YBzag2HWn3TamELClXMijCOzK/ba0MWczJlwHDa8rHjZQ5vi4EydGs6PE3M13Ep4",
-	"04x2T/3hNnNki25tp84abcOn7PFPmD3iHnjKWWTplEU+qSwy4lFD2CSaSUehUKexVGJw4n5tnA0o4yNy",
-	"0cllTWpUnNEDKNSiR1oyZHnm20G+fDM5k1ML6SkO9TD7wINffPnww09OcagfNy6Gh3gsaOm4kPpwaFhX",
-	"TR1rtEuB/AvhNCzTcjXlW7RHmkYXxzqq/hLpNnnAEGYj2YwHrigqSNU8iz4pHzD0isR5DaHC93xpQ/i0",
-	"F0eAMR6in7ijbE18SnqMhukHoIDehtgQ62gVtcONCsIDQ21x0dFYw1xE1ZHAOr9ki17baWxivXo7GYHl",
-	"FJpUodfaEECwLsqAiouaLZ0XV3c3JNkQVcYECaTSng0Wgf6QcLaQvbDV9QQrktswAuh5M2Smp0o0R6qX",
-	"oIIC0Boeie4PS2aA7uZY+B3bMlPeEDhnjJ+BDUADL6o8D5GeqaLLiI+AHUQlz6kiDSl9lzmHCMHgsyyS",
-	"G3B7Ytn0JjyMi2E/cQfE4m0ILSUYqwJGQ+HiZeyYXJYzVPkmFTspTPnlreJ2OavO4M14Qx+DNDel0sCH",
-	"lf9gXk9Hec8XmQYEO6bs3hpa39OewRlL5zFLxCom/KtxunFeHfK4NL/jAFAr37pAlNl8Ni2fR/W+4VuM",
-	"KYQK5NGDiXA0W2wFf4iABOoyBNltCQ6fDnukYSQ/5I6vRQ71QMkIOtR1hPXIFSLxh7zRhBpM3ZBrhjwn",
-	"VabEMB0FRU+MLq4kqVPDdqRRym9eWlsfwD7SssEMCxiUCtcShDxK7c52QPtqd/aFdgauVL1XCKjmumNO",
-	"4Hy5ODdfWvAKgRQN+115rlxcOD9/Pq7Wv2bujyblEAoKywVDX6zP1S4YMUvL/qBQs08wiDR/QHmxpn0d",
-	"0JwOJoiSEbEkczLlOUfFyw5Lo094nt/90cNvvzGp9LfGhP7TqkRyqHKXw5+/KEU94DX9VJVYuEk1u4IV",
-	"jh/FtWTOIQjOjtkNav3u4gmpZjO2GHPfxaNDKlSdhROAq3poQnU1Fq7RFheNhMZuNfqRpQbXU12favDH",
-	"q8EPI82TocMffPUfB7/836e4r096LamXUAtGy2EqFWJA5++0fapZIhciL8SIgjAcsLomsqOJ0qCDKxSS",
-	"B1nPrVS7R6j1FKUC9Ke4kyvFCYo74UCwYI561EXPy4fO67eTPmr1qMcs0+HpqyD1aCtBRacuJzWDtvks",
-	"GFJUsUdbQT6qABzvgDPl9FodMrZsvgxZHeqKSyLbTNA2h5ZIlSnus0xvwsqNy6vQ59+YLic6bW6Q8ea2",
-	"7jpZfZXVdB7kj8Ntgt08PyaTvyp9XudmZw4pTA22ADxLkZkNFGe0T6Uj9MNtFiYIn6TXhJT3HDwp5Jqa",
-	"ds9EVcAzCX4d+3oqKM5V1Lzn9llkEbQWRtiVmJCXuwSqJ2rHQP8o0QEvSsV03znpO3QZ62VH9rScD7Qk",
-	"5a7DNtU0nH3dsqbd3KW4wsUWGqFb1Ae0ywrUFmrzWicMKmiYq1xap40KoODaApa8pjtZQPYr0O+gMpQj",
-	"x7epbk6WBtaPfJTGrh4JcrQGTl1l/QblC+dLaXUnMr5kKxrOKD1RIMToZPOXrq5cnFl7aWVu8RwaDZ1h",
-	"EZJ9TJ89j1SpYucWOmHQV7Unae7OCd3gDUHNeo1L2XMLExP2ej21MdCdYr6xSXKQddjnp6kyssXaOuEy",
-	"D7jYss4stYyw9F2umLUVU7XFfLDqRkVPYjq8Vu7OsflwQS/2zuXQYZuFFu86d9aT45vzFm2w2WqrnWYR",
-	"0S6ockFhEAMktK++2maNw77bFhO/msmrovO86xXmSuee8Cl6hSg1Yrba0yxEteSohFohpsUICilBssm5",
-	"+yHl/+PXvctjyOM3QuCi3NBllfLATqh8bhybo2iwa1KvUc1VnZ+wQJ9zn64Igveluf4Ms2Q+cKIkTCMP",
-	"ojAkX9bUcFwD2mAkkNSPjIdY4IEFinWzC8C8YNocyWs029GzTZ0jjow44hDnN21RZK1LGw0WkluX8yQR",
-	"Q63Z16lSbIgUsgZ/K48o3QsYojvwWqKgNpCUagLNZZNvxXQxTPJQONaZDi/WlMoRQWwj0xJAJrQk0m2K",
-	"ZBm+wLm8cfBB2DJmuuM8N27/2RCwgJdxktxwIt427PwTB0MyznbuCnO0a02q27yWr+IIQrWmtSZqVEqH",
-	"jLaYXyTAAcnZm6sXyYVyuUQUFrUk5YVnYNtHnJUGLlwF5fOmFLITZtaptGO62KT6Bq+N44pAtztI9BEk",
-	"c6dtGomDUXifc2KuNHduplSemS8vleeXSgtLpcWZb+7Mb//VhdY35tpXwufWxfMLtdv++TwzvaGyGFUP",
-	"+WgnqC7DGptxizQV2cjhwCTqs67UaqytZ25myBWDJ+sijnTmBa4gRt36gNMdJfdKVCQlsUhYwaD4artR",
-	"KRaGkWs3luBGXOI01JwGbu+c6ME9LsAWN5mkUPL4yjODox1Lqul/LV3Dzv5IqBNQB4WYzPQ896W5B2bq",
-	"mPyoCkuF6CiluF+rPf9Ycb6r7flTrvfUcr1We/6U651yvTG4XqujQP45Do638JhxvIVTjvcUc7yFU453",
-	"yvHGkvO2uc/kVHle7P8ZauYCYz1XzmIW+SqYAt9cV4Zb4N+jglQ2OqXSfI23GvAHq8Dmlx1NKMHz5lA/",
-	"oyhuMPMrEkjRcIzLSrSEK0jp2BAuRE+KGiOUdBnbWiKUVEPZVSwkqim7FgWbQ3mhrCyGlxj1b/DarZtX",
-	"RvHTOOAb8ihoujokuCbZDq3poOcgFiGOfPwwtigc5STtT2D4aQeUpyNuCk2t20uzs4Gs0aAplV56rvRc",
-	"2fkVYRZ/aVf7L2KvmVnduXORv+kvks4p/M36YP6iz10zga3JLENVyaCjGbl188qjgA3NJV/mMpXGuIAc",
-	"pozZAh5RbJuFNEDjJ9X2+gagGWupXoYDAYlRXBHWaute3921zlszNy0GTvY07cOziSdhZCePwSi2wIXv",
-	"zPBHZGZRI0OzVpqMBrr5rSExCltQUNJnbSZ8Jmq9YhbvgDaOJVx0kmylEdFmQ2yfly1rxQArQgO+zfJs",
-	"ny62xs0gk26XLVha6LPQWe//ZuXqlWVkxLGFFdlzkVSwDxXHF0TxHyRkAdV825UFTsRU9C+FjcV5ee36",
-	"tcMtx+MZi2OuPjunoUty7OFOT22skw0skjIwwobcwuqvuQFOIaN+bwTXgJ1KNa1SZWFKqp0YsRx8DSDy",
-	"20K4IOlY9L55CzugimQlagMvgS5VpC47wic+bdGGUdyUOKMBWqZHsCpIFsoAjPcYwm+rHYVcCr8yA3Wf",
-	"kWs7FnY4lmYGzgVTKmuHwKwMU4C1KSYuoUNByaWnBEVIa024qcaf2/5H7+zd/en+T968/8U7e+/ee/D+",
-	"Z2lc0MTtNxUSrCRuJuJLTFSxSn1UUMayUUDThwTELu0R2dHD74QXTGsIepHoA5vOOxdoVEh4xfIT3AGa",
-	"kvis5mIMDUPwYPiQ222kaTt+pxusWZPKMkr3W0w4KwbCcUZ+9iprcuFnBcynHWT5AfNx6Ehdhq0ZtzXG",
-	"RA3kAcOuDhcEnyeMT2SSmdBvm7A+GLoZrU5hqRA8J4NvwApxq1nhtey0UcP+6jKDD/lDfZSvxzajJUNg",
-	"JFIRMkTR1jGWhI+kT0H+HlfEPHaVtCLMH+alxTE3wP0v7t7//cd7//j1g79768Gvv9z75++/2m7MtkUD",
-	"wrK8w/jqgSvUIxAEPIT23DmcBI411QePBDwZy9UOY9zZwC6JmvRt0tzJ6ST95B1PL2nnGllutafqSuu0",
-	"YxML/m0NLY8ru7SmkYlSGyNAtjBlHkEMDgvlwQLFzihUYQFmIPFeAhrAZUMVyVXaI0pDUBDKr2YfQol+",
-	"Rn0vKpaWACWJrLkj7Cz5dpVMS8qxXBoYM30c1wZyDZu+NBGTWENYhsJJc97JAxxPefUpr4bAflfHYyo2",
-	"pEFebUMeHkc+jdEPpyLtIxJpB4NPTsXZ8S6mv3/r/pe/RRbZAiKessbjE2OnERuRxRYXHl+2uHDKFh8l",
-	"W1w4ZYtHZ4sLp2zxmLX7aQRQdBKsIGFWfd3BFb5yxyiQ1tOVoUMnvDAFrwCRF4VZKPJuRzWI5t3gSuOx",
-	"81x1RwtNAO6bdE6tKgymbCIAuWryNmlIpkhV6ibpAvCIRmzQREgXPpvRCkD5uKpzpi2jpgOQkvmUaMKC",
-	"o2Qj/iSB+wD4RIpE3r9CLD+EglNR7Ag4N6P2I9iowR5Qw1aeM+QoD29DGCssf5GsdWo1s9uVF3tq7Pqi",
-	"/8V8w4VmYZ3WYv8UOi09QkO2ISrxwa4Qbi3uMvRVItgLXQLOkIEnglTiE1FZRtM73nAsUMyFxTCxzQLZ",
-	"ZhjFkoi1y5rydREjyUb1P4vkimw0TLuGfIDOmsAw7UOXtThVsIGLSRx4ixg52OcLliZ2U6o2q6HbC33t",
-	"y4bbIDCsYMzH6MaoVdj6u3d2/18AAAD//w==",
+	"7L37cxvHlS/+r3Thu1WSvUMQ4EOyyNraLy2Lthy9VqSudmNqicZMA2hz0A1NNwgiLlbFzk3sdeLYqRtv",
+	"HpvddTZ24n0kSrKp2BvHzv9yS6Son/Iv3OpzuucBDF4kSIs29YsIYKYfp7tPn+fnvFLwZbMlBRNaFZZe",
+	"KTQYDVgEf95mOurOrNQ0i8zHgCk/4i3NpSgsFdaYL0WgiJakQ7kuFryC8husSc2jNRk1qS4sFbjQ83MF",
+	"r9DkgjfbzcJS2SvobovhT6zOosLurldY582Z24wq03JvR+sNRiL4jcgaoaRGediOGNENqglXhArVYREL",
+	"CFVEs52ekfxFxGqFpcL/N5vMchZ/VbO2x10zgoiplhSKwcSfpcFtdr/NlDaffCk0E/AnbbVC7lMzstmX",
+	"7WjZDm22QoZPBqywtFgqeYWAaqQEZ2FQWCo8H8l26+pzBa/QimQ1ZM3CUqHZVppUGaGCWGKQWiSbpGyI",
+	"OldeuLjwzPyFhYuFXa/QZErRuiHb3tuv7b/76/2f/MPBgwd//uOPbbtk3LbMTJHOBS62aciDzRaNaJOZ",
+	"Rd4dl3KruAZIuuxyXaehWX0WkBfXbt7wiIwIJU2uFBd186EZ/x73WzQdX5aiFnL/8BRPSLT/+zf2X32w",
+	"/97rBw++tffRbx99/8OHf/ju3jd///CTf9z71jf3fvU/aSr4IWdCb/JgM2JtxYKpEMHsWWyY8IB0qCKm",
+	"aVIzxBBSN1hE7HBh7s/JjgglDUyLLOihgNnTs62Q8uzcCw8//vbBp5/uvf+bg999kNny9nwpHXFRzxvd",
+	"DakbZjW0JIHt2Rya1MnPnsc8ItiHZ1NPQk+rMqryIGBiGuv4g/f2//kb+//nrYef/gSX7+B3P997+6P0",
+	"8gmpN7uyHW1S35dtoae2fLY9w2GUbLKqDLqEhYqdU3ZPh1xsmV+F1ETxumABqXaJbpgXWLRtt/VVoVkk",
+	"aDgNcvzkrb03f7r3ow/3vvXNx9/48PH3f3Tw4EH2QNu+pkGDFVKj7VAbnqsbzE5pGf6OkDearc0FqeAW",
+	"gK9mrgYVUuPmXuDa/GgeD2UdSPGi5OI2q8EhmwI1Xvtw76PfHvzbfz76xSd7r//h4MEHjz57/+DVN9ME",
+	"qVIhWLBpGOFm3TDKE9kd5rhHrCm3zYk3PNgQAbr3kAF2Yc+8LLkwVKp2CdeKhTUg0g2pV2VbTIVC3/1g",
+	"7+2fPfz4rb1f/nDvJx+mCdMWW0J2xGYk25pNiygRw+NAVNtvEGAxbkrXZcBrHNd9EKc8p4gvW13Tht+O",
+	"IiY0vH2LRprT0LHIIXSpychnM0HqwRyBpMoFjboFr49LeoVmO9S8RSM9W+1qFlFRR2lgklZyjpFp0Z2i",
+	"Gg9ZD6u9jJOZuW36y3bX17ghRwRyFzfNJ9dFb5/xI65jd2QDyZBjNWQYAH2h3xtSr1HNVY3TqttRR9p7",
+	"Bw8+2v/Nawff+cbeP/3OsPF330hvP6DtpmHdKtXrtM4mtE5CzhSRba14wFK0hxlrdo03uZ4KH9p7+3uP",
+	"v/7qwZ9e3/vTf/75j985ePDRow/f2nvnu3vfeuvgwbvZWWu2GdqOpzHZNSNfaClJjSq9TBRjJCWy9+yz",
+	"HmF+2J2efhS6XdMyonW22g6ne4/98od7r3346N//8PgHv3v48VsHv//vNLkUdrpZM71Oa28EXG2h5mAO",
+	"gIKNYUT1KlXAvUxnHlHSnBGQkQwz9xtmRwVFcpvRwHxZN6dICthN61Jeo1F9eocGRVSzod7/ReYyk0F3",
+	"U0u5GUJ306IIXF1cEbnNInMREdihbmrXqehOYWaPPnt//4139r73w/13f/349bfNxf3ZZw8/fvPxj95J",
+	"TxEuyekt+E3BHP8T7WaVRQqXPpFnSNXctcrMP2LUb7AgPXEr1KhpcIlf//PBg3f3/+un++/+Gpb2x8N5",
+	"hVnnJhXdTao1a7a0ms56S0lMq6BDG43ZNn6cvGNdyrVQdqZ2PPZ/8h8H3/h07+0393/w+71ffWf/jcwO",
+	"svfcpuZNJtvT0wbi+5MHcH36sslAvuVNViQgxEghmA93rh9KxRTspDuCtnVDRvxrh7tsFkrlzDn6/of7",
+	"b3x08Kv3Dx68ipqfIcq/fnDw4N8e/eiTvU/fzdPvtdxiYiqUuCEJNAZyrBSJDSZW6j2j49bN/2ynxSMW",
+	"mCcjti237NG6I+g25eGUxAy8SvZ//JqRct9+8Oj7Hw4/Vu1U79NRkgLWYiJgwgcmSju0C8RJsRjDWwVw",
+	"1g7tGolkmeioS2idcjHFc3ZHtCLpG8ochbS9ZitD5nFMViWiJSkvlnpsVXCVPfz4rUf/9fO9d944+Pmr",
+	"+7957c9//DGtMzKypZydbO6qqazbXRaGMykzVepegJdJBHqqO8Oq3WrJSLPgOgs4XQex/Mh79+HHb+1/",
+	"/8H+d1599OP/jYR69JtP9v7l29n9Gne92TR9b4JOMO2733A0IAMX5M766swzViklTjkxU4Z9bfqImFJo",
+	"7Eg/ckX4MgCVL7OlV3yftZJf+5UVHjChue56pAMqpHbjAskr7q443MRllql1CBPamw//+N5hTGiGem3o",
+	"0N6lyxmJ0ciubHpGNZza+LaTSTeHd0wUMicscz2Q86ajp6wFLTYAm2fOM7HNQtliTx0jKeOD4/YmmAz7",
+	"FWjhDDznFBG0yZbJjdXLM8Ko/yFX5nozXdEoOQbVrjbswkvRjobcN9yzSXeuMVHXjcJSGVgAF/Fnr9Ay",
+	"Qlhkev37l/5+Y2OnVJrZ2Ngpr25s7FxcNX9eWr33l3/Rb2rwCivbVNMI94aZQyuSLRZpjlYLo+6OZbPw",
+	"Cm3FIjPLAdYZGoYsOqdim5eMjBrVCmnX0qZJu0RpKgJn8bvfZlGXcKE0Q9PyaKL0m2OMyGUkiMLSSziZ",
+	"e/FTsvoy80G4u0yj4FlzK+QYQcy0cKNZ41vEfNlsmus6O6hXCltcmNvOp1FgCGQULNgWpglQvaowpCyF",
+	"8aVXCky0m2aQ8Pa9HPom7dEwvFkrLL00/GCu4/O797zCzoxoh1Za0lGb9RIGxhD3kEshMK5dfS5/cZWh",
+	"hllc2RGEB+hhs3eUR9qC328zQptS1IluSKMja3gH/H4axd5tFingP9mVXqzN+ZdodqkvLAzb/hsbO3Nl",
+	"s+UvXhmw5S+neuvf8n7Pr8NonG7phtn7u16hxiP0+A3lmvDQrlcIqdKDiHo/1jtZx6gNsbPHy7hGLyyk",
+	"XaOlftdoSl4YPqrr9jGzSRmLbjOaYxc0+rCWRnD3YHDgiDpn2HO05RGqCL7qM76NJ2TCsaZfn6z3Irnb",
+	"4CFe/rojYxt5J+Ia3jLKOb7hWdk6JrFr58ikjgYRzR4PGOhhmh1CkaM13Rb5Y35BdlDPt8RQhEYMCGqe",
+	"X4YTbO5X80mRjpF9fdpkpMpqMpqcdD08KXMM3amy5yVFDkvweBa5zKv3lObbuuNnPLiRUm6XCMSAc4oo",
+	"HrBlwjj4XnXKgyNbLanMLrNaG9wVRiAxT7KeeyJ9HwBNbqUYULn3gkCXU86QrdO+l9AjIyU8O4BRR6t3",
+	"bsVCL9vtv26ztDc3T13O2C/dhZRdEDWcA8MXXLOmmoQXF5Kh0CiioO4JtpPDaSvUKL8VcKojq93RpEXr",
+	"bJmErKaNpm0Ub/BAUgVhIcOFjOzgR21H9ZwULI8CwUhmvdb2jaJ+2Ty6m+jc45JI9dwLo2YVgLxln7fd",
+	"5c4uYqCL0TBnZWkiKw8b50rihW9RpToyCrIKRXlufmHxQlYqWJyeVNwzeTfq1GhyZ95WWjbz5ci7DarZ",
+	"NjNiZC2SQhMmAtKkW0yZCwgDn1Icwi2m0tzfAmbRoduwzE7GhL4KfdKke5EG6LmjYZq3GNkv74z2SIde",
+	"LJRmJ2E7zdAVvxtNQytiDtw2z6EucGOgAmFYMt7SiiiWo0sJxtCqWmVW5CySqxotRKohO+BiB43QI0bL",
+	"aMjQPG84v45kSPwGjaivTfvmZxFbJnU7QgYQ8MjaZmVtQxipgot6kay1qA+Xo2wb5UXD66nWoBEYgdNI",
+	"zT3quEtxQ2QE3pVj1vemxnAOyzvyVt8ZEQ41LvvyJIzwljVFZqeR3XSrMiItJlshWyaXG1wwhcarK6Ie",
+	"ctUgHa4bGLZyjYp6m9ZZpZhH8GiohaEvinAE37WtDSHiZUuy7GwWSmVy3pwO2tYNw599qlnwlJnQYqmU",
+	"L0PQHZQhHGfFT+BM6JcpVnnIBunQNZTKqcYgNrA1sMAKisukYn6vWGnJmmrgvPdwRTRGFOZKcxdmSuWZ",
+	"+fJSeX6ptLBUWpz56s789t9can5lrnUtemZdPLvg3w0uGnpZfsmbTq/Jsst2FOt52UE31SEkaWctSZ3d",
+	"ucXF4VJTLv9tMF5v5Egrt/gOC9VwiS93ZL1WBqSHV6DtgMuCV9jmAZMFr9dEkuzifMvOXeCPEqw7hvN1",
+	"Ggyikbgiihr1j6wnLowtxloqlqTiiBZKWlQ3PDhPRtoawI87jouqmI0aka0dCdXHnInlzR6hmjSl0mRu",
+	"cTExrvUuT99kFf9azmSfde9PuCs6PDBdTWkt8+/VgaYtcyyPbNwb14626kwfQ60ZoMo5pTLxmaCSBUq7",
+	"+XOJlNE5CBrJMuEiMcHBO7mtgTRvduDLkgsjFXQa3G+g94yRpsSIb0EqZgtWSFtoHqKOBnu27TcSy1WR",
+	"vMANM+qSKqtzYXU5FB50EqgmnMbbK8aVh+2UXB76vFP1suvkor5HXCHuMdeQk6X6trfsiDz9L7FXLxPW",
+	"bOkuRhpbXdYdTynYaCUoiVNPRuL6zds48NTUVaGjUXHAlPKGfwxqVGq0gy/mJCJ/rJ01WLiO2qE176B9",
+	"Fthy2jyfNcr6IYdAmF4FbHpSKox3PbF456ozNRoq1u9Mh/3aIzpYI0p5dzrWlQkXYLQFHocxcCNM30ww",
+	"lknleRft3GtLOYYNb3lt3i01dXt62kYzDZuvM5COTdiUoT1L2r6bNmP1jPsZQsATNSi5RTueLXFNokfa",
+	"qRX9rrbQPgEk0ly3zSzny8W5+dKCVwilqNvvynPl4sLF+YteQXMNPGytQUW9QXlhpEcu7iRPLk66TTHq",
+	"QLbNSU8xiktpDWrmUrKLMKQwXwtIjX9o4+VnMq3DxzGat5R4ZZQ8nC9xxhNPjzN/FetcTH1X5gRSKOvW",
+	"QWMNhJiZszzWgYRB3qIRXud05yq+NAd0TT6cAB9MRjJwluQ8Cr0sZE0m9FPO6QBTJucVxPY/5aG7C8wU",
+	"qJ4pAgFZyhry01fpnDfYUtvjJUAWasaRa+7ItaX0vNR3ofazVAz8U3kqZ3qBbYCg8khTEcWFz0j50sXS",
+	"IXg4DyYaNrTY34oUIRdsTVPdVpOTITnRo0ar2M7I5rMHPi+iAEI6c2SfF++ue+SFtbnFC8tG/6qChz/O",
+	"xMKgGFKB1/NtXoNjQYZvn91BB2KNKZXvrY8Y1Xlu0aPuB5s9lHcKIc4bInnR8ZqaSFXKkFHwPwVsm/sD",
+	"5O07ikUzK3VDVKv9hmaWubTEjZlH4lGz9lx4RUO2o6P6YzmY73FOXkx2O46EXHks7TqNtnKcQc7rfARP",
+	"+FEm1OtCHjjyE5WokFbHc7VcZyJ2qQ5MRkxlN8RGlSCA8Ek19nWacuAll2k6Qiu+Qa8n08zSt2qFvjHE",
+	"6GdtQC9mAF4NRr12syPieCbz2hEDfpopsg4frYgdrxFrhd11OXIDsfvI7UUwicVGSM190OLBakoFMZSl",
+	"WkbZRFwS8CCX5yh2f8yhaZ5vF0Y7cBJ6edQLenh0iBlvTCY7KA+3UP5BSPZNvk07NgISRbuqSCpG6q3A",
+	"B2tSTMcNWbnKGlBYxDAVxvy+BWnMskbWmIAYwyJZcevDFRiqNROY8+2WxSNcOM5tLZBgkMkzbFhFSLMd",
+	"oyDCf0uFBgtD2a/YDJPp3KZZIp2GbLq1C9ACmy/o+VpGI9pKh5F0GhISX3h2sw7am7l9juPezhkOOqnd",
+	"ki7ZUzHYE9+3YQb7iUz7goAbxYjh4EdZIofyHrFtNsbiUE0atNViggXuesd9Qa7TLqkzTWrtCDblNg3b",
+	"yLP7PU5sRzOheDVkM07NRYu5UedYTcfWWq8QcKVkaC7KeykXVx4VwKnkITE8JIWhiXllKc+117e8g9xe",
+	"qeZTRG4d1RnWCzmSR75l9Nwn/EDCWGzqOxxvQtFzMDal7WEd6oPz0rYNG1Ecx1/gboD1SNsfcvaNayRD",
+	"pcnNE73GiMP3NNpWMdDZOMYm64zyRxbG9vaN0Vv1kA7BJJJ7UlFD58awAf0daFG/lufMPCMWre/FAX7L",
+	"qR7GPNvSveFhhC8rKYq3aSdlQ73BOgOzMAC66MICCZmOfckBr3Ot8Ch3CT4NP1Q2SZHMkP+/4qV8i9S+",
+	"iykLda7RV20+OqcYJZW/rCRuQMg9IRUahhXngYxlaMK2WdS1XrShGQ39Ye5C6rRhkoYh8IC0m+Uv7/11",
+	"ytUyt7qxsTO/Yv5cKG1s7Cw+a/68YP68+Kx1wKQfv5x9Z341fmfxSt+LT+d6btLC9RCcDkA0MlRE8mSi",
+	"bA1jdVIDGB5SyohHpMB3IJwOFdIiuRbHataScGVZswFj6LMF8UIq63KmbiBuDcH5ywMFXR5/EsKtVGBj",
+	"lkgXMsFjklycQ05jJgB5dZ6zxKgWC0OIhKiR26uXyTNzFxbJ+Zster/N1qAnSIPKCanwemLc0uFp2bmP",
+	"E2p54SiuPkeIyw2HXZKVWgXrpGk1NKzLPbfrFWQYpF87QqDoOCGi6d68zJDz9A8Xfpaje5jDkMZ6iVGS",
+	"lM0mDTwbDtMtFrw+Vxnk276Shx6DOXJxWnGL6gZqFUZLOmdNw7n3QCsZ7ai4ENN98sKAqZvLExc7L0K4",
+	"zob7vMuLpUMZR+MIXGd+BCFB9agjoo8x11iThnkBmePs+HwWmbaODtvO6ZjYXNMoIokwpQabp7JEmCuV",
+	"DhHxN1fKJfNwZSzHZJkdyxXqN1KJ70ukIrcqsD87DpOxyZXybFSOIhVI8fAbtBqyCpGRFwftO+wVj1QC",
+	"agSTABuq1NphWEEp0AWN+VSQKnOKdxGDD9USCWWnQpqMCmsAwyhF1OntybP2C+0QYLgigtEo7ALgy3JP",
+	"ur65zrqwoXSDhUypXM1ysJlv2pGjA82CgyAz7za6hMYMCPHIgA7LRGmzCB5p0gDyc0krkvWINtUgLRSJ",
+	"88L6+i3zrm4rZ0pBeT2Q1k+VaFbmIG6IDbECLzDSoBjD5UA8BQpSBMDHPFIzDA7juqkIVINusSJB5T8l",
+	"Ry+ZTYSgZVbAqMA+cV+CJm03jO7FIoPEGBYqtiEqQurNWsSZCFSFnKehkkAGKZhiYQ08cvAM3Wwyo9Uk",
+	"bdpMWJiPkCQyGq8hAdduvMAaUxafpd7xoZfTjkI32Cao6hWb+i5FiMYk+Bbi6Zp0y4il1juaT4LMjMBy",
+	"iGYgGgRWWoBHeB+RYlHNHJsNwUFmCRndZp51HjkYO3NaJUh3mRQpIQkSCQkgMg1CIJ9aIpU+FL5KrN2l",
+	"oPLcFLnY5pptugNR2RBmjogMBMAqQcXZ3ODLcwpioNzrCYRQBePzx9Lr7bg3IwZcwFyF7itNt5hIf5Zy",
+	"U/EmD2lU8HIQBr1eoCavUG2rbsHrRxp1vtJgM+RiK/UR3XtoT8i0hMu8ydWm2awFr5CmS/wRAJTcB3Nd",
+	"xZOIESK9LKZG8hHJn/rCDq0fLNbrAZiBz+mlg2vJJv5vAjRB+gvk0sDndEMGgAZHw1B28EUEjI2bFnKT",
+	"Qro72lDi02k/2u1vP7mdbj/G58x+zsCFegUZ8ToXPf3fb0tNN9mOz1iAjqZcyDovC+rm9eEPmW/qXGk0",
+	"QiYLpdArugnJ6AXr0E32RQb7zMtBg0p9l+4g80NClPgrIEvON5taBrQLuZgJQI5X6GE3qW+spSvD3VKf",
+	"EVfSy+CXMAcBkv0a97g5pN4guBOv0G7VIxpktlYnkqK+6ady1u7BjZgQ49BJbCmjRBIWEcuVcyVvEiF3",
+	"gC8/Hb+ARy7PRwQ/UQSVkgFLY6RYcYWqLeUusKz4e+Fv5279zcW7N16c/+pXFm8/t/6/Vq5ffuHZhb+7",
+	"cm2qInHrEBreyYj5vZQ/ebF/RCpiquE86c75nQY6uqwZBOA3mAg8cy9ucRFM5GiSgo0DScF2tHXWjgrn",
+	"DNlYD2ZCBEc9HMN8jHwwyeTczbVGat6cCbghZpMLav1gTdpqWXAiNOmPmpw17I8abWz4Hz1a558Z2TH6",
+	"HkY/FzshxqF/vC2GL77zdIxee8d4bVoo7sFdu6lT2PqTRw7Ep2KCsIF0zMDx+/z1yAddPn0Pi9CykJrT",
+	"EC/4mnU3Thf+5HSGDsBYBhHpRAOAYFWOJ/5nDZem1zho3zynLL4p4Qg0mCbUMil7ZM4j8+T/fv3nscm8",
+	"Tlsj/F+5ySg2mO9zSmrIxBOeTG5Derj9CxB2aFeRuVE2ublxbHKHSplZ70mJcA4SZ/oBq1gfKEqM6DUZ",
+	"KIrzPGhSlboxHBmF7vQgo4yNlTJmnpwDQhkrli3PAhtfarnpCWNF5fSmG8DTuQBg1vk7Mn94ALpXtt3U",
+	"HFwYcHZcJx6BfVzhyH33IxoD3PwGkuRE2f66g9c9BvZzJxfux0LbUZVC1UDfNehPaI8lTs3odzal1OBB",
+	"SQBjxPnz/DjeSSPry6QTQ3+lqmrgSy5j15leUdVBz2fsnwfHvWJhzcNMCTR7xK+iocjGiClkZWoZSdfh",
+	"ipHScUT0G50U4k1AO8WAORemC7Z3DDaMZMdGMxAZBgkUvZkUmiLB0u704q6t2zBGikBaZx2+HXlGE/VS",
+	"mqqZmWcxgDOrOGivnujBg8NxfOfuUBdyGokLzuEgOK6BV2eWdPl4X0n0cPG48GZGX04wtEHE+5wkRLcl",
+	"jl0yhGPvtyOuu2umb+s3zb8HjZT24t11FM4qt26urZPZdd6E0YJMW7FF7DBMX4DEQTEgGo9wfPW5ibX4",
+	"V1gXYXe5qEmHCUyxfpp9CQpeMETVRQa4zpv97twVCOQVxDfDq1J/izARLMXsynMc1bO804MgOutagpeg",
+	"dsRdVl2T/hbT4Px7+mnTu8P0LT79NAJM23kCf6u8gjbNOD7I0NqzbsLdSpFUzO+ALjNXKpHzCjfGUx5Z",
+	"NB9tHUDw2C2UyhsiBySn33mpWRgi7EgrYr5h/7Ktfdm06BAV7B06RVcpfN3vLd0QFTtueNbCDC2n3a59",
+	"KENLhIkKqTOtHBSRJdVKMmguhSHWNVkH3IwB+8UDg19KlMuXqDbEiv095NvMXImQUORZ9IyKFaQqy+le",
+	"IiZYB4SaCqnja6QWMQVu1CK5qo28AToYgXsW5/n8lewgZVtX7Oyej2RHN8ysVtCnbF/p88QBJSnBo2mW",
+	"1Wq1cG6aud5pBBcJqTbfsEgBBqRZMSo2BG62vjcx5H8pMaBqiCHH2AUskSTOabIlZAfW3P3A7ZZ31V9w",
+	"dqsuFB0OmEXQfPppchNi442yHE9X8+ZMyITps5KFbACnL/ihaHhOASB+VKM+lpbowgBxGEZMgTi3YGlD",
+	"VDYK5bmNQsUjlY3CRqGCO7hcvFRxAfpWSvHi+ifmCZvppmzKCZIbeuIRRBcpIJnZYFaUVCFVDZy8C65o",
+	"0u6GgCoY1S5BqFHdkIGtrUNh08ioWXTzDhiUk1MVUEZdPqsNYXPY0eDHQJEWFdmIpUtHghfAkv2FKyvP",
+	"Pf10pv4n+EYMJzJ7ERYr5FuMVNs6Fe1ZlYFr4jL1G0zBvhS2FYxt4IJU4MeZyxh+V4EUCEOULcZaIGoD",
+	"NhFwMSFnwNpVMSQ06+niISpX1mm9Aq9VGdliGKm6IajacrUg65QLuz2u1mZuSMFmrlPtN9zRQYYKYzTs",
+	"NGaxZnFakhth0owB+XmVARFfoqorfNrixS5thvfOZz4+BX5yHmHUhZnqhniJtvgsfnavZL94Cj3pIfeZ",
+	"UCx1wVy/um5Exyg0N5bWLbU0O2uuEiXbkc+KMqrP2pdmm1ynQpoL5iLyCvbEGi2gWCpC8QjzOm3xwlJh",
+	"vlgqziNkYQNu11mwE7CcSOHbDDGkIIBhNpA+XKTSncCrRqO/KgKQZjOFXudLc/nXdSD9dpMJ63szu0wn",
+	"DaeA6K/FVvbhhdtS8kJh6aV7XkG1m00adaEoD8YlpXsESO+6MhIJ+vkK90wT2VsAxCup8vHrXTCOkz2B",
+	"JxJwmsaaIeydpHyuOS0YoMp28IW4wM1qtl4QwiCi05u0WJTpBT5jzPSyjfJNZSa6Jw2LCGW9jnsWTFMO",
+	"o5jWaszXrpwmS3qNo4L7VzchSuyDd8ad8cp0oGIc2rxfuFwyqnIc5p34O12ArVkZI7znv2d+yX9r7Coe",
+	"aWDW3azEagEhMpt6rlQ6THmSuaT+y0t5Ewf5ea6Ein+5V60vWT04cccmCqhFxtz1Uqap8sULF+fmLs2V",
+	"zL/YglRg3Rcb1ed9fpO/ePXO166Wb/AXLxXZfKnoz4Wi2lwtBX/7YgiuvVRRJKh8tP/GO3tv/uv4pVES",
+	"cIuc4hXPgZd51yssIC3zGoppPpsqFw2vlKdW6Wnvnbf23/jHvQffevTeq/31XvtDIKZRGOZOD+cwElCG",
+	"bVjCPDOaMK72l3m+PD/W89dccbuF8uLoF3JL85iX5+bGeTldMQneujTWGDO14Xa9wuI4m+RqqjjvYml+",
+	"nOFlalUtli6OfiddqHHYnYPqReqWccpe4Z5zkltB1dmX8Mu2SCryJFaBHrl/4DW9nqgrPTHx3CgVKOvA",
+	"NYBxUmhCAQkfkVGS2FEhAzbwFnCBV1PiicmhfPz1r++9/odJOc0YTKY81nZIKsk92Zsu3mZXQEflscKY",
+	"EWvQkzhgw2W2FQZ1oSEsX+BJl2QGuGmuelCm0ViRW7QHROtYJuKKVCPZrjc05nJLkcrWqXbjbJ0NkU3X",
+	"8cCii3KWtrsUoUFIOigtR3ZCWSkDuGp0Bqq2EjUuGwYGMbGgFApJMvF/2IqTaTB8WOdCRGD6e3x+1Lnk",
+	"LcjyBZG//3jFa3HcclYsbvSLTmOIGmOIZNhBeVgH/c0/aysB+TSS4YDm8bf8dlNNXYbHJhADM7GNJyIH",
+	"HpMYmC7g+N8f7n3rO5Ny1NjVMHXRbX4Khf0ev/b1gwcfPXrv1f7C1z1R1tOq42e5BtqxelkCOV/JiUGu",
+	"YBE2yCNMrCMwul52Q85XsuOuPHU4EbB0aRolP3/5/sHvfr739kd7H/22v7B9Nmp/2tX+2Q5XWtlCiO0w",
+	"IFUGRBcuAhfZKz5GzldycgYqTy2hIy/gtRpG7PiQ/wQ529h0TwGCUMot1M6LG+JmZLPiXapCqhv3VQUM",
+	"NqdL6D7qrgA+cvCn1x/+4buP/+17j/7n1THrK2ej56daZDl7Cm30DVeJceT4ii6fPo3kMsCSpXKIhion",
+	"zprsXKT2gqFJ1P4wmZIGwSq4tAZqKs9K3Uhw6cH6J4XPlknEWoxqIwpybfO9VDr7OiswrcQdGWnAJs4o",
+	"sK8MqbOYUr7zkQbAQwg1FhMHobkSV2LKZQWDcTd1Kl5qmIANgTzoE8yOD+WqvNEhFaY3vnvHot7tf/TJ",
+	"3pvv7X3w6d7b3z4GJe+wlqTJ9MKFcU7yqoyqPAjwilwoLUyDAwPxrNkK6sX++Y/f2f/XDx795Nu2ajnc",
+	"2vs/fLD3zs/3f/mzRz/9VbbScTbVaErlyjED2R2mRAgZy8aTutSOXuv54BufIokOXv+PvY9+8/DjP+BG",
+	"SxOhJ71vOjRwRZ7R72OYizu7p8SKcB2U2I5MlNhUZpu9Itw390Zy/uuYNzjYd2Jbj92yHcEiz/ki4JPR",
+	"6IdcA2SlJxE2leUKmv3LkgtrgmBhzXoBof5Fh0aB8ohqgHTJNWbj5l4s113+4+m/WPrR8cr5Y0mKUxxu",
+	"HKkKEXnjsLnMY95puACn404zt9n3fvjlu9OGv3FD6lXZFsFh7oXTwDhXggDg7yyjcLzSJgEnHmVkYGnM",
+	"nXzWeAXqPse2Q2fCdZzSsRZyPmWDJIppG2/lLKwxT7RVeZTstUrGlsi6BNAoGW0ZxvpUHx+8nB35IW2S",
+	"fVhFib0ug0UUu27HPUA9AEnHbLNLiRt/+tX+9//nFB/3M9/iKfAtJrq7xT2Bctap7OZ+/T1hOaDuJ1Wz",
+	"Bnp14EEJsDwA/AfIKFQEcfUwhB9BF44ThNB/EipJIEINPIg1GTU90o5CwCFATJNmO9S8RSPtQQy+rTh3",
+	"YdFbnL+QYET2sJzUyI9d+MLOjlkEW0GXGfBgIS0LRoyXBlWpwWIIt6sglTg/ku92vUKHhls9P7uvMFp5",
+	"gFhnK40dQbCzaff3jsENEtf0Kme8F3tv/NPeJxP7g5OSaadVtpqGxRZph5aCtA7ch1ozLSO+8wtDqzGa",
+	"Xhzl0hGKUIWWW5SQzEcOgcfFz+OWmQaRH37y5v4PPkBSP/rs/YNX39x/99ePX39776PfHnz22cOP33z8",
+	"o3dyzeIZWJhpu1EaVBFbhqKX5NBhQvgvqY28zypOHMBOrww/3NwRsJBpdlhbN1ygkHTBAhWDhnVJh0Gg",
+	"prPCuMhxKdiMljMQL9EXytN/jz6XHtsXwYqB5Din8gfnggJOr3V87433Hv/o/TPr+CFvO0O8J946flqC",
+	"yqhjPg3emtwK7OoijFA/ns2YfK8OCFE0WokTLWoRY2jOzeF3mU7PzLaHMtseD2c7+MXP9t/9mZWPzmyk",
+	"A22kp4E7uGM2RGaK+QATwU2j7DpUmyGWz20WdRF7r9rWEOnZf8Kv9DZ3yg75vdMVM/2kHqtTc4eGYY8h",
+	"Pzc8O31a0rUcc8/JVUjBy0b4DwnwnzS+/0oyhNN+gUK9AA+jwupMO56RHd/tu61a+Owz9+XMTGPt8otV",
+	"X5dX51YGDDiJsR882BRUxPzcMKSIlZmv0pmvlWYubc7kF1E4YxZfLmYxNIUj5hE1LgKA/xhobYBfSQcS",
+	"pVMZZgEip6IkXWV17tLmoRIf60LeGSbDU0RK54i0ohusqVi4zVSS2TwQ/wcfQDmgn7usxoMfwVxekJ2s",
+	"7TBylQV659AbSzDg6NoJHprP9ODO5sY2SOUqkzSLA4YBWSmFdKc2znIk6HEG4C4HOfAYjPIvDcno4AHU",
+	"xc6mJpRHZHVkckrl1mTZCOqJ4UEnwFEy3MGcGsAjU8M9fnWm06CjgznECmnZan1mr6ZroYOqzToIbGgx",
+	"Y5o02sKzDjVGAmJjEGJWocC2jigVhKcAKqB4ARVc1B2SWEWwHW1RNCAcqwJwW8sJUohpDOIWmjHkWE1G",
+	"hAulqfCZixLTvMkSfpMdcg7jeb6XNMcu3NDjE2wsEW1MCCylBUUZNJYappPlcJ1CFt3KiCyDhJSncys9",
+	"HQMnBF43LtbnybDCLPQv7pheMOAsyBg4z2F4IbV/pCCyHAzzcCzM4T24wsfxNgR04bLDDsb0/8ULkP6/",
+	"6xVajEW3oap4yX1wtcJLtsq3eTmpIF72CnjgC0ul3Xu7h+XdmXN3JkeOzfWvcXOIIODD72Fd7g5w/C57",
+	"B6xaE+1g7l8FVJIool2PYJBYgocUo6QAB8eSv328dDWODj41XPSIPOE4ZKFkCkdA3sv3A8d4cuZSzsTm",
+	"nx2v1PE6dJR7nWkwmWOE8viSVmo5yKqMnOaUe8gyHZxmeeVJCkA3l3GiVR6DBDW61ssTI0gtft465XgJ",
+	"7+UxEt6/IJrlF8PD1M9naVxIrhnzs4E+I8dbJ+KqiL44mI+efg4KnMtyt+lwrtLE9ci/NDwqiUb1UrGz",
+	"qTBcr4D17tyWODwHwu15phgdRjFKiu0NYSYvcKVl1B2CmQWWcnNOwAh/P45chSMnBVOuer0UjJzXgLoc",
+	"eLZ0rq3twRVA+YqnlgkXREYBi4pkxfI7opiDv/WhFCt0xrGAZ17o3vPJsE8z30pjtefCtJMrrjIKV4bq",
+	"9twdNul9iqJq78gyXQ3ic4nwOqVsSVusH/eLxfm6Pz6rn7AU1MBrJx6IPQejRoKPTXsoR7xpFp9Aq+Jg",
+	"KyGe9RO3Ex7ezmf51ZksfXw333V3DGVv7e6RRsFbkcTqh0OAI1v4DBZLSRkqrqbLxUA17glLweTeb25E",
+	"I+63u3A726GNey/QJzJiqx/xbRqGxKNovk/QYX3Cjx4WhBrpf03HOeaeMyMRtViEuJUoFBmhEqK44KqF",
+	"GyH3wJxc0OOTfHxeeqVgE5t6ri6v4LejKIWni8DoRmlrR+HsM8XFYqmAZ2xw1BcUB++9Eg97wjKlHM90",
+	"uwl1u/FCJo0CNSLJYDiSzG0XQhkx0mlILO+WoMm4Qi5xmgKhQQC5c5CEgNjKEFAJIEBJ8fAegxcWAgiC",
+	"BBnXJj2cXFr1izGpzlIjnqDUiL0339v75gdfhtQIswHtcZti2leKfP34/S6rCxMVppnTZfffYfDOTjTL",
+	"+TSEv5qNcegMXMDvGnEFxFVZkYXDK8pKX2HAYpQLwkWDRVxbkG/L984lgfVgfeBWr0kn354gH7+WTPiL",
+	"ycjnTicjx8j6L2uO21ERvVPE62fjQupNfmxc3MJ06xjJq3jGpvPYNDCeQ/PpJo22MP5wEJe+0yJaogum",
+	"SK5D1LEUYRfEa9Npp58XXneNnnZOeOYpObSnxKw/abcwVYUr56wYRzdQ7P7QxZzMaXEctsK8uNxDm/zg",
+	"TJ0Z6J807N1oK+XpUyRCfjbEno+s1O2HqbNT2/AZS/0Ss1TcA19wtlo6Y6tfJrYa87UhrBXNvqMQzLO4",
+	"NQmwda+lgPUZCkbk45OrmvhUnNN9COaiS5oyYoPM0f28/HZ6JmcW3zMM82G2i0e/+OTxj94/wzD/InA+",
+	"PPhjwZJHTLDOOhYGHgYRbB1vJOTbWJifJIVGLaOzsOBg+GzQbUawDnGwRDoNHjKEJ0k344E7jgpSNc+i",
+	"Xy4AXMQicZ5TqJA/X9oQAe0mUXCMR+grbyvm2bLbXUaj7ANQGHJDbIh1tPLa4UK0SsyEm1y0jSS43mAi",
+	"rvoFHoolWzTeTmMT3q7YyQgs+dGgCj33hgCCdVDWVFz4tiQkVrx3JNkQVcYECaXSng2Ygf6QcHWgLRW2",
+	"aqRgRXIXRgA9b0bM9FSJ50j1ElTsAFrDI/GdY8kMsO8cCtkrbMtMeUPgnDGGCDYADT1Sa0euX5UtWo4Y",
+	"EdgBZHbDr4rUpQxc9iAiRYPftkhuwY0Lj6oGPIyLYT9xB2DjbQgtJRjfQkYj4WKG7JhcpjdUyScVOylM",
+	"e+bN4nY5r37m7WRDH4PUOKXS2oeVM2FeX95St88zDaiETNn9OLTWrT23M3ZtxiyxrJgIridp2oNq/7uj",
+	"kXANpWXk3EDKbFgLZ8DjGvvwLcZiQtX/+MFUGJ8tIoQ/xAAMNRmBjLgEB1ZHXVI3EiZy1PtxIEKoZAwh",
+	"6zoyHMrwG2TRvN6A2mKdiGuGfCpTSscwKgWFeUTYNdyjRg2rktssIrevrK334UxpWWeGbfRLn2spQh6l",
+	"jm0rpD11bHtCYkPpuwjIkGqu2+bUzpeLc/OlBa8QSlG335XnysWFi/MXvYLmGoS2NXPnNCiHEFpYLhj6",
+	"Ym3Ov2TEOS17g2nNPsHg28EDGhSj29MBHdDBBNFFIpGYTqZU7ag442HwAymP/dvfe/z1VyeVMteY0F+u",
+	"ajmHKv06/PnLUtRC7usvVEmP21Sza1jt+7RcZebsgoDuGGS/RcJdVhHVbMYWM++5rHREhaqxaAKQXQ9N",
+	"wq6mxw3a5KKesiZYa8PIspvrma7PrAvHa10YRprTYV84+PS/Dn7172f4v1/GGmkvoIaOltBMqkqfPaLd",
+	"CqhmqVyVQeFcFITukNU0kW1NlAb7gEJhvJ9d3cm0e4QaZnGqRi8EAblWnKBoGQ4Eizqpk5LeBuEulA+N",
+	"u2AnfdSqaE9YJsoXrzLa6atwFp/UAek2tMVnwTCkil3aDAcjRQBLCDlTTufWEWPL5suI1aD+vySyxQRt",
+	"cWiJVJniAcv1qKzcuroKff6d6XKiE+oGmRwI6+aU1ZeZrwfBODksLjgB82NeJtdlwGvc7OYhxeDBToHn",
+	"LzYbglKP9rZs1kW0zaIU4dP0mpDynoOchfxh0+65uFp/LsFvYl9fCIpzFTfvuX0WWzitxRR2JSZZDlwC",
+	"1RX+MdA/Tl7By1Ux3XNOeg5dznrZkX1RzgdauQauwzbVNJp9xbKm3YFLcY2LLTSqN2kACKYVqJnV4n47",
+	"CitoNKxcWaf1CiAb22Ku3NftvCIIK9Bvv9I1QF9oUd2YLLWvF80qi2E+ErhqDRzbyvpBypculrJqVWwY",
+	"yldonJF9ogCS0QACL1xfuTyz9sLK3OIFNGg6oyckcJk+ux6pUsUuLLSjsKeyVNp8PyDkhdcFNes1LmUv",
+	"LExM2Ju1zMZA95D5xiY+QiZpj9+pysgWa+lU2EDIxZZ1zqllLE/Q4YpZOzZVWywAi3NcZCehw/1yZ47N",
+	"Rwt6sXthAB22WWQxzAfOenKce96kdTZbbbayLCLeBVUuKAyij4T21ZdbrH7Yd1ti4ldzeVV8nne9wlzp",
+	"wimfoleIU1dmq13NIlRljkqoFWJajOGtUiSbnLsfUmc4fh2/PIYMfysCLsoNXVYpD+2EyhfGsYeKOrsh",
+	"9RrVXNX4CSoBQ+7TFUHwvjTXn2GWLABOlIbe5GEcihVIXw3HqqB1RkJJg9hIiYU+WKhYJ7940HOmzZG8",
+	"RrMdPdvQA8SREUcc4iOnLYqsdWi9ziJy5+ogScRQa/YVqhQbIoWswd/KI0p3Q4aIHdxPFZcHklJNoLl8",
+	"8q2YLoZJHgrHOtPmRV+pASKIbWRaAsiEFku6TZEswxd4IG/sfxC2jJnuOM+N238+rC9goJwkN5yItw07",
+	"/8RBy4yznTvCHG2/QXWL+4NVHEGo1tRvoEaldMRokwVFAhyQnL+9eplcKpdLRGHhVVJeeAq2fcxZaejC",
+	"b1A+b0gh21FuLVU7pssNqm9xfxyXB4YEgEQfw2y3W6aRJLiG9zhB5kpzF2ZK5Zn58lJ5fqm0sFRanPnq",
+	"zvz231xqfmWudS16Zl08u+DfDS4OcgcYKotRdb6PdoJqMvLZjFukqchGDtsnVXd4xfdZS8/czpEr+k/W",
+	"ZRzpzHNcQWy/9U9nO0rvlbjwTWqRsCpF8eVWvVIsDCPXbiLBjbjEaaQ5Dd3eOdGDe1wgPG4yaaHkyZVn",
+	"+kc7llTT+1q2/qH9kVAnoPYLMbmpkO5Lcw/M1DA5VRWWCvFRynC/Zmv+ieJ811vzZ1zvC8v1mq35M653",
+	"xvXG4HrNtgL55zg43sITxvEWzjjeF5jjLZxxvDOON5act80DJqfK8xL/z1AzFxjruXIWs9hXwRT45joy",
+	"2gL/HhWkstEuleZ93qzDH6wCm1+2NaEEz5tDco0jzMHMr0goRd0xLivREq4gRWVDuFBAKXxGKOkwtrVE",
+	"KKlGsqNYRFRDdiyyOYeSUXlZGS8wGtzi/p3b10bx0yQYHfJCaLbiJ7gm2Q71ddh1sJkQ4z5+uFwcwnKS",
+	"9icw/LRCyrNROoWG1q2l2dlQ+jRsSKWXnik9U3Z+RZjFX9vV/qvEa2ZWd+5C7G/6q7RzCn+zPpi/6nHX",
+	"TGBrMstQVTJsa0bu3L72eUDBDiRf7jKVxriAHOaP2QIeUWybRTRE4yfV9voGICBrqV6GAwGJXlwR1mzp",
+	"bs/dtc6bM7ctRlH+NO3Ds6knYWQnj6sptsCF78zwR2RmcSNDM2oajIa68bUhMQpbUCQ0YC0mAib8bjGP",
+	"d0AbxxKWOkn21YgItSG2z6uWtWJQFqEh32aDbJ8utsbNIJduVy2YXRSwyFnv/27l+rVlZMSJhRXZc5FU",
+	"sA+VxBfE8R8kYiHVfNuVek7FVPQuhY3FeXHt5o3DLceTGYtjrj47p6FLcuzhTl/YWCcbWCRlaIQNuYUV",
+	"fQcGOEWMBt0RXAN2KtW0SpWFd6m2ExR68DWAyG+LG4OkY9EV5y30giqSlbgNvAQ6VJGabIuABLRJ60Zx",
+	"U+KcBkieLsFKL3lICzDeYwjZrbYVcin8ygzUfUau7VjY4ViaGTgXTKm8HQKzMkwB1qaYuoQOBfWXnRIU",
+	"lvUbcFONP7f9n7y19+ZP93/82sOP39p7+8Gj73+YxXrNxKNOgQQrqZuJBBITYqxSHxcJsmwUKiRAcmSH",
+	"dols6+F3wnOmNQT+SPWBTQ86F2hUSHnFBifsA3QoCZjvYgwNQ/Bg+JCrbqRpO36nG6xZk8oySvdbTDgr",
+	"BsKlxn72KmtwEeQF2WcdZIOD7JPQkZqMmjNua4yJ6shDhl0dLnB+kDA+kUlmQr9tyvpg6Ga0OoXlX/Cc",
+	"9L8BK8StZoXXstNGDfuryRw+FAz1Ub6S2IyWDIGRSEXIXkVbx1gSPpI+A+N8XFH22FXaijB/mJcWx9wA",
+	"Dz9+8+Ef39v7p88e/cPrj37zyd6/fPvlVn22JeoQluUdxlcPXKEWgzrgIbTnzuE+cKyT338k4MlErna4",
+	"8c4GdkX4MrDJeSenk/SSdzy9pO+li5O+lNFm7rSm6n9rtxK7DP5trTNPKo+19pSJ8i5j9LsoY1NBIBKL",
+	"Z8JCxc4p1HsBNyH1XgrrwKVdFcl12iVKQyQRCr1m8xIulGY08OKqeSlkltgEPMI4M9gYk2t+OZabBgOt",
+	"j+OuQVZj86Qm4ixriDNROGl2PXlU5BmDP2Pwh2Xwa8xVgZmKtaqfwdvgiieRuWOcxZnw/DkJz/1hLmeC",
+	"83i32T++/vCT3yNfbQIRz/jpEyYwTyN0I4+XLjy5vHThjJd+nrx04YyXHp2XLpzx0ifR+DCNoJB2in+k",
+	"TMWvOEjJl+4Z/dZ673JU/JRnqeAVIJqkMFsw79hR9SO717nSeFY9V4XUwi2ASyqbJ6wK/WmoCEavGrxF",
+	"6pIpUpW6QToAwKIRvzUVpobP5rQCMEiuOqJpi4oAQajMp1QTFiQmHy0pDZQIADBSpLAMFGInIvSeiuNh",
+	"wGEbtx9DbvX3gAYA5Tk7k/LwCoWxwvIXyVrb980RUV7ifbLriz4l8w0XmkU16ic+N3TEeoRGbENUEm5Q",
+	"Idx6EWQUqFQAG7o5nJ0FjxGpJMeosozuBLwWWaiYC/VhYpuFssUwMicVP5g35ZsiQfuN69QWyTVZr5t2",
+	"DfkAQTeFM9uDAGwxvmADF9M1ASxCZ3+fz1ma2E2pWsxHVx7GDywbFoXgvYKxACM241Zh6+/e2/1/AQAA",
+	"//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

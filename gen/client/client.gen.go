@@ -543,7 +543,7 @@ type Readiness struct {
 	// Code 200 or 500.
 	Code int32 `json:"code"`
 
-	// Data Each dependency: `ok`, or what is amiss, such as `unreachable` or, for the database, `damaged`.
+	// Data Each dependency: `ok`, or what is amiss, such as `unreachable` or, for the database, `damaged`, or `full` when nothing can be written. `files: low` means that uploads are refused since the disk is nearly full; the server is ready nonetheless.
 	Data    map[string]string `json:"data"`
 	Message string            `json:"message"`
 
@@ -759,6 +759,9 @@ type RangeNotSatisfiable = Failure
 
 // RateLimited defines model for RateLimited.
 type RateLimited = Failure
+
+// StorageFull defines model for StorageFull.
+type StorageFull = Failure
 
 // TooLarge defines model for TooLarge.
 type TooLarge = Failure
@@ -5543,6 +5546,8 @@ type UserLoginResponse struct {
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *Unavailable
+	// JSON507 the response for an HTTP 507 `application/json` response
+	JSON507 *StorageFull
 	// Headers415 the parsed response headers for an HTTP 415 response
 	Headers415 *UserLoginResponse415Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -5601,6 +5606,11 @@ func (r UserLoginResponse) GetJSON503() *Unavailable {
 	return r.JSON503
 }
 
+// GetJSON507 returns the response for an HTTP 507 `application/json` response
+func (r UserLoginResponse) GetJSON507() *StorageFull {
+	return r.JSON507
+}
+
 // GetBody returns the raw response body bytes
 func (r UserLoginResponse) GetBody() []byte {
 	return r.Body
@@ -5646,6 +5656,8 @@ type UserLogoutResponse struct {
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *Unavailable
+	// JSON507 the response for an HTTP 507 `application/json` response
+	JSON507 *StorageFull
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *UserLogoutResponse503Headers
 }
@@ -5668,6 +5680,11 @@ func (r UserLogoutResponse) GetJSON500() *Internal {
 // GetJSON503 returns the response for an HTTP 503 `application/json` response
 func (r UserLogoutResponse) GetJSON503() *Unavailable {
 	return r.JSON503
+}
+
+// GetJSON507 returns the response for an HTTP 507 `application/json` response
+func (r UserLogoutResponse) GetJSON507() *StorageFull {
+	return r.JSON507
 }
 
 // GetBody returns the raw response body bytes
@@ -5739,6 +5756,8 @@ type UserRegisterResponse struct {
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *Unavailable
+	// JSON507 the response for an HTTP 507 `application/json` response
+	JSON507 *StorageFull
 	// Headers415 the parsed response headers for an HTTP 415 response
 	Headers415 *UserRegisterResponse415Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -5802,6 +5821,11 @@ func (r UserRegisterResponse) GetJSON503() *Unavailable {
 	return r.JSON503
 }
 
+// GetJSON507 returns the response for an HTTP 507 `application/json` response
+func (r UserRegisterResponse) GetJSON507() *StorageFull {
+	return r.JSON507
+}
+
 // GetBody returns the raw response body bytes
 func (r UserRegisterResponse) GetBody() []byte {
 	return r.Body
@@ -5857,6 +5881,8 @@ type AddFriendResponse struct {
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *Unavailable
+	// JSON507 the response for an HTTP 507 `application/json` response
+	JSON507 *StorageFull
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *AddFriendResponse503Headers
 }
@@ -5904,6 +5930,11 @@ func (r AddFriendResponse) GetJSON500() *Internal {
 // GetJSON503 returns the response for an HTTP 503 `application/json` response
 func (r AddFriendResponse) GetJSON503() *Unavailable {
 	return r.JSON503
+}
+
+// GetJSON507 returns the response for an HTTP 507 `application/json` response
+func (r AddFriendResponse) GetJSON507() *StorageFull {
+	return r.JSON507
 }
 
 // GetBody returns the raw response body bytes
@@ -5959,6 +5990,8 @@ type AddMemberResponse struct {
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *Unavailable
+	// JSON507 the response for an HTTP 507 `application/json` response
+	JSON507 *StorageFull
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *AddMemberResponse503Headers
 }
@@ -6001,6 +6034,11 @@ func (r AddMemberResponse) GetJSON500() *Internal {
 // GetJSON503 returns the response for an HTTP 503 `application/json` response
 func (r AddMemberResponse) GetJSON503() *Unavailable {
 	return r.JSON503
+}
+
+// GetJSON507 returns the response for an HTTP 507 `application/json` response
+func (r AddMemberResponse) GetJSON507() *StorageFull {
+	return r.JSON507
 }
 
 // GetBody returns the raw response body bytes
@@ -6070,6 +6108,8 @@ type ChangePasswordResponse struct {
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *Unavailable
+	// JSON507 the response for an HTTP 507 `application/json` response
+	JSON507 *StorageFull
 	// Headers415 the parsed response headers for an HTTP 415 response
 	Headers415 *ChangePasswordResponse415Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -6126,6 +6166,11 @@ func (r ChangePasswordResponse) GetJSON500() *Internal {
 // GetJSON503 returns the response for an HTTP 503 `application/json` response
 func (r ChangePasswordResponse) GetJSON503() *Unavailable {
 	return r.JSON503
+}
+
+// GetJSON507 returns the response for an HTTP 507 `application/json` response
+func (r ChangePasswordResponse) GetJSON507() *StorageFull {
+	return r.JSON507
 }
 
 // GetBody returns the raw response body bytes
@@ -6195,6 +6240,8 @@ type CreateGroupResponse struct {
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *Unavailable
+	// JSON507 the response for an HTTP 507 `application/json` response
+	JSON507 *StorageFull
 	// Headers415 the parsed response headers for an HTTP 415 response
 	Headers415 *CreateGroupResponse415Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -6253,6 +6300,11 @@ func (r CreateGroupResponse) GetJSON503() *Unavailable {
 	return r.JSON503
 }
 
+// GetJSON507 returns the response for an HTTP 507 `application/json` response
+func (r CreateGroupResponse) GetJSON507() *StorageFull {
+	return r.JSON507
+}
+
 // GetBody returns the raw response body bytes
 func (r CreateGroupResponse) GetBody() []byte {
 	return r.Body
@@ -6304,6 +6356,8 @@ type DeleteFriendResponse struct {
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *Unavailable
+	// JSON507 the response for an HTTP 507 `application/json` response
+	JSON507 *StorageFull
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *DeleteFriendResponse503Headers
 }
@@ -6341,6 +6395,11 @@ func (r DeleteFriendResponse) GetJSON500() *Internal {
 // GetJSON503 returns the response for an HTTP 503 `application/json` response
 func (r DeleteFriendResponse) GetJSON503() *Unavailable {
 	return r.JSON503
+}
+
+// GetJSON507 returns the response for an HTTP 507 `application/json` response
+func (r DeleteFriendResponse) GetJSON507() *StorageFull {
+	return r.JSON507
 }
 
 // GetBody returns the raw response body bytes
@@ -6394,6 +6453,8 @@ type DissolveGroupResponse struct {
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *Unavailable
+	// JSON507 the response for an HTTP 507 `application/json` response
+	JSON507 *StorageFull
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *DissolveGroupResponse503Headers
 }
@@ -6431,6 +6492,11 @@ func (r DissolveGroupResponse) GetJSON500() *Internal {
 // GetJSON503 returns the response for an HTTP 503 `application/json` response
 func (r DissolveGroupResponse) GetJSON503() *Unavailable {
 	return r.JSON503
+}
+
+// GetJSON507 returns the response for an HTTP 507 `application/json` response
+func (r DissolveGroupResponse) GetJSON507() *StorageFull {
+	return r.JSON507
 }
 
 // GetBody returns the raw response body bytes
@@ -6482,6 +6548,8 @@ type EndOtherSessionsResponse struct {
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *Unavailable
+	// JSON507 the response for an HTTP 507 `application/json` response
+	JSON507 *StorageFull
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *EndOtherSessionsResponse503Headers
 }
@@ -6514,6 +6582,11 @@ func (r EndOtherSessionsResponse) GetJSON500() *Internal {
 // GetJSON503 returns the response for an HTTP 503 `application/json` response
 func (r EndOtherSessionsResponse) GetJSON503() *Unavailable {
 	return r.JSON503
+}
+
+// GetJSON507 returns the response for an HTTP 507 `application/json` response
+func (r EndOtherSessionsResponse) GetJSON507() *StorageFull {
+	return r.JSON507
 }
 
 // GetBody returns the raw response body bytes
@@ -6565,6 +6638,8 @@ type EndSessionResponse struct {
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *Unavailable
+	// JSON507 the response for an HTTP 507 `application/json` response
+	JSON507 *StorageFull
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *EndSessionResponse503Headers
 }
@@ -6597,6 +6672,11 @@ func (r EndSessionResponse) GetJSON500() *Internal {
 // GetJSON503 returns the response for an HTTP 503 `application/json` response
 func (r EndSessionResponse) GetJSON503() *Unavailable {
 	return r.JSON503
+}
+
+// GetJSON507 returns the response for an HTTP 507 `application/json` response
+func (r EndSessionResponse) GetJSON507() *StorageFull {
+	return r.JSON507
 }
 
 // GetBody returns the raw response body bytes
@@ -7332,6 +7412,8 @@ type JoinGroupResponse struct {
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *Unavailable
+	// JSON507 the response for an HTTP 507 `application/json` response
+	JSON507 *StorageFull
 	// Headers415 the parsed response headers for an HTTP 415 response
 	Headers415 *JoinGroupResponse415Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -7386,6 +7468,11 @@ func (r JoinGroupResponse) GetJSON500() *Internal {
 // GetJSON503 returns the response for an HTTP 503 `application/json` response
 func (r JoinGroupResponse) GetJSON503() *Unavailable {
 	return r.JSON503
+}
+
+// GetJSON507 returns the response for an HTTP 507 `application/json` response
+func (r JoinGroupResponse) GetJSON507() *StorageFull {
+	return r.JSON507
 }
 
 // GetBody returns the raw response body bytes
@@ -7448,6 +7535,8 @@ type LeaveGroupResponse struct {
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *Unavailable
+	// JSON507 the response for an HTTP 507 `application/json` response
+	JSON507 *StorageFull
 	// Headers415 the parsed response headers for an HTTP 415 response
 	Headers415 *LeaveGroupResponse415Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -7497,6 +7586,11 @@ func (r LeaveGroupResponse) GetJSON500() *Internal {
 // GetJSON503 returns the response for an HTTP 503 `application/json` response
 func (r LeaveGroupResponse) GetJSON503() *Unavailable {
 	return r.JSON503
+}
+
+// GetJSON507 returns the response for an HTTP 507 `application/json` response
+func (r LeaveGroupResponse) GetJSON507() *StorageFull {
+	return r.JSON507
 }
 
 // GetBody returns the raw response body bytes
@@ -7550,6 +7644,8 @@ type MarkReadResponse struct {
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *Unavailable
+	// JSON507 the response for an HTTP 507 `application/json` response
+	JSON507 *StorageFull
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *MarkReadResponse503Headers
 }
@@ -7587,6 +7683,11 @@ func (r MarkReadResponse) GetJSON500() *Internal {
 // GetJSON503 returns the response for an HTTP 503 `application/json` response
 func (r MarkReadResponse) GetJSON503() *Unavailable {
 	return r.JSON503
+}
+
+// GetJSON507 returns the response for an HTTP 507 `application/json` response
+func (r MarkReadResponse) GetJSON507() *StorageFull {
+	return r.JSON507
 }
 
 // GetBody returns the raw response body bytes
@@ -7640,6 +7741,8 @@ type MarkReceivedResponse struct {
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *Unavailable
+	// JSON507 the response for an HTTP 507 `application/json` response
+	JSON507 *StorageFull
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *MarkReceivedResponse503Headers
 }
@@ -7677,6 +7780,11 @@ func (r MarkReceivedResponse) GetJSON500() *Internal {
 // GetJSON503 returns the response for an HTTP 503 `application/json` response
 func (r MarkReceivedResponse) GetJSON503() *Unavailable {
 	return r.JSON503
+}
+
+// GetJSON507 returns the response for an HTTP 507 `application/json` response
+func (r MarkReceivedResponse) GetJSON507() *StorageFull {
+	return r.JSON507
 }
 
 // GetBody returns the raw response body bytes
@@ -7730,6 +7838,8 @@ type RemoveMemberResponse struct {
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *Unavailable
+	// JSON507 the response for an HTTP 507 `application/json` response
+	JSON507 *StorageFull
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *RemoveMemberResponse503Headers
 }
@@ -7767,6 +7877,11 @@ func (r RemoveMemberResponse) GetJSON500() *Internal {
 // GetJSON503 returns the response for an HTTP 503 `application/json` response
 func (r RemoveMemberResponse) GetJSON503() *Unavailable {
 	return r.JSON503
+}
+
+// GetJSON507 returns the response for an HTTP 507 `application/json` response
+func (r RemoveMemberResponse) GetJSON507() *StorageFull {
+	return r.JSON507
 }
 
 // GetBody returns the raw response body bytes
@@ -7814,6 +7929,8 @@ type RenewTokenResponse struct {
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *Unavailable
+	// JSON507 the response for an HTTP 507 `application/json` response
+	JSON507 *StorageFull
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *RenewTokenResponse503Headers
 }
@@ -7836,6 +7953,11 @@ func (r RenewTokenResponse) GetJSON500() *Internal {
 // GetJSON503 returns the response for an HTTP 503 `application/json` response
 func (r RenewTokenResponse) GetJSON503() *Unavailable {
 	return r.JSON503
+}
+
+// GetJSON507 returns the response for an HTTP 507 `application/json` response
+func (r RenewTokenResponse) GetJSON507() *StorageFull {
+	return r.JSON507
 }
 
 // GetBody returns the raw response body bytes
@@ -7911,6 +8033,8 @@ type SendMessageResponse struct {
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *Unavailable
+	// JSON507 the response for an HTTP 507 `application/json` response
+	JSON507 *StorageFull
 	// Headers415 the parsed response headers for an HTTP 415 response
 	Headers415 *SendMessageResponse415Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -7984,6 +8108,11 @@ func (r SendMessageResponse) GetJSON503() *Unavailable {
 	return r.JSON503
 }
 
+// GetJSON507 returns the response for an HTTP 507 `application/json` response
+func (r SendMessageResponse) GetJSON507() *StorageFull {
+	return r.JSON507
+}
+
 // GetBody returns the raw response body bytes
 func (r SendMessageResponse) GetBody() []byte {
 	return r.Body
@@ -8037,6 +8166,8 @@ type TransferGroupResponse struct {
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *Unavailable
+	// JSON507 the response for an HTTP 507 `application/json` response
+	JSON507 *StorageFull
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *TransferGroupResponse503Headers
 }
@@ -8079,6 +8210,11 @@ func (r TransferGroupResponse) GetJSON500() *Internal {
 // GetJSON503 returns the response for an HTTP 503 `application/json` response
 func (r TransferGroupResponse) GetJSON503() *Unavailable {
 	return r.JSON503
+}
+
+// GetJSON507 returns the response for an HTTP 507 `application/json` response
+func (r TransferGroupResponse) GetJSON507() *StorageFull {
+	return r.JSON507
 }
 
 // GetBody returns the raw response body bytes
@@ -8141,6 +8277,8 @@ type UpdateProfileResponse struct {
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *Unavailable
+	// JSON507 the response for an HTTP 507 `application/json` response
+	JSON507 *StorageFull
 	// Headers415 the parsed response headers for an HTTP 415 response
 	Headers415 *UpdateProfileResponse415Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -8190,6 +8328,11 @@ func (r UpdateProfileResponse) GetJSON500() *Internal {
 // GetJSON503 returns the response for an HTTP 503 `application/json` response
 func (r UpdateProfileResponse) GetJSON503() *Unavailable {
 	return r.JSON503
+}
+
+// GetJSON507 returns the response for an HTTP 507 `application/json` response
+func (r UpdateProfileResponse) GetJSON507() *StorageFull {
+	return r.JSON507
 }
 
 // GetBody returns the raw response body bytes
@@ -9059,6 +9202,11 @@ type UploadChatPicResponse503Headers struct {
 	TimReason *Reason
 }
 
+// UploadChatPicResponse507Headers the declared response headers of an HTTP 507 response for UploadChatPic
+type UploadChatPicResponse507Headers struct {
+	TimReason *Reason
+}
+
 type UploadChatPicResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -9078,6 +9226,8 @@ type UploadChatPicResponse struct {
 	Headers500 *UploadChatPicResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *UploadChatPicResponse503Headers
+	// Headers507 the parsed response headers for an HTTP 507 response
+	Headers507 *UploadChatPicResponse507Headers
 }
 
 // GetJSON400 returns the response for an HTTP 400 `application/json` response
@@ -9149,6 +9299,11 @@ type UploadHeadPicResponse503Headers struct {
 	TimReason *Reason
 }
 
+// UploadHeadPicResponse507Headers the declared response headers of an HTTP 507 response for UploadHeadPic
+type UploadHeadPicResponse507Headers struct {
+	TimReason *Reason
+}
+
 type UploadHeadPicResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -9170,6 +9325,8 @@ type UploadHeadPicResponse struct {
 	Headers500 *UploadHeadPicResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *UploadHeadPicResponse503Headers
+	// Headers507 the parsed response headers for an HTTP 507 response
+	Headers507 *UploadHeadPicResponse507Headers
 }
 
 // GetJSON400 returns the response for an HTTP 400 `application/json` response
@@ -9246,6 +9403,11 @@ type UploadMp3Response503Headers struct {
 	TimReason *Reason
 }
 
+// UploadMp3Response507Headers the declared response headers of an HTTP 507 response for UploadMp3
+type UploadMp3Response507Headers struct {
+	TimReason *Reason
+}
+
 type UploadMp3Response struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -9265,6 +9427,8 @@ type UploadMp3Response struct {
 	Headers500 *UploadMp3Response500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *UploadMp3Response503Headers
+	// Headers507 the parsed response headers for an HTTP 507 response
+	Headers507 *UploadMp3Response507Headers
 }
 
 // GetJSON400 returns the response for an HTTP 400 `application/json` response
@@ -9336,6 +9500,11 @@ type UploadMp4Response503Headers struct {
 	TimReason *Reason
 }
 
+// UploadMp4Response507Headers the declared response headers of an HTTP 507 response for UploadMp4
+type UploadMp4Response507Headers struct {
+	TimReason *Reason
+}
+
 type UploadMp4Response struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -9355,6 +9524,8 @@ type UploadMp4Response struct {
 	Headers500 *UploadMp4Response500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *UploadMp4Response503Headers
+	// Headers507 the parsed response headers for an HTTP 507 response
+	Headers507 *UploadMp4Response507Headers
 }
 
 // GetJSON400 returns the response for an HTTP 400 `application/json` response
@@ -10300,6 +10471,13 @@ func ParseUserLoginResponse(rsp *http.Response) (*UserLoginResponse, error) {
 		}
 		response.JSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 507:
+		var dest StorageFull
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON507 = &dest
+
 	}
 
 	switch {
@@ -10379,6 +10557,13 @@ func ParseUserLogoutResponse(rsp *http.Response) (*UserLogoutResponse, error) {
 			return nil, err
 		}
 		response.JSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 507:
+		var dest StorageFull
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON507 = &dest
 
 	}
 
@@ -10488,6 +10673,13 @@ func ParseUserRegisterResponse(rsp *http.Response) (*UserRegisterResponse, error
 			return nil, err
 		}
 		response.JSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 507:
+		var dest StorageFull
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON507 = &dest
 
 	}
 
@@ -10604,6 +10796,13 @@ func ParseAddFriendResponse(rsp *http.Response) (*AddFriendResponse, error) {
 		}
 		response.JSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 507:
+		var dest StorageFull
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON507 = &dest
+
 	}
 
 	switch {
@@ -10691,6 +10890,13 @@ func ParseAddMemberResponse(rsp *http.Response) (*AddMemberResponse, error) {
 			return nil, err
 		}
 		response.JSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 507:
+		var dest StorageFull
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON507 = &dest
 
 	}
 
@@ -10793,6 +10999,13 @@ func ParseChangePasswordResponse(rsp *http.Response) (*ChangePasswordResponse, e
 			return nil, err
 		}
 		response.JSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 507:
+		var dest StorageFull
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON507 = &dest
 
 	}
 
@@ -10916,6 +11129,13 @@ func ParseCreateGroupResponse(rsp *http.Response) (*CreateGroupResponse, error) 
 		}
 		response.JSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 507:
+		var dest StorageFull
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON507 = &dest
+
 	}
 
 	switch {
@@ -11017,6 +11237,13 @@ func ParseDeleteFriendResponse(rsp *http.Response) (*DeleteFriendResponse, error
 		}
 		response.JSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 507:
+		var dest StorageFull
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON507 = &dest
+
 	}
 
 	switch {
@@ -11098,6 +11325,13 @@ func ParseDissolveGroupResponse(rsp *http.Response) (*DissolveGroupResponse, err
 		}
 		response.JSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 507:
+		var dest StorageFull
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON507 = &dest
+
 	}
 
 	switch {
@@ -11172,6 +11406,13 @@ func ParseEndOtherSessionsResponse(rsp *http.Response) (*EndOtherSessionsRespons
 		}
 		response.JSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 507:
+		var dest StorageFull
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON507 = &dest
+
 	}
 
 	switch {
@@ -11245,6 +11486,13 @@ func ParseEndSessionResponse(rsp *http.Response) (*EndSessionResponse, error) {
 			return nil, err
 		}
 		response.JSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 507:
+		var dest StorageFull
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON507 = &dest
 
 	}
 
@@ -11947,6 +12195,13 @@ func ParseJoinGroupResponse(rsp *http.Response) (*JoinGroupResponse, error) {
 		}
 		response.JSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 507:
+		var dest StorageFull
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON507 = &dest
+
 	}
 
 	switch {
@@ -12052,6 +12307,13 @@ func ParseLeaveGroupResponse(rsp *http.Response) (*LeaveGroupResponse, error) {
 		}
 		response.JSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 507:
+		var dest StorageFull
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON507 = &dest
+
 	}
 
 	switch {
@@ -12143,6 +12405,13 @@ func ParseMarkReadResponse(rsp *http.Response) (*MarkReadResponse, error) {
 		}
 		response.JSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 507:
+		var dest StorageFull
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON507 = &dest
+
 	}
 
 	switch {
@@ -12223,6 +12492,13 @@ func ParseMarkReceivedResponse(rsp *http.Response) (*MarkReceivedResponse, error
 			return nil, err
 		}
 		response.JSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 507:
+		var dest StorageFull
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON507 = &dest
 
 	}
 
@@ -12305,6 +12581,13 @@ func ParseRemoveMemberResponse(rsp *http.Response) (*RemoveMemberResponse, error
 		}
 		response.JSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 507:
+		var dest StorageFull
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON507 = &dest
+
 	}
 
 	switch {
@@ -12364,6 +12647,13 @@ func ParseRenewTokenResponse(rsp *http.Response) (*RenewTokenResponse, error) {
 			return nil, err
 		}
 		response.JSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 507:
+		var dest StorageFull
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON507 = &dest
 
 	}
 
@@ -12488,6 +12778,13 @@ func ParseSendMessageResponse(rsp *http.Response) (*SendMessageResponse, error) 
 		}
 		response.JSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 507:
+		var dest StorageFull
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON507 = &dest
+
 	}
 
 	switch {
@@ -12596,6 +12893,13 @@ func ParseTransferGroupResponse(rsp *http.Response) (*TransferGroupResponse, err
 		}
 		response.JSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 507:
+		var dest StorageFull
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON507 = &dest
+
 	}
 
 	switch {
@@ -12690,6 +12994,13 @@ func ParseUpdateProfileResponse(rsp *http.Response) (*UpdateProfileResponse, err
 			return nil, err
 		}
 		response.JSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 507:
+		var dest StorageFull
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON507 = &dest
 
 	}
 
@@ -13537,6 +13848,16 @@ func ParseUploadChatPicResponse(rsp *http.Response) (*UploadChatPicResponse, err
 			headers.TimReason = &value
 		}
 		response.Headers503 = &headers
+	case rsp.StatusCode == 507:
+		var headers UploadChatPicResponse507Headers
+		if values := rsp.Header.Values("Tim-Reason"); len(values) > 0 {
+			var value Reason
+			if err := runtime.BindStyledParameterWithOptions("simple", "Tim-Reason", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.TimReason = &value
+		}
+		response.Headers507 = &headers
 	}
 
 	return response, nil
@@ -13643,6 +13964,16 @@ func ParseUploadHeadPicResponse(rsp *http.Response) (*UploadHeadPicResponse, err
 			headers.TimReason = &value
 		}
 		response.Headers503 = &headers
+	case rsp.StatusCode == 507:
+		var headers UploadHeadPicResponse507Headers
+		if values := rsp.Header.Values("Tim-Reason"); len(values) > 0 {
+			var value Reason
+			if err := runtime.BindStyledParameterWithOptions("simple", "Tim-Reason", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.TimReason = &value
+		}
+		response.Headers507 = &headers
 	}
 
 	return response, nil
@@ -13742,6 +14073,16 @@ func ParseUploadMp3Response(rsp *http.Response) (*UploadMp3Response, error) {
 			headers.TimReason = &value
 		}
 		response.Headers503 = &headers
+	case rsp.StatusCode == 507:
+		var headers UploadMp3Response507Headers
+		if values := rsp.Header.Values("Tim-Reason"); len(values) > 0 {
+			var value Reason
+			if err := runtime.BindStyledParameterWithOptions("simple", "Tim-Reason", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.TimReason = &value
+		}
+		response.Headers507 = &headers
 	}
 
 	return response, nil
@@ -13841,6 +14182,16 @@ func ParseUploadMp4Response(rsp *http.Response) (*UploadMp4Response, error) {
 			headers.TimReason = &value
 		}
 		response.Headers503 = &headers
+	case rsp.StatusCode == 507:
+		var headers UploadMp4Response507Headers
+		if values := rsp.Header.Values("Tim-Reason"); len(values) > 0 {
+			var value Reason
+			if err := runtime.BindStyledParameterWithOptions("simple", "Tim-Reason", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.TimReason = &value
+		}
+		response.Headers507 = &headers
 	}
 
 	return response, nil

@@ -23,6 +23,31 @@ type Deployment struct {
 	Joins    int64
 }
 
+type File struct {
+	ID        string
+	Kind      string
+	Name      string
+	Owner     string
+	Size      int64
+	CreatedAt int64
+	CheckedAt sql.NullInt64
+	Condemned int8
+}
+
+type FileSum struct {
+	Scope string
+	Name  string
+	Files int64
+	Bytes int64
+}
+
+type FileUse struct {
+	File         string
+	Conversation string
+	Seq          int64
+	GroupID      sql.NullInt32
+}
+
 type Friend struct {
 	User   string
 	Friend string

@@ -566,12 +566,14 @@ const (
 	ReasonNotTheOwner          Reason = "not_the_owner"
 	ReasonNotYourAccount       Reason = "not_your_account"
 	ReasonOriginNotAllowed     Reason = "origin_not_allowed"
+	ReasonQuotaExceeded        Reason = "quota_exceeded"
 	ReasonRangeNotSatisfiable  Reason = "range_not_satisfiable"
 	ReasonRateLimited          Reason = "rate_limited"
 	ReasonRequestTimeout       Reason = "request_timeout"
 	ReasonRegistrationClosed   Reason = "registration_closed"
 	ReasonSessionEnded         Reason = "session_ended"
 	ReasonTokenReused          Reason = "token_reused"
+	ReasonStorageFull          Reason = "storage_full"
 	ReasonTooManyAttempts      Reason = "too_many_attempts"
 	ReasonTooManyRegistrations Reason = "too_many_registrations"
 	ReasonTooManyFriends       Reason = "too_many_friends"
@@ -591,7 +593,7 @@ const (
 
 // ReasonValues lists them all.
 func ReasonValues() []Reason {
-	return []Reason{ReasonAccountReserved, ReasonAccountTaken, ReasonAccountTooSimilar, ReasonBannedFromGroup, ReasonBodyTooLarge, ReasonBusy, ReasonClientIdReused, ReasonExpiredLink, ReasonExpiredToken, ReasonFileTooLarge, ReasonFriendIsSelf, ReasonGroupClosed, ReasonGroupFull, ReasonGroupNameTaken, ReasonInternal, ReasonInvalidBody, ReasonInvalidInvite, ReasonInvalidLink, ReasonInvalidParameter, ReasonInvalidToken, ReasonInviteRequired, ReasonMalformedJson, ReasonMalformedUpload, ReasonMethodNotAllowed, ReasonMissingToken, ReasonNoAvatar, ReasonNotAMember, ReasonNotFriends, ReasonNotInGroup, ReasonNotTheOwner, ReasonNotYourAccount, ReasonOriginNotAllowed, ReasonRangeNotSatisfiable, ReasonRateLimited, ReasonRequestTimeout, ReasonRegistrationClosed, ReasonSessionEnded, ReasonTokenReused, ReasonTooManyAttempts, ReasonTooManyRegistrations, ReasonTooManyFriends, ReasonTooManyGroups, ReasonTooManyGroupsToday, ReasonUnavailable, ReasonUnknownAccount, ReasonUnknownFile, ReasonUnknownGroup, ReasonUnknownRoute, ReasonUnsupportedEncoding, ReasonUnsupportedFileType, ReasonUnsupportedMediaType, ReasonUpgradeRequired, ReasonWrongCredentials}
+	return []Reason{ReasonAccountReserved, ReasonAccountTaken, ReasonAccountTooSimilar, ReasonBannedFromGroup, ReasonBodyTooLarge, ReasonBusy, ReasonClientIdReused, ReasonExpiredLink, ReasonExpiredToken, ReasonFileTooLarge, ReasonFriendIsSelf, ReasonGroupClosed, ReasonGroupFull, ReasonGroupNameTaken, ReasonInternal, ReasonInvalidBody, ReasonInvalidInvite, ReasonInvalidLink, ReasonInvalidParameter, ReasonInvalidToken, ReasonInviteRequired, ReasonMalformedJson, ReasonMalformedUpload, ReasonMethodNotAllowed, ReasonMissingToken, ReasonNoAvatar, ReasonNotAMember, ReasonNotFriends, ReasonNotInGroup, ReasonNotTheOwner, ReasonNotYourAccount, ReasonOriginNotAllowed, ReasonQuotaExceeded, ReasonRangeNotSatisfiable, ReasonRateLimited, ReasonRequestTimeout, ReasonRegistrationClosed, ReasonSessionEnded, ReasonTokenReused, ReasonStorageFull, ReasonTooManyAttempts, ReasonTooManyRegistrations, ReasonTooManyFriends, ReasonTooManyGroups, ReasonTooManyGroupsToday, ReasonUnavailable, ReasonUnknownAccount, ReasonUnknownFile, ReasonUnknownGroup, ReasonUnknownRoute, ReasonUnsupportedEncoding, ReasonUnsupportedFileType, ReasonUnsupportedMediaType, ReasonUpgradeRequired, ReasonWrongCredentials}
 }
 
 // Sync: What changed since; answered by `synced`, a page of the conversations. The first one makes this connection live: from then on it gets `message`, `marks` and `notice` frames, and for each conversation in `have` what came after its seq first. `have` counts in the first one alone. Of a conversation that is not in it, what comes from now on is sent; what lies before, up to `last` of its entry in `synced`, is read by `history`.

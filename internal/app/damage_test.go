@@ -60,11 +60,14 @@ func TestUnusableDatabase(t *testing.T) {
 				must(t, os.WriteFile(filepath.Join(folder, "tim.db-wal"), []byte("x"), 0o600))
 			}, []string{"tim.db is missing", "tim.db-wal"},
 		},
-		"empty":         {write(""), []string{"tim.db", "0 bytes", "backup"}},
-		"another file":  {write(strings.Repeat("no database ", 1000)), []string{"tim.db", "no database of SQLite"}},
-		"a short file":  {write("x"), []string{"tim.db", "1 bytes", "backup"}},
-		"a picture":     {write("\xff\xd8\xff" + strings.Repeat("\x00", 5000)), []string{"tim.db", "no database of SQLite"}},
-		"a folder":      {func(t *testing.T, folder string) { remove(t, folder, "tim.db"); must(t, os.Mkdir(filepath.Join(folder, "tim.db"), 0o700)) }, []string{"is a folder"}},
+		"empty":        {write(""), []string{"tim.db", "0 bytes", "backup"}},
+		"another file": {write(strings.Repeat("no database ", 1000)), []string{"tim.db", "no database of SQLite"}},
+		"a short file": {write("x"), []string{"tim.db", "1 bytes", "backup"}},
+		"a picture":    {write("\xff\xd8\xff" + strings.Repeat("\x00", 5000)), []string{"tim.db", "no database of SQLite"}},
+		"a folder": {func(t *testing.T, folder string) {
+			remove(t, folder, "tim.db")
+			must(t, os.Mkdir(filepath.Join(folder, "tim.db"), 0o700))
+		}, []string{"is a folder"}},
 		"a newer one":   {func(t *testing.T, folder string) { newer(t, folder) }, []string{"newer version"}},
 		"torn in parts": {func(t *testing.T, folder string) { must(t, os.Truncate(filepath.Join(folder, "tim.db"), 5000)) }, []string{"tim.db", "damaged"}},
 	} {

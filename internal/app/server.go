@@ -63,6 +63,7 @@ type Server struct {
 	node  cluster.Node
 	mark  func(ctx context.Context, id string) (string, error) // of its Redis; nil without
 	blobs blob.Store
+	files *files.Files
 	auth  *auth.Auth
 	chat  *chat.Service
 	pace  *pace.Pace // of what accounts send; nil for no limit
@@ -95,6 +96,7 @@ func Start(ctx context.Context, settings Settings, log *slog.Logger) (*Server, e
 	s.refused = rest.NewRefusals(log)
 	for _, step := range []func(context.Context) error{s.openStores, s.openCluster, s.build, s.listen} {
 		if err := step(ctx); err != nil {
+			err = s.namingFullDisk(err)
 			return nil, errors.Join(err, s.Stop(context.WithoutCancel(ctx)))
 		}
 	}
@@ -203,7 +205,8 @@ func openDatabase(ctx context.Context, s Settings) (*store.DB, error) {
 func openBlobs(ctx context.Context, s Settings, log *slog.Logger) (blob.Store, error) {
 	if s.S3Endpoint != "" {
 		files, err := blob.NewS3(ctx, blob.S3Options{
-			Endpoint: s.S3Endpoint, AccessKey: s.S3AccessKey, SecretKey: s.S3SecretKey, Bucket: s.S3Bucket, Logger: log,
+			Endpoint: s.S3Endpoint, AccessKey: s.S3AccessKey, SecretKey: s.S3SecretKey, Bucket: s.S3Bucket,
+			Prefix: s.S3Prefix, Region: s.S3Region, Style: s.S3Style, Logger: log,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("TIM_S3_ENDPOINT and its like: %w", err)
@@ -262,7 +265,7 @@ func (s *Server) openSockets(ctx context.Context) error {
 	s.hub, err = realtime.New(ctx, realtime.Options{
 		Chat: s.chat, Auth: s.auth, Feed: s.feed, Presence: s.presence, Zone: s.settings.zone(), AllowOrigin: origins.Allow,
 		FrameLimit: limit.FrameBytes, SendRate: limit.SendRate, SendBurst: limit.SendBurst, Pace: s.pace, RosterLimit: limit.RosterNames,
-		IsUnavailable: s.isUnavailable, Log: s.log, Metrics: s.registry,
+		IsFull: store.IsFull, IsUnavailable: s.isUnavailable, Log: s.log, Metrics: s.registry,
 	})
 	if err != nil {
 		return err
@@ -413,12 +416,10 @@ func (s *Server) routes(linkKey []byte) (*echo.Echo, error) {
 		return nil, err
 	}
 	limit := s.settings.Limit
+	s.openFiles(linkKey)
 	return rest.New(rest.Options{
-		Chat: s.chat, Auth: s.auth, Docs: docs, Ready: s.ready, IsUnavailable: s.isUnavailable,
-		Files: files.New(files.Options{
-			Store: s.blobs, Zone: s.settings.zone(), LinkKey: linkKey, AvatarLimit: limit.AvatarBytes,
-			PictureLimit: limit.PictureBytes, AudioLimit: limit.AudioBytes, VideoLimit: limit.VideoBytes,
-		}),
+		Chat: s.chat, Auth: s.auth, Docs: docs, Ready: s.ready, IsFull: store.IsFull, IsUnavailable: s.isUnavailable,
+		Files:   s.files,
 		Origins: origins, Proxies: proxies, Language: s.settings.language(), Always200: s.settings.Always200,
 		BodyLimit: limit.BodyBytes, Pace: s.pace, TransferRate: limit.TransferRate,
 		Draining: s.draining, Log: s.log, Metrics: s.registry,
@@ -442,6 +443,8 @@ func (s *Server) listen(ctx context.Context) error {
 		}
 		return nil
 	})
+	s.run(s.files.Sweep)
+	s.run(s.watchRoom)
 	go s.serve(s.public, s.listener)
 	if s.settings.RedisURL == "" {
 		s.run(s.watchEnded) // what commands do in other processes
@@ -487,36 +490,6 @@ func (s *Server) listenAdmin(ctx context.Context) error {
 	s.admin.Handler = rest.Bodiless(newAdminHosts(s.settings.AdminListen, listener.Addr(), s.admin.Handler))
 	go s.serve(s.admin, listener)
 	return nil
-}
-
-// ready checks every dependency, all at the same time. It returns the state of each and whether all are fine. Errors go to the
-// log only.
-func (s *Server) ready(ctx context.Context) (map[string]string, bool) {
-	checks := map[string]func(context.Context) error{"database": s.checkDatabase, "bus": s.node.Healthy, "files": s.blobs.Ping}
-	type result struct {
-		name string
-		err  error
-	}
-	results := make(chan result, len(checks))
-	for name, check := range checks {
-		go func() { results <- result{name, check(ctx)} }()
-	}
-	states, ready := make(map[string]string, len(checks)), true
-	for range checks {
-		r := <-results
-		states[r.name] = "ok"
-		if r.err != nil {
-			states[r.name], ready = "unreachable", false
-			if store.IsDamaged(r.err) {
-				states[r.name] = "damaged"
-			}
-			s.log.Warn("not ready", "dependency", r.name, "err", r.err)
-		}
-	}
-	if s.draining.Err() != nil {
-		states["server"], ready = "going away", false
-	}
-	return states, ready
 }
 
 func docsURL(address net.Addr) string {

@@ -7,6 +7,7 @@
 //	admin.go     whom the listener for metrics answers
 //	misspelt.go  variables that look like settings
 //	damage.go    a database that is damaged, or missing from its folder
+//	disk.go      files, their metrics, and the room on their disk; readiness
 //	drain.go     the requests under way, which a stop waits for
 //	commands.go  what the command line calls
 //	ended.go     sessions that `tim passwd` has ended, and those that have expired
@@ -24,6 +25,7 @@ import (
 	_ "time/tzdata" // TIM_TIMEZONE works on machines without a database of time zones
 
 	"tim/internal/auth"
+	"tim/internal/blob"
 	"tim/internal/fault"
 	"tim/internal/rest"
 )
@@ -41,6 +43,11 @@ type Settings struct {
 	S3AccessKey    string        `name:"s3-access-key" help:"Its access key." env:"TIM_S3_ACCESS_KEY" placeholder:"KEY"`
 	S3SecretKey    string        `name:"s3-secret-key" help:"Its secret key." env:"TIM_S3_SECRET_KEY" placeholder:"SECRET"`
 	S3Bucket       string        `name:"s3-bucket" help:"Its bucket, made if it isn't there." env:"TIM_S3_BUCKET" default:"tim"`
+	S3Region       string        `name:"s3-region" help:"The bucket's region; unset: the server is asked." env:"TIM_S3_REGION" placeholder:"REGION"`
+	S3Style        string        `name:"s3-style" help:"How the bucket is addressed: path (https://host/bucket), virtual (https://bucket.host), or auto (virtual for Amazon and Aliyun)." env:"TIM_S3_STYLE" enum:"auto,path,virtual" default:"auto"`
+	S3Prefix       string        `name:"s3-prefix" help:"Folder in the bucket, like chat/files; unset: the bucket's top." env:"TIM_S3_PREFIX" placeholder:"FOLDER"`
+	MinFreeBytes   int64         `help:"Bytes, at most a tenth of the disk, that uploads leave free on the disk of the folder for files; 0 for none." env:"TIM_MIN_FREE_BYTES" default:"268435456"`
+	FileGrace      time.Duration `help:"How long a file stays that no message names; 0: for ever." env:"TIM_FILE_GRACE" default:"168h"`
 	JWTKey         string        `name:"jwt-key" help:"Key that signs tokens, at least 32 bytes, the same on all nodes; made once in the data folder when unset." env:"TIM_JWT_KEY" placeholder:"KEY"`
 	BcryptCost     int           `help:"Cost of password hashes, 4 to 31; each step doubles it." env:"TIM_BCRYPT_COST" default:"10"`
 	PublicURL      string        `name:"public-url" help:"The server's address as browsers reach it, with a path where it has one; unset: the request's Host." env:"TIM_PUBLIC_URL" placeholder:"URL"`
@@ -81,6 +88,7 @@ type Limits struct {
 	AudioBytes           int64   `help:"Music." env:"AUDIO_BYTES" default:"52428800"`
 	VideoBytes           int64   `help:"A video." env:"VIDEO_BYTES" default:"1073741824"`
 	TransferRate         float64 `help:"Bytes a second below which an upload or download is cut off; a client that was faster before may pause for 30 s." env:"TRANSFER_RATE" default:"2048"`
+	AccountBytes         int64   `help:"All files of one account." env:"ACCOUNT_BYTES" default:"5368709120"`
 	SendRate             float64 `help:"Frames a second that an account may send to this node on average, by all of its sockets and REST; beyond it the server reads slower, or refuses." env:"SEND_RATE" default:"100"`
 	SendBurst            int     `help:"Frames that an account may send at once." env:"SEND_BURST" default:"200"`
 	VisibleUsers         int     `help:"Members of its groups that an account sees online." env:"VISIBLE_USERS" default:"200"`
@@ -103,7 +111,7 @@ const DefaultAdminListen = "127.0.0.1:8082"
 // Validate returns an error that names every setting with a value that can't work, and what it must be. kong calls it.
 func (s *Settings) Validate() error {
 	return errors.Join(
-		address("TIM_LISTEN", s.Listen), s.validateAdmin(), s.validateNodes(), s.validateAuth(), s.Lives.validate(), s.validateTexts(), s.Limit.validate(),
+		address("TIM_LISTEN", s.Listen), s.validateAdmin(), s.validateNodes(), s.validateAuth(), s.Lives.validate(), s.validateTexts(), s.validateFiles(), s.Limit.validate(),
 	)
 }
 
@@ -151,6 +159,21 @@ func (s *Settings) validateServers() error {
 	}
 	if s.S3Endpoint != "" && (s.S3AccessKey == "" || s.S3SecretKey == "" || s.S3Bucket == "") {
 		errs = append(errs, errors.New("TIM_S3_ACCESS_KEY, TIM_S3_SECRET_KEY and TIM_S3_BUCKET must be set when TIM_S3_ENDPOINT is"))
+	}
+	return errors.Join(errs...)
+}
+
+// validateFiles checks what files are stored with.
+func (s *Settings) validateFiles() error {
+	var errs []error
+	if s.MinFreeBytes < 0 {
+		errs = append(errs, fmt.Errorf("TIM_MIN_FREE_BYTES is %d and must be 0 (for none) or more", s.MinFreeBytes))
+	}
+	if s.FileGrace < 0 {
+		errs = append(errs, fmt.Errorf("TIM_FILE_GRACE is %s and must be 0 (for ever) or more, like 168h", s.FileGrace))
+	}
+	if err := blob.CheckPrefix(s.S3Prefix); err != nil {
+		errs = append(errs, fmt.Errorf("TIM_S3_PREFIX: %w", err))
 	}
 	return errors.Join(errs...)
 }
@@ -219,7 +242,7 @@ func (l *Limits) validate() error {
 	var errs []error
 	for name, value := range map[string]float64{
 		"FRAME_BYTES": float64(l.FrameBytes), "BODY_BYTES": float64(l.BodyBytes), "AVATAR_BYTES": float64(l.AvatarBytes),
-		"PICTURE_BYTES": float64(l.PictureBytes), "AUDIO_BYTES": float64(l.AudioBytes), "VIDEO_BYTES": float64(l.VideoBytes),
+		"PICTURE_BYTES": float64(l.PictureBytes), "AUDIO_BYTES": float64(l.AudioBytes), "VIDEO_BYTES": float64(l.VideoBytes), "ACCOUNT_BYTES": float64(l.AccountBytes),
 		"TRANSFER_RATE": l.TransferRate, "SEND_RATE": l.SendRate, "SEND_BURST": float64(l.SendBurst), "VISIBLE_USERS": float64(l.VisibleUsers),
 		"ACCOUNT_LOGIN_FAILURES": float64(l.AccountLoginFailures), "REGISTRATIONS": float64(l.Registrations),
 		"ROSTER_NAMES": float64(l.RosterNames), "GROUP_MEMBERS": float64(l.GroupMembers), "GROUPS_OWNED": float64(l.GroupsOwned),

@@ -1,6 +1,6 @@
 // Package blob stores files by key: in a directory of this machine, or in an S3 bucket.
 //
-// A key is prefix/name. It is the object's name in the bucket and the file's path in the directory, so files
+// A key is prefix/name. It is the object's name in the bucket, behind the bucket's folder if one is set, and the file's path in the directory, so files
 // copied in with any other tool are found under the same key.
 //
 //	blob.go       Store, the contract both stores keep; Object, a stored file being read; which keys are good
@@ -35,6 +35,8 @@ const (
 var (
 	// ErrNotFound is wrapped by Open's error when no file is stored under the key, or the key isn't valid.
 	ErrNotFound = errors.New("no such file")
+	// ErrFull is wrapped by Put's error when there is no space left, or a quota of the store is used up.
+	ErrFull = errors.New("no space left")
 	// ErrInvalidKey is wrapped by Put's error when the key isn't valid; see Store.
 	ErrInvalidKey = errors.New("invalid key")
 )
@@ -66,6 +68,9 @@ type Store interface {
 	// Ping returns nil if the store can be used now. It takes some seconds at most.
 	Ping(ctx context.Context) error
 
+	// Room returns how much space there is. known is false where the store can't tell, as S3 can't.
+	Room() (room Room, known bool)
+
 	// Close frees the store's resources and waits for its goroutines. It is called once, after all other calls have returned.
 	Close() error
 }
@@ -74,6 +79,9 @@ var (
 	_ Store = (*Dir)(nil)
 	_ Store = (*S3)(nil)
 )
+
+// Room is the space of a disk in bytes, as far as this process may use it.
+type Room struct{ Free, Total int64 }
 
 // Object is a stored file that is open for reading. Seek doesn't access the store. One goroutine at a time may use it. Close
 // may be called while another goroutine reads, whose Read then returns an error.

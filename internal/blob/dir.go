@@ -28,7 +28,8 @@ const (
 
 // Dir is a Store in a directory. A file that Put has stored survives a power failure.
 type Dir struct {
-	root *os.Root
+	root   *os.Root
+	folder string
 }
 
 // NewDir opens the store in a folder, which belongs to this process alone. It creates the folder if need be, for this user only
@@ -41,7 +42,7 @@ func NewDir(folder string) (*Dir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("blob: folder for files: %w", err)
 	}
-	d := &Dir{root: root}
+	d := &Dir{root: root, folder: folder}
 	for _, prefix := range []string{Avatar, Picture, Audio, Video} {
 		err = errors.Join(err, d.emptyTemp(prefix))
 	}
@@ -86,6 +87,9 @@ func (d *Dir) Put(ctx context.Context, key string, r io.Reader) (int64, error) {
 		return 0, failed("put", key, ErrInvalidKey)
 	}
 	size, err := d.put(ctx, key, r)
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		err = fmt.Errorf("%w: %w", ErrFull, err)
+	}
 	if err != nil {
 		return 0, failed("put", key, err)
 	}
@@ -203,6 +207,16 @@ func (d *Dir) Ping(_ context.Context) error {
 		return fmt.Errorf("blob: folder for files is not writable: %w", err)
 	}
 	return nil
+}
+
+// Room implements Store, for the file system of the folder.
+func (d *Dir) Room() (room Room, known bool) {
+	var stat syscall.Statfs_t
+	if err := syscall.Statfs(d.folder, &stat); err != nil {
+		return Room{}, false
+	}
+	block := int64(stat.Bsize)                                                             //nolint:unconvert // the type differs between systems
+	return Room{Free: int64(stat.Bavail) * block, Total: int64(stat.Blocks) * block}, true //nolint:gosec // no disk has 8 EiB
 }
 
 // Close implements Store. Open Objects remain readable.

@@ -10,12 +10,13 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
-// S3Options says which bucket to use. All fields but Region and Logger are required.
+// S3Options says which bucket to use. Endpoint, keys and Bucket are required.
 type S3Options struct {
 	// Endpoint is http://host:port, https://host:port, or host:port, which means https.
 	Endpoint string
@@ -25,8 +26,12 @@ type S3Options struct {
 	AccessKey, SecretKey string
 	// Bucket holds the files. It may hold other objects: this package touches only keys with its prefixes.
 	Bucket string
+	// Prefix is a folder in the bucket, without slashes at its ends; see CheckPrefix. "" is the bucket's top.
+	Prefix string
 	// Region is looked up on the server if it is empty.
 	Region string
+	// Style says how the bucket is addressed: StylePath, StyleVirtual, or StyleAuto.
+	Style string
 	// Logger gets a line when abandoned uploads can't be removed. nil means slog.Default().
 	Logger *slog.Logger
 }
@@ -39,12 +44,39 @@ const (
 	sweepEvery     = 12 * time.Hour
 )
 
+// How a bucket is addressed.
+const (
+	StyleAuto    = "auto"    // StyleVirtual where the endpoint is Amazon's, Google's or Aliyun's; else StylePath. Also "".
+	StylePath    = "path"    // https://host/bucket/key
+	StyleVirtual = "virtual" // https://bucket.host/key
+)
+
+// maxPrefix is the longest prefix in bytes. S3 takes keys of 1,024 bytes.
+const maxPrefix = 512
+
+// CheckPrefix returns an error unless a prefix can be a folder in a bucket: parts between single slashes, none at the ends.
+func CheckPrefix(prefix string) error {
+	if prefix == "" {
+		return nil
+	}
+	for part := range strings.SplitSeq(prefix, "/") {
+		if part == "" || part == "." || part == ".." || strings.ContainsFunc(part, badInName) {
+			return fmt.Errorf("%q must be like chat/files, without a slash at either end", prefix)
+		}
+	}
+	if len(prefix) > maxPrefix || !utf8.ValidString(prefix) {
+		return fmt.Errorf("%q must be UTF-8 and have at most %d bytes", prefix, maxPrefix)
+	}
+	return nil
+}
+
 // S3 is a Store in an S3 bucket. A running Put holds at most 5 MiB of the file in memory.
 type S3 struct {
 	core      *minio.Core
 	transport *http.Transport
 	endpoint  string
 	bucket    string
+	prefix    string // of objects' names before the key: "" or FOLDER/
 	log       *slog.Logger
 	timeouts  timeouts
 
@@ -85,23 +117,37 @@ func connectS3(opts S3Options, t timeouts) (*S3, error) {
 	if opts.AccessKey == "" || opts.SecretKey == "" || opts.Bucket == "" {
 		return nil, errors.New("S3 needs an access key, a secret key and the name of a bucket")
 	}
+	if err := CheckPrefix(opts.Prefix); err != nil {
+		return nil, fmt.Errorf("S3 prefix: %w", err)
+	}
+	style, known := map[string]minio.BucketLookupType{
+		"": minio.BucketLookupAuto, StyleAuto: minio.BucketLookupAuto, StylePath: minio.BucketLookupPath, StyleVirtual: minio.BucketLookupDNS,
+	}[opts.Style]
+	if !known {
+		return nil, fmt.Errorf("S3 style %q: want auto, path or virtual", opts.Style)
+	}
+	prefix := opts.Prefix
+	if prefix != "" {
+		prefix += "/"
+	}
 	log := opts.Logger
 	if log == nil {
 		log = slog.Default()
 	}
 	transport := newTransport(t)
 	core, err := minio.NewCore(endpoint.Host, &minio.Options{
-		Creds:      credentials.NewStaticV4(opts.AccessKey, opts.SecretKey, ""),
-		Secure:     endpoint.Scheme == "https",
-		Transport:  transport,
-		Region:     opts.Region,
-		MaxRetries: maxAttempts,
+		BucketLookup: style,
+		Creds:        credentials.NewStaticV4(opts.AccessKey, opts.SecretKey, ""),
+		Secure:       endpoint.Scheme == "https",
+		Transport:    transport,
+		Region:       opts.Region,
+		MaxRetries:   maxAttempts,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("S3 endpoint %q: %w", opts.Endpoint, err)
 	}
 	return &S3{
-		core: core, transport: transport, endpoint: endpoint.String(), bucket: opts.Bucket, log: log, timeouts: t,
+		core: core, transport: transport, endpoint: endpoint.String(), bucket: opts.Bucket, prefix: prefix, log: log, timeouts: t,
 		swept: make(chan struct{}),
 	}, nil
 }
@@ -147,7 +193,7 @@ func (s *S3) bucketExists(ctx context.Context) (bool, error) {
 		return exists, err
 	}
 	// The answer to a HEAD has no body that says why; the answer to this request has one.
-	next, stop := iter.Pull(s.core.ListObjectsIter(ctx, s.bucket, minio.ListObjectsOptions{Prefix: Avatar + "/", MaxKeys: 1}))
+	next, stop := iter.Pull(s.core.ListObjectsIter(ctx, s.bucket, minio.ListObjectsOptions{Prefix: s.prefix + Avatar + "/", MaxKeys: 1}))
 	defer stop()
 	object, _ := next()
 	return object.Err == nil, object.Err
@@ -155,10 +201,30 @@ func (s *S3) bucketExists(ctx context.Context) (bool, error) {
 
 // unusable wraps an error with the bucket and its endpoint.
 func (s *S3) unusable(err error) error {
-	if code := answerIn(err).Code; code != "" {
-		return fmt.Errorf("blob: S3 bucket %s at %s: %s: %w", s.bucket, s.endpoint, code, err)
+	if answer := answerIn(err); answer.Code != "" {
+		return fmt.Errorf("blob: S3 bucket %s at %s: %s%s: %w", s.bucket, s.endpoint, explained(answer), answer.Code, err)
 	}
 	return fmt.Errorf("blob: S3 bucket %s at %s: %w", s.bucket, s.endpoint, err)
+}
+
+// explained says what a refusal means, for those that a wrong setting causes.
+func explained(answer minio.ErrorResponse) string {
+	switch answer.Code {
+	case "InvalidAccessKeyId":
+		return "the access key is unknown: "
+	case "SignatureDoesNotMatch":
+		return "the secret key is wrong: "
+	case "AccessDenied":
+		return "the credentials don't permit this: "
+	case "AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException", "InvalidRegion", "InvalidLocationConstraint":
+		if answer.Region != "" {
+			return fmt.Sprintf("the region is wrong, the bucket's is %s: ", answer.Region)
+		}
+		return "the region is wrong: "
+	case "NoSuchBucket":
+		return "there is no such bucket: "
+	}
+	return ""
 }
 
 // Ping implements Store. It asks for the bucket, for five seconds at most.
@@ -182,11 +248,27 @@ func (s *S3) Delete(ctx context.Context, key string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeouts.call)
 	defer cancel()
-	err := s.core.RemoveObject(ctx, s.bucket, key, minio.RemoveObjectOptions{})
+	err := s.core.RemoveObject(ctx, s.bucket, s.prefix+key, minio.RemoveObjectOptions{})
 	if err != nil && answerIn(err).Code != minio.NoSuchKey {
 		return failed("delete", key, err)
 	}
 	return nil
+}
+
+// Room implements Store: S3 doesn't tell.
+func (s *S3) Room() (Room, bool) { return Room{}, false }
+
+// full wraps ErrFull around an error by which a server says that it has no space, or the bucket no quota left.
+func full(err error) error {
+	switch answer := answerIn(err); answer.Code {
+	case "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "InsufficientStorage", "QuotaExceeded":
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	default:
+		if answer.StatusCode == http.StatusInsufficientStorage {
+			return fmt.Errorf("%w: %w", ErrFull, err)
+		}
+		return err
+	}
 }
 
 // Close implements Store. Open Objects remain readable.
@@ -234,8 +316,9 @@ func (s *S3) sweep(ctx context.Context, before time.Time) error {
 			return errors.Join(append(errs, err)...)
 		}
 		for _, upload := range page.Uploads {
-			if validKey(upload.Key) && upload.Initiated.Before(before) {
-				errs = append(errs, s.abort(ctx, upload.Key, upload.UploadID))
+			key, ours := strings.CutPrefix(upload.Key, s.prefix)
+			if ours && validKey(key) && upload.Initiated.Before(before) {
+				errs = append(errs, s.abort(ctx, key, upload.UploadID))
 			}
 		}
 		if !page.IsTruncated || (page.NextKeyMarker == keyMarker && page.NextUploadIDMarker == idMarker) {

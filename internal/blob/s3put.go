@@ -88,7 +88,7 @@ func (s *S3) Put(ctx context.Context, key string, r io.Reader) (int64, error) {
 		size, err = s.putParts(ctx, key, &p, r)
 	}
 	if err != nil {
-		return 0, failed("put", key, err)
+		return 0, failed("put", key, full(err))
 	}
 	return size, nil
 }
@@ -96,7 +96,7 @@ func (s *S3) Put(ctx context.Context, key string, r io.Reader) (int64, error) {
 // putWhole stores an object of one part.
 func (s *S3) putWhole(ctx context.Context, key string, p *part) error {
 	return s.send(ctx, p, func(ctx context.Context) error {
-		_, err := s.core.PutObject(ctx, s.bucket, key, p.reader(), int64(p.size), "", p.sum,
+		_, err := s.core.PutObject(ctx, s.bucket, s.prefix+key, p.reader(), int64(p.size), "", p.sum,
 			minio.PutObjectOptions{DisableContentSha256: true})
 		return err
 	})
@@ -151,13 +151,13 @@ func (s *S3) sendParts(ctx context.Context, key, id string, p *part, r io.Reader
 func (s *S3) begin(ctx context.Context, key string) (id string, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeouts.call)
 	defer cancel()
-	return s.core.NewMultipartUpload(ctx, s.bucket, key, minio.PutObjectOptions{})
+	return s.core.NewMultipartUpload(ctx, s.bucket, s.prefix+key, minio.PutObjectOptions{})
 }
 
 func (s *S3) putPart(ctx context.Context, key, id string, number int, p *part) (minio.CompletePart, error) {
 	var sent minio.ObjectPart
 	err := s.send(ctx, p, func(ctx context.Context) (err error) {
-		sent, err = s.core.PutObjectPart(ctx, s.bucket, key, id, number, p.reader(), int64(p.size),
+		sent, err = s.core.PutObjectPart(ctx, s.bucket, s.prefix+key, id, number, p.reader(), int64(p.size),
 			minio.PutObjectPartOptions{Sha256Hex: p.sum, DisableContentSha256: true})
 		return err
 	})
@@ -167,7 +167,7 @@ func (s *S3) putPart(ctx context.Context, key, id string, number int, p *part) (
 func (s *S3) complete(ctx context.Context, key, id string, parts []minio.CompletePart) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timeouts.call)
 	defer cancel()
-	_, err := s.core.CompleteMultipartUpload(ctx, s.bucket, key, id, parts, minio.PutObjectOptions{})
+	_, err := s.core.CompleteMultipartUpload(ctx, s.bucket, s.prefix+key, id, parts, minio.PutObjectOptions{})
 	return err
 }
 
@@ -175,7 +175,7 @@ func (s *S3) complete(ctx context.Context, key, id string, parts []minio.Complet
 func (s *S3) abort(ctx context.Context, key, id string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeouts.call)
 	defer cancel()
-	err := s.core.AbortMultipartUpload(ctx, s.bucket, key, id)
+	err := s.core.AbortMultipartUpload(ctx, s.bucket, s.prefix+key, id)
 	if err != nil && answerIn(err).Code != minio.NoSuchUpload {
 		return fmt.Errorf("remove the incomplete upload: %w", err)
 	}

@@ -27,7 +27,7 @@ func (s *S3) Open(ctx context.Context, key string) (*Object, error) {
 	}
 	call, cancel := context.WithTimeout(ctx, s.timeouts.call)
 	defer cancel()
-	info, err := s.core.StatObject(call, s.bucket, key, minio.StatObjectOptions{})
+	info, err := s.core.StatObject(call, s.bucket, s.prefix+key, minio.StatObjectOptions{})
 	if answerIn(err).Code == minio.NoSuchKey {
 		return nil, failed("open", key, ErrNotFound)
 	}
@@ -150,7 +150,7 @@ func (r *s3Reader) openBody() error {
 		}
 		wantRange = fmt.Sprintf("bytes %d-", r.offset)
 	}
-	body, _, header, err := r.s3.core.GetObject(r.ctx, r.s3.bucket, r.key, opts)
+	body, _, header, err := r.s3.core.GetObject(r.ctx, r.s3.bucket, r.s3.prefix+r.key, opts)
 	switch {
 	case answerIn(err).Code == minio.NoSuchKey:
 		return ErrNotFound

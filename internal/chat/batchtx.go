@@ -32,6 +32,7 @@ type batchTx struct {
 	rows    []db.InsertMessageParams
 	sides   []store.DirectSide         // of new one-to-one conversations
 	marks   map[participantKey]ownMark // of members of groups
+	uses    []store.FileUse            // of what may be files
 }
 
 // ownID is a client id together with its scope.
@@ -231,6 +232,7 @@ func (b *batchTx) add(d *draft, seq int64) {
 	if d.clientID != "" {
 		b.own[ownID{d.conversation, d.sender, d.clientID}] = d
 	}
+	b.addUses(d, seq)
 }
 
 // repeats looks for a message with a draft's client id, in its own batch and, if lookUp is true, in the database. If there is
@@ -275,6 +277,9 @@ func (b *batchTx) finish(ctx context.Context) (store.MessageBatch, error) {
 		return store.MessageBatch{}, err
 	}
 	if err := b.tx.AddDirectSides(ctx, b.sides); err != nil {
+		return store.MessageBatch{}, err
+	}
+	if err := b.noteFiles(ctx); err != nil {
 		return store.MessageBatch{}, err
 	}
 	marks, err := b.ownMarks(ctx)

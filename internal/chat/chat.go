@@ -14,6 +14,7 @@
 //	batchtx.go        … that transaction, step by step
 //	lastknown.go      … the states of conversations as this node left them
 //	rightscache.go    … the rights that it has checked
+//	fileuse.go        … which files the messages name
 //	content.go        what a message's body is, and how it is stored
 //	history.go        reading conversations and messages
 //	mark.go           how far accounts have received and read

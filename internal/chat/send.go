@@ -40,6 +40,7 @@ func (s *Service) Send(ctx context.Context, caller string, t Target, c Content, 
 	d := &draft{
 		sender: caller, target: t, conversation: t.Conversation(caller), clientID: clientID, body: c.normal().encode(), replyTo: c.ReplyTo,
 	}
+	d.files = fileIDs(d.body)
 	return s.drafts.submit(ctx, d.conversation, d)
 }
 
@@ -51,6 +52,7 @@ type draft struct {
 	clientID     string
 	body         string
 	replyTo      int64
+	files        []string // what may be ids of files in the body
 
 	// The result, set by batchTx.
 	message Message

@@ -40,12 +40,14 @@ const (
 	NotTheOwner          Reason = "not_the_owner"
 	NotYourAccount       Reason = "not_your_account"
 	OriginNotAllowed     Reason = "origin_not_allowed"
+	QuotaExceeded        Reason = "quota_exceeded"
 	RangeNotSatisfiable  Reason = "range_not_satisfiable"
 	RateLimited          Reason = "rate_limited"
 	RegistrationClosed   Reason = "registration_closed"
 	RequestTimeout       Reason = "request_timeout"
 	SessionEnded         Reason = "session_ended"
 	TokenReused          Reason = "token_reused"
+	StorageFull          Reason = "storage_full"
 	TooManyAttempts      Reason = "too_many_attempts"
 	TooManyRegistrations Reason = "too_many_registrations"
 	TooManyFriends       Reason = "too_many_friends"
@@ -137,12 +139,14 @@ var table = map[Reason]row{
 	NotTheOwner:         {status: http.StatusForbidden, text: Text{"只有群主可以操作", "only the group's owner may do this"}},
 	NotYourAccount:      {status: http.StatusForbidden, text: Text{"无权操作其他账号", "the account is somebody else's"}},
 	OriginNotAllowed:    {status: http.StatusForbidden, text: Text{"来源不被允许", "origin not allowed"}},
+	QuotaExceeded:       {status: http.StatusRequestEntityTooLarge, text: Text{"上传失败：账号的存储空间已用完", "upload failed: the account's files have as many bytes as they may"}},
 	RateLimited:         {status: http.StatusTooManyRequests, text: Text{"发送过快，请稍后再试", "too fast; try again later"}},
 	RequestTimeout:      {status: http.StatusRequestTimeout, text: Text{"请求未能及时完成", "the request did not come in time"}},
 	RangeNotSatisfiable: {status: http.StatusRequestedRangeNotSatisfiable, text: Text{"请求范围无效", "range not satisfiable"}},
 	RegistrationClosed:  {status: http.StatusForbidden, text: Text{"注册未开放", "registration is closed"}},
 	SessionEnded:        {status: http.StatusUnauthorized, text: Text{unauthenticatedChinese, unauthenticatedEnglish}},
 	TokenReused:         {status: http.StatusUnauthorized, text: Text{unauthenticatedChinese, unauthenticatedEnglish}},
+	StorageFull:         {status: http.StatusInsufficientStorage, text: Text{"服务器存储空间不足", "the server has no space left"}},
 	TooManyAttempts:     {status: http.StatusTooManyRequests, text: Text{"尝试次数过多，请稍后再试", "too many attempts; try again later"}},
 	TooManyRegistrations: {
 		status: http.StatusTooManyRequests, text: Text{"注册过于频繁，请稍后再试", "too many registrations; try again later"},

@@ -79,7 +79,7 @@ func TestTheBytesDecideTheKind(t *testing.T) {
 			s := newShelf(t)
 			for name, kind := range map[string]Kind{"picture": Picture(), "audio": Audio(), "video": Video()} {
 				before := len(s.stored(t))
-				stored, err := s.Save(t.Context(), kind, bytes.NewReader(tt.content))
+				stored, err := s.Save(t.Context(), "alice", kind, bytes.NewReader(tt.content))
 				if name != tt.kind {
 					refused(t, err, fault.UnsupportedFileType)
 					if stored != "" || len(s.stored(t)) != before {
@@ -126,7 +126,7 @@ func TestLimits(t *testing.T) {
 				"with its end": iotest.DataErrReader(bytes.NewReader(big)),
 			} {
 				s := newShelf(t, func(o *Options) { o.VideoLimit = tt.limit })
-				_, err := s.Save(t.Context(), Video(), reader)
+				_, err := s.Save(t.Context(), "alice", Video(), reader)
 				if tt.good {
 					must(t, err)
 					continue
@@ -146,11 +146,11 @@ func TestEachKindHasItsLimit(t *testing.T) {
 		o.AudioLimit, o.VideoLimit = int64(len(song))-1, int64(len(film))
 	})
 	refused(t, s.SaveAvatar(t.Context(), "alice", bytes.NewReader(picture)), fault.FileTooLarge)
-	_, err := s.Save(t.Context(), Picture(), bytes.NewReader(picture))
+	_, err := s.Save(t.Context(), "alice", Picture(), bytes.NewReader(picture))
 	must(t, err)
-	_, err = s.Save(t.Context(), Audio(), bytes.NewReader(song))
+	_, err = s.Save(t.Context(), "alice", Audio(), bytes.NewReader(song))
 	refused(t, err, fault.FileTooLarge)
-	_, err = s.Save(t.Context(), Video(), bytes.NewReader(film))
+	_, err = s.Save(t.Context(), "alice", Video(), bytes.NewReader(film))
 	must(t, err)
 }
 
@@ -164,7 +164,7 @@ func TestReadersThatFail(t *testing.T) {
 	for _, cut := range []int{0, 1, len(pngFile(t)), sniffed - 1, sniffed, sniffed + 1, len(whole)} {
 		for _, why := range []error{errors.New("gone"), io.ErrUnexpectedEOF, context.Canceled, malformed(io.EOF)} {
 			broken := func() io.Reader { return io.MultiReader(bytes.NewReader(whole[:cut]), iotest.ErrReader(why)) }
-			if _, err := s.Save(t.Context(), Picture(), broken()); !errors.Is(err, why) {
+			if _, err := s.Save(t.Context(), "alice", Picture(), broken()); !errors.Is(err, why) {
 				t.Errorf("cut at %d by %q: %v", cut, why, err)
 			}
 			if err := s.SaveAvatar(t.Context(), "alice", broken()); !errors.Is(err, why) {
@@ -183,11 +183,11 @@ func TestReadersThatFail(t *testing.T) {
 func TestStoreThatFails(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
-	name, err := s.Save(t.Context(), Picture(), bytes.NewReader(pngFile(t)))
+	name, err := s.Save(t.Context(), "alice", Picture(), bytes.NewReader(pngFile(t)))
 	must(t, err)
 	must(t, os.RemoveAll(filepath.Join(s.folder, blob.Picture)))
 	must(t, os.WriteFile(filepath.Join(s.folder, blob.Picture), nil, 0o600)) // a file in place of the folder
-	_, err = s.Save(t.Context(), Picture(), bytes.NewReader(pngFile(t)))
+	_, err = s.Save(t.Context(), "alice", Picture(), bytes.NewReader(pngFile(t)))
 	refused(t, err, fault.Unavailable)
 	if _, err = s.Open(t.Context(), Picture(), name); err == nil {
 		t.Error("a file is opened that can't be there")
@@ -201,7 +201,7 @@ func TestNames(t *testing.T) {
 	seen := make(map[string]bool)
 	for range 50 {
 		before := time.Now().Truncate(time.Second)
-		name, err := s.Save(t.Context(), Picture(), bytes.NewReader(pngFile(t)))
+		name, err := s.Save(t.Context(), "alice", Picture(), bytes.NewReader(pngFile(t)))
 		must(t, err)
 		if !pattern.MatchString(name) {
 			t.Fatalf("%q", name)

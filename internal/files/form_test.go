@@ -112,13 +112,13 @@ func TestFormCutAnywhere(t *testing.T) {
 	s := newShelf(t)
 	whole := fieldPart("a", "1") + filePart(string(pngFile(t))) + fieldPart("b", "2") + end
 	for cut := range len(whole) {
-		_, err := s.Save(t.Context(), Picture(), formOf(strings.NewReader(whole[:cut]), nil))
+		_, err := s.Save(t.Context(), "alice", Picture(), formOf(strings.NewReader(whole[:cut]), nil))
 		if !fault.Is(err, fault.MalformedUpload) && !fault.Is(err, fault.UnsupportedFileType) {
 			t.Errorf("cut to %q: %v", whole[max(0, cut-30):cut], err)
 		}
 	}
 	same(t, "stored", nil, s.stored(t))
-	_, err := s.Save(t.Context(), Picture(), formOf(strings.NewReader(whole), nil))
+	_, err := s.Save(t.Context(), "alice", Picture(), formOf(strings.NewReader(whole), nil))
 	must(t, err)
 }
 
@@ -128,7 +128,7 @@ func TestFormWhoseBodyFails(t *testing.T) {
 	whole := fieldPart("a", "1") + filePart(string(pngFile(t))) + fieldPart("b", "2") + end
 	gone := errors.New("connection reset")
 	for _, cut := range []int{0, 10, 60, 200, len(whole) - len(end) - 20, len(whole) - 3} {
-		_, err := s.Save(t.Context(), Picture(), formOf(io.MultiReader(strings.NewReader(whole[:cut]), iotest.ErrReader(gone)), nil))
+		_, err := s.Save(t.Context(), "alice", Picture(), formOf(io.MultiReader(strings.NewReader(whole[:cut]), iotest.ErrReader(gone)), nil))
 		refused(t, err, fault.MalformedUpload)
 		if !errors.Is(err, gone) {
 			t.Errorf("cut at %d: the log won't know why: %v", cut, err)
@@ -168,7 +168,7 @@ func FuzzForm(f *testing.F) {
 	}
 	s := newShelf(f)
 	f.Fuzz(func(t *testing.T, body []byte) {
-		name, err := s.Save(t.Context(), Picture(), formOf(bytes.NewReader(body), nil))
+		name, err := s.Save(t.Context(), "alice", Picture(), formOf(bytes.NewReader(body), nil))
 		if err != nil {
 			if fault.From(err).Reason == fault.Internal || name != "" {
 				t.Errorf("%q and an error without a reason: %v", name, err)

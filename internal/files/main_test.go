@@ -3,6 +3,7 @@ package files
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/binary"
 	"errors"
 	"image"
@@ -12,6 +13,7 @@ import (
 	"image/png"
 	"io"
 	"io/fs"
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -21,6 +23,7 @@ import (
 
 	"tim/internal/blob"
 	"tim/internal/fault"
+	"tim/internal/store"
 )
 
 // shelf is a Files over a folder.
@@ -36,11 +39,22 @@ func newShelf(t testing.TB, change ...func(*Options)) *shelf {
 	dir, err := blob.NewDir(folder)
 	must(t, err)
 	t.Cleanup(func() { must(t, dir.Close()) })
-	o := Options{Store: dir, Zone: time.FixedZone("east", 8*3600), LinkKey: []byte("a key for links, of more than 32 bytes")}
+	o := Options{Store: dir, DB: database(t), Log: slog.New(slog.DiscardHandler), Zone: time.FixedZone("east", 8*3600), LinkKey: []byte("a key for links, of more than 32 bytes")}
 	for _, c := range change {
 		c(&o)
 	}
 	return &shelf{New(o), folder}
+}
+
+// database opens an embedded one.
+func database(t testing.TB) *store.DB {
+	t.Helper()
+	d, err := store.OpenSQLite(context.Background(), filepath.Join(t.TempDir(), "tim.db"))
+	must(t, err)
+	t.Cleanup(func() { must(t, d.Close()) })
+	_, err = d.Migrate(context.Background())
+	must(t, err)
+	return d
 }
 
 // stored lists every file in the folder, incomplete ones too.
@@ -140,3 +154,7 @@ func mp3File(tag string) []byte {
 }
 
 const id3 = "ID3\x03\x00\x00\x00\x00\x00\x00"
+
+func nullString() sql.NullString { return sql.NullString{} }
+
+func nullInt(n int64) sql.NullInt64 { return sql.NullInt64{Int64: n, Valid: true} }

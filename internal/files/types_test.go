@@ -24,7 +24,7 @@ func kindOf(t *testing.T, s *shelf, content []byte) string {
 			"at once": bytes.NewReader(content), "in drops": iotest.OneByteReader(bytes.NewReader(content)), "with its end": iotest.DataErrReader(bytes.NewReader(content)),
 		} {
 			before := len(s.stored(t))
-			_, err := s.Save(t.Context(), kind, r)
+			_, err := s.Save(t.Context(), "alice", kind, r)
 			switch {
 			case err == nil && accepted != "none" && accepted != name:
 				t.Errorf("%s: both %s and %s", how, accepted, name)

@@ -46,6 +46,8 @@ type Options struct {
 	Zone     *time.Location // of the time in messages
 	// AllowOrigin tells whether a page that a handshake comes from may open sockets.
 	AllowOrigin func(*http.Request) bool
+	// IsFull tells errors of a database whose disk is full from others.
+	IsFull func(error) bool
 	// IsUnavailable tells errors of a database that can't be asked now from others.
 	IsUnavailable func(error) bool
 	FrameLimit    int64      // bytes of a client's frame
@@ -122,7 +124,7 @@ func New(ctx context.Context, o Options) (*Hub, error) {
 	})
 	h.timv1 = timv1.New(timv1.Options{
 		Sockets: h.sockets, Chat: o.Chat, Auth: o.Auth, Feed: o.Feed, Presence: o.Presence, Source: source,
-		IsUnavailable: o.IsUnavailable, SendRate: o.SendRate, SendBurst: o.SendBurst, Stored: stored, Log: o.Log,
+		IsFull: o.IsFull, IsUnavailable: o.IsUnavailable, SendRate: o.SendRate, SendBurst: o.SendBurst, Stored: stored, Log: o.Log,
 		Timing: timv1.Timing{FrameTimeout: t.FrameTimeout, StoreTimeout: t.StoreTimeout, LookAgain: t.LookAgain},
 	})
 	h.watching.Go(func() { h.timv1.Watch(h.sockets.Life()) })

@@ -84,7 +84,7 @@ func startNode(t testing.TB, s setup) *node {
 	n.service = chat.New(chat.Options{DB: n.db, Admit: auth.Registrations{Passwords: passwords}.Admit, HashPassword: auth.Registrations{Passwords: passwords}.Hash, Notify: n.feed.Notify, Online: online, Lanes: 1})
 	t.Cleanup(n.service.Close)
 	n.hub, err = realtime.New(ctx, realtime.Options{
-		Chat: n.service, Auth: n.auth, Feed: n.feed, Presence: n.presence, Zone: time.UTC, IsUnavailable: store.IsUnavailable,
+		Chat: n.service, Auth: n.auth, Feed: n.feed, Presence: n.presence, Zone: time.UTC, IsFull: store.IsFull, IsUnavailable: store.IsUnavailable,
 		AllowOrigin: func(*http.Request) bool { return true }, FrameLimit: 1 << 16,
 		SendRate: s.rate, SendBurst: s.burst, Pace: pace.New(s.rate, s.burst), RosterLimit: 200, Timing: s.timing, Log: log, Metrics: prometheus.NewRegistry(),
 	})

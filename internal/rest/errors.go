@@ -66,6 +66,8 @@ func (s *server) faultOf(err error) *fault.Fault {
 		case http.StatusBadRequest:
 			return fault.Wrap(fault.InvalidParameter, err)
 		}
+	case s.isFull(err):
+		return fault.Wrap(fault.StorageFull, err)
 	case s.isUnavailable(err), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return fault.Wrap(fault.Unavailable, err)
 	}

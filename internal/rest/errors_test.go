@@ -126,7 +126,7 @@ func TestWhichFailuresAreText(t *testing.T) {
 	others := []string{"", "userLogin", "addFriend", "avatar", "healthz", "docs"}
 	text := map[fault.Reason][]string{
 		fault.MalformedUpload: uploads, fault.FileTooLarge: uploads, fault.UnsupportedFileType: uploads, fault.UnsupportedMediaType: uploads,
-		fault.RequestTimeout: uploads, fault.UnsupportedEncoding: uploads,
+		fault.QuotaExceeded: uploads, fault.StorageFull: uploads, fault.RequestTimeout: uploads, fault.UnsupportedEncoding: uploads,
 		fault.Unavailable: slices.Concat(uploads, downloads), fault.Internal: slices.Concat(uploads, downloads),
 		fault.UnknownAccount: {"headPicUrl"}, fault.NoAvatar: {"headPicUrl"},
 	}

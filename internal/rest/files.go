@@ -57,7 +57,7 @@ func (h *handlers) UploadMp4(ctx context.Context, r api.UploadMp4RequestObject) 
 }
 
 func (h *handlers) save(ctx context.Context, kind files.Kind, parts *multipart.Reader) (string, error) {
-	return h.files.Save(ctx, kind, files.NewForm(parts, nil))
+	return h.files.Save(ctx, requestOf(ctx).session.Account, kind, files.NewForm(parts, nil))
 }
 
 // DownloadChatPic sends a picture.

@@ -69,8 +69,8 @@ func newSite(t testing.TB, change ...func(*Options)) *site {
 	docs, err := web.Docs()
 	must(t, err)
 	o := Options{
-		Chat: service, Auth: s.auth, Docs: docs, IsUnavailable: store.IsUnavailable, BodyLimit: bodyLimit, Log: log,
-		Files:    files.New(files.Options{Store: dir, Zone: time.UTC, LinkKey: key, PictureLimit: 1 << 20}),
+		Chat: service, Auth: s.auth, Docs: docs, IsFull: store.IsFull, IsUnavailable: store.IsUnavailable, BodyLimit: bodyLimit, Log: log,
+		Files:    files.New(files.Options{Store: dir, DB: db, Log: log, Zone: time.UTC, LinkKey: key, PictureLimit: 1 << 20}),
 		Ready:    func(context.Context) (map[string]string, bool) { return map[string]string{"database": "ok"}, true },
 		Draining: t.Context(), Metrics: prometheus.NewRegistry(), Language: fault.Chinese,
 	}

@@ -51,6 +51,8 @@ type Options struct {
 	Docs  http.Handler // Swagger UI
 	// Ready checks every dependency. It returns the state of each and whether all are fine.
 	Ready func(ctx context.Context) (states map[string]string, ready bool)
+	// IsFull reports whether an error says that the database's disk is full.
+	IsFull func(error) bool
 	// IsUnavailable reports whether an error says that the database can't be asked now.
 	IsUnavailable func(error) bool
 	Origins       Origins
@@ -70,6 +72,7 @@ type Options struct {
 
 type server struct {
 	log           *slog.Logger
+	isFull        func(error) bool
 	isUnavailable func(error) bool
 	always200     bool
 	isContract    func(path string) bool
@@ -104,7 +107,7 @@ func New(o Options) (*echo.Echo, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the specs that are served: %w", err)
 	}
-	s := &server{log: o.Log, isUnavailable: o.IsUnavailable, always200: o.Always200, language: o.Language, leftovers: defaultLeftovers()}
+	s := &server{log: o.Log, isFull: o.IsFull, isUnavailable: o.IsUnavailable, always200: o.Always200, language: o.Language, leftovers: defaultLeftovers()}
 	s.transfers = transfers{rate: o.TransferRate, stall: cmp.Or(o.stall, stall)}
 	s.took = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "tim_request_seconds", Help: "Time of REST requests and socket handshakes.",

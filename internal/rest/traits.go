@@ -112,7 +112,7 @@ func (f textFailures) has(reason fault.Reason) bool {
 	case fault.UnknownAccount, fault.NoAvatar:
 		return f == avatarFailures
 	case fault.MalformedUpload, fault.RequestTimeout, fault.FileTooLarge, fault.UnsupportedFileType, fault.UnsupportedMediaType,
-		fault.UnsupportedEncoding:
+		fault.UnsupportedEncoding, fault.QuotaExceeded, fault.StorageFull:
 		return f == uploadFailures
 	case fault.UnknownFile:
 		return true

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"syscall"
 
 	"github.com/go-sql-driver/mysql"
 	"modernc.org/sqlite"
@@ -20,6 +21,8 @@ const (
 	columnExists     = 1060
 	indexExists      = 1061
 	duplicateKey     = 1062
+	diskFull         = 1021
+	recordFileFull   = 1114 // also said of a tablespace or a temporary table
 	lockWaitTimeout  = 1205
 	deadlock         = 1213
 	duplicateKeyName = 1586
@@ -54,6 +57,17 @@ func IsUnavailable(err error) bool {
 		return true
 	}
 	return isConflict(err) || IsDamaged(err) || unavailableMySQL(mysqlNumber(err)) || unavailableSQLite(sqliteCode(err))
+}
+
+// IsFull reports whether a write failed because the disk that holds the database is full. IsUnavailable holds for it, too.
+func IsFull(err error) bool {
+	switch mysqlNumber(err) {
+	case diskFull, recordFileFull:
+		return true
+	}
+	code := sqliteCode(err)
+	return code&0xff == sqlite3.SQLITE_FULL || code == sqlite3.SQLITE_IOERR_SHMSIZE ||
+		errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 // isConflict reports whether the database ended a transaction because of another one. The transaction may then be tried again.

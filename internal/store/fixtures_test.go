@@ -42,6 +42,11 @@ func fill(t *testing.T, d *DB) {
 		{"node (deployment, id, alone, redis, signing, beat, expires_at)", func(i int) string {
 			return fmt.Sprintf("%d, '%d', 0, '', '', 1, 1", i/5, i%5)
 		}},
+		{"file (id, kind, name, owner, size, created_at, checked_at)", func(i int) string {
+			return fmt.Sprintf("'%d', 'picture', 'x', '1', 1, 1, %d", i, i)
+		}},
+		{"file_use (file, conversation, seq, group_id)", func(i int) string { return fmt.Sprintf("'%d', '%d', %d, %d", i/5, i/10, i, i/10) }},
+		{"file_sum (scope, name, files, bytes)", func(i int) string { return fmt.Sprintf("'%d', '%d', 1, 1", i%2, i/2) }},
 	} {
 		values := make([]string, rows)
 		for i := range values {
@@ -50,6 +55,6 @@ func fill(t *testing.T, d *DB) {
 		exec(t, d.write, "INSERT INTO "+table.into+" VALUES "+strings.Join(values, ", "))
 	}
 	if isMySQL(d) {
-		exec(t, d.write, "ANALYZE TABLE `user`, friends, `group`, userofgroup, group_ban, session, conversation, message, participant, place, invite, deployment, node")
+		exec(t, d.write, "ANALYZE TABLE `user`, friends, `group`, userofgroup, group_ban, session, conversation, message, participant, place, invite, deployment, node, file, file_use, file_sum")
 	}
 }

@@ -23,6 +23,23 @@ type lockSpec struct {
 // heldLock is a lock that this process holds. One goroutine at a time calls its methods.
 type heldLock interface{ release() error }
 
+// exclusiveWait is how long Exclusive waits for another holder.
+const exclusiveWait = 100 * time.Millisecond
+
+// Exclusive runs do unless another process runs something under the same name on this database. It reports whether it ran. On a
+// server the lock may be lost meanwhile, so do must bear that it runs twice.
+func (d *DB) Exclusive(ctx context.Context, name string, do func(ctx context.Context) error) (ran bool, err error) {
+	held, err := d.engine.lock(ctx, lockSpec{name: name, wait: exclusiveWait})
+	if errors.Is(err, errLocked) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("lock %s: %w", name, err)
+	}
+	defer func() { err = errors.Join(err, held.release()) }()
+	return true, do(ctx)
+}
+
 // fileLock is an advisory lock on a file (flock). The system releases it when the process ends.
 type fileLock struct{ file *os.File }
 

@@ -57,7 +57,7 @@ func pairsTexts() map[string]string {
 // texts returns those of bulk.go by their names, each for several rows.
 func (b bulk) texts() map[string]string {
 	texts := make(map[string]string)
-	for _, text := range []string{b.lockConversations(3), b.insertMessages(3), b.setLastSeqs(3), b.claimSeqs(3), b.moveOwnMarks(3)} {
+	for _, text := range []string{b.lockConversations(3), b.insertMessages(3), b.setLastSeqs(3), b.claimSeqs(3), b.moveOwnMarks(3), b.addFileUses(3)} {
 		texts[queryName(text)] = text
 	}
 	return texts
@@ -302,13 +302,14 @@ func TestStatementsNameTheirKey(t *testing.T) {
 	keys := map[string]string{
 		"user": "account", "friends": "user", "group": "GroupID", "userofgroup": "GroupID|account", "session": "account",
 		"conversation": "id", "message": "conversation", "participant": "account", "place": "account", "invite": "code",
-		"group_ban": "GroupID", "deployment": "id", "node": "deployment",
+		"group_ban": "GroupID", "deployment": "id", "node": "deployment", "file": "id", "file_use": "file|conversation", "file_sum": "name",
 	}
 	exempt := map[string]string{
 		"AccountsByUsername":    "display names are asked for when an avatar is",
 		"UsersByAccountPrefix":  "a search, page by page, of an index; whoever spreads users asks all servers",
 		"UsersByUsernamePrefix": "as the other search",
 		"DisownGroups":          "finds nothing but what was left of an account that an operator deleted; whoever spreads groups asks all servers",
+		"FilesToCheck":          "a sweep, batch by batch, of an index; whoever spreads files sweeps on each server",
 		"OldestPasswords":       "asked once, when a node starts",
 		"Invites":               "operators' commands list them",
 		"LookAlikes":            "asked when an account is registered; whoever spreads users keeps the looks in one place",

@@ -79,7 +79,9 @@ func (s *Service) errorFrame(id string, err error) []byte {
 	f, known := errors.AsType[*fault.Fault](err)
 	if !known {
 		f = fault.Wrap(fault.Internal, err)
-		if s.IsUnavailable(err) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		if s.IsFull(err) {
+			f = fault.Wrap(fault.StorageFull, err)
+		} else if s.IsUnavailable(err) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 			f = fault.Wrap(fault.Unavailable, err)
 		}
 		s.Log.Error("request failed", "err", err)

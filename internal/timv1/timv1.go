@@ -40,6 +40,8 @@ type Options struct {
 	Presence *presence.Presence
 	Source   *delivery.Source
 
+	// IsFull tells errors of a database whose disk is full from others.
+	IsFull func(error) bool
 	// IsUnavailable tells errors of a database that can't be asked now from others.
 	IsUnavailable func(error) bool
 	SendRate      float64 // frames a second that an account may send on average, for hello; 0 for no limit
