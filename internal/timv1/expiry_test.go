@@ -29,7 +29,7 @@ func bare(t *testing.T) *Service {
 	t.Cleanup(func() { sockets.Close(context.Background()) })
 	source := delivery.NewSource(sockets, &chat.Service{}, time.Second, time.Second, log)
 	return New(Options{
-		Sockets: sockets, Source: source, IsUnavailable: func(error) bool { return false }, Log: log,
+		Sockets: sockets, Source: source, IsFull: func(error) bool { return false }, IsUnavailable: func(error) bool { return false }, Log: log,
 		Timing: Timing{FrameTimeout: time.Second, StoreTimeout: time.Second, LookAgain: time.Minute},
 	})
 }
