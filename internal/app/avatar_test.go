@@ -210,7 +210,8 @@ func TestAvatarCaching(t *testing.T) {
 		}
 		shows(second, two, kept)
 		shows(first, two, asked)
-		shows(second[:strings.Index(second, "&version=")], two, asked) // as links were made before
+		unversioned, _, _ := strings.Cut(second, "&version=")
+		shows(unversioned, two, asked) // as links were made before
 		shows(second+"x", two, asked)
 		lasts, err := strconv.Atoi(strings.TrimSuffix(strings.TrimPrefix(s.do(t, ask{path: second}).header.Get("Cache-Control"), kept), ", immutable"))
 		if err != nil || lasts < 23*3600 || lasts > 8*24*3600 {

@@ -122,17 +122,7 @@ func (g *gate) middleware(next echo.HandlerFunc) echo.HandlerFunc {
 			return err
 		}
 		if op.upload || op.body != nil {
-			if err := checkCoding(c.Request().Header, c.Response().Header()); err != nil {
-				return err
-			}
-		}
-		if op.upload {
-			c.Request().Body = files.Whole(&slowBody{
-				ReadCloser: c.Request().Body, connection: http.NewResponseController(c.Response()), credit: r.transfers.credit(),
-			})
-		}
-		if op.body != nil {
-			if err := g.checkBody(c, op); err != nil {
+			if err := g.admitBody(c, op); err != nil {
 				return err
 			}
 		}
@@ -144,6 +134,20 @@ func (g *gate) middleware(next echo.HandlerFunc) echo.HandlerFunc {
 		c.SetRequest(c.Request().WithContext(ctx))
 		return next(c)
 	}
+}
+
+// admitBody checks a JSON body, and prepares that of an upload, which passes unread.
+func (g *gate) admitBody(c echo.Context, op operation) error {
+	r := c.Request()
+	if err := checkCoding(r.Header, c.Response().Header()); err != nil {
+		return err
+	}
+	if !op.upload {
+		return g.checkBody(c, op)
+	}
+	credit := requestOf(r.Context()).transfers.credit()
+	r.Body = files.Whole(&slowBody{ReadCloser: r.Body, connection: http.NewResponseController(c.Response()), credit: credit})
+	return nil
 }
 
 // sessionOf returns the session of a request's token.
