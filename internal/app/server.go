@@ -392,7 +392,7 @@ func (s *Server) fillLooks(ctx context.Context) {
 	for {
 		filled, err := s.chat.FillLooks(ctx)
 		if filled > 0 {
-			s.log.Info("accounts that look alike can't be registered any more", "accounts", filled)
+			s.log.Info("noted what accounts look like", "accounts", filled)
 		}
 		if err == nil || ctx.Err() != nil {
 			return

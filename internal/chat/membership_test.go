@@ -262,3 +262,40 @@ func TestMostFriends(t *testing.T) {
 		must(t, few.AddFriend(ctx, "carol", "carol", "alice"))
 	})
 }
+
+// Whoever is removed while it sends and joins again and again has no message behind its removal, and stays out.
+func TestRemovedWhileSendingAndJoining(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, h *house) {
+		h.register(t, "alice", "bob")
+		ctx, id := t.Context(), h.group(t, "climbers", "alice", "bob")
+		var work sync.WaitGroup
+		begun := make(chan struct{}, 4)
+		for range 4 {
+			work.Go(func() {
+				for i := 0; ; i++ {
+					_, err := h.Send(ctx, "bob", ToGroup(id), TextContent("x"), "")
+					if i == 0 {
+						begun <- struct{}{}
+					}
+					if fault.Is(err, fault.NotAMember) {
+						refused(t, h.JoinGroup(ctx, "bob", "bob", id), fault.BannedFromGroup)
+						return
+					}
+					if err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+		for range 4 {
+			<-begun
+		}
+		must(t, h.RemoveMember(ctx, "alice", "alice", id, "bob"))
+		work.Wait()
+		same(t, "members", []string{"alice"}, h.members(t, id))
+		same(t, "behind the removal", []string{"0"}, h.column(t,
+			"SELECT COUNT(*) FROM message WHERE sender = 'bob' AND seq > (SELECT MAX(seq) FROM message WHERE body LIKE '%\"left\"%')"))
+	})
+}

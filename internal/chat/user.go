@@ -74,7 +74,7 @@ func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
 		row.Age = sql.NullInt32{Int32: *r.Age, Valid: true}
 	}
 	if r.Sex != nil {
-		row.Sex = nullable(*r.Sex)
+		row.Sex = nullable(accounts.Label(*r.Sex, maxSex))
 	}
 	id, err := s.createUser(ctx, row, r.Invite)
 	if err != nil {
@@ -82,6 +82,9 @@ func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
 	}
 	return User{ID: id, Account: name, Username: username, Sex: sex(row.Sex), Age: row.Age.Int32}, nil
 }
+
+// maxSex is the most characters of a sex, which is any text.
+const maxSex = 100
 
 // mayRegister refuses what needs no hash to be refused, since a hash costs as much as some hundred statements. What it finds may
 // have changed when the account is created, where it is checked again.
@@ -162,7 +165,7 @@ func (s *Service) UpdateProfile(ctx context.Context, caller string, c Changes) (
 			update.Age = sql.NullInt32{Int32: *c.Age, Valid: true}
 		}
 		if c.Sex != nil {
-			update.Sex = nullable(*c.Sex)
+			update.Sex = nullable(accounts.Label(*c.Sex, maxSex))
 		}
 		_, err = tx.UpdateProfile(ctx, update)
 		return err

@@ -20,7 +20,12 @@ func fill(t *testing.T, d *DB) {
 		into string
 		row  func(i int) string
 	}{
-		{"`user` (account, username, password)", func(i int) string { return fmt.Sprintf("'%d', '%d', 'x'", i, i/3) }},
+		{"`user` (account, username, password, look, look_cased)", func(i int) string {
+			if i%2 == 0 { // of before looks were
+				return fmt.Sprintf("'%d', '%d', 'x', NULL, NULL", i, i/3)
+			}
+			return fmt.Sprintf("'%d', '%d', 'x', '%d', '%d'", i, i/3, i, i)
+		}},
 		{"friends (`user`, friend)", func(i int) string { return fmt.Sprintf("'%d', '%d'", i/5, i%5) }},
 		{"`group` (GroupName)", func(i int) string { return fmt.Sprintf("'%d'", i) }},
 		{"userofgroup (GroupID, account)", func(i int) string { return fmt.Sprintf("%d, '%d'", i/5, i%5*400+i/5) }},
