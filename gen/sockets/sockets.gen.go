@@ -793,7 +793,7 @@ func NoticeEventValues() []NoticeEvent {
 	return []NoticeEvent{NoticeEventBefriended, NoticeEventUnfriended, NoticeEventJoined, NoticeEventLeft, NoticeEventOwner, NoticeEventDissolved}
 }
 
-// SessionFrame: Something happened to a session of the account: - `renewed`: a request or another connection of this connection's session has renewed its token. The one of this page ends within a minute, and using it later ends the session. A page takes the new one from where the account's pages share it, or sends `renew`: then it gets one as well. - `token_reused`: a token of `session` was used after its renewal, so somebody may have a copy of it. That session has ended. Its own connections get `bye` instead.
+// SessionFrame: Something happened to a session of the account: - `renewed`: a request or another connection of this connection's session has renewed its token. The one of this page ends within a minute, and using it later ends the session. Right after `hello` it says that the token of the handshake was renewed before. A page takes the new one from where the account's pages share it, or sends `renew`: then it gets one as well. - `token_reused`: a token of `session` was used after its renewal, so somebody may have a copy of it. That session has ended. Its own connections get `bye` instead.
 type SessionFrame struct {
 	Event   SessionFrameEvent // May get further values.
 	Session string            // Which, as in `hello` and in getSessions.

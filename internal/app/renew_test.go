@@ -151,6 +151,30 @@ func TestPagesThatShareASession(t *testing.T) {
 	}, "--token-grace=1ms")
 }
 
+// A connection that is opened with a token that was just renewed, by a request that was under way, is told so.
+func TestConnectionWithARenewedToken(t *testing.T) {
+	t.Parallel()
+	onOneAndTwo(t, func(t *testing.T, here, there *site) {
+		token := here.enter(t, "lt.a")
+		fresh := here.renew(t, token)
+		late := openModern(t, there.URL, token)
+		late.readType(t, "session")
+		late.write(t, `{"type":"renew","id":"r"}`)
+		late.readType(t, "renewed")
+		in := openModern(t, there.URL, fresh)
+		in.write(t, `{"type":"ping","id":"p"}`)
+		for {
+			frame := in.read(t)
+			if strings.Contains(frame, `"session","`) || strings.Contains(frame, `"type":"session"`) {
+				t.Errorf("one with the new token hears %s", frame)
+			}
+			if strings.Contains(frame, `"pong"`) {
+				break
+			}
+		}
+	})
+}
+
 // An account has as many sessions as the limit says; one more login ends the one that was used longest ago, and its sockets.
 func TestSessionsAreLimited(t *testing.T) {
 	t.Parallel()

@@ -76,6 +76,7 @@ func (a *Auth) admit(ctx context.Context, s Session) (Session, error) {
 	case unanswered, stale:
 		return s, fault.New(fault.ExpiredToken)
 	default:
+		s.Renewed = true
 		return s, nil
 	}
 }

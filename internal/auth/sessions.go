@@ -66,6 +66,7 @@ type Session struct {
 	Generation int64     // of the token: how many times it was renewed since the login
 	Expires    time.Time // of the token
 	Ends       time.Time // of the session, at the latest; the zero time where that isn't known
+	Renewed    bool      // the token was renewed already, a moment ago
 
 	old bool // see claims
 }

@@ -336,6 +336,12 @@ func TestAvatarLinks(t *testing.T) {
 		{"no signature", "alice", expires, "", fault.InvalidLink},
 		{"half of it", "alice", expires, signature[:20], fault.InvalidLink},
 		{"more than it", "alice", expires, signature + "A", fault.InvalidLink},
+		{"padding", "alice", expires, signature + "=", fault.InvalidLink},
+		{"a line break", "alice", expires, signature + "\n", fault.InvalidLink},
+		{"a line break within", "alice", expires, signature[:9] + "\r\n" + signature[9:], fault.InvalidLink},
+		{"a blank", "alice", expires, " " + signature, fault.InvalidLink},
+		{"another one of the last letters that mean the same", "alice", expires, sameBits(signature), fault.InvalidLink},
+		{"the other alphabet", "alice", expires, "+/" + signature[2:], fault.InvalidLink},
 		{"another server's", "alice", expires, foreign, fault.InvalidLink},
 		{"account and expiry run together", "1\nalice", 0, s.sign("alice", 1), fault.InvalidLink},
 	} {
@@ -343,6 +349,13 @@ func TestAvatarLinks(t *testing.T) {
 			t.Errorf("%s: %v, want %s", tt.name, err, tt.want)
 		}
 	}
+}
+
+// sameBits is a signature that a decoder of base64 takes for the same when it doesn't look at the bits that no byte needs.
+func sameBits(signature string) string {
+	const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	last := strings.IndexByte(digits, signature[len(signature)-1])
+	return signature[:len(signature)-1] + digits[last^1:last^1+1]
 }
 
 // A link ends at the same time for a linkStep, whenever in it it is made, and is valid for linkLife at least.

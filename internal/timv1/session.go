@@ -68,8 +68,16 @@ func (s *Session) Prepare(ctx context.Context) error {
 // Greet makes the first frame, which goes out with the answer to the handshake.
 func (s *Session) Greet() func() []byte { return s.hello }
 
-// Begin has nothing to do.
-func (s *Session) Begin() func() { return nil }
+// Begin tells the client if its token was renewed a moment ago: it came too late to hear of that.
+func (s *Session) Begin() func() {
+	if !s.session.Renewed {
+		return nil
+	}
+	return func() {
+		frame := sockets.SessionFrame{Event: sockets.SessionFrameEventRenewed, Session: s.session.ID}
+		s.conn.Send(frame.JSON())
+	}
+}
 
 func (s *Session) hello() []byte {
 	o := s.service.Sockets.Options
