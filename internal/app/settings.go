@@ -20,12 +20,12 @@ import (
 	"net"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 	_ "time/tzdata" // TIM_TIMEZONE works on machines without a database of time zones
 
 	"tim/internal/auth"
 	"tim/internal/blob"
+	"tim/internal/cluster"
 	"tim/internal/fault"
 	"tim/internal/rest"
 )
@@ -38,7 +38,7 @@ type Settings struct {
 	AdminListen    string        `help:"Address of metrics (/metrics) and profiles (/debug/pprof/); empty for none." env:"TIM_ADMIN_LISTEN" default:"${admin_listen}"`
 	DataDir        string        `help:"Folder of the embedded database, files and the signing key." env:"TIM_DATA_DIR" default:"./data" type:"path"`
 	MySQLDSN       string        `name:"mysql-dsn" help:"MySQL or MariaDB instead of the embedded database: user:password@tcp(host:3306)/database." env:"TIM_MYSQL_DSN" placeholder:"DSN"`
-	RedisURL       string        `name:"redis-url" help:"Redis, for several nodes: redis://host:6379; several addresses, by comma, are a cluster." env:"TIM_REDIS_URL" placeholder:"URL"`
+	RedisURL       string        `name:"redis-url" help:"Redis, for several nodes: redis://host:6379; several addresses, by comma, are a cluster; redis+sentinel://host:26379,host:26379/master with Sentinels." env:"TIM_REDIS_URL" placeholder:"URL"`
 	S3Endpoint     string        `name:"s3-endpoint" help:"MinIO or any S3 instead of a folder for files: https://host, http://host:9000." env:"TIM_S3_ENDPOINT" placeholder:"URL"`
 	S3AccessKey    string        `name:"s3-access-key" help:"Its access key." env:"TIM_S3_ACCESS_KEY" placeholder:"KEY"`
 	S3SecretKey    string        `name:"s3-secret-key" help:"Its secret key." env:"TIM_S3_SECRET_KEY" placeholder:"SECRET"`
@@ -151,10 +151,9 @@ func (s *Settings) validateServers() error {
 	if s.S3Endpoint != "" && !isURL(s.S3Endpoint, "http", "https") {
 		errs = append(errs, fmt.Errorf("TIM_S3_ENDPOINT is %q and must be like https://s3.example.org or http://10.0.0.7:9000", s.S3Endpoint))
 	}
-	for one := range strings.SplitSeq(s.RedisURL, ",") {
-		if s.RedisURL != "" && !isURL(strings.TrimSpace(one), "redis", "rediss") {
-			errs = append(errs, errors.New("TIM_REDIS_URL must be like redis://10.0.0.7:6379, or several such, separated by commas"))
-			break
+	if s.RedisURL != "" {
+		if err := cluster.CheckURLs(s.RedisURL); err != nil {
+			errs = append(errs, fmt.Errorf("TIM_REDIS_URL must be like redis://10.0.0.7:6379, several such, separated by commas, or like %s: %w", cluster.SentinelForm, err))
 		}
 	}
 	if s.S3Endpoint != "" && (s.S3AccessKey == "" || s.S3SecretKey == "" || s.S3Bucket == "") {

@@ -4,7 +4,7 @@
 //
 //	cluster.go         Bus, Presence and Node, which both kinds of node keep
 //	memory.go          a single node; memorypresence.go its presence
-//	redis.go           a node of several; connect.go and clientlog.go its Redis client
+//	redis.go           a node of several; connect.go, sentinel.go and clientlog.go its Redis client
 //	sender.go          … publishing, in batches
 //	link.go            … the connection that it subscribes on
 //	peers.go           … which nodes are there, and what they lost

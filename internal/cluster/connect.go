@@ -16,6 +16,9 @@ func connect(urls string, opts Options) (redis.UniversalClient, error) {
 	if strings.ContainsAny(opts.Prefix, "{}") {
 		return nil, fmt.Errorf("prefix %q: braces would tear lanes apart", opts.Prefix)
 	}
+	if isSentinel(urls) {
+		return connectSentinel(urls, opts)
+	}
 	var all []*redis.Options
 	for url := range strings.SplitSeq(urls, ",") {
 		o, err := redis.ParseURL(strings.TrimSpace(url))

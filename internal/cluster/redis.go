@@ -42,7 +42,8 @@ type lane struct {
 }
 
 // NewRedis returns this process's node. urls is one URL, as [redis.ParseURL] understands it, for a standalone Redis. Several
-// URLs, separated by commas, are a Redis Cluster; user, password and TLS are then those of the first. NewRedis returns an error
+// URLs, separated by commas, are a Redis Cluster; user, password and TLS are then those of the first. A URL like [SentinelForm] is a
+// Redis that Sentinels watch. NewRedis returns an error
 // if a URL is wrong or Redis refuses the connection (password, rights, not a cluster, too old). If Redis can't be reached, the
 // node is made nonetheless and connects when Redis is back; Healthy tells. ctx bounds this call alone. The caller must start
 // and close the node.

@@ -203,6 +203,24 @@ func RedisCluster(t testing.TB) (urls string) {
 	return strings.Join(all, ",")
 }
 
+// RedisSentinel starts a Redis, a replica and three Sentinels for this test alone. It returns the URL for Tim's settings, and the
+// master, which the test may kill.
+func RedisSentinel(t testing.TB) (url string, master *Server) {
+	t.Helper()
+	var all []*servers.Server
+	_, err := start(t, func(h *servers.Home) (_ *servers.Server, err error) {
+		url, all, err = h.RedisSentinel()
+		return nil, err
+	})
+	if err != nil {
+		t.Fatalf("testserver: %v", err)
+	}
+	for _, server := range all {
+		removeAfter(t, server)
+	}
+	return url, &Server{Address: all[0].Address, t: t, server: all[0]}
+}
+
 // S3 is the address of an S3 server, and the name of a bucket that doesn't exist yet.
 type S3 = servers.S3
 
