@@ -158,7 +158,7 @@ func (p *Passwords) match(hash, password string) (matches bool, renewed string) 
 }
 
 // compare compares one spelling with a hash. If they differ, or if there is no hash, it goes on until the work is that of the
-// highest cost: after a comparison of cost c, comparisons of the costs c to n-1 make it that of cost n.
+// highest cost.
 func (p *Passwords) compare(hash, offered string) bool {
 	cut := []byte(offered[:min(len(offered), MaxPasswordBytes)])
 	cost, err := bcrypt.Cost([]byte(hash))
@@ -174,10 +174,19 @@ func (p *Passwords) compare(hash, offered string) bool {
 	if err != nil && !errors.Is(err, bcrypt.ErrMismatchedHashAndPassword) { // then nothing was compared
 		p.pretend(cost, cut)
 	}
-	for ; cost < int(p.highest.Load()); cost++ {
-		p.pretend(cost, cut)
+	for _, more := range padding(cost, int(p.highest.Load())) {
+		p.pretend(more, cut)
 	}
 	return false
+}
+
+// padding returns the costs of the comparisons that make the work of one comparison that of a higher cost: each step of the cost
+// doubles the work.
+func padding(cost, highest int) (costs []int) {
+	for ; cost < highest; cost++ {
+		costs = append(costs, cost)
+	}
+	return costs
 }
 
 // pretend does the work of a comparison with a hash of a cost.
