@@ -3,6 +3,7 @@ package account
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -166,14 +167,22 @@ func isNeeded(r rune, before, after []rune) bool {
 		return isVirama(last) || joins(base(before)) || isEmoji(last) && unicode.In(next, unicode.So, unicode.Sm) && !isBlank(next)
 	case isTag(r):
 		return last == blackFlag || isTag(last)
-	case r >= 0xe0100: // variants of ideographs
-		return unicode.Is(unicode.Han, last)
-	case r >= 0xfe00 && r <= emojiStyle:
-		return !isIgnorable(last) && unicode.In(last, unicode.S, unicode.N, unicode.P, unicode.Han, unicode.Myanmar, unicode.Phags_Pa, unicode.Manichaean) || last == 'ℹ'
-	case unicode.Is(unicode.Variation_Selector, r):
-		return unicode.Is(unicode.Mongolian, last) && unicode.IsLetter(last)
 	default:
+		return unicode.Is(unicode.Variation_Selector, r) && varies(last, r)
+	}
+}
+
+// varies reports whether a variation selector may choose a form of a character.
+func varies(last, selector rune) bool {
+	switch {
+	case isIgnorable(last):
 		return false
+	case selector >= 0xe0100: // of ideographs
+		return unicode.Is(unicode.Han, last)
+	case selector >= 0xfe00:
+		return last == 'ℹ' || unicode.In(last, unicode.S, unicode.N, unicode.P, unicode.Han, unicode.Myanmar, unicode.Phags_Pa, unicode.Manichaean)
+	default:
+		return unicode.Is(unicode.Mongolian, last) && unicode.IsLetter(last)
 	}
 }
 
@@ -191,9 +200,9 @@ func joins(r rune) bool {
 
 // base returns the last character that is no mark, 0 if there is none.
 func base(text []rune) rune {
-	for i := len(text) - 1; i >= 0; i-- {
-		if !unicode.Is(unicode.M, text[i]) {
-			return text[i]
+	for _, r := range slices.Backward(text) {
+		if !unicode.Is(unicode.M, r) {
+			return r
 		}
 	}
 	return 0

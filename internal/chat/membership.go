@@ -3,6 +3,7 @@ package chat
 import (
 	"context"
 	"database/sql"
+	"math"
 	"time"
 
 	"tim/gen/db"
@@ -94,7 +95,7 @@ func (c *change) count(ctx context.Context) error {
 		return nil
 	}
 	members, err := c.tx.CountMembers(ctx, c.group)
-	c.members = sql.NullInt32{Int32: int32(members), Valid: err == nil}
+	c.members = sql.NullInt32{Int32: int32(min(members, math.MaxInt32)), Valid: err == nil}
 	return err
 }
 
@@ -191,7 +192,7 @@ func (s *Service) mayCreate(ctx context.Context, tx *store.Tx, account string, n
 		return err
 	}
 	midnight := now.UTC().Truncate(dayLong)
-	today := int32(midnight.Unix() / int64(dayLong.Seconds()))
+	today := int32(midnight.Unix() / int64(dayLong.Seconds())) //nolint:gosec // some 20,000
 	if made.GroupsDay != today {
 		made.GroupsMade = 0
 	}

@@ -92,11 +92,12 @@ func TestFullGroup(t *testing.T) {
 		const most, tries = 10, 40
 		full := h.reopened(t, func(o *Options) { o.MostMembers = most })
 		ctx := t.Context()
+		h.register(t, "alice", "bob")
 		accounts := make([]string, tries)
 		for i := range accounts {
 			accounts[i] = fmt.Sprint("climber", i)
+			h.register(t, accounts[i])
 		}
-		h.register(t, append(accounts, "alice", "bob")...)
 		h.befriend(t, "alice", "bob")
 		id := full.group(t, "climbers", "alice")
 		var joined, refusals atomic.Int64
