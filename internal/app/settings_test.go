@@ -58,6 +58,10 @@ func TestWrongSettings(t *testing.T) {
 		{"--redis-url=redis://localhost", []string{"TIM_REDIS_URL", "TIM_MYSQL_DSN"}},
 		{"--redis-url=redis://localhost --mysql-dsn=x", []string{"TIM_JWT_KEY", "TIM_S3_ENDPOINT"}},
 		{"--redis-url=redis://localhost --mysql-dsn=x " + strings.ReplaceAll(key, " ", "_"), []string{"TIM_S3_ENDPOINT"}},
+		{"--s3-prefix=/chat/", []string{"TIM_S3_PREFIX", "chat/files"}},
+		{"--min-free-bytes=-1", []string{"TIM_MIN_FREE_BYTES"}},
+		{"--file-grace=-1s", []string{"TIM_FILE_GRACE"}},
+		{"--limit-account-bytes=-1", []string{"TIM_LIMIT_ACCOUNT_BYTES"}},
 		{"--s3-endpoint=http://localhost:9000", []string{"TIM_S3_ACCESS_KEY", "TIM_S3_SECRET_KEY"}},
 		{"--s3-endpoint=http://localhost:9000 --s3-access-key=a --s3-secret-key=b --s3-bucket=", []string{"TIM_S3_BUCKET"}},
 	} {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -185,5 +186,29 @@ func TestDirUnusable(t *testing.T) {
 	}
 	if _, err := d.Put(t.Context(), "avatar/x", strings.NewReader("x")); err == nil {
 		t.Error("Put is content without a folder")
+	}
+}
+
+// A device that is full fails a write as a disk does.
+func TestFullDiskIsNamed(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	d, err := NewDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Close() })
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, why := full.WriteString("x")
+	_ = full.Close()
+	if _, err := d.Put(t.Context(), Picture+"/x", iotest.ErrReader(why)); !errors.Is(err, ErrFull) {
+		t.Errorf("%v", err)
+	}
+	room, known := d.Room()
+	if !known || room.Total <= 0 || room.Free < 0 || room.Free > room.Total {
+		t.Errorf("%+v, %t", room, known)
 	}
 }

@@ -2,6 +2,7 @@ package blob
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -19,12 +20,32 @@ import (
 )
 
 func newS3Subject(t testing.TB) subject {
-	s := openS3(t, testOptions(t), defaultTimeouts())
+	return s3SubjectIn(t, "")
+}
+
+// s3SubjectIn is a store in a folder of a bucket.
+func s3SubjectIn(t testing.TB, folder string) subject {
+	opts := testOptions(t)
+	opts.Prefix, opts.Style = folder, StylePath
+	s := openS3(t, opts, defaultTimeouts())
 	return subject{
-		Store:    s,
-		contents: func(t testing.TB) []string { return objectsIn(t, s) },
+		Store: s,
+		contents: func(t testing.TB) (names []string) {
+			for _, name := range objectsIn(t, s) {
+				uploads := ""
+				if rest, is := strings.CutPrefix(name, "upload of "); is {
+					uploads, name = "upload of ", rest
+				}
+				key, within := strings.CutPrefix(name, s.prefix)
+				if !within {
+					t.Errorf("%s lies outside of the folder", name)
+				}
+				names = append(names, uploads+key)
+			}
+			return names
+		},
 		plant: func(t testing.TB, key string, content []byte) {
-			_, err := s.core.Client.PutObject(t.Context(), s.bucket, key, bytes.NewReader(content), -1, minio.PutObjectOptions{})
+			_, err := s.core.Client.PutObject(t.Context(), s.bucket, s.prefix+key, bytes.NewReader(content), -1, minio.PutObjectOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -70,6 +91,64 @@ func objectsIn(t testing.TB, s *S3) (names []string) {
 		names = append(names, "upload of "+upload.Key)
 	}
 	return names
+}
+
+// The whole suite, with the original's names in it, holds in a folder of a bucket, too.
+func TestS3InAFolder(t *testing.T) {
+	t.Parallel()
+	testConformance(t, func(t testing.TB) subject { return s3SubjectIn(t, "chat/聊天 files") })
+}
+
+// A sweep aborts the uploads in its own folder alone.
+func TestS3SweepInAFolder(t *testing.T) {
+	t.Parallel()
+	opts := testOptions(t)
+	outside := openS3(t, opts, defaultTimeouts())
+	opts.Prefix = "a/b"
+	inside := openS3(t, opts, defaultTimeouts())
+	for _, s := range []*S3{outside, inside} {
+		if _, err := s.begin(t.Context(), Video+"/x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := inside.sweep(t.Context(), time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"upload of " + Video + "/x"}, objectsIn(t, outside)); diff != "" {
+		t.Errorf("left (-want +got):\n%s", diff)
+	}
+}
+
+func TestCheckPrefix(t *testing.T) {
+	t.Parallel()
+	for _, good := range []string{"", "a", "a/b", "chat/files-1", "聊天"} {
+		if err := CheckPrefix(good); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, bad := range []string{"/", "/a", "a/", "a//b", "..", "a/../b", "a/.", "a\\b", "a\x00", "\xff", strings.Repeat("a", 600)} {
+		if CheckPrefix(bad) == nil {
+			t.Errorf("%q is accepted", bad)
+		}
+	}
+}
+
+func TestFullStoreIsNamed(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		answer minio.ErrorResponse
+		full   bool
+	}{
+		{minio.ErrorResponse{Code: "XMinioStorageFull", StatusCode: 507}, true},
+		{minio.ErrorResponse{Code: "XMinioAdminBucketQuotaExceeded", StatusCode: 400}, true},
+		{minio.ErrorResponse{Code: "Other", StatusCode: 507}, true},
+		{minio.ErrorResponse{Code: "SlowDown", StatusCode: 503}, false},
+		{minio.ErrorResponse{}, false},
+	} {
+		if got := errors.Is(full(tt.answer), ErrFull); got != tt.full {
+			t.Errorf("%+v: full is %t", tt.answer, got)
+		}
+	}
 }
 
 func TestParseEndpoint(t *testing.T) {
@@ -142,9 +221,11 @@ func TestNewS3Unusable(t *testing.T) {
 		change func(*S3Options)
 		want   []string
 	}{
-		{"wrong secret", func(o *S3Options) { o.SecretKey = "wrong-secret" }, []string{good.Endpoint, good.Bucket, "SignatureDoesNotMatch"}},
+		{"wrong secret", func(o *S3Options) { o.SecretKey = "wrong-secret" }, []string{good.Endpoint, good.Bucket, "the secret key is wrong", "SignatureDoesNotMatch"}},
 		{"wrong secret, region", func(o *S3Options) { o.SecretKey, o.Region = "wrong-secret", "us-east-1" }, []string{good.Endpoint, "SignatureDoesNotMatch"}},
-		{"wrong access key", func(o *S3Options) { o.AccessKey = "nobody" }, []string{"InvalidAccessKeyId"}},
+		{"wrong access key", func(o *S3Options) { o.AccessKey = "nobody" }, []string{"the access key is unknown", "InvalidAccessKeyId"}},
+		{"bad folder", func(o *S3Options) { o.Prefix = "/a" }, []string{"/a", "without a slash"}},
+		{"bad style", func(o *S3Options) { o.Style = "other" }, []string{"other", "virtual"}},
 		{"nobody listens", func(o *S3Options) { o.Endpoint = "http://127.0.0.1:1" }, []string{"http://127.0.0.1:1", good.Bucket, "refused"}},
 		{"nobody answers", func(o *S3Options) { o.Endpoint = silent }, []string{silent, good.Bucket, ""}},
 		{"TLS to plain HTTP", func(o *S3Options) { o.Endpoint = strings.TrimPrefix(o.Endpoint, "http://") }, []string{"HTTP response to HTTPS client"}},

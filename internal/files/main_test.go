@@ -14,6 +14,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -24,7 +25,30 @@ import (
 	"tim/internal/blob"
 	"tim/internal/fault"
 	"tim/internal/store"
+	"tim/internal/testserver"
 )
+
+func TestMain(m *testing.M) { os.Exit(testserver.Main(m)) }
+
+// onBoth runs a test on the embedded engine and, where there are servers, on MariaDB.
+func onBoth(t *testing.T, test func(t *testing.T, onEngine func(*Options))) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		test(t, func(*Options) {})
+	})
+	if testserver.Available() {
+		t.Run("mariadb", func(t *testing.T) {
+			t.Parallel()
+			d, err := store.OpenMySQL(t.Context(), testserver.MariaDB(t), 12)
+			must(t, err)
+			t.Cleanup(func() { must(t, d.Close()) })
+			_, err = d.Migrate(t.Context())
+			must(t, err)
+			test(t, func(o *Options) { o.DB = d })
+		})
+	}
+}
 
 // shelf is a Files over a folder.
 type shelf struct {

@@ -34,9 +34,13 @@ func (s *shelf) sums(t *testing.T) map[string]Sum {
 
 func TestQuotaOfAnAccount(t *testing.T) {
 	t.Parallel()
+	onBoth(t, quotaOfAnAccount)
+}
+
+func quotaOfAnAccount(t *testing.T, onEngine func(*Options)) {
 	picture := pngFile(t)
 	size := int64(len(picture))
-	s := newShelf(t, func(o *Options) { o.AccountLimit = 3 * size })
+	s := newShelf(t, onEngine, func(o *Options) { o.AccountLimit = 3 * size })
 	for range 3 {
 		_, err := s.Save(t.Context(), "alice", Picture(), bytes.NewReader(picture))
 		must(t, err)
@@ -56,8 +60,12 @@ func TestQuotaOfAnAccount(t *testing.T) {
 // An avatar's bytes come back when it is replaced, whatever the new one's size.
 func TestQuotaOfAvatars(t *testing.T) {
 	t.Parallel()
+	onBoth(t, quotaOfAvatars)
+}
+
+func quotaOfAvatars(t *testing.T, onEngine func(*Options)) {
 	small, large := pngFile(t), append(pngFile(t), make([]byte, 1000)...)
-	s := newShelf(t, func(o *Options) { o.AccountLimit = int64(len(large)) })
+	s := newShelf(t, onEngine, func(o *Options) { o.AccountLimit = int64(len(large)) })
 	for _, picture := range [][]byte{small, large, large, small, large} {
 		must(t, s.SaveAvatar(t.Context(), "alice", bytes.NewReader(picture)))
 		same(t, "alice's bytes", int64(len(picture)), s.used(t, "alice"))
@@ -74,8 +82,12 @@ func TestQuotaOfAvatars(t *testing.T) {
 // Uploads that end at the same moment can't pass the quota together.
 func TestQuotaOfUploadsAtOnce(t *testing.T) {
 	t.Parallel()
+	onBoth(t, quotaOfUploadsAtOnce)
+}
+
+func quotaOfUploadsAtOnce(t *testing.T, onEngine func(*Options)) {
 	picture := pngFile(t)
-	s := newShelf(t, func(o *Options) { o.AccountLimit = 4*int64(len(picture)) + 1 })
+	s := newShelf(t, onEngine, func(o *Options) { o.AccountLimit = 4*int64(len(picture)) + 1 })
 	const uploads = 12
 	var arrived, group sync.WaitGroup
 	arrived.Add(uploads)
@@ -138,8 +150,12 @@ func (b *brokenStore) Room() (blob.Room, bool) { return b.room, b.room.Total > 0
 
 func TestStoreThatFailsAfterTheRow(t *testing.T) {
 	t.Parallel()
+	onBoth(t, storeThatFailsAfterTheRow)
+}
+
+func storeThatFailsAfterTheRow(t *testing.T, onEngine func(*Options)) {
 	broken := &brokenStore{}
-	s := newShelf(t, func(o *Options) { broken.Store, o.Store = o.Store, broken })
+	s := newShelf(t, onEngine, func(o *Options) { broken.Store, o.Store = o.Store, broken })
 	picture := pngFile(t)
 	must(t, s.SaveAvatar(t.Context(), "alice", bytes.NewReader(picture)))
 	for _, tt := range []struct {
@@ -215,7 +231,11 @@ func (o onRead) Read([]byte) (int, error) {
 
 func TestSweep(t *testing.T) {
 	t.Parallel()
-	s := newShelf(t, func(o *Options) { o.Grace = time.Hour })
+	onBoth(t, sweep)
+}
+
+func sweep(t *testing.T, onEngine func(*Options)) {
+	s := newShelf(t, onEngine, func(o *Options) { o.Grace = time.Hour })
 	picture := pngFile(t)
 	save := func() string {
 		name, err := s.Save(t.Context(), "alice", Picture(), bytes.NewReader(picture))

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -43,6 +44,7 @@ func TestEveryErrorIsAnAnswer(t *testing.T) {
 		{"one to wait for", fault.Retry(fault.TooManyAttempts, 1500*time.Millisecond), fault.TooManyAttempts, "2"},
 		{"anything else", errSecret, fault.Internal, ""},
 		{"the database", fmt.Errorf("send: %w", away), fault.Unavailable, "1"},
+		{"the disk is full", fmt.Errorf("send: %w", syscall.ENOSPC), fault.StorageFull, ""},
 		{"the deadline", fmt.Errorf("send: %w", context.DeadlineExceeded), fault.Unavailable, "1"},
 		{"the client left", context.Canceled, fault.Unavailable, "1"},
 		{"no route", echo.ErrNotFound, fault.UnknownRoute, ""},

@@ -8,6 +8,8 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -167,6 +169,39 @@ func TestWhatIsUnavailable(t *testing.T) {
 	} {
 		if !IsUnavailable(fmt.Errorf("wrapped: %w", err)) {
 			t.Errorf("%v is not unavailable", err)
+		}
+	}
+}
+
+// A database that may not grow fails as on a full disk, and goes on when there is space again.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	d := migrated(t, sqliteAt(t, filepath.Join(t.TempDir(), "tim.db")))
+	exec(t, d.write, "PRAGMA max_page_count = 1") // the pages that it has stay
+	var err error
+	for i := 0; err == nil && i < 10_000; i++ {
+		err = d.Tx(t.Context(), func(tx *Tx) error {
+			m := message("g1", int64(i))
+			m.Body = strings.Repeat("x", 1000)
+			return tx.InsertMessage(t.Context(), m)
+		})
+	}
+	if !IsFull(err) || !IsUnavailable(err) || IsDuplicate(err) {
+		t.Errorf("%v: full %t", err, IsFull(err))
+	}
+	if _, err := d.Read().LastSeqs(t.Context(), []string{"g1"}); err != nil {
+		t.Errorf("reading: %v", err)
+	}
+	exec(t, d.write, "PRAGMA max_page_count = 100000")
+	must(t, d.Write().InsertMessage(t.Context(), message("g2", 1)))
+	for _, err := range []error{&mysql.MySQLError{Number: diskFull}, &mysql.MySQLError{Number: recordFileFull}, syscall.ENOSPC, fmt.Errorf("x: %w", syscall.EDQUOT)} {
+		if !IsFull(err) {
+			t.Errorf("%v isn't full", err)
+		}
+	}
+	for _, err := range []error{nil, io.EOF, &mysql.MySQLError{Number: deadlock}, context.DeadlineExceeded} {
+		if IsFull(err) {
+			t.Errorf("%v is full", err)
 		}
 	}
 }
