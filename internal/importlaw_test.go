@@ -51,11 +51,12 @@ func rooms() map[string]room {
 		"internal/files":   {[]string{"gen/db", "internal/blob", "internal/fault", "internal/store"}, "its callers have checked whose file it is"},
 		"internal/rest": {
 			[]string{
-				"api", "gen/api", "gen/bodies", "gen/specs", "internal/account", "internal/auth", "internal/blob", "internal/chat", "internal/fault",
+				"api", "gen/api", "gen/bodies", "gen/specs", "internal/account", "internal/auth", "internal/blob", "internal/chat", "internal/doors", "internal/fault",
 				"internal/files", "internal/pace", "internal/schema", "internal/wire",
 			},
 			"a handler calls one use case, so it needs no statements, no bus and no sockets",
 		},
+		"internal/doors":  {nil, "it counts connections and must not depend on what they carry"},
 		"internal/pace":   {nil, "REST and the sockets share it, so it knows neither"},
 		"internal/socket": {nil, "RFC 6455 and nothing else: it knows no chat, no account and no other room"},
 		"internal/feed": {
@@ -83,7 +84,7 @@ func rooms() map[string]room {
 		"internal/web": {nil, "its pages use the server by its routes, as a browser does"},
 		"internal/app": {
 			[]string{
-				"internal/account", "internal/auth", "internal/blob", "internal/chat", "internal/cluster", "internal/fault", "internal/feed", "internal/files",
+				"internal/account", "internal/auth", "internal/blob", "internal/chat", "internal/cluster", "internal/doors", "internal/fault", "internal/feed", "internal/files",
 				"internal/pace", "internal/presence", "internal/realtime", "internal/rest", "internal/store", "internal/web",
 			},
 			"it puts everything together, so it knows every package but those for tests; it needs no generated code",

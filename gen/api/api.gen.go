@@ -506,7 +506,7 @@ type Readiness struct {
 	// Code 200 or 500.
 	Code int32 `json:"code"`
 
-	// Data Each dependency: `ok`, or what is amiss, such as `unreachable` or, for the database, `damaged`, or `full` when nothing can be written. `files: low` means that uploads are refused since the disk is nearly full; the server is ready nonetheless.
+	// Data Each dependency: `ok`, or what is amiss, such as `unreachable` or, for the database, `damaged`, or `full` when nothing can be written. `files: low` means that uploads are refused since the disk is nearly full; the server is ready nonetheless. `connections` is `full` when there are as many as the node takes, and `no files left` when its limit on open files is reached.
 	Data    map[string]string `json:"data"`
 	Message string            `json:"message"`
 
@@ -2493,6 +2493,23 @@ func (response Index302Response) VisitIndexResponse(w http.ResponseWriter) error
 	}
 	w.WriteHeader(302)
 	return nil
+}
+
+type Index503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response Index503JSONResponse) VisitIndexResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type UserLoginRequestObject struct {
@@ -6138,6 +6155,23 @@ func (response APIFramesYaml304Response) VisitAPIFramesYamlResponse(w http.Respo
 	return nil
 }
 
+type APIFramesYaml503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response APIFramesYaml503JSONResponse) VisitAPIFramesYamlResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type APIOpenapiYamlRequestObject struct {
 }
 
@@ -6172,6 +6206,23 @@ func (response APIOpenapiYaml304Response) VisitAPIOpenapiYamlResponse(w http.Res
 	return nil
 }
 
+type APIOpenapiYaml503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response APIOpenapiYaml503JSONResponse) VisitAPIOpenapiYamlResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type AsyncapiYamlRequestObject struct {
 }
 
@@ -6204,6 +6255,23 @@ type AsyncapiYaml304Response = NotModifiedResponse
 func (response AsyncapiYaml304Response) VisitAsyncapiYamlResponse(w http.ResponseWriter) error {
 	w.WriteHeader(304)
 	return nil
+}
+
+type AsyncapiYaml503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response AsyncapiYaml503JSONResponse) VisitAsyncapiYamlResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type AvatarRequestObject struct {
@@ -6484,6 +6552,23 @@ func (response Docs304Response) VisitDocsResponse(w http.ResponseWriter) error {
 	return nil
 }
 
+type Docs503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response Docs503JSONResponse) VisitDocsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DocsAssetRequestObject struct {
 	Asset string `json:"asset"`
 }
@@ -6603,6 +6688,23 @@ func (response DocsAsset404JSONResponse) VisitDocsAssetResponse(w http.ResponseW
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DocsAsset503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DocsAsset503JSONResponse) VisitDocsAssetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -7306,6 +7408,23 @@ func (response Healthz200JSONResponse) VisitHealthzResponse(w http.ResponseWrite
 	return err
 }
 
+type Healthz503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response Healthz503JSONResponse) VisitHealthzResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type OpenapiJSONRequestObject struct {
 }
 
@@ -7332,6 +7451,23 @@ type OpenapiJSON304Response = NotModifiedResponse
 func (response OpenapiJSON304Response) VisitOpenapiJSONResponse(w http.ResponseWriter) error {
 	w.WriteHeader(304)
 	return nil
+}
+
+type OpenapiJSON503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response OpenapiJSON503JSONResponse) VisitOpenapiJSONResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type OpenapiYamlRequestObject struct {
@@ -7366,6 +7502,23 @@ type OpenapiYaml304Response = NotModifiedResponse
 func (response OpenapiYaml304Response) VisitOpenapiYamlResponse(w http.ResponseWriter) error {
 	w.WriteHeader(304)
 	return nil
+}
+
+type OpenapiYaml503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response OpenapiYaml503JSONResponse) VisitOpenapiYamlResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type ReadyzRequestObject struct {
@@ -9589,244 +9742,245 @@ func (sh *strictHandler) UploadMp4(ctx echo.Context) error {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L37cxvHlS/+r3Thu1WSvUMQ4EOyyNraLy2Lthy9VqSudmNqicZMA2hz0A1NNwgiLlbFzk3sdeLYqRtv",
-	"HpvddTZ24n0kSrKp2BvHzv9yS6Son/Iv3OpzuucBDF4kSIs29YsIYKYfp7tPn+fnvFLwZbMlBRNaFZZe",
-	"KTQYDVgEf95mOurOrNQ0i8zHgCk/4i3NpSgsFdaYL0WgiJakQ7kuFryC8husSc2jNRk1qS4sFbjQ83MF",
-	"r9DkgjfbzcJS2SvobovhT6zOosLurldY582Z24wq03JvR+sNRiL4jcgaoaRGediOGNENqglXhArVYREL",
-	"CFVEs52ekfxFxGqFpcL/N5vMchZ/VbO2x10zgoiplhSKwcSfpcFtdr/NlDaffCk0E/AnbbVC7lMzstmX",
-	"7WjZDm22QoZPBqywtFgqeYWAaqQEZ2FQWCo8H8l26+pzBa/QimQ1ZM3CUqHZVppUGaGCWGKQWiSbpGyI",
-	"OldeuLjwzPyFhYuFXa/QZErRuiHb3tuv7b/76/2f/MPBgwd//uOPbbtk3LbMTJHOBS62aciDzRaNaJOZ",
-	"Rd4dl3KruAZIuuxyXaehWX0WkBfXbt7wiIwIJU2uFBd186EZ/x73WzQdX5aiFnL/8BRPSLT/+zf2X32w",
-	"/97rBw++tffRbx99/8OHf/ju3jd///CTf9z71jf3fvU/aSr4IWdCb/JgM2JtxYKpEMHsWWyY8IB0qCKm",
-	"aVIzxBBSN1hE7HBh7s/JjgglDUyLLOihgNnTs62Q8uzcCw8//vbBp5/uvf+bg999kNny9nwpHXFRzxvd",
-	"DakbZjW0JIHt2Rya1MnPnsc8ItiHZ1NPQk+rMqryIGBiGuv4g/f2//kb+//nrYef/gSX7+B3P997+6P0",
-	"8gmpN7uyHW1S35dtoae2fLY9w2GUbLKqDLqEhYqdU3ZPh1xsmV+F1ETxumABqXaJbpgXWLRtt/VVoVkk",
-	"aDgNcvzkrb03f7r3ow/3vvXNx9/48PH3f3Tw4EH2QNu+pkGDFVKj7VAbnqsbzE5pGf6OkDearc0FqeAW",
-	"gK9mrgYVUuPmXuDa/GgeD2UdSPGi5OI2q8EhmwI1Xvtw76PfHvzbfz76xSd7r//h4MEHjz57/+DVN9ME",
-	"qVIhWLBpGOFm3TDKE9kd5rhHrCm3zYk3PNgQAbr3kAF2Yc+8LLkwVKp2CdeKhTUg0g2pV2VbTIVC3/1g",
-	"7+2fPfz4rb1f/nDvJx+mCdMWW0J2xGYk25pNiygRw+NAVNtvEGAxbkrXZcBrHNd9EKc8p4gvW13Tht+O",
-	"IiY0vH2LRprT0LHIIXSpychnM0HqwRyBpMoFjboFr49LeoVmO9S8RSM9W+1qFlFRR2lgklZyjpFp0Z2i",
-	"Gg9ZD6u9jJOZuW36y3bX17ghRwRyFzfNJ9dFb5/xI65jd2QDyZBjNWQYAH2h3xtSr1HNVY3TqttRR9p7",
-	"Bw8+2v/Nawff+cbeP/3OsPF330hvP6DtpmHdKtXrtM4mtE5CzhSRba14wFK0hxlrdo03uZ4KH9p7+3uP",
-	"v/7qwZ9e3/vTf/75j985ePDRow/f2nvnu3vfeuvgwbvZWWu2GdqOpzHZNSNfaClJjSq9TBRjJCWy9+yz",
-	"HmF+2J2efhS6XdMyonW22g6ne4/98od7r3346N//8PgHv3v48VsHv//vNLkUdrpZM71Oa28EXG2h5mAO",
-	"gIKNYUT1KlXAvUxnHlHSnBGQkQwz9xtmRwVFcpvRwHxZN6dICthN61Jeo1F9eocGRVSzod7/ReYyk0F3",
-	"U0u5GUJ306IIXF1cEbnNInMREdihbmrXqehOYWaPPnt//4139r73w/13f/349bfNxf3ZZw8/fvPxj95J",
-	"TxEuyekt+E3BHP8T7WaVRQqXPpFnSNXctcrMP2LUb7AgPXEr1KhpcIlf//PBg3f3/+un++/+Gpb2x8N5",
-	"hVnnJhXdTao1a7a0ms56S0lMq6BDG43ZNn6cvGNdyrVQdqZ2PPZ/8h8H3/h07+0393/w+71ffWf/jcwO",
-	"svfcpuZNJtvT0wbi+5MHcH36sslAvuVNViQgxEghmA93rh9KxRTspDuCtnVDRvxrh7tsFkrlzDn6/of7",
-	"b3x08Kv3Dx68ipqfIcq/fnDw4N8e/eiTvU/fzdPvtdxiYiqUuCEJNAZyrBSJDSZW6j2j49bN/2ynxSMW",
-	"mCcjti237NG6I+g25eGUxAy8SvZ//JqRct9+8Oj7Hw4/Vu1U79NRkgLWYiJgwgcmSju0C8RJsRjDWwVw",
-	"1g7tGolkmeioS2idcjHFc3ZHtCLpG8ochbS9ZitD5nFMViWiJSkvlnpsVXCVPfz4rUf/9fO9d944+Pmr",
-	"+7957c9//DGtMzKypZydbO6qqazbXRaGMykzVepegJdJBHqqO8Oq3WrJSLPgOgs4XQex/Mh79+HHb+1/",
-	"/8H+d1599OP/jYR69JtP9v7l29n9Gne92TR9b4JOMO2733A0IAMX5M766swzViklTjkxU4Z9bfqImFJo",
-	"7Eg/ckX4MgCVL7OlV3yftZJf+5UVHjChue56pAMqpHbjAskr7q443MRllql1CBPamw//+N5hTGiGem3o",
-	"0N6lyxmJ0ciubHpGNZza+LaTSTeHd0wUMicscz2Q86ajp6wFLTYAm2fOM7HNQtliTx0jKeOD4/YmmAz7",
-	"FWjhDDznFBG0yZbJjdXLM8Ko/yFX5nozXdEoOQbVrjbswkvRjobcN9yzSXeuMVHXjcJSGVgAF/Fnr9Ay",
-	"Qlhkev37l/5+Y2OnVJrZ2Ngpr25s7FxcNX9eWr33l3/Rb2rwCivbVNMI94aZQyuSLRZpjlYLo+6OZbPw",
-	"Cm3FIjPLAdYZGoYsOqdim5eMjBrVCmnX0qZJu0RpKgJn8bvfZlGXcKE0Q9PyaKL0m2OMyGUkiMLSSziZ",
-	"e/FTsvoy80G4u0yj4FlzK+QYQcy0cKNZ41vEfNlsmus6O6hXCltcmNvOp1FgCGQULNgWpglQvaowpCyF",
-	"8aVXCky0m2aQ8Pa9HPom7dEwvFkrLL00/GCu4/O797zCzoxoh1Za0lGb9RIGxhD3kEshMK5dfS5/cZWh",
-	"hllc2RGEB+hhs3eUR9qC328zQptS1IluSKMja3gH/H4axd5tFingP9mVXqzN+ZdodqkvLAzb/hsbO3Nl",
-	"s+UvXhmw5S+neuvf8n7Pr8NonG7phtn7u16hxiP0+A3lmvDQrlcIqdKDiHo/1jtZx6gNsbPHy7hGLyyk",
-	"XaOlftdoSl4YPqrr9jGzSRmLbjOaYxc0+rCWRnD3YHDgiDpn2HO05RGqCL7qM76NJ2TCsaZfn6z3Irnb",
-	"4CFe/rojYxt5J+Ia3jLKOb7hWdk6JrFr58ikjgYRzR4PGOhhmh1CkaM13Rb5Y35BdlDPt8RQhEYMCGqe",
-	"X4YTbO5X80mRjpF9fdpkpMpqMpqcdD08KXMM3amy5yVFDkvweBa5zKv3lObbuuNnPLiRUm6XCMSAc4oo",
-	"HrBlwjj4XnXKgyNbLanMLrNaG9wVRiAxT7KeeyJ9HwBNbqUYULn3gkCXU86QrdO+l9AjIyU8O4BRR6t3",
-	"bsVCL9vtv26ztDc3T13O2C/dhZRdEDWcA8MXXLOmmoQXF5Kh0CiioO4JtpPDaSvUKL8VcKojq93RpEXr",
-	"bJmErKaNpm0Ub/BAUgVhIcOFjOzgR21H9ZwULI8CwUhmvdb2jaJ+2Ty6m+jc45JI9dwLo2YVgLxln7fd",
-	"5c4uYqCL0TBnZWkiKw8b50rihW9RpToyCrIKRXlufmHxQlYqWJyeVNwzeTfq1GhyZ95WWjbz5ci7DarZ",
-	"NjNiZC2SQhMmAtKkW0yZCwgDn1Icwi2m0tzfAmbRoduwzE7GhL4KfdKke5EG6LmjYZq3GNkv74z2SIde",
-	"LJRmJ2E7zdAVvxtNQytiDtw2z6EucGOgAmFYMt7SiiiWo0sJxtCqWmVW5CySqxotRKohO+BiB43QI0bL",
-	"aMjQPG84v45kSPwGjaivTfvmZxFbJnU7QgYQ8MjaZmVtQxipgot6kay1qA+Xo2wb5UXD66nWoBEYgdNI",
-	"zT3quEtxQ2QE3pVj1vemxnAOyzvyVt8ZEQ41LvvyJIzwljVFZqeR3XSrMiItJlshWyaXG1wwhcarK6Ie",
-	"ctUgHa4bGLZyjYp6m9ZZpZhH8GiohaEvinAE37WtDSHiZUuy7GwWSmVy3pwO2tYNw599qlnwlJnQYqmU",
-	"L0PQHZQhHGfFT+BM6JcpVnnIBunQNZTKqcYgNrA1sMAKisukYn6vWGnJmmrgvPdwRTRGFOZKcxdmSuWZ",
-	"+fJSeX6ptLBUWpz56s789t9can5lrnUtemZdPLvg3w0uGnpZfsmbTq/Jsst2FOt52UE31SEkaWctSZ3d",
-	"ucXF4VJTLv9tMF5v5Egrt/gOC9VwiS93ZL1WBqSHV6DtgMuCV9jmAZMFr9dEkuzifMvOXeCPEqw7hvN1",
-	"Ggyikbgiihr1j6wnLowtxloqlqTiiBZKWlQ3PDhPRtoawI87jouqmI0aka0dCdXHnInlzR6hmjSl0mRu",
-	"cTExrvUuT99kFf9azmSfde9PuCs6PDBdTWkt8+/VgaYtcyyPbNwb14626kwfQ60ZoMo5pTLxmaCSBUq7",
-	"+XOJlNE5CBrJMuEiMcHBO7mtgTRvduDLkgsjFXQa3G+g94yRpsSIb0EqZgtWSFtoHqKOBnu27TcSy1WR",
-	"vMANM+qSKqtzYXU5FB50EqgmnMbbK8aVh+2UXB76vFP1suvkor5HXCHuMdeQk6X6trfsiDz9L7FXLxPW",
-	"bOkuRhpbXdYdTynYaCUoiVNPRuL6zds48NTUVaGjUXHAlPKGfwxqVGq0gy/mJCJ/rJ01WLiO2qE176B9",
-	"Fthy2jyfNcr6IYdAmF4FbHpSKox3PbF456ozNRoq1u9Mh/3aIzpYI0p5dzrWlQkXYLQFHocxcCNM30ww",
-	"lknleRft3GtLOYYNb3lt3i01dXt62kYzDZuvM5COTdiUoT1L2r6bNmP1jPsZQsATNSi5RTueLXFNokfa",
-	"qRX9rrbQPgEk0ly3zSzny8W5+dKCVwilqNvvynPl4sLF+YteQXMNPGytQUW9QXlhpEcu7iRPLk66TTHq",
-	"QLbNSU8xiktpDWrmUrKLMKQwXwtIjX9o4+VnMq3DxzGat5R4ZZQ8nC9xxhNPjzN/FetcTH1X5gRSKOvW",
-	"QWMNhJiZszzWgYRB3qIRXud05yq+NAd0TT6cAB9MRjJwluQ8Cr0sZE0m9FPO6QBTJucVxPY/5aG7C8wU",
-	"qJ4pAgFZyhry01fpnDfYUtvjJUAWasaRa+7ItaX0vNR3ofazVAz8U3kqZ3qBbYCg8khTEcWFz0j50sXS",
-	"IXg4DyYaNrTY34oUIRdsTVPdVpOTITnRo0ar2M7I5rMHPi+iAEI6c2SfF++ue+SFtbnFC8tG/6qChz/O",
-	"xMKgGFKB1/NtXoNjQYZvn91BB2KNKZXvrY8Y1Xlu0aPuB5s9lHcKIc4bInnR8ZqaSFXKkFHwPwVsm/sD",
-	"5O07ikUzK3VDVKv9hmaWubTEjZlH4lGz9lx4RUO2o6P6YzmY73FOXkx2O46EXHks7TqNtnKcQc7rfARP",
-	"+FEm1OtCHjjyE5WokFbHc7VcZyJ2qQ5MRkxlN8RGlSCA8Ek19nWacuAll2k6Qiu+Qa8n08zSt2qFvjHE",
-	"6GdtQC9mAF4NRr12syPieCbz2hEDfpopsg4frYgdrxFrhd11OXIDsfvI7UUwicVGSM190OLBakoFMZSl",
-	"WkbZRFwS8CCX5yh2f8yhaZ5vF0Y7cBJ6edQLenh0iBlvTCY7KA+3UP5BSPZNvk07NgISRbuqSCpG6q3A",
-	"B2tSTMcNWbnKGlBYxDAVxvy+BWnMskbWmIAYwyJZcevDFRiqNROY8+2WxSNcOM5tLZBgkMkzbFhFSLMd",
-	"oyDCf0uFBgtD2a/YDJPp3KZZIp2GbLq1C9ACmy/o+VpGI9pKh5F0GhISX3h2sw7am7l9juPezhkOOqnd",
-	"ki7ZUzHYE9+3YQb7iUz7goAbxYjh4EdZIofyHrFtNsbiUE0atNViggXuesd9Qa7TLqkzTWrtCDblNg3b",
-	"yLP7PU5sRzOheDVkM07NRYu5UedYTcfWWq8QcKVkaC7KeykXVx4VwKnkITE8JIWhiXllKc+117e8g9xe",
-	"qeZTRG4d1RnWCzmSR75l9Nwn/EDCWGzqOxxvQtFzMDal7WEd6oPz0rYNG1Ecx1/gboD1SNsfcvaNayRD",
-	"pcnNE73GiMP3NNpWMdDZOMYm64zyRxbG9vaN0Vv1kA7BJJJ7UlFD58awAf0daFG/lufMPCMWre/FAX7L",
-	"qR7GPNvSveFhhC8rKYq3aSdlQ73BOgOzMAC66MICCZmOfckBr3Ot8Ch3CT4NP1Q2SZHMkP+/4qV8i9S+",
-	"iykLda7RV20+OqcYJZW/rCRuQMg9IRUahhXngYxlaMK2WdS1XrShGQ39Ye5C6rRhkoYh8IC0m+Uv7/11",
-	"ytUyt7qxsTO/Yv5cKG1s7Cw+a/68YP68+Kx1wKQfv5x9Z341fmfxSt+LT+d6btLC9RCcDkA0MlRE8mSi",
-	"bA1jdVIDGB5SyohHpMB3IJwOFdIiuRbHataScGVZswFj6LMF8UIq63KmbiBuDcH5ywMFXR5/EsKtVGBj",
-	"lkgXMsFjklycQ05jJgB5dZ6zxKgWC0OIhKiR26uXyTNzFxbJ+Zster/N1qAnSIPKCanwemLc0uFp2bmP",
-	"E2p54SiuPkeIyw2HXZKVWgXrpGk1NKzLPbfrFWQYpF87QqDoOCGi6d68zJDz9A8Xfpaje5jDkMZ6iVGS",
-	"lM0mDTwbDtMtFrw+Vxnk276Shx6DOXJxWnGL6gZqFUZLOmdNw7n3QCsZ7ai4ENN98sKAqZvLExc7L0K4",
-	"zob7vMuLpUMZR+MIXGd+BCFB9agjoo8x11iThnkBmePs+HwWmbaODtvO6ZjYXNMoIokwpQabp7JEmCuV",
-	"DhHxN1fKJfNwZSzHZJkdyxXqN1KJ70ukIrcqsD87DpOxyZXybFSOIhVI8fAbtBqyCpGRFwftO+wVj1QC",
-	"agSTABuq1NphWEEp0AWN+VSQKnOKdxGDD9USCWWnQpqMCmsAwyhF1OntybP2C+0QYLgigtEo7ALgy3JP",
-	"ur65zrqwoXSDhUypXM1ysJlv2pGjA82CgyAz7za6hMYMCPHIgA7LRGmzCB5p0gDyc0krkvWINtUgLRSJ",
-	"88L6+i3zrm4rZ0pBeT2Q1k+VaFbmIG6IDbECLzDSoBjD5UA8BQpSBMDHPFIzDA7juqkIVINusSJB5T8l",
-	"Ry+ZTYSgZVbAqMA+cV+CJm03jO7FIoPEGBYqtiEqQurNWsSZCFSFnKehkkAGKZhiYQ08cvAM3Wwyo9Uk",
-	"bdpMWJiPkCQyGq8hAdduvMAaUxafpd7xoZfTjkI32Cao6hWb+i5FiMYk+Bbi6Zp0y4il1juaT4LMjMBy",
-	"iGYgGgRWWoBHeB+RYlHNHJsNwUFmCRndZp51HjkYO3NaJUh3mRQpIQkSCQkgMg1CIJ9aIpU+FL5KrN2l",
-	"oPLcFLnY5pptugNR2RBmjogMBMAqQcXZ3ODLcwpioNzrCYRQBePzx9Lr7bg3IwZcwFyF7itNt5hIf5Zy",
-	"U/EmD2lU8HIQBr1eoCavUG2rbsHrRxp1vtJgM+RiK/UR3XtoT8i0hMu8ydWm2awFr5CmS/wRAJTcB3Nd",
-	"xZOIESK9LKZG8hHJn/rCDq0fLNbrAZiBz+mlg2vJJv5vAjRB+gvk0sDndEMGgAZHw1B28EUEjI2bFnKT",
-	"Qro72lDi02k/2u1vP7mdbj/G58x+zsCFegUZ8ToXPf3fb0tNN9mOz1iAjqZcyDovC+rm9eEPmW/qXGk0",
-	"QiYLpdArugnJ6AXr0E32RQb7zMtBg0p9l+4g80NClPgrIEvON5taBrQLuZgJQI5X6GE3qW+spSvD3VKf",
-	"EVfSy+CXMAcBkv0a97g5pN4guBOv0G7VIxpktlYnkqK+6ady1u7BjZgQ49BJbCmjRBIWEcuVcyVvEiF3",
-	"gC8/Hb+ARy7PRwQ/UQSVkgFLY6RYcYWqLeUusKz4e+Fv5279zcW7N16c/+pXFm8/t/6/Vq5ffuHZhb+7",
-	"cm2qInHrEBreyYj5vZQ/ebF/RCpiquE86c75nQY6uqwZBOA3mAg8cy9ucRFM5GiSgo0DScF2tHXWjgrn",
-	"DNlYD2ZCBEc9HMN8jHwwyeTczbVGat6cCbghZpMLav1gTdpqWXAiNOmPmpw17I8abWz4Hz1a558Z2TH6",
-	"HkY/FzshxqF/vC2GL77zdIxee8d4bVoo7sFdu6lT2PqTRw7Ep2KCsIF0zMDx+/z1yAddPn0Pi9CykJrT",
-	"EC/4mnU3Thf+5HSGDsBYBhHpRAOAYFWOJ/5nDZem1zho3zynLL4p4Qg0mCbUMil7ZM4j8+T/fv3nscm8",
-	"Tlsj/F+5ySg2mO9zSmrIxBOeTG5Derj9CxB2aFeRuVE2ublxbHKHSplZ70mJcA4SZ/oBq1gfKEqM6DUZ",
-	"KIrzPGhSlboxHBmF7vQgo4yNlTJmnpwDQhkrli3PAhtfarnpCWNF5fSmG8DTuQBg1vk7Mn94ALpXtt3U",
-	"HFwYcHZcJx6BfVzhyH33IxoD3PwGkuRE2f66g9c9BvZzJxfux0LbUZVC1UDfNehPaI8lTs3odzal1OBB",
-	"SQBjxPnz/DjeSSPry6QTQ3+lqmrgSy5j15leUdVBz2fsnwfHvWJhzcNMCTR7xK+iocjGiClkZWoZSdfh",
-	"ipHScUT0G50U4k1AO8WAORemC7Z3DDaMZMdGMxAZBgkUvZkUmiLB0u704q6t2zBGikBaZx2+HXlGE/VS",
-	"mqqZmWcxgDOrOGivnujBg8NxfOfuUBdyGokLzuEgOK6BV2eWdPl4X0n0cPG48GZGX04wtEHE+5wkRLcl",
-	"jl0yhGPvtyOuu2umb+s3zb8HjZT24t11FM4qt26urZPZdd6E0YJMW7FF7DBMX4DEQTEgGo9wfPW5ibX4",
-	"V1gXYXe5qEmHCUyxfpp9CQpeMETVRQa4zpv97twVCOQVxDfDq1J/izARLMXsynMc1bO804MgOutagpeg",
-	"dsRdVl2T/hbT4Px7+mnTu8P0LT79NAJM23kCf6u8gjbNOD7I0NqzbsLdSpFUzO+ALjNXKpHzCjfGUx5Z",
-	"NB9tHUDw2C2UyhsiBySn33mpWRgi7EgrYr5h/7Ktfdm06BAV7B06RVcpfN3vLd0QFTtueNbCDC2n3a59",
-	"KENLhIkKqTOtHBSRJdVKMmguhSHWNVkH3IwB+8UDg19KlMuXqDbEiv095NvMXImQUORZ9IyKFaQqy+le",
-	"IiZYB4SaCqnja6QWMQVu1CK5qo28AToYgXsW5/n8lewgZVtX7Oyej2RHN8ysVtCnbF/p88QBJSnBo2mW",
-	"1Wq1cG6aud5pBBcJqTbfsEgBBqRZMSo2BG62vjcx5H8pMaBqiCHH2AUskSTOabIlZAfW3P3A7ZZ31V9w",
-	"dqsuFB0OmEXQfPppchNi442yHE9X8+ZMyITps5KFbACnL/ihaHhOASB+VKM+lpbowgBxGEZMgTi3YGlD",
-	"VDYK5bmNQsUjlY3CRqGCO7hcvFRxAfpWSvHi+ifmCZvppmzKCZIbeuIRRBcpIJnZYFaUVCFVDZy8C65o",
-	"0u6GgCoY1S5BqFHdkIGtrUNh08ioWXTzDhiUk1MVUEZdPqsNYXPY0eDHQJEWFdmIpUtHghfAkv2FKyvP",
-	"Pf10pv4n+EYMJzJ7ERYr5FuMVNs6Fe1ZlYFr4jL1G0zBvhS2FYxt4IJU4MeZyxh+V4EUCEOULcZaIGoD",
-	"NhFwMSFnwNpVMSQ06+niISpX1mm9Aq9VGdliGKm6IajacrUg65QLuz2u1mZuSMFmrlPtN9zRQYYKYzTs",
-	"NGaxZnFakhth0owB+XmVARFfoqorfNrixS5thvfOZz4+BX5yHmHUhZnqhniJtvgsfnavZL94Cj3pIfeZ",
-	"UCx1wVy/um5Exyg0N5bWLbU0O2uuEiXbkc+KMqrP2pdmm1ynQpoL5iLyCvbEGi2gWCpC8QjzOm3xwlJh",
-	"vlgqziNkYQNu11mwE7CcSOHbDDGkIIBhNpA+XKTSncCrRqO/KgKQZjOFXudLc/nXdSD9dpMJ63szu0wn",
-	"DaeA6K/FVvbhhdtS8kJh6aV7XkG1m00adaEoD8YlpXsESO+6MhIJ+vkK90wT2VsAxCup8vHrXTCOkz2B",
-	"JxJwmsaaIeydpHyuOS0YoMp28IW4wM1qtl4QwiCi05u0WJTpBT5jzPSyjfJNZSa6Jw2LCGW9jnsWTFMO",
-	"o5jWaszXrpwmS3qNo4L7VzchSuyDd8ad8cp0oGIc2rxfuFwyqnIc5p34O12ArVkZI7znv2d+yX9r7Coe",
-	"aWDW3azEagEhMpt6rlQ6THmSuaT+y0t5Ewf5ea6Ein+5V60vWT04cccmCqhFxtz1Uqap8sULF+fmLs2V",
-	"zL/YglRg3Rcb1ed9fpO/ePXO166Wb/AXLxXZfKnoz4Wi2lwtBX/7YgiuvVRRJKh8tP/GO3tv/uv4pVES",
-	"cIuc4hXPgZd51yssIC3zGoppPpsqFw2vlKdW6Wnvnbf23/jHvQffevTeq/31XvtDIKZRGOZOD+cwElCG",
-	"bVjCPDOaMK72l3m+PD/W89dccbuF8uLoF3JL85iX5+bGeTldMQneujTWGDO14Xa9wuI4m+RqqjjvYml+",
-	"nOFlalUtli6OfiddqHHYnYPqReqWccpe4Z5zkltB1dmX8Mu2SCryJFaBHrl/4DW9nqgrPTHx3CgVKOvA",
-	"NYBxUmhCAQkfkVGS2FEhAzbwFnCBV1PiicmhfPz1r++9/odJOc0YTKY81nZIKsk92Zsu3mZXQEflscKY",
-	"EWvQkzhgw2W2FQZ1oSEsX+BJl2QGuGmuelCm0ViRW7QHROtYJuKKVCPZrjc05nJLkcrWqXbjbJ0NkU3X",
-	"8cCii3KWtrsUoUFIOigtR3ZCWSkDuGp0Bqq2EjUuGwYGMbGgFApJMvF/2IqTaTB8WOdCRGD6e3x+1Lnk",
-	"LcjyBZG//3jFa3HcclYsbvSLTmOIGmOIZNhBeVgH/c0/aysB+TSS4YDm8bf8dlNNXYbHJhADM7GNJyIH",
-	"HpMYmC7g+N8f7n3rO5Ny1NjVMHXRbX4Khf0ev/b1gwcfPXrv1f7C1z1R1tOq42e5BtqxelkCOV/JiUGu",
-	"YBE2yCNMrCMwul52Q85XsuOuPHU4EbB0aRolP3/5/sHvfr739kd7H/22v7B9Nmp/2tX+2Q5XWtlCiO0w",
-	"IFUGRBcuAhfZKz5GzldycgYqTy2hIy/gtRpG7PiQ/wQ529h0TwGCUMot1M6LG+JmZLPiXapCqhv3VQUM",
-	"NqdL6D7qrgA+cvCn1x/+4buP/+17j/7n1THrK2ej56daZDl7Cm30DVeJceT4ii6fPo3kMsCSpXKIhion",
-	"zprsXKT2gqFJ1P4wmZIGwSq4tAZqKs9K3Uhw6cH6J4XPlknEWoxqIwpybfO9VDr7OiswrcQdGWnAJs4o",
-	"sK8MqbOYUr7zkQbAQwg1FhMHobkSV2LKZQWDcTd1Kl5qmIANgTzoE8yOD+WqvNEhFaY3vnvHot7tf/TJ",
-	"3pvv7X3w6d7b3z4GJe+wlqTJ9MKFcU7yqoyqPAjwilwoLUyDAwPxrNkK6sX++Y/f2f/XDx795Nu2ajnc",
-	"2vs/fLD3zs/3f/mzRz/9VbbScTbVaErlyjED2R2mRAgZy8aTutSOXuv54BufIokOXv+PvY9+8/DjP+BG",
-	"SxOhJ71vOjRwRZ7R72OYizu7p8SKcB2U2I5MlNhUZpu9Itw390Zy/uuYNzjYd2Jbj92yHcEiz/ki4JPR",
-	"6IdcA2SlJxE2leUKmv3LkgtrgmBhzXoBof5Fh0aB8ohqgHTJNWbj5l4s113+4+m/WPrR8cr5Y0mKUxxu",
-	"HKkKEXnjsLnMY95puACn404zt9n3fvjlu9OGv3FD6lXZFsFh7oXTwDhXggDg7yyjcLzSJgEnHmVkYGnM",
-	"nXzWeAXqPse2Q2fCdZzSsRZyPmWDJIppG2/lLKwxT7RVeZTstUrGlsi6BNAoGW0ZxvpUHx+8nB35IW2S",
-	"fVhFib0ug0UUu27HPUA9AEnHbLNLiRt/+tX+9//nFB/3M9/iKfAtJrq7xT2Bctap7OZ+/T1hOaDuJ1Wz",
-	"Bnp14EEJsDwA/AfIKFQEcfUwhB9BF44ThNB/EipJIEINPIg1GTU90o5CwCFATJNmO9S8RSPtQQy+rTh3",
-	"YdFbnL+QYET2sJzUyI9d+MLOjlkEW0GXGfBgIS0LRoyXBlWpwWIIt6sglTg/ku92vUKHhls9P7uvMFp5",
-	"gFhnK40dQbCzaff3jsENEtf0Kme8F3tv/NPeJxP7g5OSaadVtpqGxRZph5aCtA7ch1ozLSO+8wtDqzGa",
-	"Xhzl0hGKUIWWW5SQzEcOgcfFz+OWmQaRH37y5v4PPkBSP/rs/YNX39x/99ePX39776PfHnz22cOP33z8",
-	"o3dyzeIZWJhpu1EaVBFbhqKX5NBhQvgvqY28zypOHMBOrww/3NwRsJBpdlhbN1ygkHTBAhWDhnVJh0Gg",
-	"prPCuMhxKdiMljMQL9EXytN/jz6XHtsXwYqB5Din8gfnggJOr3V87433Hv/o/TPr+CFvO0O8J946flqC",
-	"yqhjPg3emtwK7OoijFA/ns2YfK8OCFE0WokTLWoRY2jOzeF3mU7PzLaHMtseD2c7+MXP9t/9mZWPzmyk",
-	"A22kp4E7uGM2RGaK+QATwU2j7DpUmyGWz20WdRF7r9rWEOnZf8Kv9DZ3yg75vdMVM/2kHqtTc4eGYY8h",
-	"Pzc8O31a0rUcc8/JVUjBy0b4DwnwnzS+/0oyhNN+gUK9AA+jwupMO56RHd/tu61a+Owz9+XMTGPt8otV",
-	"X5dX51YGDDiJsR882BRUxPzcMKSIlZmv0pmvlWYubc7kF1E4YxZfLmYxNIUj5hE1LgKA/xhobYBfSQcS",
-	"pVMZZgEip6IkXWV17tLmoRIf60LeGSbDU0RK54i0ohusqVi4zVSS2TwQ/wcfQDmgn7usxoMfwVxekJ2s",
-	"7TBylQV659AbSzDg6NoJHprP9ODO5sY2SOUqkzSLA4YBWSmFdKc2znIk6HEG4C4HOfAYjPIvDcno4AHU",
-	"xc6mJpRHZHVkckrl1mTZCOqJ4UEnwFEy3MGcGsAjU8M9fnWm06CjgznECmnZan1mr6ZroYOqzToIbGgx",
-	"Y5o02sKzDjVGAmJjEGJWocC2jigVhKcAKqB4ARVc1B2SWEWwHW1RNCAcqwJwW8sJUohpDOIWmjHkWE1G",
-	"hAulqfCZixLTvMkSfpMdcg7jeb6XNMcu3NDjE2wsEW1MCCylBUUZNJYappPlcJ1CFt3KiCyDhJSncys9",
-	"HQMnBF43LtbnybDCLPQv7pheMOAsyBg4z2F4IbV/pCCyHAzzcCzM4T24wsfxNgR04bLDDsb0/8ULkP6/",
-	"6xVajEW3oap4yX1wtcJLtsq3eTmpIF72CnjgC0ul3Xu7h+XdmXN3JkeOzfWvcXOIIODD72Fd7g5w/C57",
-	"B6xaE+1g7l8FVJIool2PYJBYgocUo6QAB8eSv328dDWODj41XPSIPOE4ZKFkCkdA3sv3A8d4cuZSzsTm",
-	"nx2v1PE6dJR7nWkwmWOE8viSVmo5yKqMnOaUe8gyHZxmeeVJCkA3l3GiVR6DBDW61ssTI0gtft465XgJ",
-	"7+UxEt6/IJrlF8PD1M9naVxIrhnzs4E+I8dbJ+KqiL44mI+efg4KnMtyt+lwrtLE9ci/NDwqiUb1UrGz",
-	"qTBcr4D17tyWODwHwu15phgdRjFKiu0NYSYvcKVl1B2CmQWWcnNOwAh/P45chSMnBVOuer0UjJzXgLoc",
-	"eLZ0rq3twRVA+YqnlgkXREYBi4pkxfI7opiDv/WhFCt0xrGAZ17o3vPJsE8z30pjtefCtJMrrjIKV4bq",
-	"9twdNul9iqJq78gyXQ3ic4nwOqVsSVusH/eLxfm6Pz6rn7AU1MBrJx6IPQejRoKPTXsoR7xpFp9Aq+Jg",
-	"KyGe9RO3Ex7ezmf51ZksfXw333V3DGVv7e6RRsFbkcTqh0OAI1v4DBZLSRkqrqbLxUA17glLweTeb25E",
-	"I+63u3A726GNey/QJzJiqx/xbRqGxKNovk/QYX3Cjx4WhBrpf03HOeaeMyMRtViEuJUoFBmhEqK44KqF",
-	"GyH3wJxc0OOTfHxeeqVgE5t6ri6v4LejKIWni8DoRmlrR+HsM8XFYqmAZ2xw1BcUB++9Eg97wjKlHM90",
-	"uwl1u/FCJo0CNSLJYDiSzG0XQhkx0mlILO+WoMm4Qi5xmgKhQQC5c5CEgNjKEFAJIEBJ8fAegxcWAgiC",
-	"BBnXJj2cXFr1izGpzlIjnqDUiL0339v75gdfhtQIswHtcZti2leKfP34/S6rCxMVppnTZfffYfDOTjTL",
-	"+TSEv5qNcegMXMDvGnEFxFVZkYXDK8pKX2HAYpQLwkWDRVxbkG/L984lgfVgfeBWr0kn354gH7+WTPiL",
-	"ycjnTicjx8j6L2uO21ERvVPE62fjQupNfmxc3MJ06xjJq3jGpvPYNDCeQ/PpJo22MP5wEJe+0yJaogum",
-	"SK5D1LEUYRfEa9Npp58XXneNnnZOeOYpObSnxKw/abcwVYUr56wYRzdQ7P7QxZzMaXEctsK8uNxDm/zg",
-	"TJ0Z6J807N1oK+XpUyRCfjbEno+s1O2HqbNT2/AZS/0Ss1TcA19wtlo6Y6tfJrYa87UhrBXNvqMQzLO4",
-	"NQmwda+lgPUZCkbk45OrmvhUnNN9COaiS5oyYoPM0f28/HZ6JmcW3zMM82G2i0e/+OTxj94/wzD/InA+",
-	"PPhjwZJHTLDOOhYGHgYRbB1vJOTbWJifJIVGLaOzsOBg+GzQbUawDnGwRDoNHjKEJ0k344E7jgpSNc+i",
-	"Xy4AXMQicZ5TqJA/X9oQAe0mUXCMR+grbyvm2bLbXUaj7ANQGHJDbIh1tPLa4UK0SsyEm1y0jSS43mAi",
-	"rvoFHoolWzTeTmMT3q7YyQgs+dGgCj33hgCCdVDWVFz4tiQkVrx3JNkQVcYECaXSng2Ygf6QcHWgLRW2",
-	"aqRgRXIXRgA9b0bM9FSJ50j1ElTsAFrDI/GdY8kMsO8cCtkrbMtMeUPgnDGGCDYADT1Sa0euX5UtWo4Y",
-	"EdgBZHbDr4rUpQxc9iAiRYPftkhuwY0Lj6oGPIyLYT9xB2DjbQgtJRjfQkYj4WKG7JhcpjdUyScVOylM",
-	"e+bN4nY5r37m7WRDH4PUOKXS2oeVM2FeX95St88zDaiETNn9OLTWrT23M3ZtxiyxrJgIridp2oNq/7uj",
-	"kXANpWXk3EDKbFgLZ8DjGvvwLcZiQtX/+MFUGJ8tIoQ/xAAMNRmBjLgEB1ZHXVI3EiZy1PtxIEKoZAwh",
-	"6zoyHMrwG2TRvN6A2mKdiGuGfCpTSscwKgWFeUTYNdyjRg2rktssIrevrK334UxpWWeGbfRLn2spQh6l",
-	"jm0rpD11bHtCYkPpuwjIkGqu2+bUzpeLc/OlBa8QSlG335XnysWFi/MXvYLmGoS2NXPnNCiHEFpYLhj6",
-	"Ym3Ov2TEOS17g2nNPsHg28EDGhSj29MBHdDBBNFFIpGYTqZU7ag442HwAymP/dvfe/z1VyeVMteY0F+u",
-	"ajmHKv06/PnLUtRC7usvVEmP21Sza1jt+7RcZebsgoDuGGS/RcJdVhHVbMYWM++5rHREhaqxaAKQXQ9N",
-	"wq6mxw3a5KKesiZYa8PIspvrma7PrAvHa10YRprTYV84+PS/Dn7172f4v1/GGmkvoIaOltBMqkqfPaLd",
-	"CqhmqVyVQeFcFITukNU0kW1NlAb7gEJhvJ9d3cm0e4QaZnGqRi8EAblWnKBoGQ4Eizqpk5LeBuEulA+N",
-	"u2AnfdSqaE9YJsoXrzLa6atwFp/UAek2tMVnwTCkil3aDAcjRQBLCDlTTufWEWPL5suI1aD+vySyxQRt",
-	"cWiJVJniAcv1qKzcuroKff6d6XKiE+oGmRwI6+aU1ZeZrwfBODksLjgB82NeJtdlwGvc7OYhxeDBToHn",
-	"LzYbglKP9rZs1kW0zaIU4dP0mpDynoOchfxh0+65uFp/LsFvYl9fCIpzFTfvuX0WWzitxRR2JSZZDlwC",
-	"1RX+MdA/Tl7By1Ux3XNOeg5dznrZkX1RzgdauQauwzbVNJp9xbKm3YFLcY2LLTSqN2kACKYVqJnV4n47",
-	"CitoNKxcWaf1CiAb22Ku3NftvCIIK9Bvv9I1QF9oUd2YLLWvF80qi2E+ErhqDRzbyvpBypculrJqVWwY",
-	"yldonJF9ogCS0QACL1xfuTyz9sLK3OIFNGg6oyckcJk+ux6pUsUuLLSjsKeyVNp8PyDkhdcFNes1LmUv",
-	"LExM2Ju1zMZA95D5xiY+QiZpj9+pysgWa+lU2EDIxZZ1zqllLE/Q4YpZOzZVWywAi3NcZCehw/1yZ47N",
-	"Rwt6sXthAB22WWQxzAfOenKce96kdTZbbbayLCLeBVUuKAyij4T21ZdbrH7Yd1ti4ldzeVV8nne9wlzp",
-	"wimfoleIU1dmq13NIlRljkqoFWJajOGtUiSbnLsfUmc4fh2/PIYMfysCLsoNXVYpD+2EyhfGsYeKOrsh",
-	"9RrVXNX4CSoBQ+7TFUHwvjTXn2GWLABOlIbe5GEcihVIXw3HqqB1RkJJg9hIiYU+WKhYJ7940HOmzZG8",
-	"RrMdPdvQA8SREUcc4iOnLYqsdWi9ziJy5+ogScRQa/YVqhQbIoWswd/KI0p3Q4aIHdxPFZcHklJNoLl8",
-	"8q2YLoZJHgrHOtPmRV+pASKIbWRaAsiEFku6TZEswxd4IG/sfxC2jJnuOM+N238+rC9goJwkN5yItw07",
-	"/8RBy4yznTvCHG2/QXWL+4NVHEGo1tRvoEaldMRokwVFAhyQnL+9eplcKpdLRGHhVVJeeAq2fcxZaejC",
-	"b1A+b0gh21FuLVU7pssNqm9xfxyXB4YEgEQfw2y3W6aRJLiG9zhB5kpzF2ZK5Zn58lJ5fqm0sFRanPnq",
-	"zvz231xqfmWudS16Zl08u+DfDS4OcgcYKotRdb6PdoJqMvLZjFukqchGDtsnVXd4xfdZS8/czpEr+k/W",
-	"ZRzpzHNcQWy/9U9nO0rvlbjwTWqRsCpF8eVWvVIsDCPXbiLBjbjEaaQ5Dd3eOdGDe1wgPG4yaaHkyZVn",
-	"+kc7llTT+1q2/qH9kVAnoPYLMbmpkO5Lcw/M1DA5VRWWCvFRynC/Zmv+ieJ811vzZ1zvC8v1mq35M653",
-	"xvXG4HrNtgL55zg43sITxvEWzjjeF5jjLZxxvDOON5act80DJqfK8xL/z1AzFxjruXIWs9hXwRT45joy",
-	"2gL/HhWkstEuleZ93qzDH6wCm1+2NaEEz5tDco0jzMHMr0goRd0xLivREq4gRWVDuFBAKXxGKOkwtrVE",
-	"KKlGsqNYRFRDdiyyOYeSUXlZGS8wGtzi/p3b10bx0yQYHfJCaLbiJ7gm2Q71ddh1sJkQ4z5+uFwcwnKS",
-	"9icw/LRCyrNROoWG1q2l2dlQ+jRsSKWXnik9U3Z+RZjFX9vV/qvEa2ZWd+5C7G/6q7RzCn+zPpi/6nHX",
-	"TGBrMstQVTJsa0bu3L72eUDBDiRf7jKVxriAHOaP2QIeUWybRTRE4yfV9voGICBrqV6GAwGJXlwR1mzp",
-	"bs/dtc6bM7ctRlH+NO3Ds6knYWQnj6sptsCF78zwR2RmcSNDM2oajIa68bUhMQpbUCQ0YC0mAib8bjGP",
-	"d0AbxxKWOkn21YgItSG2z6uWtWJQFqEh32aDbJ8utsbNIJduVy2YXRSwyFnv/27l+rVlZMSJhRXZc5FU",
-	"sA+VxBfE8R8kYiHVfNuVek7FVPQuhY3FeXHt5o3DLceTGYtjrj47p6FLcuzhTl/YWCcbWCRlaIQNuYUV",
-	"fQcGOEWMBt0RXAN2KtW0SpWFd6m2ExR68DWAyG+LG4OkY9EV5y30giqSlbgNvAQ6VJGabIuABLRJ60Zx",
-	"U+KcBkieLsFKL3lICzDeYwjZrbYVcin8ygzUfUau7VjY4ViaGTgXTKm8HQKzMkwB1qaYuoQOBfWXnRIU",
-	"lvUbcFONP7f9n7y19+ZP93/82sOP39p7+8Gj73+YxXrNxKNOgQQrqZuJBBITYqxSHxcJsmwUKiRAcmSH",
-	"dols6+F3wnOmNQT+SPWBTQ86F2hUSHnFBifsA3QoCZjvYgwNQ/Bg+JCrbqRpO36nG6xZk8oySvdbTDgr",
-	"BsKlxn72KmtwEeQF2WcdZIOD7JPQkZqMmjNua4yJ6shDhl0dLnB+kDA+kUlmQr9tyvpg6Ga0OoXlX/Cc",
-	"9L8BK8StZoXXstNGDfuryRw+FAz1Ub6S2IyWDIGRSEXIXkVbx1gSPpI+A+N8XFH22FXaijB/mJcWx9wA",
-	"Dz9+8+Ef39v7p88e/cPrj37zyd6/fPvlVn22JeoQluUdxlcPXKEWgzrgIbTnzuE+cKyT338k4MlErna4",
-	"8c4GdkX4MrDJeSenk/SSdzy9pO+li5O+lNFm7rSm6n9rtxK7DP5trTNPKo+19pSJ8i5j9LsoY1NBIBKL",
-	"Z8JCxc4p1HsBNyH1XgrrwKVdFcl12iVKQyQRCr1m8xIulGY08OKqeSlkltgEPMI4M9gYk2t+OZabBgOt",
-	"j+OuQVZj86Qm4ixriDNROGl2PXlU5BmDP2Pwh2Xwa8xVgZmKtaqfwdvgiieRuWOcxZnw/DkJz/1hLmeC",
-	"83i32T++/vCT3yNfbQIRz/jpEyYwTyN0I4+XLjy5vHThjJd+nrx04YyXHp2XLpzx0ifR+DCNoJB2in+k",
-	"TMWvOEjJl+4Z/dZ673JU/JRnqeAVIJqkMFsw79hR9SO717nSeFY9V4XUwi2ASyqbJ6wK/WmoCEavGrxF",
-	"6pIpUpW6QToAwKIRvzUVpobP5rQCMEiuOqJpi4oAQajMp1QTFiQmHy0pDZQIADBSpLAMFGInIvSeiuNh",
-	"wGEbtx9DbvX3gAYA5Tk7k/LwCoWxwvIXyVrb980RUV7ifbLriz4l8w0XmkU16ic+N3TEeoRGbENUEm5Q",
-	"Idx6EWQUqFQAG7o5nJ0FjxGpJMeosozuBLwWWaiYC/VhYpuFssUwMicVP5g35ZsiQfuN69QWyTVZr5t2",
-	"DfkAQTeFM9uDAGwxvmADF9M1ASxCZ3+fz1ma2E2pWsxHVx7GDywbFoXgvYKxACM241Zh6+/e2/1/AQAA",
-	"//8=",
+	"7L17c1vHeTD+VXbw64xk9xAEeJEscjr90bJoy9GtIvWqjakSi3MWwJoHu9DZBUHEw5nYeRO7Thw788bN",
+	"pWnrNHbiXhIlaSZ249j5Lu+IFPVXvsI7+zy75wIc3EiQFm3qHxHAOXt5dp/77ZWCL5stKZjQqrD0SqHB",
+	"aMAi+PM201F3ZqWmWWQ+Bkz5EW9pLkVhqbDGfCkCRbQkHcp1seAVlN9gTWoercmoSXVhqcCFnp8reIUm",
+	"F7zZbhaWyl5Bd1sMf2J1FhV2d73COm/O3GZUmZF7J1pvMBLBb0TWCCU1ysN2xIhuUE24IlSoDotYQKgi",
+	"mu30rOQvIlYrLBX+v9lkl7P4q5q1M+6aFURMtaRQDDb+LA1us/ttprT55EuhmYA/aasVcp+alc2+bFfL",
+	"dmizFTJ8MmCFpcVSySsEVCMkOAuDwlLh+Ui2W1efK3iFViSrIWsWlgrNttKkyggVxAKD1CLZJGUD1Lny",
+	"wsWFZ+YvLFws7HqFJlOK1g3Y9t5+bf/dX+//5B8OHjz48x9/bMcl445ldopwLnCxTUMebLZoRJvMHPLu",
+	"uJBbxTNA0GWP6zoNzemzgLy4dvOGR2REKGlypbiomw/N+Pd43qKZ+LIUtZD7h4d4AqL937+x/+qD/fde",
+	"P3jwrb2Pfvvo+x8+/MN39775+4ef/OPet76596v/SUPBDzkTepMHmxFrKxZMBQjmzuLAhAekQxUxQ5Oa",
+	"AYaQusEiYpcLe39OdkQoaWBGZEEPBMydnm2FlGf3Xnj48bcPPv107/3fHPzug8yVt/ildMRFPW91N6Ru",
+	"mNPQkgR2ZoM0KczP4mMeEOzDs6knYaZVGVV5EDAxjXP8wXv7//yN/f/z1sNPf4LHd/C7n++9/VH6+ITU",
+	"m13Zjjap78u20FM7PjueoTBKNllVBl3CQsXOKXunQy62zK9CaqJ4XbCAVLtEN8wLLNq21/qq0CwSNJwG",
+	"OH7y1t6bP9370Yd73/rm4298+Pj7Pzp48CCL0HauacBghdRoO9SG5uoGs1tahr8jpI3manNBKngF4KuZ",
+	"q0GF1LjhC1ybH83joawDKF6UXNxmNUCyKUDjtQ/3Pvrtwb/956NffLL3+h8OHnzw6LP3D159Mw2QKhWC",
+	"BZuGEG7WDaE8kdth0D1iTbltMN7QYAMEmN5DAtiFO/Oy5MJAqdolXCsW1gBIN6RelW0xFQh994O9t3/2",
+	"8OO39n75w72ffJgGTFtsCdkRm5FsazYtoEQM0YGott8gQGLclq7LgNc4nvsgSnlOEV+2umYMvx1FTGh4",
+	"+xaNNKehI5FD4FKTkc9mgtSDOQJJlQsadQteH5X0Cs12qHmLRnq22tUsoqKO0sAko+SgkRnRYVGNh6yH",
+	"1F7GzczcNvNlp+sb3IAjArmLm+ETdtE7Z/yIm9ihbCAZUqyGDAOAL8x7Q+o1qrmqcVp1N+pId+/gwUf7",
+	"v3nt4Dvf2Pun3xky/u4b6esHsN00pFulZp0WbsLoJORMEdnWigcsBXvYsWbXeJPrqdChvbe/9/jrrx78",
+	"6fW9P/3nn//4nYMHHz368K29d7679623Dh68m921ZpuhnXgam10z8oWWktSo0stEMUZSInvPPesR5ofx",
+	"9PSjMO2alhGts9V2OF0+9ssf7r324aN//8PjH/zu4cdvHfz+v9PgUjjpZs3MOq27EXC1hZqDQQAFF8OI",
+	"6lWqgHqZyTyipMERkJEMMfcb5kYFRXKb0cB8WTdYJAXcpnUpr9GoPj2kQRHVXKj3f5FhZjLobmopN0OY",
+	"bloQAdbFFZHbLDKMiMANdVu7TkV3Cjt79Nn7+2+8s/e9H+6/++vHr79tGPdnnz38+M3HP3onvUVgktM7",
+	"8JuCOfon2s0qixQefSLPkKrhtcrsP2LUb7AgvXEr1KhpUIlf//PBg3f3/+un++/+Go72x8NphTnnJhXd",
+	"Tao1a7a0ms55S0nMqKBDG43ZDn6ctGNdyrVQdqaGHvs/+Y+Db3y69/ab+z/4/d6vvrP/RuYGWT63qXmT",
+	"yfb0tIGYf/IA2KcvmwzkW95kRQJCjBSC+cBz/VAqpuAm3RG0rRsy4l87HLNZKJUzePT9D/ff+OjgV+8f",
+	"PHgVNT8DlH/94ODBvz360Sd7n76bp99rucXEVCBxQxIYDORYKRIbTKzUe0bHrZv/2U6LRywwT0ZsW25Z",
+	"1Loj6Dbl4ZTEDGQl+z9+zUi5bz949P0Ph6NVOzX7dJSkgLWYCJjwgYjSDu0CcFIkxtBWAZS1Q7tGIlkm",
+	"OuoSWqdcTBHP7ohWJH0DmaOAttdsZcA8jsmqRLQk5cVSj60KWNnDj9969F8/33vnjYOfv7r/m9f+/Mcf",
+	"0zojI0fKucmGV03l3O6yMJxJmalSfAFeJhHoqQ6HVbvVkpFmwXUWcLoOYvmR7+7Dj9/a//6D/e+8+ujH",
+	"/xsB9eg3n+z9y7ez9zWeerNp5t4EnWDavN9QNAADF+TO+urMM1YpJU45MVuGe23miJhSaOxIP3JF+DIA",
+	"lS9zpVd8n7WSX/uVFR4wobnueqQDKqR26wLJK56uONzEZY6pdQgT2psP//jeYUxoBnptmNDy0uWMxGhk",
+	"VzY9oxpubXzbyaSXwzsmCBkMy7AHct5M9JS1oMUGYPPMeSa2WShb7KljBGWMOO5ugsmwX4EWzsBzThFB",
+	"m2yZ3Fi9PCOM+h9yZdibmYpGCRpUu9qQCy8FOxpy31DPJt25xkRdNwpLZSABXMSfvULLCGGRmfXvX/r7",
+	"jY2dUmlmY2OnvLqxsXNx1fx5afXeX/5Fv6nBK6xsU00jvBtmD61ItlikOVotjLo7ls3CK7QVi8wuB1hn",
+	"aBiy6JyKbV4yMmpUK6RdC5sm7RKlqQicxe9+m0VdwoXSDE3Lo4HSb44xIpeRIApLL+Fm7sVPyerLzAfh",
+	"7jKNgmcNV8gxgpht4UWzxreI+bLZNOw6u6hXCltcGG7n0ygwADIKFlwLMwSoXlVYUhbC+NIrBSbaTbNI",
+	"ePteDnyT8WgY3qwVll4ajpjr+PzuPa+wMyPaoZWWdNRmvYCBNcQz5EIIjGtXn8s/XGWgYQ5XdgThAXrY",
+	"LI/ySFvw+21GaFOKOtENaXRkDe+A30+j2LvNIgX0J3vSi7U5/xLNHvWFhWHXf2NjZ65srvzFKwOu/OXU",
+	"bP1X3u/5dRiM0yPdMHd/1yvUeIQev6FUEx7a9QohVXoQUO/HeifrGLUhdvZ4GdfohYW0a7TU7xpNyQvD",
+	"V3XdPmYuKWPRbUZz7IJGH9bSCO4eLA4cUecMeY62PEIVwVd9xrcRQyZca/r1yWYvkrsNHiLz1x0Z28g7",
+	"EdfwllHO8Q3PytYxiN04RwZ1NAhoFj1goYcZdghEjjZ0W+Sv+QXZQT3fAkMRGjEAqHl+GTDY8FfzSZGO",
+	"kX192mSkymoymhx0PTQpg4YOqyy+pMBhAR7vIpd49WJpvq07fsYDjpRyu0QgBpxTRPGALRPGwfeqUx4c",
+	"2WpJZW6Z1dqAVxiBxDzJevhEmh8ATG6lCFC5l0GgyylnydZp3wvokZESnl3AKNTq3Vux0Et2+9ltFvaG",
+	"89TljP3SMaTsgajhFBi+4Jo11SS0uJAshUYRBXVPsJ0cSluhRvmtgFMdSe2OJi1aZ8skZDVtNG2jeIMH",
+	"kioICxkuZGQXP+o6quekYHkQCEYS67W2bxT1y+bR3UTnHhdEqocvjNpVAPKWfd5Ol7u7iIEuRsOck6WJ",
+	"rDxsnSuJF75FlerIKMgqFOW5+YXFC1mpYHF6UnHP5t2qU6vJ3XlbadnMlyPvNqhm28yIkbVICk2YCEiT",
+	"bjFlGBAGPqUohDtMpbm/BcSiQ7fhmJ2MCXMV+qRJ9yIN0HNHwzRtMbJfHo72SIdeLJRmN2EnzcAVvxsN",
+	"QytiDrw2z6EucGOgAmFIMnJpRRTL0aUEY2hVrTIrchbJVY0WItWQHXCxg0boEaNlNGRonjeUX0cyJH6D",
+	"RtTXZnzzs4gtk7odIQEIeGRts7K2IYxUwUW9SNZa1AfmKNtGedHwemo0GARW4DRSw0cddSluiIzAu3LM",
+	"+t7UCM5haUfe6TsjwqHWZV+ehBDesqbI7Dayl25VRqTFZCtky+Rygwum0Hh1RdRDrhqkw3UDw1auUVFv",
+	"0zqrFPMAHg21MPRFEY6gu3a0IUC8bEGW3c1CqUzOG+ygbd0w9NmnmgVPmQ0tlkr5MgTdQRnCUVb8BM6E",
+	"fplilYdskA5dQ6mcagxiA1sDC6yguEwq5veKlZasqQbwvYcqojGiMFeauzBTKs/Ml5fK80ulhaXS4sxX",
+	"d+a3/+ZS8ytzrWvRM+vi2QX/bnDRwMvSS950ek2WXLajWM/LLrqpDiFJO2tJCnfnFheHS0259LfBeL2R",
+	"I63c4jssVMMlvtyV9VoZEB5egbYDLgteYZsHTBa8XhNJcovzLTt3gT5KsO4YytdpMIhG4oooatQ/sp64",
+	"MLYYa6lYkoojWihpUd3wAJ+MtDWAHnccFVUxGTUiWzsSqo84E0ubPUI1aUqlydziYmJc6z2evs0q/rWc",
+	"zT7r3p/wVnR4YKaa0lnm89WBpi2Dlkc27o1rR1t1po+h1gxQ5ZxSmfhMUMkCpd38uUTK6BwEjWSZcJGY",
+	"4OCd3NFAmjc38GXJhZEKOg3uN9B7xkhTYsS3IBVzBSukLTQPUUeDO9v2G4nlqkhe4IYYdUmV1bmwuhwK",
+	"DzoJVBNO4+0V48rDbkouDX3eqXrZc3JR3yNYiHvMDeRkqb7rLTsiT/9L7NXLhDVbuouRxlaXdegpBRut",
+	"BCVx6slK3Lx5FweemroqdDQoDthS3vKPQY1KrXYwY04i8se6WYOF66gdWvMO2meBLKfN81mjrB9yCITp",
+	"VcCmJ6XCetcTi3euOlOjoWL9znS4rz2igzWilHenY12Z8ABGW+BxGQMvwvTNBGOZVJ530c69tpRjuPCW",
+	"1uZxqanb09M2mmnYfJ2BdGzApgztWdD2cdqM1TOeZwgAT9Sg5A7teK7ENYkeaadW9LvaQvsEgEhz3Ta7",
+	"nC8X5+ZLC14hlKJuvyvPlYsLF+cvegXNNdCwtQYV9QblhZEeuXiSPLk4mTZFqAPZNpieIhSX0hrUzKXk",
+	"FmFIYb4WkFr/0MHLz2RGh49jDG8h8cooeThf4ow3nl5n/inWuZj6rcwJpFDWrYPGGggxM7g8FkLCIm/R",
+	"CNk53bmKL80BXJMPJ0AHk5UM3CU5j0IvC1mTCf2UczrAlsl5BbH9T3no7gIzBapnikBAlrKG/DQrnfMG",
+	"W2p7vARIQs06cs0dubaUnpf6GGo/ScXAP5WncqYP2AYIKo80FVFc+IyUL10sHYKG82CiZcOI/aNIEXLB",
+	"1jTVbTU5GBKMHrVaxXZGDp9F+LyIAgjpzJF9Xry77pEX1uYWLywb/asKHv44EwuDYkgFXs+3eQ2OBRl+",
+	"fXYHIcQaUyrfWx8xqvPcoke9DzZ7KA8LIc4bInnR8ZraSFXKkFHwPwVsm/sD5O07ikUzK3UDVKv9hmaX",
+	"ubDEi5kH4lG79lx4RUO2o6P6YzmY73FPXgx2u44EXHkk7TqNtnKcQc7rfARP+FE21OtCHrjyE5WoEFbH",
+	"w1quMxG7VAcmI6ayG2KjShBA+KQam52mHHgJM01HaMUc9HqyzSx8q1boG0OMftYG9GIG4NVg1Gs3OyKO",
+	"ZzKvHTHgp5kC6/DVitjxGrFW2F2XIy8Qu4/UXgSTWGyE1NwHLR6splQQA1mqZZRNxCUBD3JpjmL3x1ya",
+	"5vl2YbQDJ6GXR2XQw6NDzHpjMNlFeXiF8hEhuTf5Nu3YCEgU7aoiqRiptwIfrEkxHTdk5SprQGERw1QY",
+	"8/sWpDHLGlljAmIMi2TFnQ9XYKjWTGDOtzsWj3DhKLe1QIJBJs+wYRUhzXaMggj/LRUaLAxlv2IzTKZz",
+	"l2aJdBqy6c4uQAtsvqDnaxmNGCsdRtJpSEh84dnLOuhu5s45jns7ZznopHZHumSxYrAnvu/CDPYTmfEF",
+	"ATeKEcPBj7JEDuU9YttsjMOhmjRoq8UECxx7x3tBrtMuqTNNau0ILuU2DdtIs/s9TmxHM6F4NWQzTs1F",
+	"i7lR51hNx9ZarxBwpWRoGOW9lIsrDwrgVPIQGB6CwsDEvLKU59rrO95Bbq/U8Ckgt47qDOstOZIHvmX0",
+	"3Cf0QMJabOo7oDeh6DkYG9IWWYf64Ly0bcNGFMfxF3gb4DzS9oece+MGyUBpcvNErzHi8DONtlUMdDaO",
+	"cck6o/yRhbG9fWPMVj2kQzCJ5J5U1NC5MWwAf1e0qF/Lc2aeEYfW9+IAv+VUkTHPtnRveBjhy0qK4m3a",
+	"SdlQb7DOwCwMKF10YYGETMe+5IDXuVaIyl2CT8MPlU1SJDPk/694Kd8ite9iykKda/RVm4/OKUZJ5S8r",
+	"iRsQck9IhYZhxXkgYxmasG0Wda0XbWhGQ3+Yu5A6bZikYQg0IO1m+ct7f51ytcytbmzszK+YPxdKGxs7",
+	"i8+aPy+YPy8+ax0w6ccvZ9+ZX43fWbzS9+LTuZ6btHA9pE4HVDQyUETwZKJsDWF1UgMYHlLKiEekwHcg",
+	"nA4V0iK5Fsdq1pJwZVmzAWPoswXxQirrcqZuIe4MwfnLAwVTHn8Swq1UYGMWSBcywWOSXJxDSmM2AHl1",
+	"nrPEqBYLQ4iEqJHbq5fJM3MXFsn5my16v83WYCZIg8oJqfB6YtzS4WnZvY8TannhKK4+B4jLDVe7JCu1",
+	"CtZJw2poWJd7btcryDBIv3aEQNFxQkTTs3mZJefpHy78LEf3MMiQrvUSV0lSNps08Gw4TLdY8PpcZZBv",
+	"+0pe9RjMkYvTiltUN1CrMFrSOWsazuUDrWS1o+JCzPTJCwO2bpgnHnZehHCdDfd5lxdLhzKOxhG4zvwI",
+	"QoLqUUdEH2GusSYN8wIyx7nx+SQybR0ddp3TMbG5plGsJMKUGmyeygJhrlQ6RMTfXCkXzMOVsRyTZXYt",
+	"V6jfSCW+L5GK3KrA/ey4moxNrpRno3IUqUCKh9+g1ZBViIy8OGjf1V7xSCWgRjAJcKBKrR2GFZQCXdCY",
+	"TwWpMqd4FzH4UC2RUHYqpMmosAYwjFJEnd5inrVfaFcBhisiGI3CLhR8We5J1zfsrAsXSjdYyJQqkkpS",
+	"3kFBvGN6gRhSZKajCvNuKEa2CRkwoo2GiqhfERIEUAUxxBUn5NqaK4Y/yhYT9pF0TZKJIlemHbg60Co5",
+	"qGLn3UaX0Jj+YTk0OIZlorS5Ax5p0gDSg0krkvWINtUgJRjP5oX19VvmXd1WzpKD6kIgrZssUewMHdgQ",
+	"G2IFXmCkQTGEzNUQFSjHEah95pGaoa8YVk5FoBp0ixUJ2h5SYvySucNYM83KNxW4pu5LUOQz1yFVCg3y",
+	"clio2IaoCKk3axFnIlAVcp6GSgIYpGCKhTVwCMIzdLPJjFKVjGkTcWE/QpLIKNwGBFy79QJlThmclnrX",
+	"h05WuwrdYJtgKajYzHspQrRlwbcQztekW0Yqts7ZfBBkdgSGS7RC0SBIrr3e5H1AiiVFg7UbgoPIFDK6",
+	"zTzru3JV9AyxkCBcZjK0hCQIJASAyAwIcYRqiVT6igDGeJeu1Oe2yMU212zTIURlQ5g9YmEiqOsSVJzJ",
+	"D748pyAEy72eVDCqYHrAWGYFu+7NiAERMpzYfWWoh0h/lnJT8SYPaVTwcgocer11orxCta26Ba+/0Klz",
+	"1QabIRdbqY/oXURzRmYkPOZNrjbNZS14hTRc4o9Qv8l9MNwy3kRcoNLLlvRIPiL4U1/YpfXXqvV66tvA",
+	"5/TRAVe0dQc2oTJC+gtkEkDndEMGUIyOhqHs4ItYrzYeWshNCtn2aMKJsdN+tNfffnI33X6M8cx+zlQr",
+	"9Qoy4nUueua/35aabrIdn7EA/Vy5FfO8bE05r6/8kfmmzpVGG2hyUAqdspuQC1+w/uTkXmRKr3k5xahS",
+	"36UYY/rr9LyZHxJYxV8BtHK+2dQyoF3IEE3K9niFHiqU+sba3zJEL/UZq116maoqzBUmyX6NV9/grjeo",
+	"CItXaLfqEQ0yN64TSVHf9FOZdPeAUSbAOHRqXcpUkgRrxNLuXMmbRPQeEGGQjqpATMzzXMFPFEtdyYCl",
+	"K7dYIYqqLeX4WlYov/C3c7f+5uLdGy/Of/Uri7efW/9fK9cvv/Dswt9duTZVQb11CL3zZJSPXsifvDIy",
+	"IkEyNXCe0Oe8YQPdb9Y4A0VBmAg8wy63uAgmcn9JwcYplMF2tHUhjwoyDdlYD2YCF0c9HBcfGflgkl+6",
+	"m2sj1bw5E3ADzCYX1HrnmrTVsiWT0NEwanPW3TBqtbE7YvRqnddo5MToERn9XOwaGQf+8bUYfvjO/zL6",
+	"7B3htcmqeAd37aVOVfyfPJ4hxooJghnSkQzHH4mgRz7osvx7SISWhdSehvjm16wTdLpFWU5nQAOsZRCQ",
+	"TjQsCU7leKKS1vBoek2W9s1zylZdJRyNHGlALZOyR+Y8Mk/+79d/Hhvy67Q1wiuXmyJjQww/p1SLTJTj",
+	"yWRcpJfbfwBhh3YVmRtlKZwbx1J4qESe9Z5EDee2cRYhsNX1lWqJ64xNVqrF+UM0qUrdGF6vhe701GsZ",
+	"u4LLmNl7rjzLWBF2eXbhmKnlJk2MFSvUmwQBT+eWJbMu6ZFZzQNqjmXHTe3BBSdn13XiceHHFSTdxx/R",
+	"RuD2NxAkJ0r2113R32MgP3dyixDZgntUpWp9oEcd9Cc00xKnZvS7wFJq8KDUhDGyD3h+dPGk8f5l0okL",
+	"kqV6feBLLo/YWWRR1UF/bBw1AOEEioU1D/M30OwRv4r2Ixu5ppCUqWUEXYcrRkrHkWdgdFKIggHtFMP4",
+	"XPAwmOQxBDKSHRtjQWQYJAXyzabQQgkGeKcXd203iTESF9I66/DryDOaqJfSVM3OPFuZOHOKg+7qiSIe",
+	"IMfx4d2hGHK6Phjg4aAiYQNZZxZ0+VXIkpjm4nFVwRnNnGBpg4D3OUmI7kocu2QIaO+3I667a2Zu683N",
+	"54NGSnvx7joKZ5VbN9fWyew6b8JqQaat2NZ6mDwgQOKgGKaNKByzPrexFv8K62IxYC5q0lUqptjVzb4E",
+	"bTgY1vpFArjOm/1O5hXrDPXN8qrU3yJMBEsxufIcRfUs7fTQbeq5Gk4aO1rcZdU16W8xDT7Bp582s7tK",
+	"w8Wnn8ay13afQN8qr6BNM45aMrD2rPdwtwKu4ABr3syVSuS8wovxlEcWzUfbnRAceQul8obIKd3T79PU",
+	"LAzRZdyKmG/Iv2xrXzZtzYoKzg6TogcVvu53om6Iil03PGuLHy2nvbF9tY+WCBMVUmdauQJJFlQryaK5",
+	"FAZY12QdqnkMuC8eGPxSoly+RLUhVuzvId9mhiVCmpNna3pUrCBVWU7PEjHBOiDUVEgdXyO1iCnwrhbJ",
+	"VW3kDdDBCPBZ3OfzV7KLlG1dsbt7PpId3TC7WkFXs32lz0EHkKQEUdMcq9VqAW+auU5rLHkSUm2+YZGC",
+	"ypTmxKjYEHjZ+t7ERISlxIAKcQM2ogIbN4lzmmwJ2YEzdz9we+VdTxrc3aoLkAcEs3U9n36a3ISIfaMs",
+	"x9vVvDkTMmHmrGQLSYAvGNxTNDynoEx/VKM+NrzowgJxGUZMgei7YGlDVDYK5bmNQsUjlY3CRqGCN7hc",
+	"vFRxaQNWSvHirizmCZt/p2wiDIIbZuIRxDwpAJm5YFaUVCFVDdy8C/lo0u6GgN4c1S7BAqi6IQPb8YfC",
+	"pZFRs+j2HTBocqcqoIy6LFsbWOcqWoMfA0VaVGQjlm5oCV4AC/YXrqw89/TTma6k4BsxlMjcRTiskG8x",
+	"Um3rVAxqVQZuiMvUbzAF91LYUTDkgQtSgR9nLmNQYAUSMwxQthhrgagNFZOAigk5A9auigGhOU8XJlG5",
+	"sk7rFXitysgWw/jZDUHVlutQWadc2OtxtTZzQwo2c51qv+FQBwkqrNGQ05jEmsNpSW6ESbMGpOdVBkB8",
+	"iaqu8GmLF7u0Gd47n/n4FLjPeYTBGGarG+Il2uKz+Nm9kv3iKXSwh9xnQrEUg7l+dd2IjlFoOJbWLbU0",
+	"O2tYiZLtyGdFGdVn7UuzTa5TgdYFw4i8gsVYowUUS0VoaWFepy1eWCrMF0vFeSyk2ADuOgt2ApYTv3yb",
+	"YWUriGuYDaQPjFQ6DLxqNPqrIgBpNtN+dr40l8+uA+m3m0xY35u5ZToZOFUe/1psZR/VTm6xND9IeomX",
+	"NJvu2ZKWMQpLL93zCqrdbNKoC+2FMMIqvUooTl5XRopB32DhnhkiyzlAJJMqvxK/i+tx8irQUQKO1lib",
+	"xOCruBGwwTAMtWU7+ELcqmc12/kICzqi/5y0WJSZBT5j9PeyjVdO5Vi6Jw1ZCWW9jvcczFmu2jKt1Ziv",
+	"XWNQlswaxzf334gEKLE73xmExms4gsp0aDOYgSFl1Os4YD3xkbpQYXMyRuDPf8/8kv/W2P1I0iVmd7NS",
+	"ri1tkUGEuVLpMI1W5pJONi/lbRxk7rkSGgvKvaaAktWdExduorTaGp+7XsqcVb544eLc3KW5kvkXW50K",
+	"rPtio/q8z2/yF6/e+drV8g3+4qUimy8V/blQVJurpeBvXwzBHZhq7wQ9nPbfeGfvzX8dv8lLUqYjpw3H",
+	"c+CZ3vUKCwjL4ZieanwNr5Sn1rNq75239t/4x70H33r03qv9nWv7wyam0eLmTg/lMFJThmxYwDwzGjCu",
+	"i5l5vjw/1vPXXJu+hfLiODQ2p8mQeXlubpyX072f4K1LY60x0+UO2MEYl+Rqqs3w5PzDvHNx9DvplpPD",
+	"eA6qJCku4xTEwj3nWLfCrbNJ4ZdtkfQWSiwJPbrCQNa+nqg4PdH93CgiKB8BG8CQKzS7gFaANV6SMFQh",
+	"AzaQC7gYrinRxAQpH3/963uv/2FSSjMGkSmPdR2SnnhP9qWLr9kV0Gt5rGRmxBr0Pg64cJlrhYFgaDzL",
+	"F3jSzaWhcDZXPfWy0cCR234IxPFYJuKKVCPZrjc0ZqVLkco7qnbjvKMNkU088gjGsxs5S9tbikVOSDqQ",
+	"LUd2QlkpUzrW6BlUbSWqXzZ0DMJrQZEUkmRiBnEUJ9NgJLLOLXaBifwx/qhzyVuQrwxqQj96xWdx3HJW",
+	"LG70i05jiBpjiGQ4QXnYBP3DP2t7Gvk0kuGA4fG3/HFTQ12GxyYQAzPxkCciBx6TGJhuRfnfH+596zuT",
+	"UtTYPTF10W1+Ci0KH7/29YMHHz1679X+Ft49AdvT6khoqQbavnpJAjlfyQlnrmA7OciITCwqsLpeckPO",
+	"V7Lrrjx1OBGwdGkazUt/+f7B736+9/ZHex/9tr9FfzYBYFrwdayF7XCllW3p2A4DUsVEJeGidpG84mPk",
+	"fCUn/aDy1BI6/wJeq2GUjw+ZXJB9jkP3tFIIpdxC7by4IW5GNr/fZT2kpnFfVcDIc7qE7qPeCqAjB396",
+	"/eEfvvv437736H9eHbNTdDbifqrtorNYaCN2uEqMI8fXPvr0aSSXocBaKh1pqHLiLNDOrWoZDE0i/YfJ",
+	"lDQIVsENNlBTeVbqRlJhHyyGUvhsmUSsxag2oiDXNnVMpfPIswLTSjyRkQZsDo4C+8qQjpEp5Tu/ZgJ4",
+	"FaFbZOJUNCxxJYZcVjAY91KnYqyGCdgQ/IN+xOz6UK7KWx1CYXrru3cs6t3+R5/svfne3gef7r397WNQ",
+	"8g5rSZpML1wYB5NXZVTlQYAscqG0MA0KDMCzZivofPvnP35n/18/ePSTb9v+68C193/4YO+dn+//8meP",
+	"fvqrbM/mbHrSlBqvYy61Q6ZECBnLxpNiakfvWn3wjU8RRAev/8feR795+PEf8KKlgdCTKTgdGLh21egr",
+	"MsTF4e4psSJcByW2IxMlNpUNZ1mE++beSMp/HVMQB/tO7OixK7cjWOQ5XwR8Mhr9EDZAVnpyalMJs6DZ",
+	"vyy5sCYIFtas5xA6eXRoFCiPqAZIl1xjYm8uY7nuUilPP2Ppr/NXzl9L0mbjcOtI9brIW4dNix6Tp+EB",
+	"nA6eZrjZ93745eNpw9+4IfWqbIvgMHzhNBDOlSCAQn6WUDhaaROHE48yErB09aB80ngFOljHtkNnwnWU",
+	"0pEWcj5lgySKaRuj5SysMU20/YWU7LVKxpbIuoTyVzLaMoT1qT46eDm78kPaJPuqLiX2ukxVpdh1Oy4C",
+	"9ZR6OmabXUrc+NOv9r//P6cY3c98i6fAt5jo7raECjTmTmVE9+vvCckBdT/p/zXQqwMPSigwBCUMocgK",
+	"FUHcBw0rmaALxwlC6D8JlSQQ1QYexJqMmh5pRyHULsDyKM12qHmLRtqDuH3bO+/Corc4fyGpdtlDclIr",
+	"P3bhCyc7ZhFsBV1mQIOFtCQYy8U0qEotFsO+XS+sxPmRfLfrFTo03Or52X2FEc4DxDrbM+0Igp1N1b93",
+	"DG6QuDtZOeO92Hvjn/Y+mdgfnDR/O62y1TQstgg7tBSkdeC+AjjTMuI7vzCMGtcFjKNcOkLFhchQQjIf",
+	"OQQrFz8PLjMNID/85M39H3yAoH702fsHr765/+6vH7/+9t5Hvz347LOHH7/5+Efv5JrFM6Vkpu1GaVBF",
+	"bEONXpDDhAngv6Q28j6rOHFFeXpl+OHmjoCFTLPD2rqBgUKiBgtUXH+sSzoMAjWdFcZFm0vBZrScgXiJ",
+	"vlCefj76XHptXwQrBoLjnMpfnAsKOL3W8b033nv8o/fPrOOH5HYGeE+8dfy0BJVRR3wavDW5Fdh1eBih",
+	"fjybMfleHRCiaLQSJ1rUIsbQnJtD7zKTnpltD2W2PR7KdvCLn+2/+zMrH53ZSAfaSE8DdXBoNkRmiukA",
+	"E8FNo+y6SjhDLJ/bLOpivb5qW0OkZz+GX+kd7pQh+b3TFTP9pKLVqeGhYdhjyM8Nz05jS7orZS6eXIW0",
+	"vWyE/5AA/0nj+68kSzjtDBQ6H3gYFVZn2tGM7Ppu323VwmefuS9nZhprl1+s+rq8OrcyYMFJjP3gxabK",
+	"S8zPDasusTLzVTrztdLMpc2Z/HYQZ8Tiy0UshqZwxDSixkUAJUMGWhvgV9KB5OpUhlmA1VZRkq6yOnep",
+	"9tBTkHUh7wwT6CkWXedYnUU3WFOxcJupJBt6YM0gfADlgH7qshovfgRxeUF2srbDyPVI6N1DbyzBANS1",
+	"Gzw0nempVZsb2yCV67HSLA5YBmSlFNKT2jjLkYWSM0XxcqoNHoNR/qUhGR08gA7f2dSE8oisjkxOqdya",
+	"LBtBPTE06AQoSoY6GKyBGmZquMevznS6UOlgCrFCWrbvoLmr6a7uoGqzDhZDtHVmmjTaQlyHbikBsTEI",
+	"MalQYFvHyhaEp4paQB8EKriou+pjFcF2tK28AeFYFSjRtZxUFzGDQdxCMy5TVpMR4UJpKnzmosQ0b7KE",
+	"3mSXnEN4nu8FzbELN/T4BBsLRBsTAkdpC6kMWksN08lyqE4hWxHLiCyDhJSnc3tWHQMlBFo3bn3QkyGF",
+	"2XLBeGN6CwhnC5OB8xyWF1L7R6qslivdPLx+5vAZXAvn+BpCReKyqzeM6f+LFyD9f9crtBiLbkN/9JL7",
+	"4Lqel2y/cvNy0gu97BUQ4QtLpd17u4el3Rm8O5Mjx6b617hBIgj48HtIl+MBjt5lecCqNdEOpv5VqEoS",
+	"RbTruY5QcQ2luEoKUHBsXtxHS1fj6OBTQ0WPSBOOQxZKtnCEan35fuC4Bp1hypnY/DP0SqHXoaPc60yD",
+	"yRwjlMeXtFLHQVZl5DSnXCTLTHCa5ZUnKQDdMONEqzwGCWp0f5gnRpBa/Lx1yvES3stjJLx/QTTLL4aH",
+	"qZ/O0rgnXTOmZwN9Ro62TkRVsWLjYDp6+ikoUC5L3aZDuUoTd1b/0tCoJBrVS8XOpsJwvQK2znNX4vAU",
+	"CK/nmWJ0GMUoadA3hJi8wJWWUXdIzSywlBs8ASP8/ThyFVBOCqZcH34pGDmvoVJz4NkmwLYfCFdQ/lc8",
+	"tUy4IDIKWFQkK5beEcVcyVwfurrCZBx7geaF7j2fLPs00610fffc0u7kiuumwpWBusW7wya9T1FU7V1Z",
+	"ZqpBdC4RXqeULYn6vb0vts7X/fFJ/YTtowaynXghFg9GrQQfm/ZSjshpFp9Aq+JgKyHi+onbCQ9v57P0",
+	"6kyWPj7Od92hoextAz7SKHgrktgxcUjhyBY+gw1WUoaKq+kWM9DYe8L2Mbn8za1oBH+7C9zZLm1cvkCf",
+	"yIit/opv0zAkHkXzfYKQ9QlHPWwiNdL/mo5zzMUzIxG1WIR1K1EoMkIlRHEBqwWOkIswJxf0+CSjz0uv",
+	"FGxiUw/r8gp+O4pS9XSxMLpR2tpROPtMcbFYKiCODY76gj7jvSzxsBiWaf94pttNqNuNFzJpFKgRSQbD",
+	"K8ncdiGUESOdhsSWcEk1Gdf8JU5TIDQIIHcOkhCwtjIEVEIRoKTheI/BCxsBBEFSGdcmPZxcWvWLMajO",
+	"UiOeoNSIvTff2/vmB1+G1AhzAS26TTHtKwW+/vr9LqsLExWmmdNl799h6p2daJbzaQh/NRfj0Bm4UL9r",
+	"BAuIO7kiCYdXlJW+woDFVS4IFw0WcW2LfFu6dy4JrAfrA7d6TTr59gTp+LVkw19MQj53Ogk5RtZ/WXPc",
+	"jlrROwW8fjIupN7kx0bFbZluHVfyKp6R6TwyDYTn0HS6SaMtjD8cRKXvtIiW6IIpkusQdSxF2AXx2kza",
+	"6aeF192gp50SnnlKDu0pMedP2i1MVeHKOSvG0Q0Uuz/0MCdzWhyHrTAvLvfQJj/AqTMD/ZNWezfaSnn6",
+	"FImQng2x5yMpdfdh6uTUDnxGUr/EJBXvwBecrJbOyOqXiazGdG0IaUWz76gK5tm6NUlh615LAeszFIzI",
+	"xydXNfGpOKf7KpiLLmnKiA0yR/fT8tvpnZxZfM9qmA+zXTz6xSePf/T+WQ3zLwLlQ8Qfqyx5xATrrGNj",
+	"4GElgq3jjYR8G5v5k6TRqCV0tiw4GD4bdJsR7EMcLJFOg4cMy5Okh/HAHUcFqZpn0S8XQF3EInGeU+iq",
+	"P1/aEAHtJlFwjEfoK28r5tm2211Go+wD0BhyQ2yIdbTy2uVCtEpMhJtctI0kuN5gIu76BR6KJdto3m5j",
+	"E96u2M0IbPnRoAo99wYAgnVQ1lRc+LYlJHbJdyDZEFXGBAml0p4NmIH5EHB1gC0VtmukYEVyF1YAM29G",
+	"zMxUifdI9RJ07ABYwyMxz7FghrLvHJrfKxzLbHlD4J4xhgguAA09UmtHbl6VbVqONSJwAsjshl8VqUsZ",
+	"uOxBrBQNftsiuQUcFx5VDXgYD8N+4q6AjbchtJRgfAsZjYSLGbJrcpne0FmfVOymMO2ZN4vb5bz+mbeT",
+	"C30MUuOUWmsfVs6EfX15W90+zzRUJWTK3sehvW4t3s7YsxmzxbJiIriepGkP6v3vUCOhGkrLyLmBlLmw",
+	"tpwBj3vsw7cYiwld/+MHU2F8tokQ/hAXYKjJCGTEJUBYHXVJ3UiYSFHvx4EIoZJxCVk3kaFQht4gieb1",
+	"BvQW60RcM6RTmVY6hlApaMwjwq6hHjVqSJXcZhG5fWVtva/OlJZ1ZshGv/S5lgLkUfrYtkLa08e2JyQ2",
+	"lL6LgAyp5rptsHa+XJybLy14hVCKuv2uPFcuLlycv+gVNNcgtK0ZntOgHEJo4bhg6Yu1Of+SEee07A2m",
+	"NfcEg28HL2hQjG7PBHTABBNEF4lEYjqZVrWj4oyHlR9Ieezf/t7jr786qZS5xoT+cnXLOVTr1+HPX5ai",
+	"FnJff6Faetymml3Dbt+nhZUZ3AUB3RHIfouEY1YR1WzGNjPvYVY6okLVWDRBkV0PTcKup8cN2uSinrIm",
+	"WGvDyLab65mpz6wLx2tdGAaa02FfOPj0vw5+9e9n9X+/jD3SXkANHS2hmVSVPntEuxVQzVK5KoPCuSgI",
+	"3SGraSLbmigN9gGFwng/ubqTGfcIPcziVI3eEgTkWnGCpmW4EGzqpE5KehtUd6F86LoLdtNH7Yr2hGWi",
+	"fPE6o52+Dmcxpg5It6EtPguGIVXs0mY4uFIEkISQM+V0bh0xtmy+jFgN+v9LIltM0BaHkUiVKR6wXI/K",
+	"yq2rqzDn35kpJ8JQt8gEIaybU1ZfZr4eVMbJ1eICDJgfk5lclwGvcScMHyYdY0ADebBtIM7GpkYwBKCN",
+	"LpupEW2zKHVYaRhPeFqeK1MLOcdm3HNxh//cQ7qJc31pT4mreEmeu8+xJdVaZuH2YzLnwGNTXeEfw5nF",
+	"STLIxBXTPfjYg9w5Z2xX9mXGQ7TADTy7bappNPuKJZu7A4/vGhdbaPBv0gCqq1agn1eL++0orKBBs3Jl",
+	"ndYrUHXZNprlvm7nNWhYgXn7FcIBukyL6sZkaYe9lbay9dVHFtVaA6e7sj6a8qWLpazKFxut8pUt5wCY",
+	"KLhldHGDF66vXJ5Ze2FlbvECGludQRaSy8ycXY9UqWIXFtpR2NP1Ku1aGBCOw+uCmvMaF7IXFiYG7M1a",
+	"5mKg68p8Y5MyIcu1xydWZWSLtXQqpCHkYss6DtUytk7ocMWsjZ2qLRaANTxuAJTA4X65M8fmowW92L0w",
+	"AA7bLLL11QfuevIa/LxJ62y22mxlyUp8C6pcUFhEHwjtqy+3WP2w77bExK/m0rcYn3e9wlzpwinfoleI",
+	"02pmq13NIlSzjgqoFWJGjEtvpUB2GI5wKH3m+O0P5TH0i1sRUFFu4LJKeWg3VL4wjq1W1NkNqdeo5qrG",
+	"T1BBGcJPVwRBfmnYnyGWLABKlC4LysM4TCyQvhpeR4PWGQklDWIDKjYhYaFinfzGRs+ZMUfSGs129GxD",
+	"DxBhRqA4xG4+CeLLWofW6ywid64Okl4MhGdfoUqxIZLLGvytPKJ0N2RYgYT7qWb5cAxUExguH+QrZoph",
+	"0orCtc60edFXaoDYYgeZltAyoQWWblMEy/BLMZCe9j8I18xsd5znxp0/v0wx1HQ5SQo6cbzXNOkMceV1",
+	"xkGBjjAkxG9Q3eL+YPVLEKo19Ruo7SkdMdpkQZEApSXnb69eJpfK5RJR2HyWlBeeAlSJKTgNXQgS6gEN",
+	"KWQ7yu0na9d0uUH1Le6P4/bBsAjQHOJS4+2WGSQJMOI9jqC50tyFmVJ5Zr68VJ5fKi0slRZnvrozv/03",
+	"l5pfmWtdi55ZF88u+HeDi4NcIgbKYlSv86NhXU1GPptxhzQVGczVN0r1Xl7xfdbSM7dz5Jd+bLyMK515",
+	"jivIb7A++uxE6bsSN/9JHRJ25ii+3KpXioVh4NpNJMURwgKNNKehuzsniuzHVYjIbSYt/Dy5clP/asei",
+	"ar2vZXtA2h8JdYJwv7CUmw7qvjS8Y6aGCbqqsFSIUSlD/Zqt+SeK8l1vzZ9RvS8s1Wu25s+o3hnVG4Pq",
+	"NdsK5J/joHgLTxjFWzijeF9girdwRvHOKN5Yct42D5icKs1L/ExDzWngFODKWeZinwhT4DfsyGgLfI9U",
+	"kMpGu1Sa93mzDn+wClx+2daEEsQ3V802jrIHd4IioRR1R7isREu4gjSdDeHCIaXwGaGkw9jWEqGkGsmO",
+	"YhFRDdmx1d05tM3Ky0x5gdHgFvfv3L42ip4mAfmQG0OzXU/Bbcp2qK/DrisdCnH+44cMxmE8J2mzAmNR",
+	"K6Q8G6lUaGjdWpqdDaVPw4ZUeumZ0jNl57+EXfy1Pe2/Srxz5nTnLsR+rb9KO8HwN+vr+aset9AE9ilz",
+	"DFUlw7Zm5M7ta59HOdyB4Ms9ptIYDMjVPTJXwCOKbbOIhmgwpdqybyiGZC3iy4AQkOzGFWHNlu728K51",
+	"3py5bes05W/TPjybehJWdvK1RcUWhBc4c/8RiVk8yNCsogajoW58bUj8xBY0Sg1Yi4mACb9bzKMdMMax",
+	"hOZOkoE2MkpvqvbSq5YcYzAboSHfZoPspS6+yO06F9ZXbRHAKGCR8xL83cr1a8tIvBOrLJL0IqngHCqJ",
+	"fYjjWUjEQqr5tmuRnYoR6T0+G4/04trNG4c7wi9OPJJhsRYOQ4/x2MPEzmLEUjFiNiBLytAIQnILOy4P",
+	"DAyLGA26IygaYATVtEqVLb9TbSddAsAPAuqIbT4NUpitfjlvS2MomyTNwhBixiA/2ZdCoHZr05RBdTJK",
+	"8Eo8HzKzDlWkJtsiIAFt0rpRQJU4p6G8Updg1568qhmwt2MIv662FVJb6NfhNuG+cmt3n5EhOep8OGpt",
+	"9sIFUyrvUsJGDe2Co00T70NVcszuEvoG+w24h0fa7v5P3tp786f7P37t4cdv7b394NH3P8xW981EIE8B",
+	"KispPkwCiSlQ1oQRt4WyDAB6YkA6bId2iWwb3B6Cc8+Z0bDUS2oOHHoQpqEJJeUDHFyiAYrFkoD5LtrT",
+	"kCUPlg/VCYzuYNfvNKE1a0BaRl1miwlns8ECuXH0QpU1uAjy0iqy7sDBaRVJQE5NRs0Zd1vGrOPJQ4ZT",
+	"HS5VYpDqMZEBakLPdsrWYuBmdFiFDX8QdfrfgBPiVo9EgcLp3oag1mQOtQqGemRfSSxkSwbACKQi5Cuj",
+	"ZWcsfQZBnyncfVx5FThV2mYyf5iXFse8AA8/fvPhH9/b+6fPHv3D649+88nev3z75VZ9tiXqEOzmHSaa",
+	"AahCLS7jgUho8c5V+uAg8OegBDyZaBGuU4Cz+F0RvgxsOubJaWC94B1PEOl76eKkL2V0tzutqXob263E",
+	"CoV/W1vUk0pjrfVookzbuN5hlLEgoVRlK9iwULFzCrV8qJSRei9V3cIl2hXJddolSkOsFYre5vISLpRm",
+	"NPDiPompWjyxwXuEKWqw6SnX2HQsnAbD14+D1yCpsZlxE1GWNawsUjhpcj15rOkZgT8j8Icl8GvM9f2Z",
+	"im2un8DbUJInkbhjVMmZ8Pw5Cc/9QT1ngvN43OwfX3/4ye+RrjYBiGf09AkTmKcRqJJHSxeeXFq6cEZL",
+	"P09aunBGS49OSxfOaOmTaHyYRghMO0U/UqbiV1wR0ZfuGf3W+h1zVPyUf6vgFSB2pjBbMO/YVfXX8q9z",
+	"pRFXPdd31hbYAMdYNvtaFfqTe7H9gGrwFqlLpkhV6gbpQMkdjRV7U0F5+GzOKFD4yvXDNGNREWDZMfMp",
+	"NYQtC5RfHytdGhNK/kiRqkShsFomFltUcfQPuKfj8eMia/0zoAFAec7OpDxkobBWOP4iWWv7vkER558y",
+	"yGfPFz1P5hsuNItq1E88f+hC9giN2IaoJNSgQrj1IsgoUKlwPXRzODsLohGpJGhUWUZ3ArJFFirmApuY",
+	"2GahbDGMQ0pFS+Zt+aZI6jvHnYmL5Jqs1824BnxQMzlVWbin5rOt6gYXuJjuAmFrsvbP+ZyFib2UqsV8",
+	"dA5itMSyIVFYrlkwFmB8ajwqXP3de7v/LwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -543,7 +543,7 @@ type Readiness struct {
 	// Code 200 or 500.
 	Code int32 `json:"code"`
 
-	// Data Each dependency: `ok`, or what is amiss, such as `unreachable` or, for the database, `damaged`, or `full` when nothing can be written. `files: low` means that uploads are refused since the disk is nearly full; the server is ready nonetheless.
+	// Data Each dependency: `ok`, or what is amiss, such as `unreachable` or, for the database, `damaged`, or `full` when nothing can be written. `files: low` means that uploads are refused since the disk is nearly full; the server is ready nonetheless. `connections` is `full` when there are as many as the node takes, and `no files left` when its limit on open files is reached.
 	Data    map[string]string `json:"data"`
 	Message string            `json:"message"`
 
@@ -1657,7 +1657,7 @@ type ClientInterface interface {
 
 	// Readyz Does every dependency answer
 	//
-	// Asks the database, the bus and the file store, each for at most 3 seconds. A database that was found damaged isn't ready either.
+	// Asks the database, the bus and the file store, each for at most 3 seconds, and tells whether connections are accepted. A database that was found damaged isn't ready either.
 	//
 	// Corresponds with GET /readyz (the `Readyz` operationId).
 	Readyz(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2531,7 +2531,7 @@ func (c *Client) OpenapiYaml(ctx context.Context, reqEditors ...RequestEditorFn)
 
 // Readyz Does every dependency answer
 //
-// Asks the database, the bus and the file store, each for at most 3 seconds. A database that was found damaged isn't ready either.
+// Asks the database, the bus and the file store, each for at most 3 seconds, and tells whether connections are accepted. A database that was found damaged isn't ready either.
 //
 // Corresponds with GET /readyz (the `Readyz` operationId).
 func (c *Client) Readyz(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5423,7 +5423,7 @@ type ClientWithResponsesInterface interface {
 
 	// ReadyzWithResponse Does every dependency answer
 	//
-	// Asks the database, the bus and the file store, each for at most 3 seconds. A database that was found damaged isn't ready either.
+	// Asks the database, the bus and the file store, each for at most 3 seconds, and tells whether connections are accepted. A database that was found damaged isn't ready either.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5472,11 +5472,25 @@ type IndexResponse302Headers struct {
 	Location *string
 }
 
+// IndexResponse503Headers the declared response headers of an HTTP 503 response for Index
+type IndexResponse503Headers struct {
+	RetryAfter *int32
+}
+
 type IndexResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *Unavailable
 	// Headers302 the parsed response headers for an HTTP 302 response
 	Headers302 *IndexResponse302Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *IndexResponse503Headers
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r IndexResponse) GetJSON503() *Unavailable {
+	return r.JSON503
 }
 
 // GetBody returns the raw response body bytes
@@ -8364,16 +8378,30 @@ func (r UpdateProfileResponse) ContentType() string {
 	return ""
 }
 
+// APIFramesYamlResponse503Headers the declared response headers of an HTTP 503 response for APIFramesYaml
+type APIFramesYamlResponse503Headers struct {
+	RetryAfter *int32
+}
+
 type APIFramesYamlResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// YAML200 the response for an HTTP 200 `application/yaml` response
 	YAML200 *map[string]interface{}
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *Unavailable
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *APIFramesYamlResponse503Headers
 }
 
 // GetYAML200 returns the response for an HTTP 200 `application/yaml` response
 func (r APIFramesYamlResponse) GetYAML200() *map[string]interface{} {
 	return r.YAML200
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r APIFramesYamlResponse) GetJSON503() *Unavailable {
+	return r.JSON503
 }
 
 // GetBody returns the raw response body bytes
@@ -8405,16 +8433,30 @@ func (r APIFramesYamlResponse) ContentType() string {
 	return ""
 }
 
+// APIOpenapiYamlResponse503Headers the declared response headers of an HTTP 503 response for APIOpenapiYaml
+type APIOpenapiYamlResponse503Headers struct {
+	RetryAfter *int32
+}
+
 type APIOpenapiYamlResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// YAML200 the response for an HTTP 200 `application/yaml` response
 	YAML200 *map[string]interface{}
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *Unavailable
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *APIOpenapiYamlResponse503Headers
 }
 
 // GetYAML200 returns the response for an HTTP 200 `application/yaml` response
 func (r APIOpenapiYamlResponse) GetYAML200() *map[string]interface{} {
 	return r.YAML200
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r APIOpenapiYamlResponse) GetJSON503() *Unavailable {
+	return r.JSON503
 }
 
 // GetBody returns the raw response body bytes
@@ -8446,16 +8488,30 @@ func (r APIOpenapiYamlResponse) ContentType() string {
 	return ""
 }
 
+// AsyncapiYamlResponse503Headers the declared response headers of an HTTP 503 response for AsyncapiYaml
+type AsyncapiYamlResponse503Headers struct {
+	RetryAfter *int32
+}
+
 type AsyncapiYamlResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// YAML200 the response for an HTTP 200 `application/yaml` response
 	YAML200 *map[string]interface{}
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *Unavailable
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *AsyncapiYamlResponse503Headers
 }
 
 // GetYAML200 returns the response for an HTTP 200 `application/yaml` response
 func (r AsyncapiYamlResponse) GetYAML200() *map[string]interface{} {
 	return r.YAML200
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r AsyncapiYamlResponse) GetJSON503() *Unavailable {
+	return r.JSON503
 }
 
 // GetBody returns the raw response body bytes
@@ -8570,9 +8626,23 @@ func (r AvatarResponse) ContentType() string {
 	return ""
 }
 
+// DocsResponse503Headers the declared response headers of an HTTP 503 response for Docs
+type DocsResponse503Headers struct {
+	RetryAfter *int32
+}
+
 type DocsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *Unavailable
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *DocsResponse503Headers
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r DocsResponse) GetJSON503() *Unavailable {
+	return r.JSON503
 }
 
 // GetBody returns the raw response body bytes
@@ -8604,6 +8674,11 @@ func (r DocsResponse) ContentType() string {
 	return ""
 }
 
+// DocsAssetResponse503Headers the declared response headers of an HTTP 503 response for DocsAsset
+type DocsAssetResponse503Headers struct {
+	RetryAfter *int32
+}
+
 type DocsAssetResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -8611,6 +8686,10 @@ type DocsAssetResponse struct {
 	JSON400 *BadRequest
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *NotFound
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *Unavailable
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *DocsAssetResponse503Headers
 }
 
 // GetJSON400 returns the response for an HTTP 400 `application/json` response
@@ -8621,6 +8700,11 @@ func (r DocsAssetResponse) GetJSON400() *BadRequest {
 // GetJSON404 returns the response for an HTTP 404 `application/json` response
 func (r DocsAssetResponse) GetJSON404() *NotFound {
 	return r.JSON404
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r DocsAssetResponse) GetJSON503() *Unavailable {
+	return r.JSON503
 }
 
 // GetBody returns the raw response body bytes
@@ -9001,16 +9085,30 @@ func (r HeadPicURLResponse) ContentType() string {
 	return ""
 }
 
+// HealthzResponse503Headers the declared response headers of an HTTP 503 response for Healthz
+type HealthzResponse503Headers struct {
+	RetryAfter *int32
+}
+
 type HealthzResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *Done
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *Unavailable
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *HealthzResponse503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
 func (r HealthzResponse) GetJSON200() *Done {
 	return r.JSON200
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r HealthzResponse) GetJSON503() *Unavailable {
+	return r.JSON503
 }
 
 // GetBody returns the raw response body bytes
@@ -9042,16 +9140,30 @@ func (r HealthzResponse) ContentType() string {
 	return ""
 }
 
+// OpenapiJSONResponse503Headers the declared response headers of an HTTP 503 response for OpenapiJSON
+type OpenapiJSONResponse503Headers struct {
+	RetryAfter *int32
+}
+
 type OpenapiJSONResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *map[string]interface{}
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *Unavailable
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *OpenapiJSONResponse503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
 func (r OpenapiJSONResponse) GetJSON200() *map[string]interface{} {
 	return r.JSON200
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r OpenapiJSONResponse) GetJSON503() *Unavailable {
+	return r.JSON503
 }
 
 // GetBody returns the raw response body bytes
@@ -9083,16 +9195,30 @@ func (r OpenapiJSONResponse) ContentType() string {
 	return ""
 }
 
+// OpenapiYamlResponse503Headers the declared response headers of an HTTP 503 response for OpenapiYaml
+type OpenapiYamlResponse503Headers struct {
+	RetryAfter *int32
+}
+
 type OpenapiYamlResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// YAML200 the response for an HTTP 200 `application/yaml` response
 	YAML200 *map[string]interface{}
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *Unavailable
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *OpenapiYamlResponse503Headers
 }
 
 // GetYAML200 returns the response for an HTTP 200 `application/yaml` response
 func (r OpenapiYamlResponse) GetYAML200() *map[string]interface{} {
 	return r.YAML200
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r OpenapiYamlResponse) GetJSON503() *Unavailable {
+	return r.JSON503
 }
 
 // GetBody returns the raw response body bytes
@@ -10285,7 +10411,7 @@ func (c *ClientWithResponses) OpenapiYamlWithResponse(ctx context.Context, reqEd
 
 // ReadyzWithResponse Does every dependency answer
 //
-// Asks the database, the bus and the file store, each for at most 3 seconds. A database that was found damaged isn't ready either.
+// Asks the database, the bus and the file store, each for at most 3 seconds, and tells whether connections are accepted. A database that was found damaged isn't ready either.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10373,6 +10499,19 @@ func ParseIndexResponse(rsp *http.Response) (*IndexResponse, error) {
 
 	switch {
 	case rsp.StatusCode == 302:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 302:
 		var headers IndexResponse302Headers
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
@@ -10382,6 +10521,16 @@ func ParseIndexResponse(rsp *http.Response) (*IndexResponse, error) {
 			headers.Location = &value
 		}
 		response.Headers302 = &headers
+	case rsp.StatusCode == 503:
+		var headers IndexResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -13054,6 +13203,26 @@ func ParseAPIFramesYamlResponse(rsp *http.Response) (*APIFramesYamlResponse, err
 	case rsp.StatusCode == 304:
 		break // No content-type
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 503:
+		var headers APIFramesYamlResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -13083,6 +13252,26 @@ func ParseAPIOpenapiYamlResponse(rsp *http.Response) (*APIOpenapiYamlResponse, e
 	case rsp.StatusCode == 304:
 		break // No content-type
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 503:
+		var headers APIOpenapiYamlResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -13112,6 +13301,26 @@ func ParseAsyncapiYamlResponse(rsp *http.Response) (*AsyncapiYamlResponse, error
 	case rsp.StatusCode == 304:
 		break // No content-type
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 503:
+		var headers AsyncapiYamlResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -13210,6 +13419,32 @@ func ParseDocsResponse(rsp *http.Response) (*DocsResponse, error) {
 		HTTPResponse: rsp,
 	}
 
+	switch {
+	case rsp.StatusCode == 304:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 503:
+		var headers DocsResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
+	}
+
 	return response, nil
 }
 
@@ -13244,6 +13479,26 @@ func ParseDocsAssetResponse(rsp *http.Response) (*DocsAssetResponse, error) {
 		}
 		response.JSON404 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 503:
+		var headers DocsAssetResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -13658,6 +13913,26 @@ func ParseHealthzResponse(rsp *http.Response) (*HealthzResponse, error) {
 		}
 		response.JSON200 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 503:
+		var headers HealthzResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -13687,6 +13962,26 @@ func ParseOpenapiJSONResponse(rsp *http.Response) (*OpenapiJSONResponse, error) 
 	case rsp.StatusCode == 304:
 		break // No content-type
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 503:
+		var headers OpenapiJSONResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -13716,6 +14011,26 @@ func ParseOpenapiYamlResponse(rsp *http.Response) (*OpenapiYamlResponse, error) 
 	case rsp.StatusCode == 304:
 		break // No content-type
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 503:
+		var headers OpenapiYamlResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil

@@ -363,7 +363,7 @@ const (
 	ContractCloseProtocolError ContractClose = 1002 // The peer broke RFC 6455.
 	ContractCloseNotText       ContractClose = 1003 // The frame is binary.
 	ContractCloseInvalid       ContractClose = 1007 // The frame is not UTF-8, or JSON that the schema refuses.
-	ContractClosePolicy        ContractClose = 1008 // The session has ended, or the right to the conversation.
+	ContractClosePolicy        ContractClose = 1008 // The session has ended, or the right to the conversation, or the account has opened too many later sockets.
 	ContractCloseTooLarge      ContractClose = 1009 // The frame is too large.
 	ContractCloseInternal      ContractClose = 1011 // A fault of the server.
 	ContractCloseTryLater      ContractClose = 1013 // A message could not be stored, or the reader is too slow.
@@ -384,16 +384,17 @@ type TimV1Close int
 
 // The close codes.
 const (
-	TimV1CloseNotText       TimV1Close = 1003 // The frame is binary.
-	TimV1CloseNotUTF8       TimV1Close = 1007 // The frame is not UTF-8.
-	TimV1CloseTooLarge      TimV1Close = 1009 // The frame is larger than hello allows.
-	TimV1CloseGoingAway     TimV1Close = 4000 // The server goes away.
-	TimV1CloseTooSlow       TimV1Close = 4001 // The reader is too slow.
-	TimV1CloseComeBackLater TimV1Close = 4002 // A dependency of the server is away.
-	TimV1CloseServerFault   TimV1Close = 4003 // A fault of the server.
-	TimV1CloseSessionEnded  TimV1Close = 4500 // The session has ended.
-	TimV1CloseTokenExpired  TimV1Close = 4501 // The token has expired; exchange it by renewToken, and come back with the new one.
-	TimV1CloseMalformed     TimV1Close = 4502 // A frame is no JSON object.
+	TimV1CloseNotText        TimV1Close = 1003 // The frame is binary.
+	TimV1CloseNotUTF8        TimV1Close = 1007 // The frame is not UTF-8.
+	TimV1CloseTooLarge       TimV1Close = 1009 // The frame is larger than hello allows.
+	TimV1CloseGoingAway      TimV1Close = 4000 // The server goes away.
+	TimV1CloseTooSlow        TimV1Close = 4001 // The reader is too slow.
+	TimV1CloseComeBackLater  TimV1Close = 4002 // A dependency of the server is away.
+	TimV1CloseServerFault    TimV1Close = 4003 // A fault of the server.
+	TimV1CloseSessionEnded   TimV1Close = 4500 // The session has ended.
+	TimV1CloseTokenExpired   TimV1Close = 4501 // The token has expired; exchange it by renewToken, and come back with the new one.
+	TimV1CloseMalformed      TimV1Close = 4502 // A frame is no JSON object.
+	TimV1CloseTooManySockets TimV1Close = 4503 // The account has opened too many later sockets.
 )
 
 // Reconnect tells whether a client should come back.
@@ -575,6 +576,7 @@ const (
 	ReasonTokenReused          Reason = "token_reused"
 	ReasonStorageFull          Reason = "storage_full"
 	ReasonTooManyAttempts      Reason = "too_many_attempts"
+	ReasonTooManyConnections   Reason = "too_many_connections"
 	ReasonTooManyRegistrations Reason = "too_many_registrations"
 	ReasonTooManyFriends       Reason = "too_many_friends"
 	ReasonTooManyGroups        Reason = "too_many_groups"
@@ -593,7 +595,7 @@ const (
 
 // ReasonValues lists them all.
 func ReasonValues() []Reason {
-	return []Reason{ReasonAccountReserved, ReasonAccountTaken, ReasonAccountTooSimilar, ReasonBannedFromGroup, ReasonBodyTooLarge, ReasonBusy, ReasonClientIdReused, ReasonExpiredLink, ReasonExpiredToken, ReasonFileTooLarge, ReasonFriendIsSelf, ReasonGroupClosed, ReasonGroupFull, ReasonGroupNameTaken, ReasonInternal, ReasonInvalidBody, ReasonInvalidInvite, ReasonInvalidLink, ReasonInvalidParameter, ReasonInvalidToken, ReasonInviteRequired, ReasonMalformedJson, ReasonMalformedUpload, ReasonMethodNotAllowed, ReasonMissingToken, ReasonNoAvatar, ReasonNotAMember, ReasonNotFriends, ReasonNotInGroup, ReasonNotTheOwner, ReasonNotYourAccount, ReasonOriginNotAllowed, ReasonQuotaExceeded, ReasonRangeNotSatisfiable, ReasonRateLimited, ReasonRequestTimeout, ReasonRegistrationClosed, ReasonSessionEnded, ReasonTokenReused, ReasonStorageFull, ReasonTooManyAttempts, ReasonTooManyRegistrations, ReasonTooManyFriends, ReasonTooManyGroups, ReasonTooManyGroupsToday, ReasonUnavailable, ReasonUnknownAccount, ReasonUnknownFile, ReasonUnknownGroup, ReasonUnknownRoute, ReasonUnsupportedEncoding, ReasonUnsupportedFileType, ReasonUnsupportedMediaType, ReasonUpgradeRequired, ReasonWrongCredentials}
+	return []Reason{ReasonAccountReserved, ReasonAccountTaken, ReasonAccountTooSimilar, ReasonBannedFromGroup, ReasonBodyTooLarge, ReasonBusy, ReasonClientIdReused, ReasonExpiredLink, ReasonExpiredToken, ReasonFileTooLarge, ReasonFriendIsSelf, ReasonGroupClosed, ReasonGroupFull, ReasonGroupNameTaken, ReasonInternal, ReasonInvalidBody, ReasonInvalidInvite, ReasonInvalidLink, ReasonInvalidParameter, ReasonInvalidToken, ReasonInviteRequired, ReasonMalformedJson, ReasonMalformedUpload, ReasonMethodNotAllowed, ReasonMissingToken, ReasonNoAvatar, ReasonNotAMember, ReasonNotFriends, ReasonNotInGroup, ReasonNotTheOwner, ReasonNotYourAccount, ReasonOriginNotAllowed, ReasonQuotaExceeded, ReasonRangeNotSatisfiable, ReasonRateLimited, ReasonRequestTimeout, ReasonRegistrationClosed, ReasonSessionEnded, ReasonTokenReused, ReasonStorageFull, ReasonTooManyAttempts, ReasonTooManyConnections, ReasonTooManyRegistrations, ReasonTooManyFriends, ReasonTooManyGroups, ReasonTooManyGroupsToday, ReasonUnavailable, ReasonUnknownAccount, ReasonUnknownFile, ReasonUnknownGroup, ReasonUnknownRoute, ReasonUnsupportedEncoding, ReasonUnsupportedFileType, ReasonUnsupportedMediaType, ReasonUpgradeRequired, ReasonWrongCredentials}
 }
 
 // Sync: What changed since; answered by `synced`, a page of the conversations. The first one makes this connection live: from then on it gets `message`, `marks` and `notice` frames, and for each conversation in `have` what came after its seq first. `have` counts in the first one alone. Of a conversation that is not in it, what comes from now on is sent; what lies before, up to `last` of its entry in `synced`, is read by `history`.
@@ -816,7 +818,7 @@ func SessionFrameEventValues() []SessionFrameEvent {
 // Bye: Before the server closes.
 type Bye struct {
 	After     *int64 // How long to wait before, in ms; jitter included.
-	Code      int32  // How the server closes tim.v1, beside 1002 for what breaks RFC 6455, before which there is no `bye`. 4000 to 4499: reconnect, with jitter, and sync; the others: don't. 1003 a binary frame; 1007 not UTF-8; 1009 the frame is larger than `hello` allows; 4000 the server goes away; 4001 too slow a reader; 4002 come back later, a dependency is away; 4003 a fault of the server; 4500 the session has ended; 4501 the token has expired: exchange it by renewToken, and come back with the new one; 4502 a frame that is no JSON object. May get further values: the range says whether to reconnect.
+	Code      int32  // How the server closes tim.v1, beside 1002 for what breaks RFC 6455, before which there is no `bye`. 4000 to 4499: reconnect, with jitter, and sync; the others: don't. 1003 a binary frame; 1007 not UTF-8; 1009 the frame is larger than `hello` allows; 4000 the server goes away; 4001 too slow a reader; 4002 come back later, a dependency is away; 4003 a fault of the server; 4500 the session has ended; 4501 the token has expired: exchange it by renewToken, and come back with the new one; 4502 a frame that is no JSON object; 4503 the account has opened too many later sockets. May get further values: the range says whether to reconnect.
 	Reason    string
 	Reconnect bool // Whether to come back.
 }

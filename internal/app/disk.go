@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"tim/internal/blob"
+	"tim/internal/doors"
 	"tim/internal/files"
 	"tim/internal/store"
 )
@@ -147,6 +148,9 @@ func (s *Server) ready(ctx context.Context) (map[string]string, bool) {
 		}
 	}
 	if s.addRoom(states) {
+		ready = false
+	}
+	if states["connections"] = s.doors.State(); states["connections"] != doors.OK {
 		ready = false
 	}
 	if s.draining.Err() != nil {

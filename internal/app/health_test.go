@@ -50,7 +50,7 @@ func TestHealth(t *testing.T) {
 	inModes(t, func(t *testing.T, s *site) {
 		s.succeedsOnce(t, ask{path: "/healthz"}, "ok")
 		status, states := s.ready(t)
-		diff(t, "states", map[string]string{"database": "ok", "bus": "ok", "files": "ok"}, states)
+		diff(t, "states", map[string]string{"database": "ok", "bus": "ok", "files": "ok", "connections": "ok"}, states)
 		if status != http.StatusOK {
 			t.Errorf("ready: %d", status)
 		}
@@ -62,7 +62,7 @@ func TestReadyNamesFolder(t *testing.T) {
 	s := start(t, apptest.Embedded)
 	breakFiles(t, s.Settings)
 	status, states := s.ready(t)
-	diff(t, "states", map[string]string{"database": "ok", "bus": "ok", "files": "unreachable"}, states)
+	diff(t, "states", map[string]string{"database": "ok", "bus": "ok", "files": "unreachable", "connections": "ok"}, states)
 	if status != http.StatusServiceUnavailable {
 		t.Errorf("status %d", status)
 	}
@@ -149,7 +149,7 @@ func TestDependenciesAway(t *testing.T) {
 	away := func(name string, stop func(), meanwhile func(), comeBack func()) {
 		stop()
 		status, states := s.ready(t)
-		want := map[string]string{"database": "ok", "bus": "ok", "files": "ok"}
+		want := map[string]string{"database": "ok", "bus": "ok", "files": "ok", "connections": "ok"}
 		want[name] = "unreachable"
 		diff(t, name+" away", want, states)
 		if status != http.StatusServiceUnavailable {

@@ -44,7 +44,13 @@ type process struct {
 // spawn starts `tim serve` and waits until it listens.
 func spawn(t testing.TB, settings app.Settings) *process {
 	t.Helper()
-	p := &process{cmd: exec.Command(timBinary(t), "serve"), done: make(chan struct{})}
+	return spawnBy(t, settings, exec.Command(timBinary(t), "serve"))
+}
+
+// spawnBy starts the server by a command.
+func spawnBy(t testing.TB, settings app.Settings, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{cmd: cmd, done: make(chan struct{})}
 	p.cmd.Env = environment(settings)
 	stderr, err := p.cmd.StderrPipe()
 	if err == nil {

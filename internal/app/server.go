@@ -26,6 +26,7 @@ import (
 	"tim/internal/blob"
 	"tim/internal/chat"
 	"tim/internal/cluster"
+	"tim/internal/doors"
 	"tim/internal/feed"
 	"tim/internal/files"
 	"tim/internal/pace"
@@ -66,6 +67,7 @@ type Server struct {
 	files *files.Files
 	auth  *auth.Auth
 	chat  *chat.Service
+	doors *doors.Doors
 	pace  *pace.Pace // of what accounts send; nil for no limit
 
 	feed     *feed.Feed
@@ -264,7 +266,7 @@ func (s *Server) openSockets(ctx context.Context) error {
 	limit := s.settings.Limit
 	s.hub, err = realtime.New(ctx, realtime.Options{
 		Chat: s.chat, Auth: s.auth, Feed: s.feed, Presence: s.presence, Zone: s.settings.zone(), AllowOrigin: origins.Allow,
-		FrameLimit: limit.FrameBytes, SendRate: limit.SendRate, SendBurst: limit.SendBurst, Pace: s.pace, RosterLimit: limit.RosterNames,
+		FrameLimit: limit.FrameBytes, SendRate: limit.SendRate, SendBurst: limit.SendBurst, Pace: s.pace, AccountLimit: limit.AccountSockets, RosterLimit: limit.RosterNames,
 		IsFull: store.IsFull, IsUnavailable: s.isUnavailable, Log: s.log, Metrics: s.registry,
 	})
 	if err != nil {
@@ -417,13 +419,30 @@ func (s *Server) routes(linkKey []byte) (*echo.Echo, error) {
 	}
 	limit := s.settings.Limit
 	s.openFiles(linkKey)
+	if err := s.openDoors(proxies); err != nil {
+		return nil, err
+	}
 	return rest.New(rest.Options{
 		Chat: s.chat, Auth: s.auth, Docs: docs, Ready: s.ready, IsFull: store.IsFull, IsUnavailable: s.isUnavailable,
 		Files:   s.files,
 		Origins: origins, Proxies: proxies, Language: s.settings.language(), Always200: s.settings.Always200,
-		BodyLimit: limit.BodyBytes, Pace: s.pace, TransferRate: limit.TransferRate,
+		BodyLimit: limit.BodyBytes, Pace: s.pace, Doors: s.doors, TransferRate: limit.TransferRate,
 		Draining: s.draining, Log: s.log, Metrics: s.registry,
 	})
+}
+
+// openDoors bounds the connections that the listener will take, so that some descriptors are left for all else.
+func (s *Server) openDoors(proxies rest.Proxies) error {
+	limit, files := s.settings.Limit, doors.OpenFiles()
+	connections := doors.Within(limit.Connections, files)
+	if connections != limit.Connections {
+		s.log.Info("connections are bounded by the limit on open files (ulimit -n, LimitNOFILE=)", "connections", connections, "open_files_limit", files)
+	}
+	var err error
+	s.doors, err = doors.New(doors.Options{
+		Connections: connections, PerAddress: limit.AddressConnections, Trusted: proxies.Trusts, Files: files, Log: s.log, Metrics: s.registry,
+	})
+	return err
 }
 
 // listen begins to serve. Stop goes in the reverse order: sockets are told, requests are finished, the listener closes.
@@ -445,7 +464,8 @@ func (s *Server) listen(ctx context.Context) error {
 	})
 	s.run(s.files.Sweep)
 	s.run(s.watchRoom)
-	go s.serve(s.public, s.listener)
+	s.public.ConnContext = s.doors.Context
+	go s.serve(s.public, s.doors.Listen(s.listener))
 	if s.settings.RedisURL == "" {
 		s.run(s.watchEnded) // what commands do in other processes
 	}

@@ -87,6 +87,9 @@ type Limits struct {
 	PictureBytes         int64   `help:"A picture." env:"PICTURE_BYTES" default:"10485760"`
 	AudioBytes           int64   `help:"Music." env:"AUDIO_BYTES" default:"52428800"`
 	VideoBytes           int64   `help:"A video." env:"VIDEO_BYTES" default:"1073741824"`
+	Connections          int     `help:"Connections at once, sockets included; never more than the limit on open files leaves room for." env:"CONNECTIONS" default:"100000"`
+	AddressConnections   int     `help:"Connections at once of one address (IPv6: /64) that haven't shown a good token; of a trusted proxy's clients, requests." env:"ADDRESS_CONNECTIONS" default:"1000"`
+	AccountSockets       int     `help:"Sockets at once of one account on this node; one more closes the oldest." env:"ACCOUNT_SOCKETS" default:"500"`
 	TransferRate         float64 `help:"Bytes a second below which an upload or download is cut off; a client that was faster before may pause for 30 s." env:"TRANSFER_RATE" default:"2048"`
 	AccountBytes         int64   `help:"All files of one account." env:"ACCOUNT_BYTES" default:"5368709120"`
 	SendRate             float64 `help:"Frames a second that an account may send to this node on average, by all of its sockets and REST; beyond it the server reads slower, or refuses." env:"SEND_RATE" default:"100"`
@@ -242,6 +245,7 @@ func (l *Limits) validate() error {
 	for name, value := range map[string]float64{
 		"FRAME_BYTES": float64(l.FrameBytes), "BODY_BYTES": float64(l.BodyBytes), "AVATAR_BYTES": float64(l.AvatarBytes),
 		"PICTURE_BYTES": float64(l.PictureBytes), "AUDIO_BYTES": float64(l.AudioBytes), "VIDEO_BYTES": float64(l.VideoBytes), "ACCOUNT_BYTES": float64(l.AccountBytes),
+		"CONNECTIONS": float64(l.Connections), "ADDRESS_CONNECTIONS": float64(l.AddressConnections), "ACCOUNT_SOCKETS": float64(l.AccountSockets),
 		"TRANSFER_RATE": l.TransferRate, "SEND_RATE": l.SendRate, "SEND_BURST": float64(l.SendBurst), "VISIBLE_USERS": float64(l.VisibleUsers),
 		"ACCOUNT_LOGIN_FAILURES": float64(l.AccountLoginFailures), "REGISTRATIONS": float64(l.Registrations),
 		"ROSTER_NAMES": float64(l.RosterNames), "GROUP_MEMBERS": float64(l.GroupMembers), "GROUPS_OWNED": float64(l.GroupsOwned),

@@ -53,6 +53,7 @@ const (
 	TooManyFriends       Reason = "too_many_friends"
 	TooManyGroups        Reason = "too_many_groups"
 	TooManyGroupsToday   Reason = "too_many_groups_today"
+	TooManyConnections   Reason = "too_many_connections"
 	Unavailable          Reason = "unavailable"
 	UnknownAccount       Reason = "unknown_account"
 	UnknownFile          Reason = "unknown_file"
@@ -154,6 +155,7 @@ var table = map[Reason]row{
 	TooManyFriends:     {status: http.StatusConflict, text: Text{"好友数量已达上限", "one of the two has as many friends as an account may"}},
 	TooManyGroups:      {status: http.StatusConflict, text: Text{"拥有的群聊数量已达上限", "the account owns as many groups as it may"}},
 	TooManyGroupsToday: {status: http.StatusTooManyRequests, text: Text{"今日创建群聊数量已达上限", "as many groups were created today as may be"}},
+	TooManyConnections: {status: http.StatusServiceUnavailable, text: Text{"连接过多，请稍后再试", "too many connections; try again later"}},
 	Unavailable:        {status: http.StatusServiceUnavailable, text: Text{"服务暂不可用，请稍后再试", "unavailable; try again later"}},
 	UnknownFile:        {status: http.StatusNotFound, text: Text{"下载失败", "download failed: no such file"}},
 	UnknownRoute:       {status: http.StatusNotFound, text: Text{"接口不存在", "no such route"}},

@@ -207,6 +207,9 @@ func (h *Hub) accept(c echo.Context, account *string, describe func(auth.Session
 		return nil
 	}
 	started = true
+	if oldest := h.sessions.begin(f); oldest != nil {
+		oldest.Conn().Abort(socket.Policy, socket.TooMany)
+	}
 	f.Conn().Start(network, f.Begin())
 	return nil
 }

@@ -54,6 +54,7 @@ type Options struct {
 	SendRate      float64    // frames a second that an account may send on average, for hello
 	SendBurst     int        // … and at once
 	Pace          *pace.Pace // holds them; nil for no limit
+	AccountLimit  int        // sockets of one account at once, 0 for any number
 	RosterLimit   int        // members online up to which a group's sockets are told their names
 	Timing        Timing
 	Log           *slog.Logger
@@ -97,7 +98,7 @@ type face interface {
 func New(ctx context.Context, o Options) (*Hub, error) {
 	o.Timing = o.Timing.withDefaults()
 	h := &Hub{
-		Options: o, sessions: newSessions(),
+		Options: o, sessions: newSessions(o.AccountLimit),
 		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "tim_sockets", Help: "Open sockets."}, []string{"kind"}),
 	}
 	stored := prometheus.NewCounter(prometheus.CounterOpts{Name: "tim_messages_total", Help: "Messages stored for this node's sockets."})

@@ -42,6 +42,7 @@ type node struct {
 
 // setup of a node; the zero value is the embedded default.
 type setup struct {
+	sockets  int    // of an account, 0 for any number
 	dsn      string // of MariaDB
 	rate     float64
 	burst    int
@@ -86,7 +87,7 @@ func startNode(t testing.TB, s setup) *node {
 	n.hub, err = realtime.New(ctx, realtime.Options{
 		Chat: n.service, Auth: n.auth, Feed: n.feed, Presence: n.presence, Zone: time.UTC, IsFull: store.IsFull, IsUnavailable: store.IsUnavailable,
 		AllowOrigin: func(*http.Request) bool { return true }, FrameLimit: 1 << 16,
-		SendRate: s.rate, SendBurst: s.burst, Pace: pace.New(s.rate, s.burst), RosterLimit: 200, Timing: s.timing, Log: log, Metrics: prometheus.NewRegistry(),
+		SendRate: s.rate, SendBurst: s.burst, Pace: pace.New(s.rate, s.burst), AccountLimit: s.sockets, RosterLimit: 200, Timing: s.timing, Log: log, Metrics: prometheus.NewRegistry(),
 	})
 	must(t, err)
 	e := echo.New()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -114,5 +115,40 @@ func TestClosingSocketReadsLittle(t *testing.T) {
 				t.Error("the socket stays open")
 			}
 		})
+	}
+}
+
+// One socket too many of an account closes its oldest, of whatever kind, and nobody else's. A handshake that is refused closes
+// none.
+func TestSocketsOfAnAccount(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, setup{sockets: 3})
+	n.users("alice", "bob")
+	group := n.group("bob")
+	other := n.device("bob")
+	first := n.device("alice")
+	second := n.chat("alice")
+	third := n.device("alice")
+	if _, _, err := n.tryDial(groupPath(group, "alice"), options{header: http.Header{"token": {n.tokens["alice"]}}}); err == nil {
+		t.Error("a socket of a group that alice isn't in opens")
+	}
+	if f := first.ask("ping", nil); f.Type != "pong" {
+		t.Errorf("after a refused handshake: %s", f.text)
+	}
+	fourth := n.device("alice")
+	first.expectBye(4503)
+	fifth := n.device("alice")
+	second.expectEnd(websocket.ClosePolicyViolation)
+	for _, d := range []*device{third, fourth, fifth, other} {
+		if f := d.ask("ping", nil); f.Type != "pong" {
+			t.Errorf("a socket that should stay: %s", f.text)
+		}
+	}
+	third.leave()
+	sixth := n.device("alice")
+	for _, d := range []*device{fourth, fifth, sixth} {
+		if f := d.ask("ping", nil); f.Type != "pong" {
+			t.Errorf("after one has left: %s", f.text)
+		}
 	}
 }

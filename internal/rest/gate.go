@@ -109,6 +109,7 @@ func (g *gate) middleware(next echo.HandlerFunc) echo.HandlerFunc {
 				return err
 			}
 			r.session = session
+			r.authenticated()
 		}
 		if op.traits.rateLimited { // before the body is read
 			if wait := g.sending.Try(r.session.Account, time.Now()); wait > 0 {

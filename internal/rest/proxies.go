@@ -59,6 +59,9 @@ func (p Proxies) trusts(remote string) bool {
 	return p.contains(peer.Addr())
 }
 
+// Trusts reports whether an address is that of a trusted proxy.
+func (p Proxies) Trusts(ip netip.Addr) bool { return p.contains(ip) }
+
 func (p Proxies) contains(ip netip.Addr) bool {
 	for _, prefix := range p.trusted {
 		if prefix.Contains(ip.Unmap()) {

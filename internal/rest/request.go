@@ -7,6 +7,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"tim/internal/auth"
+	"tim/internal/doors"
 	"tim/internal/fault"
 )
 
@@ -22,6 +23,7 @@ type request struct {
 	http         *http.Request
 	writer       http.ResponseWriter
 	transfers    transfers
+	leave        func() // see doors.Doors.Enter; nil for a request that doesn't count
 }
 
 type requestKey struct{}
@@ -37,4 +39,12 @@ func attach(c echo.Context, r *request) {
 	r.http = c.Request().WithContext(context.WithValue(c.Request().Context(), requestKey{}, r))
 	r.writer = c.Response()
 	c.SetRequest(r.http)
+}
+
+// authenticated ends what the request counts for its address, since it has shown a good token.
+func (r *request) authenticated() {
+	doors.Authenticated(r.http.Context())
+	if r.leave != nil {
+		r.leave()
+	}
 }

@@ -38,6 +38,7 @@ import (
 	"tim/gen/api"
 	"tim/internal/auth"
 	"tim/internal/chat"
+	"tim/internal/doors"
 	"tim/internal/fault"
 	"tim/internal/files"
 	"tim/internal/pace"
@@ -60,6 +61,7 @@ type Options struct {
 	Language      fault.Language // of texts, unless a request asks for another one
 	Always200     bool           // answer HTTP 200 whatever happens, as the original server did
 	BodyLimit     int64          // of JSON bodies, in bytes
+	Doors         *doors.Doors   // the listener's; nil for none
 	Pace          *pace.Pace     // how fast an account may send; nil for no limit
 	TransferRate  float64        // the lowest rate of uploads and downloads, in bytes a second
 	// Draining ends when the server begins to stop. From then on a request that hasn't come is not waited for.
@@ -79,6 +81,8 @@ type server struct {
 	language      fault.Language
 	transfers     transfers
 	leftovers     leftovers
+	doors         *doors.Doors
+	proxies       Proxies
 	took          *prometheus.HistogramVec
 }
 
@@ -107,7 +111,7 @@ func New(o Options) (*echo.Echo, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the specs that are served: %w", err)
 	}
-	s := &server{log: o.Log, isFull: o.IsFull, isUnavailable: o.IsUnavailable, always200: o.Always200, language: o.Language, leftovers: defaultLeftovers()}
+	s := &server{log: o.Log, isFull: o.IsFull, isUnavailable: o.IsUnavailable, always200: o.Always200, language: o.Language, leftovers: defaultLeftovers(), doors: o.Doors, proxies: o.Proxies}
 	s.transfers = transfers{rate: o.TransferRate, stall: cmp.Or(o.stall, stall)}
 	s.took = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "tim_request_seconds", Help: "Time of REST requests and socket handshakes.",
@@ -129,7 +133,7 @@ func New(o Options) (*echo.Echo, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compression: %w", err)
 	}
-	e.Use(compress, s.observe, s.recoverPanics, cors(o.Origins), gate.middleware)
+	e.Use(compress, s.observe, s.recoverPanics, cors(o.Origins), s.enter, gate.middleware)
 	api.RegisterHandlers(router{e}, api.NewStrictHandler(&handlers{
 		chat: o.Chat, auth: o.Auth, files: o.Files, docs: o.Docs, ready: o.Ready, proxies: o.Proxies, specs: served,
 	}, nil))
@@ -189,7 +193,9 @@ func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		account := r.session.Account
 		if account == "" {
-			account, _ = c.Get(auth.AccountKey).(string)
+			if account, _ = c.Get(auth.AccountKey).(string); account != "" {
+				doors.Authenticated(r.http.Context()) // a socket
+			}
 		}
 		if account != "" {
 			attributes = append(attributes, slog.String("account", account))
@@ -223,6 +229,27 @@ func clip(path string) string {
 		return path[:maxLoggedPath] + "…"
 	}
 	return path
+}
+
+// retryConnection is when a client is told to try again that has too many requests under way.
+const retryConnection = 5 * time.Second
+
+// enter bounds the requests of an address that have shown no good token, where connections don't tell: one of a proxy carries
+// those of many clients, and one of HTTP/2 many at once.
+func (s *server) enter(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if s.doors == nil || c.Request().ProtoMajor < 2 && !s.proxies.trusts(c.Request().RemoteAddr) {
+			return next(c)
+		}
+		r := requestOf(c.Request().Context())
+		leave, ok := s.doors.Enter(r.address)
+		if !ok {
+			return fault.Retry(fault.TooManyConnections, retryConnection)
+		}
+		defer leave()
+		r.leave = leave
+		return next(c)
+	}
 }
 
 // recoverPanics converts a panic into an answer and a line in the log. The server goes on.

@@ -50,6 +50,9 @@ const (
 // TooSlow is the reason of a close with TryLater whose peer doesn't read what it is sent.
 const TooSlow = "too slow a reader"
 
+// TooMany is the reason of a close with Policy whose owner has opened too many later connections.
+const TooMany = "too many later sockets of the account"
+
 // Handler is what a connection is for. Text, Pong and PeerClosed are never called at the same time; the other methods may
 // be called at any time. A panic in any of them closes the connection with Internal.
 type Handler interface {

@@ -202,6 +202,9 @@ func closeCode(code socket.Code, reason string) sockets.TimV1Close {
 	case socket.Internal:
 		return sockets.TimV1CloseServerFault
 	case socket.Policy:
+		if reason == socket.TooMany {
+			return sockets.TimV1CloseTooManySockets
+		}
 		return sockets.TimV1CloseSessionEnded
 	default:
 		return sockets.TimV1Close(code)
