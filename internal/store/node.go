@@ -134,15 +134,15 @@ func (d *DB) RunningNodes(ctx context.Context) (alone, share bool, redis string,
 	return d.engine.runningNodes(ctx, d)
 }
 
-func (e sqliteEngine) checkNodes(ctx context.Context, id string, spec NodeSpec) error {
-	held, err := e.joinNodes(ctx, id, spec)
+func (e sqliteEngine) checkNodes(ctx context.Context, self nodeSelf, spec NodeSpec) error {
+	held, err := e.joinNodes(ctx, self, spec)
 	if err != nil {
 		return err
 	}
 	return held.release()
 }
 
-func (e sqliteEngine) joinNodes(ctx context.Context, _ string, _ NodeSpec) (heldNode, error) {
+func (e sqliteEngine) joinNodes(ctx context.Context, _ nodeSelf, _ NodeSpec) (heldNode, error) {
 	held, err := lockFile(ctx, e.path+"."+nodeName+".lock", nodeWait)
 	if errors.Is(err, errLocked) {
 		return nil, fmt.Errorf("%w: %w", ErrNodeRunning, err)

@@ -26,6 +26,12 @@ type nodeRow struct {
 	seen    map[string]sighting
 }
 
+// nodeSelf is this process among the nodes: its id, and what it has seen of the others, so that nobody is watched twice.
+type nodeSelf struct {
+	id   string
+	seen map[string]sighting // by id
+}
+
 // sighting is what is known of another node's row.
 type sighting struct {
 	beat  int64
@@ -39,17 +45,21 @@ func randomID() string {
 	return hex.EncodeToString(id)
 }
 
-func (e mysqlEngine) nodeRow(id string, spec NodeSpec) (*nodeRow, error) {
+func (e mysqlEngine) nodeRow(self nodeSelf, spec NodeSpec) (*nodeRow, error) {
 	pool, err := e.pool(e.config)
 	if err != nil {
 		return nil, err
 	}
 	pool.SetMaxOpenConns(1)
-	return &nodeRow{db: newDB(pool, pool, nil, mysqlBulk(), e), id: id, spec: spec, begun: time.Now(), seen: map[string]sighting{}}, nil
+	for id, known := range self.seen { // it may have died since
+		known.alive = false
+		self.seen[id] = known
+	}
+	return &nodeRow{db: newDB(pool, pool, nil, mysqlBulk(), e), id: self.id, spec: spec, begun: time.Now(), seen: self.seen}, nil
 }
 
-func (e mysqlEngine) joinNodes(ctx context.Context, id string, spec NodeSpec) (heldNode, error) {
-	r, err := e.nodeRow(id, spec)
+func (e mysqlEngine) joinNodes(ctx context.Context, self nodeSelf, spec NodeSpec) (heldNode, error) {
+	r, err := e.nodeRow(self, spec)
 	if err != nil {
 		return nil, err
 	}
@@ -59,8 +69,8 @@ func (e mysqlEngine) joinNodes(ctx context.Context, id string, spec NodeSpec) (h
 	return r, nil
 }
 
-func (e mysqlEngine) checkNodes(ctx context.Context, id string, spec NodeSpec) error {
-	r, err := e.nodeRow(id, spec)
+func (e mysqlEngine) checkNodes(ctx context.Context, self nodeSelf, spec NodeSpec) error {
+	r, err := e.nodeRow(self, spec)
 	if err != nil {
 		return err
 	}

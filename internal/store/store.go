@@ -36,16 +36,16 @@ type DB struct {
 	texts         map[string]string
 	bulk          bulk
 	engine        engine
-	node          string // this process's id among the nodes
+	node          nodeSelf
 }
 
 // engine has what differs between the two databases, besides the texts of statements.
 type engine interface {
 	// lock takes a named lock that excludes every other process with this database.
 	lock(ctx context.Context, spec lockSpec) (heldLock, error)
-	// joinNodes, checkNodes and runningNodes are those of DB. id is this process's.
-	joinNodes(ctx context.Context, id string, spec NodeSpec) (heldNode, error)
-	checkNodes(ctx context.Context, id string, spec NodeSpec) error
+	// joinNodes, checkNodes and runningNodes are those of DB.
+	joinNodes(ctx context.Context, self nodeSelf, spec NodeSpec) (heldNode, error)
+	checkNodes(ctx context.Context, self nodeSelf, spec NodeSpec) error
 	runningNodes(ctx context.Context, d *DB) (alone, share bool, redis string, err error)
 	// migrations opens what Migrate needs. Its close must be called.
 	migrations(write *sql.DB) (migrations, error)
@@ -53,7 +53,7 @@ type engine interface {
 
 func newDB(read, write *sql.DB, texts map[string]string, b bulk, e engine) *DB {
 	return &DB{
-		Lookups: Lookups{conn: read}, read: read, write: write, texts: texts, bulk: b, engine: e, node: randomID(),
+		Lookups: Lookups{conn: read}, read: read, write: write, texts: texts, bulk: b, engine: e, node: nodeSelf{id: randomID(), seen: map[string]sighting{}},
 		reads:  db.New(&dialect{on: read, texts: texts}),
 		writes: db.New(&dialect{on: write, texts: texts, retries: true}),
 	}
