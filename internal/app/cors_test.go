@@ -48,14 +48,16 @@ func TestCORS(t *testing.T) {
 			t.Parallel()
 			s := start(t, apptest.Embedded, tt.flags...)
 			token := s.enter(t, "co.a")
+			picture := s.do(t, ask{path: "/uploadchatpic", token: token, form: fileForm(jpgBytes(t)), plain: true}).body
 			for _, origin := range tt.allowed {
-				s.allowsOrigin(t, origin, token)
+				s.allowsOrigin(t, origin, token, picture)
 			}
 			for _, origin := range tt.other {
 				s.ignoresOrigin(t, origin, token)
 			}
 			none := s.do(t, ask{path: query("/Tim/getFriends", "account", "co.a"), token: token})
-			if none.status != http.StatusOK || none.header.Get("Access-Control-Allow-Origin") != "" {
+			if none.status != http.StatusOK || none.header.Get("Access-Control-Allow-Origin") != "" ||
+				none.header.Get("Access-Control-Allow-Credentials") != "" || !slices.Contains(none.header.Values("Vary"), "Origin") {
 				t.Errorf("without an Origin: %d %v", none.status, none.header)
 			}
 			for _, origin := range append(tt.allowed, s.URL) { // a page of the server itself is allowed, too
@@ -70,11 +72,11 @@ func TestCORS(t *testing.T) {
 	}
 }
 
-func (s *site) allowsOrigin(t *testing.T, origin, token string) {
+func (s *site) allowsOrigin(t *testing.T, origin, token, picture string) {
 	t.Helper()
 	allows := func(got answer) bool {
-		allowed := got.header.Get("Access-Control-Allow-Origin")
-		return allowed == origin || allowed == "*"
+		allowed, credentials := got.header.Get("Access-Control-Allow-Origin"), got.header.Get("Access-Control-Allow-Credentials")
+		return allowed == origin && credentials == "true" && slices.Contains(got.header.Values("Vary"), "Origin")
 	}
 	for _, path := range []string{"/Tim/UserLogin", "/uploadmp4", "/downloadmp4"} {
 		got := s.do(t, preflight(path, origin)) // without a token
@@ -94,8 +96,12 @@ func (s *site) allowsOrigin(t *testing.T, origin, token string) {
 	for what, a := range map[string]ask{
 		"success": {path: query("/Tim/getFriends", "account", "co.a"), token: token}, "no token": {path: "/Tim/UserLogout"},
 		"unknown route": {path: "/nothing"}, "wrong method": {path: "/Tim/UserLogin"}, "a text": {path: "/downloadmp4?filename=x", token: token},
+		"a picture": {path: query("/downloadchatpic", "filename", picture), token: token}, "health": {path: "/healthz"}, "a page": {path: "/docs/"},
+		"a spec": {path: "/openapi.json"}, "a method that nobody has": {method: "BREW", path: "/Tim/UserLogin"},
+		"malformed JSON": {path: "/Tim/UserLogin", json: "{"}, "too large": {path: "/Tim/UserLogin", json: `{"account":"` + strings.Repeat("a", 1<<20) + `"}`},
+		"a handshake without a token": {path: "/websocket/co.a", header: upgrade()},
 	} {
-		a.header = map[string]string{"Origin": origin}
+		a.header, a.plain = with(a.header, "Origin", origin), true
 		got := s.do(t, a)
 		exposed := listed(got.header.Get("Access-Control-Expose-Headers"))
 		if !allows(got) {
@@ -115,7 +121,7 @@ func (s *site) ignoresOrigin(t *testing.T, origin, token string) {
 	t.Helper()
 	a := ask{path: query("/Tim/getFriends", "account", "co.a"), token: token, header: map[string]string{"Origin": origin}}
 	for what, got := range map[string]answer{"preflight": s.do(t, preflight("/Tim/UserLogin", origin)), "request": s.do(t, a)} {
-		if allowed := got.header.Get("Access-Control-Allow-Origin"); allowed != "" {
+		if allowed := got.header.Get("Access-Control-Allow-Origin") + got.header.Get("Access-Control-Allow-Credentials"); allowed != "" {
 			t.Errorf("%s from %s: allowed as %q", what, origin, allowed)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	accounts "tim/internal/account"
+	"tim/internal/fault"
 	"tim/internal/store"
 )
 
@@ -42,10 +43,23 @@ func (s *Service) MaySeeAll(ctx context.Context, sights []Sight) ([]bool, error)
 	return visible, nil
 }
 
-// MaySee reports whether the caller may see whether another account is online, and may send it transient texts.
+// MaySee reports whether the caller may see whether another account is online.
 func (s *Service) MaySee(ctx context.Context, caller, other string) (bool, error) {
 	visible, err := s.MaySeeAll(ctx, []Sight{{Viewer: caller, Account: accounts.Normal(other)}})
 	return err == nil && visible[0], err
+}
+
+// MayText reports whether the caller may send another account transient texts: to whom it may see, and to whomever there is where
+// strangers may write to each other.
+func (s *Service) MayText(ctx context.Context, caller, other string) (bool, error) {
+	if !s.AllowStrangers {
+		return s.MaySee(ctx, caller, other)
+	}
+	_, err := s.account(ctx, s.DB.Read(), other)
+	if fault.Is(err, fault.UnknownAccount) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // showVisible sets Online of those users whom the viewer may see. To it the others are offline.

@@ -110,7 +110,7 @@ func decodeText(frame []byte) (sockets.DirectText, error) {
 }
 
 // Text implements socket.Handler: a transient text, to one account or to all that the sender may see. An account
-// that is offline, or that the sender may not see, doesn't get it, and the sender isn't told, as in the original.
+// that is offline, or that the sender may not text, doesn't get it, and the sender isn't told, as in the original.
 func (c *Chat) Text(ctx context.Context, frame []byte) {
 	ctx, cancel := context.WithTimeout(ctx, c.service.Timing.FrameTimeout)
 	defer cancel()
@@ -148,8 +148,8 @@ func (c *Chat) readers(ctx context.Context, to string) ([]string, error) {
 		visible, err := c.service.Chat.VisibleOnline(ctx, c.account())
 		return append(visible, c.account()), err
 	}
-	visible, err := c.service.Chat.MaySee(ctx, c.account(), to)
-	if err != nil || !visible {
+	may, err := c.service.Chat.MayText(ctx, c.account(), to)
+	if err != nil || !may {
 		return nil, err
 	}
 	return []string{account.Normal(to)}, nil

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -64,7 +65,7 @@ func TestCompression(t *testing.T) {
 		for _, target := range []string{history, "/openapi.json", "/openapi.yaml", "/asyncapi.yaml"} {
 			whole := s.get(target, "token", token)
 			w := s.get(target, "token", token, "Accept-Encoding", accept)
-			if w.Code != http.StatusOK || w.Header().Get("Content-Encoding") != want || w.Header().Get("Vary") != "Accept-Encoding" || whole.Header().Get("Vary") != "Accept-Encoding" {
+			if w.Code != http.StatusOK || w.Header().Get("Content-Encoding") != want || !slices.Contains(w.Header().Values("Vary"), "Accept-Encoding") || !slices.Contains(whole.Header().Values("Vary"), "Accept-Encoding") {
 				t.Errorf("%s by %q: %d %v", target, accept, w.Code, w.Header())
 			}
 			if want != "" && (w.Body.Len() > whole.Body.Len()/2 || w.Header().Get("Content-Length") != "") {

@@ -264,17 +264,21 @@ func (s *server) recoverPanics(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// cors lets pages of allowed origins read the answers. It comes before authentication, since a preflight has no token.
+// cors lets pages of allowed origins read the answers. It comes before authentication, since a preflight has no token. Pages that
+// ask with credentials are answered, too: no cookie means anything here, so that gives them nothing but the answer. Each answer
+// varies by Origin, also where none came: a cache must not show a page what it kept for somebody who isn't one.
 func cors(origins Origins) echo.MiddlewareFunc {
 	methods := []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete}
 	shared := middleware.CORSConfig{
-		AllowMethods:  methods,
-		ExposeHeaders: []string{"Tim-Reason", "Tim-Request-Id", "Content-Disposition", "Content-Range", "Retry-After"},
-		MaxAge:        int(time.Hour / time.Second),
+		AllowMethods:     methods,
+		AllowCredentials: true, // the origin is echoed, as it must be then
+		ExposeHeaders:    []string{"Tim-Reason", "Tim-Request-Id", "Content-Disposition", "Content-Range", "Retry-After"},
+		MaxAge:           int(time.Hour / time.Second),
 	}
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			r := c.Request()
+			c.Response().Header().Add(echo.HeaderVary, echo.HeaderOrigin)
 			if r.Header.Get("Origin") == "" || r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") == "" {
 				return next(c)
 			}
