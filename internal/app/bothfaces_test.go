@@ -40,7 +40,7 @@ func newBothFaces(t testing.TB) *bothFaces {
 // rest sends a body by REST. The refusal is empty when it is taken.
 func (b *bothFaces) rest(t testing.TB, body string) (r refusal) {
 	t.Helper()
-	got := b.do(t, ask{path: "/Tim/sendMessage", token: b.token, json: body})
+	got := b.do(t, ask{path: "/Tim/sendMessage", token: b.token, json: body, header: map[string]string{"Tim-Language": "en"}}) // as sockets tell it
 	if got.status == http.StatusOK {
 		return r
 	}

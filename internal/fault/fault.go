@@ -4,6 +4,7 @@
 //	fault.go    Fault and its constructors
 //	table.go    the reasons, with status, code and texts
 //	phrases.go  the texts of successes, and of transfers that failed
+//	problems.go the Chinese of what is wrong with a part of a request
 package fault
 
 import (
@@ -19,7 +20,7 @@ type Reason string
 type Fault struct {
 	Reason     Reason
 	Field      string        // the refused parameter, or the path of the refused field of the body; "" for none
-	Problem    string        // what is wrong with it, as the end of a sentence that begins with Field
+	Problem    string        // what is wrong with it, in English, as the end of a sentence that begins with Field
 	RetryAfter time.Duration // when to try again, 0 if that isn't known
 	cause      error         // for the log only
 }

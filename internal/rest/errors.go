@@ -81,9 +81,10 @@ func envelope(r *request, f *fault.Fault) api.Failure {
 		Reason:  api.Reason(f.Reason),
 	}
 	if f.Field != "" {
-		out.Data = &api.Problem{Field: f.Field, Problem: f.Problem}
+		said := f.ProblemIn(r.language)
+		out.Data = &api.Problem{Field: f.Field, Problem: said}
 		colon := fault.Text{Chinese: "：", English: ": "}.In(r.language)
-		out.Message += colon + f.Field + " " + f.Problem
+		out.Message += colon + f.Field + " " + said
 	}
 	return out
 }

@@ -28,9 +28,19 @@ func isClear(t testing.TB, f api.Failure) {
 	if len(message) > 300 || regexp.MustCompile(`[\n{}\[\]<>^]|[Ss]chema|regex|pattern|json\.|openapi|strconv|nil`).MatchString(message) {
 		t.Errorf("unclear: %s", f.Message)
 	}
-	if f.Data != nil && !regexp.MustCompile(`^(is|must|has) `).MatchString(f.Data.Problem) {
-		t.Errorf("no sentence about %s: %s", f.Data.Field, f.Data.Problem)
+	if f.Data != nil && strings.Contains(f.Message, "：") && (!strings.HasSuffix(f.Message, "："+f.Data.Field+" "+f.Data.Problem) || english(f.Data.Problem) != "") {
+		t.Errorf("no Chinese about %s: %s: %s", f.Data.Field, f.Message, f.Data.Problem)
 	}
+}
+
+// english returns the words of a Chinese text that aren't names: of fields and values in backquotes, formats and codings.
+func english(text string) string {
+	names := "`[^`]*`|(JSON|UTF-8|ASCII|HTTP|application/json|multipart/form-data|boundary|identity|base64|seq|leaveGroup|GroupID|after|user|group)\\b"
+	text = regexp.MustCompile(names).ReplaceAllString(text, "")
+	if _, list, ok := strings.Cut(text, "以下之一："); ok { // values
+		text = strings.TrimSuffix(text, list)
+	}
+	return strings.Join(regexp.MustCompile("[A-Za-z]+").FindAllString(text, -1), " ")
 }
 
 // problem fails the test unless an answer is a refusal with a reason that names a field and says what would be right.
@@ -40,6 +50,9 @@ func problem(t testing.TB, w *httptest.ResponseRecorder, status int, reason faul
 	isClear(t, f)
 	if f.Data == nil {
 		f.Data = &api.Problem{}
+	}
+	if strings.Contains(f.Message, "：") {
+		problem = fault.Invalid(reason, field, problem).ProblemIn(fault.Chinese)
 	}
 	same(t, "the refusal", [5]any{status, string(reason), fault.CodeFailure, field, problem},
 		[5]any{w.Code, f.Reason, int(f.Code), f.Data.Field, f.Data.Problem})
