@@ -61,7 +61,7 @@ var problems = []problem{
 		"must be 1 to 64 letters and digits of any script and `_ . - @`, the first a letter or digit, with or without a `+` before it; not `all`, which addresses everyone",
 		"应为 1 到 64 个字符：任何文字的字母和数字以及 `_ . - @`，以字母或数字开头，前面可以有一个 `+`；不能是代表所有人的 `all`",
 	},
-	{"must show something, and hold no characters that turn the direction of writing", "要有可见的字符，不能含改变书写方向的字符"},
+	{"must show something, and hold no control characters and none that turn the direction of writing", "要有可见的字符，不能含控制字符和改变书写方向的字符"},
 	{"must be another account; the owner leaves by leaveGroup", "应为其他账号；群主用 leaveGroup 退出"},
 	{"must be the seq of a message of the conversation", "应为该会话中一条消息的 seq"},
 	{"must be an account, percent-encoded UTF-8", "应为百分号编码的 UTF-8 账号"},

@@ -40,7 +40,7 @@ func TestProblemsInBothLanguages(t *testing.T) {
 		{schema.AnyInteger(), "应为整数"},
 		{schema.AnyReal(), "应为数"},
 		{"must be " + account.NewForm, inChinese(schema.Described(account.NewForm + "."))},
-		{"must " + account.NewNameForm, "要有可见的字符，不能含改变书写方向的字符"},
+		{"must " + account.NewNameForm, "要有可见的字符，不能含控制字符和改变书写方向的字符"},
 		{"must have at most  bytes of something else", unknownProblem},
 		{"", unknownProblem},
 	} {

@@ -114,6 +114,8 @@ func (l lenient) query(c echo.Context, hurry func(echo.Context) func() bool) err
 func parameterInteger(text string) string {
 	trimmed := strings.Map(func(c rune) rune {
 		switch {
+		case c == '\u00a0' || c == '\u2007' || c == '\u202f': // no-break spaces, which Java takes for no blanks
+			return c
 		case unicode.IsSpace(c):
 			return -1
 		case c >= '０' && c <= '９':
@@ -124,6 +126,8 @@ func parameterInteger(text string) string {
 	}, text)
 	base, digits := 10, trimmed
 	if hex, ok := strings.CutPrefix(strings.ToLower(trimmed), "0x"); ok {
+		base, digits = 16, hex
+	} else if hex, ok := strings.CutPrefix(trimmed, "#"); ok {
 		base, digits = 16, hex
 	}
 	if n, err := strconv.ParseInt(digits, base, 64); err == nil {

@@ -137,7 +137,12 @@ func (l Lenience) integerOf(value json.RawMessage) json.RawMessage {
 	if json.Unmarshal(value, &text) != nil {
 		return value
 	}
-	text = strings.TrimSpace(text)
+	text = strings.Map(func(c rune) rune { // Java's digits of full width are digits
+		if c >= '０' && c <= '９' {
+			return c - '０' + '0'
+		}
+		return c
+	}, strings.TrimFunc(text, func(c rune) bool { return c <= ' ' })) // as Java trims
 	switch {
 	case l.Nullable && (text == "" || text == "null"):
 		return json.RawMessage("null")
