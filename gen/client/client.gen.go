@@ -517,7 +517,9 @@ type PasswordChange struct {
 // Problem Which part of the request is refused, and why.
 type Problem struct {
 	// Field A parameter, or the path of a body's field.
-	Field   string `json:"field"`
+	Field string `json:"field"`
+
+	// Problem In the language of the answer.
 	Problem string `json:"problem"`
 }
 

@@ -407,7 +407,7 @@ func (c TimV1Close) Reconnect() bool {
 	}
 }
 
-// DirectText: A transient text to one account, or to `all` that this account may see: whoever is online gets it, nobody else ever does. The text `out`, to whomever, only closes the socket. Of a value that is no string its JSON is the text.
+// DirectText: A transient text to one account that this account may see, or to any where strangers are allowed, or to `all` that it may see: whoever is online gets it, nobody else ever does. The text `out`, to whomever, only closes the socket. Of a value that is no string its JSON is the text.
 type DirectText struct {
 	Text string
 	To   string // An account, or `all`. Needed unless the text is `out`. The zero value is left out.

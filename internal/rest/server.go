@@ -278,8 +278,8 @@ func cors(origins Origins) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			r := c.Request()
-			c.Response().Header().Add(echo.HeaderVary, echo.HeaderOrigin)
 			if r.Header.Get("Origin") == "" || r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") == "" {
+				c.Response().Header().Add(echo.HeaderVary, echo.HeaderOrigin) // as the library does below
 				return next(c)
 			}
 			config := shared
