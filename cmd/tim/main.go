@@ -36,17 +36,17 @@ type cli struct {
 	} `cmd:"" help:"Set an account's password and end its sessions. The password is asked for twice on a terminal, else read from the first line of standard input."`
 
 	Adduser struct {
-		Account  string `arg:"" help:"The new account."`
+		Account  string `arg:""                                                 help:"The new account."`
 		Username string `help:"Its display name; the account if there is none." placeholder:"NAME"`
 		app.Settings
 	} `cmd:"" help:"Make an account, whatever TIM_REGISTRATION says. The password is read as passwd does."`
 
 	Invite struct {
 		Make struct {
-			Uses int           `help:"How many accounts it may make." default:"1"`
-			Life time.Duration `help:"How long it is valid." default:"168h"`
+			Uses int           `default:"1"    help:"How many accounts it may make."`
+			Life time.Duration `default:"168h" help:"How long it is valid."`
 			app.Settings
-		} `cmd:"" default:"withargs" help:"Make a code and print it; it isn't shown again (the default)."`
+		} `cmd:"" default:"withargs"                  help:"Make a code and print it; it isn't shown again (the default)."`
 		List   struct{ app.Settings } `cmd:"" help:"List the codes by their ids."`
 		Revoke struct {
 			ID string `arg:"" help:"The code's id, as the list has it."`

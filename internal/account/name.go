@@ -164,12 +164,17 @@ func isNeeded(r rune, before, after []rune) bool {
 	case r == nonJoiner:
 		return isVirama(last) || joins(base(before)) && joins(next)
 	case r == joiner:
-		return isVirama(last) || joins(base(before)) || isEmoji(last) && unicode.In(next, unicode.So, unicode.Sm) && !isBlank(next)
+		return isVirama(last) || joins(base(before)) || joinsEmoji(last, next)
 	case isTag(r):
 		return last == blackFlag || isTag(last)
 	default:
 		return unicode.Is(unicode.Variation_Selector, r) && varies(last, r)
 	}
+}
+
+// joinsEmoji reports whether a joiner between two characters makes one emoji of them.
+func joinsEmoji(last, next rune) bool {
+	return isEmoji(last) && unicode.In(next, unicode.So, unicode.Sm) && !isBlank(next)
 }
 
 // varies reports whether a variation selector may choose a form of a character.

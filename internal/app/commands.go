@@ -151,11 +151,14 @@ func ListInvites(ctx context.Context, s Settings, out io.Writer) error {
 			return err
 		}
 		table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(table, "id\tuses left\tmade\texpires")
+		_, err = fmt.Fprintln(table, "id\tuses left\tmade\texpires")
 		for _, i := range invites {
-			fmt.Fprintf(table, "%s\t%d\t%s\t%s\n", i.ID, i.Uses, i.Made.In(s.zone()).Format(time.DateTime), i.Expires.In(s.zone()).Format(time.DateTime))
+			if err != nil {
+				break
+			}
+			_, err = fmt.Fprintf(table, "%s\t%d\t%s\t%s\n", i.ID, i.Uses, i.Made.In(s.zone()).Format(time.DateTime), i.Expires.In(s.zone()).Format(time.DateTime))
 		}
-		return table.Flush()
+		return errors.Join(err, table.Flush())
 	})
 }
 

@@ -37,7 +37,9 @@ func TestFewOpenFiles(t *testing.T) {
 		}
 		if answer, err := http.ReadResponse(bufio.NewReader(c), nil); err == nil {
 			refused++
-			var envelope struct{ Reason string }
+			var envelope struct {
+				Reason string `json:"reason"`
+			}
 			if err := json.NewDecoder(answer.Body).Decode(&envelope); answer.StatusCode != http.StatusServiceUnavailable || err != nil || envelope.Reason != string(fault.TooManyConnections) {
 				t.Errorf("refused with %d %v %v", answer.StatusCode, envelope, err)
 			}

@@ -58,9 +58,7 @@ func (f *inFlight) shutDown(ctx context.Context, server *http.Server) error {
 			if f.requests.Load() > 0 {
 				busy = now
 			} else if now.Sub(busy) > flushTime {
-				err := server.Close()
-				<-ended // nothing is left that it could wait for
-				return err
+				return errors.Join(server.Close(), <-ended) // nothing is left that it could wait for
 			}
 		}
 	}

@@ -36,7 +36,7 @@ func half(t testing.TB, address, text string) net.Conn {
 func TestStopWithHalfRequests(t *testing.T) {
 	t.Parallel()
 	s := start(t, apptest.Embedded, "--drain-timeout=1m")
-	address := strings.TrimPrefix(s.Server.URL, "http://")
+	address := strings.TrimPrefix(s.URL, "http://")
 	const host = " HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n"
 	conns := []net.Conn{
 		half(t, address, ""), half(t, address, "GET /hea"), half(t, address, "GET /healthz"+host+"\r\n"), half(t, address, "GET /unknown"+host+"\r\n123"),

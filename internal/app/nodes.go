@@ -25,11 +25,11 @@ func openRedis(ctx context.Context, s Settings, identity string, log *slog.Logge
 
 // nodeSpec says what the nodes of a database must have in common.
 func (s *Server) nodeSpec() (store.NodeSpec, error) {
-	print, err := auth.Derive(s.key, "tim fingerprint of the signing key")
+	fingerprint, err := auth.Derive(s.key, "tim fingerprint of the signing key")
 	if err != nil {
 		return store.NodeSpec{}, err
 	}
-	return store.NodeSpec{Alone: s.settings.RedisURL == "", Signing: hex.EncodeToString(print[:16]), Mark: s.mark}, nil
+	return store.NodeSpec{Alone: s.settings.RedisURL == "", Signing: hex.EncodeToString(fingerprint[:16]), Mark: s.mark}, nil
 }
 
 // joinNodes takes this node's place among the nodes of the database, until the stop.

@@ -74,7 +74,7 @@ func unescaped(body string) string {
 			body = after
 			continue
 		}
-		out.WriteByte(byte(high<<4 | low))
+		out.WriteByte(byte(high<<4 | low)) //nolint:gosec // two digits of 4 bits
 		body = after[2:]
 	}
 }

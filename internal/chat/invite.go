@@ -58,7 +58,7 @@ func (s *Service) MakeInvite(ctx context.Context, uses int, life time.Duration) 
 	hash := inviteHash(code)
 	made = Invite{ID: hash[:inviteID], Uses: uses, Made: now, Expires: now.Add(life)}
 	err = s.DB.Write().CreateInvite(ctx, db.CreateInviteParams{
-		Code: hash, Uses: int32(uses), MadeAt: now.UnixMilli(), ExpiresAt: made.Expires.UnixMilli(), //nolint:gosec // its bound is above
+		Code: hash, Uses: int32(uses), MadeAt: now.UnixMilli(), ExpiresAt: made.Expires.UnixMilli(),
 	})
 	if err != nil {
 		return "", Invite{}, fmt.Errorf("make an invitation code: %w", err)

@@ -95,7 +95,7 @@ func (c *change) count(ctx context.Context) error {
 		return nil
 	}
 	members, err := c.tx.CountMembers(ctx, c.group)
-	c.members = sql.NullInt32{Int32: int32(min(members, math.MaxInt32)), Valid: err == nil}
+	c.members = sql.NullInt32{Int32: int32(min(members, math.MaxInt32)), Valid: err == nil} //nolint:gosec // it fits
 	return err
 }
 

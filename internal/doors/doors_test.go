@@ -251,7 +251,9 @@ func TestRefusal(t *testing.T) {
 	if err != nil || answer.StatusCode != http.StatusServiceUnavailable || answer.Header.Get("Retry-After") == "" || !answer.Close {
 		t.Fatalf("the second: %v, %v", answer, err)
 	}
-	var refused struct{ Reason string }
+	var refused struct {
+		Reason string `json:"reason"`
+	}
 	if err := json.NewDecoder(answer.Body).Decode(&refused); err != nil || refused.Reason != "too_many_connections" {
 		t.Errorf("the second: %v, %v", refused, err)
 	}

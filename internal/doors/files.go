@@ -27,7 +27,7 @@ func Within(wanted int, files uint64) int {
 		return wanted
 	}
 	reserve := min(max(files/reserveShare, leastReserve), mostReserve, files/mostShare)
-	allowed := int(files - reserve) //nolint:gosec // less than unlimited
+	allowed := int(files - reserve)
 	if wanted == 0 {
 		return allowed
 	}

@@ -135,7 +135,7 @@ func nextBox(b []byte) (kind string, content, rest []byte, ok bool) {
 		}
 		size, begin = binary.BigEndian.Uint64(b[header:]), largeHeader
 	}
-	if size < uint64(begin) || size > uint64(len(b)) { //nolint:gosec // begin is positive
+	if size < uint64(begin) || size > uint64(len(b)) {
 		return "", nil, nil, false
 	}
 	return kind, b[begin:size], b[size:], true

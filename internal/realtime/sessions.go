@@ -35,12 +35,11 @@ func (s *sessions) begin(f face) (surplus face) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	account := f.Session().Account
-	all := append(s.accounts[account], f)
-	if len(all) > s.perAccount {
+	s.accounts[account] = append(s.accounts[account], f)
+	if all := s.accounts[account]; len(all) > s.perAccount {
 		surplus = all[0]
-		all = slices.Delete(all, 0, 1)
+		s.accounts[account] = slices.Delete(all, 0, 1)
 	}
-	s.accounts[account] = all
 	return surplus
 }
 

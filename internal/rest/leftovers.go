@@ -87,7 +87,7 @@ type watchedBody struct {
 func (b *watchedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	switch {
-	case err == io.EOF: //nolint:errorlint // as above
+	case err == io.EOF:
 		b.ended.Store(true)
 	case err != nil:
 		b.failed.Store(true)

@@ -2,7 +2,6 @@ package rest
 
 import (
 	"errors"
-	"mime"
 	"net/http"
 	"net/url"
 	"os"
@@ -62,8 +61,7 @@ func (g *gate) asTheOriginal(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		if r.Method == http.MethodPut || r.Method == http.MethodPatch || r.Method == http.MethodDelete || r.Method == http.MethodGet {
 			op := g.operations[route{http.MethodPost, r.URL.RawPath}]
-			media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-			if op.upload && op.traits.contract && err == nil && media == "multipart/form-data" {
+			if op.upload && op.traits.contract && mediaOf(r.Header) == "multipart/form-data" {
 				r.Method = http.MethodPost
 			}
 		}
@@ -136,17 +134,18 @@ func parameterInteger(text string) string {
 	return text
 }
 
-// formOf returns the parameters of a form in the body, nil if there is none.
+// formOf returns the parameters of a form in the body, none if there is no form.
 func (l lenient) formOf(c echo.Context, hurry func(echo.Context) func() bool) (url.Values, error) {
 	r := c.Request()
-	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || !l.form || media != "application/x-www-form-urlencoded" && media != "multipart/form-data" {
-		return nil, nil
+	media := mediaOf(r.Header)
+	if !l.form || media != "application/x-www-form-urlencoded" && media != "multipart/form-data" {
+		return url.Values{}, nil
 	}
 	if err := checkCoding(r.Header, c.Response().Header()); err != nil {
 		return nil, err
 	}
 	r.Body = http.MaxBytesReader(c.Response(), r.Body, maxForm)
+	var err error
 	done := hurry(c)
 	if media == "application/x-www-form-urlencoded" {
 		err = r.ParseForm()

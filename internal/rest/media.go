@@ -36,3 +36,12 @@ func checkJSONType(header http.Header) error {
 	}
 	return nil
 }
+
+// mediaOf is the type of a body by its Content-Type, in small letters and without parameters, "" if there is none.
+func mediaOf(header http.Header) string {
+	media, _, err := mime.ParseMediaType(header.Get("Content-Type"))
+	if err != nil {
+		return ""
+	}
+	return media
+}

@@ -91,7 +91,7 @@ func topLevel(text []byte) (fields []property, ok bool) {
 		return nil, false
 	}
 	_, err := decoder.Token()
-	return fields, err == io.EOF //nolint:errorlint // the decoder doesn't wrap it
+	return fields, err == io.EOF
 }
 
 func object(fields []property) []byte {
@@ -115,16 +115,18 @@ func appendQuoted(out []byte, text string) []byte {
 
 // convert returns a value of JSON as the kind that the field has, if it can be converted.
 func (l Lenience) convert(value json.RawMessage) json.RawMessage {
-	switch c := value[0]; {
-	case l.Any && c != '"' && c != 'n':
-		return appendQuoted(nil, string(value))
+	c := value[0]
+	number := c == '-' || c >= '0' && c <= '9'
+	switch {
 	case l.Integer && c == '"':
 		return l.integerOf(value)
-	case l.Integer && (c == '-' || c >= '0' && c <= '9'):
+	case l.Integer && number:
 		return whole(value)
-	case !l.Integer && l.Nullable && string(value) == `""`:
+	case l.Integer:
+		return value
+	case l.Nullable && string(value) == `""`:
 		return json.RawMessage("null")
-	case !l.Integer && (c == '-' || c >= '0' && c <= '9' || c == 't' || c == 'f'):
+	case number, c == 't', c == 'f', l.Any && (c == '{' || c == '['):
 		return appendQuoted(nil, string(value))
 	default:
 		return value

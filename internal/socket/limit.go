@@ -22,7 +22,7 @@ const (
 var errDrained = errors.New("too much was sent behind the close")
 
 // Count makes the message that is being handled count as more than one, for a peer that sends too fast. For the handler's Text.
-func (c *Conn) Count(messages int) { c.owed += int32(min(max(messages, 0), 1<<20)) } //nolint:gosec // it fits
+func (c *Conn) Count(messages int) { c.owed += int32(min(max(messages, 0), 1<<20)) }
 
 // pause keeps a peer that sends too fast waiting: nothing is read from it meanwhile, and nothing dropped. On the reader, or the
 // worker.

@@ -90,7 +90,7 @@ func (d *DB) Empty(ctx context.Context) (bool, error) {
 
 // explained says what to do about a file that can't be opened as a database.
 func explained(err error) error {
-	hint := ""
+	var hint string
 	switch code := sqliteCode(err) & 0xff; {
 	case code == sqlite3.SQLITE_NOTADB:
 		hint = "it is no database of SQLite, or its beginning is damaged; restore it from a backup"

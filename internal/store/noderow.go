@@ -149,7 +149,7 @@ func (r *nodeRow) join(ctx context.Context) (conflict, error) {
 			return err
 		}
 		if c = r.compare(rows, func(row db.NodesRow) error { return errors.Join(r.fits(row), r.sameRedis(row, marked)) }); c.err != nil {
-			return nil
+			return nil //nolint:nilerr // it is the result; there is nothing to undo
 		}
 		for _, row := range rows {
 			if row.ID == r.id || r.dead(row) {

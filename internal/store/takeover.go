@@ -29,7 +29,7 @@ type Finding struct {
 // MostRows is the number of rows of one kind that a Takeover names.
 const MostRows = 100
 
-func (t *Takeover) add(what, format string, args ...any) {
+func (t *Takeover) addf(what, format string, args ...any) {
 	for i := range t.Findings {
 		if f := &t.Findings[i]; f.What == what {
 			if f.Count++; len(f.Rows) < MostRows {
@@ -99,14 +99,16 @@ func (t *takeover) write(ctx context.Context, text string, args ...any) error {
 
 // has reports whether a table exists. A report may run before anything is migrated.
 func (t *takeover) has(ctx context.Context, table string) (bool, error) {
-	rows, err := t.conn.QueryContext(ctx, "SELECT 1 FROM `"+table+"` LIMIT 1")
-	if err == nil {
-		return true, errors.Join(rows.Err(), rows.Close())
-	}
-	if isMissingTable(err) {
+	var one int
+	err := t.conn.QueryRowContext(ctx, "SELECT 1 FROM `"+table+"` LIMIT 1").Scan(&one)
+	switch {
+	case err == nil, errors.Is(err, sql.ErrNoRows):
+		return true, nil
+	case isMissingTable(err):
 		return false, nil
+	default:
+		return false, err //nolint:wrapcheck // run wraps
 	}
-	return false, err //nolint:wrapcheck // run wraps
 }
 
 // bytes is the expression for a column's bytes in UTF-8.
@@ -205,15 +207,15 @@ func (t *takeover) rename(ctx context.Context, u oldUser, normal string) error {
 		return err
 	}
 	if other != "" || utf8.RuneCountInString(normal) > mostAccount {
-		t.found.add(foundUnusable, "%+q", u.account)
+		t.found.addf(foundUnusable, "%+q", u.account)
 		return nil
 	}
 	err = t.write(ctx, "UPDATE `user` SET account = ?, look = NULL, look_cased = NULL WHERE id = ?", normal, u.id)
 	if IsDuplicate(err) { // they differ in spaces at the end
-		t.found.add(foundUnusable, "%+q", u.account)
+		t.found.addf(foundUnusable, "%+q", u.account)
 		return nil
 	}
-	t.found.add(foundRenamed, "%+q is %q", u.account, normal)
+	t.found.addf(foundRenamed, "%+q is %q", u.account, normal)
 	for _, step := range []error{
 		err,
 		t.exec(ctx, "UPDATE tim_account SET bytes = NULL, account = ? WHERE id = ?", normal, u.id),
@@ -341,10 +343,10 @@ func (t *takeover) friends(ctx context.Context) error {
 		}
 		const keys = "`user` = ? AND friend = ?"
 		if user == "" || friend == "" || user == friend {
-			t.found.add(foundStranger, "%s and %s", strconv.Quote(row.a), strconv.Quote(row.b))
+			t.found.addf(foundStranger, "%s and %s", strconv.Quote(row.a), strconv.Quote(row.b))
 			return t.write(ctx, "DELETE FROM friends WHERE "+keys, row.a, row.b)
 		}
-		t.found.add(foundFriend, "%+q and %+q are %q and %q", row.a, row.b, user, friend)
+		t.found.addf(foundFriend, "%+q and %+q are %q and %q", row.a, row.b, user, friend)
 		return t.move(ctx, "friends", keys, "`user` = ?, friend = ?", []any{user, friend}, []any{row.a, row.b})
 	})
 }
@@ -358,7 +360,7 @@ func (t *takeover) members(ctx context.Context) error {
 		return err
 	}
 	err := t.each(ctx, func(ctx context.Context, row odd) error {
-		t.found.add(foundOutsider, "%q in %s", row.a, row.b)
+		t.found.addf(foundOutsider, "%q in %s", row.a, row.b)
 		return t.write(ctx, "DELETE FROM userofgroup WHERE "+keys, row.a, row.b)
 	})
 	if err != nil {
@@ -376,10 +378,10 @@ func (t *takeover) members(ctx context.Context) error {
 			return err // found above
 		}
 		if account == "" {
-			t.found.add(foundOutsider, "%q in %s", row.a, row.b)
+			t.found.addf(foundOutsider, "%q in %s", row.a, row.b)
 			err = t.write(ctx, "DELETE FROM userofgroup WHERE "+keys, row.a, row.b)
 		} else {
-			t.found.add(foundMember, "%+q in %s is %q", row.a, row.b, account)
+			t.found.addf(foundMember, "%+q in %s is %q", row.a, row.b, account)
 			err = t.move(ctx, "userofgroup", keys, "account = ?", []any{account}, []any{row.a, row.b})
 		}
 		return errors.Join(err, t.write(ctx, "UPDATE `group` SET members = NULL WHERE GroupID = ?", row.b))
@@ -409,10 +411,10 @@ func (t *takeover) creators(ctx context.Context) error {
 		case err != nil:
 			return err
 		case creator == "":
-			t.found.add(foundNobody, "%s, whose creator was %q", row.b, row.a)
+			t.found.addf(foundNobody, "%s, whose creator was %q", row.b, row.a)
 			return t.write(ctx, "UPDATE `group` SET creator = NULL WHERE GroupID = ?", row.b)
 		}
-		t.found.add(foundCreator, "%s: %+q is %q", row.b, row.a, creator)
+		t.found.addf(foundCreator, "%s: %+q is %q", row.b, row.a, creator)
 		return t.write(ctx, "UPDATE `group` SET creator = ? WHERE GroupID = ?", creator, row.b)
 	})
 }
@@ -475,7 +477,7 @@ func (t *takeover) passwords(ctx context.Context) error {
 		if err := rows.Scan(&account); err != nil {
 			return fmt.Errorf("plain passwords: %w", err)
 		}
-		t.found.add(foundPassword, "%q", account)
+		t.found.addf(foundPassword, "%q", account)
 	}
 	return rows.Err() //nolint:wrapcheck // the caller wraps
 }
