@@ -191,7 +191,7 @@ func TestAvatarCaching(t *testing.T) {
 				t.Errorf("%s: %d, %d bytes, %s, want %d bytes, %s", path, got.status, len(got.body), got.header.Get("Cache-Control"), len(picture), caching)
 			}
 			again := s.do(t, ask{path: path, header: map[string]string{"If-None-Match": got.header.Get("ETag")}})
-			if again.status != http.StatusNotModified || again.header.Get("Cache-Control") != got.header.Get("Cache-Control") {
+			if again.status != http.StatusNotModified || !strings.HasPrefix(again.header.Get("Cache-Control"), caching) {
 				t.Errorf("%s again: %d %v", path, again.status, again.header)
 			}
 		}
