@@ -123,5 +123,10 @@ func (c *Conn) linger() {
 	if !ok || half.CloseWrite() != nil || c.source.network.SetReadDeadline(time.Now().Add(c.server.Timing.CloseTimeout)) != nil {
 		return
 	}
-	_, _ = io.CopyN(io.Discard, c.source.network, maxLinger) // whatever ends it, the socket is closed next
+	for read := 0; read < maxLinger; read += lingerStep {
+		if _, err := io.CopyN(io.Discard, c.source.network, lingerStep); err != nil {
+			return // whatever ended it, the socket is closed next
+		}
+		time.Sleep(lingerPause) // the delay is the purpose
+	}
 }

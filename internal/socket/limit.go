@@ -14,6 +14,9 @@ const (
 	mostOwed = 32
 	// maxLinger is how much of what a peer still sends is read and thrown away once its connection is closing, in bytes.
 	maxLinger = 16 << 20
+	// lingerStep is after how many of these bytes lingerPause passes: a peer that never stops is read at 10 MiB a second at most.
+	lingerStep  = 256 << 10
+	lingerPause = 25 * time.Millisecond
 	// frameWork is the number of bytes that cost as much time to throw away as a frame.
 	frameWork = 512
 )
@@ -37,8 +40,12 @@ func (c *Conn) pause() {
 
 // drain counts a frame that came while the connection is closing. On the reader.
 func (c *Conn) drain() error {
+	before := c.drained
 	if c.drained += c.source.left + frameWork; c.drained > maxLinger {
 		return errDrained
+	}
+	if c.drained/lingerStep > before/lingerStep {
+		time.Sleep(lingerPause) // the delay is the purpose
 	}
 	return nil
 }
