@@ -19,6 +19,7 @@ type Standing struct {
 	Joined       int64 // the seq at which the membership began; 0 one to one
 	From         int64 // the seq after which the messages begin
 	Last         int64 // the newest seq
+	Shown        int64 // the newest seq that the answer to a sync shows; 0 outside of one
 }
 
 // departure is what a reader remembers of a conversation that its account has left.
@@ -95,7 +96,7 @@ func (r *Reader) AddConversation(p Standing) (fresh bool) {
 	if p.Joined > s.joined { // the account has left and joined again, and no event told of it
 		s.joined, s.pos = p.Joined, max(s.pos, p.Joined)
 	}
-	s.tentative, s.known = false, max(s.known, p.Last)
+	s.tentative, s.known, s.shown = false, max(s.known, p.Last), max(s.shown, p.Shown)
 	r.follow(s)
 	return fresh
 }
@@ -134,6 +135,14 @@ func (r *Reader) Carries(conversation string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.streams[conversation] != nil
+}
+
+// Shows tells whether the client has seen by its sync what a conversation was at a seq.
+func (r *Reader) Shows(conversation string, seq int64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.streams[conversation]
+	return s != nil && seq > 0 && seq <= s.shown
 }
 
 // Memberships lists the groups that a live reader carries and the seqs at which they were joined; nil for one that isn't

@@ -40,20 +40,21 @@ type stream struct {
 	target       chat.Target // as the reader's account names it
 	flow         socket.Flow // of the frames with its messages
 
-	over      bool  // the account has no right to it any more; it is no longer among the reader's streams
-	tentative bool  // it isn't known yet whether it is the account's, or where it begins
-	joined    int64 // the seq at which the membership began
+	over      bool // the account has no right to it any more; it is no longer among the reader's streams
+	tentative bool // it isn't known yet whether it is the account's, or where it begins
+	started   bool
+	fetching  bool // there may be more in the database than known
+	lagging   bool // it is among the reader's lagging
+	waiting   bool // until the timer says that it is time to fetch again
 
-	started  bool
-	fetching bool  // there may be more in the database than known
-	known    int64 // the highest seq heard of
-	newest   int64 // … by an event; negative if another account than the reader's has sent that message
-	pos      int64 // … queued, or passed over
+	joined int64 // the seq at which the membership began
+	shown  int64 // the newest seq when the client synced
+	known  int64 // the highest seq heard of
+	newest int64 // … by an event; negative if another account than the reader's has sent that message
+	pos    int64 // … queued, or passed over
 
-	lagging bool // it is among the reader's lagging
-	waiting bool // until the timer says that it is time to fetch again
-	vain    int  // fetches in a row that found nothing although something is known
-	timer   *time.Timer
+	vain  int // fetches in a row that found nothing although something is known
+	timer *time.Timer
 }
 
 // NewReader returns a reader of an account's socket, without conversations.

@@ -28,10 +28,15 @@ func (s *Session) send(n *feed.Announcement, push func() sockets.TimV1Push) {
 
 // sendOnce sends a frame of an event, which is encoded once for all subscribers of its topic.
 func (s *Session) sendOnce(n *feed.Announcement, face feed.Face, push func() sockets.TimV1Push) {
+	s.conn.Send(s.frame(n, face, push))
+}
+
+// frame is a frame of an event, which is encoded once for all subscribers of its topic.
+func (s *Session) frame(n *feed.Announcement, face feed.Face, push func() sockets.TimV1Push) []byte {
 	if n.Frames[face] == nil {
 		n.Frames[face] = push().JSON()
 	}
-	s.conn.Send(n.Frames[face])
+	return n.Frames[face]
 }
 
 // MessageStored implements feed.Subscriber. Whoever sends has read what came before, so its own connections, and one to one the
@@ -157,11 +162,15 @@ func (s *Session) groupNotice(n *feed.Announcement, e *feed.GroupChange, event s
 	} else if !s.reader.Carries(e.Conversation) {
 		return
 	}
-	s.notice(n, event, e.Account, e.Actor)
+	s.noticeUnlessShown(e, s.noticeFrame(n, event, e.Account, e.Actor))
 }
 
 func (s *Session) notice(n *feed.Announcement, event sockets.NoticeEvent, account, actor string) {
-	s.send(n, func() sockets.TimV1Push {
+	s.conn.Send(s.noticeFrame(n, event, account, actor))
+}
+
+func (s *Session) noticeFrame(n *feed.Announcement, event sockets.NoticeEvent, account, actor string) []byte {
+	return s.frame(n, feed.TimV1, func() sockets.TimV1Push {
 		out := sockets.Notice{Event: event, Conversation: named(n.Target)}
 		if account != "" {
 			out.Account = &account

@@ -31,6 +31,7 @@ type Session struct {
 	expiry   *time.Timer       // of it, if that is soon
 	gone     bool              // it subscribes to nothing any more
 	followed map[string]follow // accounts whose presence it follows
+	held     *heldNotices      // nil but during the first sync
 
 	syncing    sync.Mutex      // held while topics are joined and left; taken before mu
 	subscribed map[string]bool // the topics of its groups and followed accounts, guarded by syncing

@@ -33,11 +33,11 @@ func (s *Session) Sync(ctx context.Context, r *sockets.Sync, answer func(sockets
 		return err
 	}
 	defer done()
-	first := s.reader.BeginSync()
+	first := s.beginSync()
 	page, err := s.page(ctx, r, first)
 	switch {
 	case err != nil && first:
-		s.reader.AbortSync()
+		s.abortSync()
 		return err
 	case err != nil:
 		return err
@@ -46,7 +46,7 @@ func (s *Session) Sync(ctx context.Context, r *sockets.Sync, answer func(sockets
 	if !first {
 		return nil
 	}
-	strange, recheck := s.reader.EndSync()
+	strange, recheck := s.endSync()
 	_ = s.syncTopics(ctx, conversationTopics(strange)...) // which only leaves
 	s.checkLater(s.allFollowed()...)                      // it hasn't heard yet who joined or left its groups
 	if recheck {
@@ -105,7 +105,7 @@ func (s *Session) goLive(ctx context.Context, have []sockets.Have) (first []chat
 		if seq, ok := has[c.ID]; ok {
 			from = min(max(seq, c.JoinedSeq), c.LastSeq)
 		}
-		s.reader.AddConversation(delivery.Standing{Conversation: c.ID, Target: c.Target, Joined: c.JoinedSeq, From: from, Last: c.LastSeq})
+		s.reader.AddConversation(delivery.Standing{Conversation: c.ID, Target: c.Target, Joined: c.JoinedSeq, From: from, Last: c.LastSeq, Shown: c.LastSeq})
 		if c.Target.Group != 0 {
 			groups = append(groups, c.ID)
 		}

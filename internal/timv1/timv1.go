@@ -9,6 +9,7 @@
 //	follow.go      the request subscribe: the accounts whose presence a connection follows
 //	watch.go       … and checking them again after the bus may have lost events
 //	events.go      one method for each kind of event: the frame that it becomes
+//	held.go        … and which notices of groups are sent, since the answer to the first sync shows what happened before it
 //	catchup.go     comparing memberships and seqs with the database after the bus may have lost events
 //	frames.go      messages, conversations and errors as frames
 //
