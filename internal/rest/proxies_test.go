@@ -177,6 +177,7 @@ func TestParsePublicURL(t *testing.T) {
 // The routes answer below the public address's path too. A route that is there as it was asked for comes first.
 func TestRoutesBelowAPath(t *testing.T) {
 	t.Parallel()
+	sites := make(map[string]*site) // by public address
 	for _, tt := range []struct {
 		public, path string
 		status       int
@@ -202,9 +203,13 @@ func TestRoutesBelowAPath(t *testing.T) {
 		{"https://h/docs", "/docs", http.StatusOK},
 		{"https://h/avatar", "/avatar/avatar/a%2fb?expires=1&signature=x", http.StatusForbidden},
 	} {
-		p, err := ParseProxies(nil, tt.public)
-		must(t, err)
-		s := newSite(t, func(o *Options) { o.Proxies = p })
+		s := sites[tt.public]
+		if s == nil { // a site reads the spec, which takes 0.1 s
+			p, err := ParseProxies(nil, tt.public)
+			must(t, err)
+			s = newSite(t, func(o *Options) { o.Proxies = p })
+			sites[tt.public] = s
+		}
 		if w := s.get(tt.path); w.Code != tt.status {
 			t.Errorf("%s of %s: %d %s, want %d", tt.path, tt.public, w.Code, w.Body, tt.status)
 		}
