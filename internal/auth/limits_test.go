@@ -16,13 +16,15 @@ import (
 
 func TestSeenIsBoundInMemory(t *testing.T) {
 	t.Parallel()
+	const most = 1 << 13 // and not 1<<17, for the time that it takes
 	s, now := newSeen(), time.Now()
+	s.most = most
 	for i := range 1000 {
 		s.ended(fmt.Sprint("ended ", i), fault.SessionEnded, now)
 	}
-	for i := range maxSeen + maxSeen/4 {
+	for i := range most + most/4 {
 		s.note(fmt.Sprint(i), standing{}, now)
-		if len(s.sessions) > maxSeen {
+		if len(s.sessions) > most {
 			t.Fatalf("%d sessions after %d", len(s.sessions), i+1)
 		}
 	}
@@ -34,13 +36,13 @@ func TestSeenIsBoundInMemory(t *testing.T) {
 	for id := range s.sessions {
 		s.sessions[id] = sighting{state: ended, until: now.Add(time.Minute)}
 	}
-	for i := range maxSeen { // a table of ended sessions alone is bounded too
-		if len(s.sessions) == maxSeen {
+	for i := range most { // a table of ended sessions alone is bounded too
+		if len(s.sessions) == most {
 			break
 		}
 		s.ended(fmt.Sprint("another ", i), fault.SessionEnded, now)
 	}
-	if s.ended("the last", fault.SessionEnded, now); len(s.sessions) > maxSeen {
+	if s.ended("the last", fault.SessionEnded, now); len(s.sessions) > most {
 		t.Errorf("%d sessions", len(s.sessions))
 	}
 }

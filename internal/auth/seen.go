@@ -34,6 +34,8 @@ type standing struct {
 
 // seen is the cache of the sessions that this node has checked or heard of. Safe for concurrent use.
 type seen struct {
+	most int // maxSeen, or less in a test
+
 	mu       sync.Mutex
 	sessions map[string]sighting
 }
@@ -52,7 +54,7 @@ func (s sighting) refusal() error {
 	return fault.New(fault.SessionEnded)
 }
 
-func newSeen() *seen { return &seen{sessions: make(map[string]sighting)} }
+func newSeen() *seen { return &seen{most: maxSeen, sessions: make(map[string]sighting)} }
 
 // look returns what is known of a session.
 func (s *seen) look(id string, now time.Time) sighting {
@@ -122,7 +124,7 @@ func (s *seen) clear() {
 }
 
 func (s *seen) put(id string, what sighting, now time.Time) {
-	if _, known := s.sessions[id]; !known && len(s.sessions) >= maxSeen {
+	if _, known := s.sessions[id]; !known && len(s.sessions) >= s.most {
 		s.makeRoom(now)
 	}
 	s.sessions[id] = what
@@ -138,7 +140,7 @@ func (s *seen) makeRoom(now time.Time) {
 	}
 	for _, state := range []state{alive, ended, reused} {
 		for id, was := range s.sessions {
-			if len(s.sessions) < maxSeen*7/8 {
+			if len(s.sessions) < s.most*7/8 {
 				return
 			}
 			if was.state == state {
