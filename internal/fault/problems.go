@@ -51,6 +51,7 @@ var problems = []problem{
 	{"must have at most % fields", "最多 % 个字段"},
 	{"must have at most % bytes", "最多 % 字节"},
 	{"must have fields of at most % bytes", "每个字段最多 % 字节"},
+	{"must have headers of at most % bytes", "每部分的头最多 % 字节"},
 
 	{"must have 6 characters to 72 bytes", "至少 6 个字符，最多 72 字节"},
 	{

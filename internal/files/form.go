@@ -16,6 +16,9 @@ const (
 	maxFields = 16
 	// maxField bounds the size of such a part, in bytes.
 	maxField = 1 << 10
+	// maxHead bounds what stands between the contents of two parts: the header, and the text before the first part. The
+	// multipart.Reader alone would keep 10 MB of it for each form.
+	maxHead = 64 << 10
 	// readAhead is the size of one read of a body, in bytes. The multipart.Reader alone would read 4 kB.
 	readAhead = 64 << 10
 )
@@ -24,6 +27,7 @@ const (
 // returns io.EOF only after the whole form was read and check has accepted it. One goroutine uses a Form.
 type Form struct {
 	parts  *multipart.Reader
+	body   *Body
 	check  func(fields map[string]string) error
 	file   *multipart.Part
 	fields map[string]string
@@ -31,19 +35,41 @@ type Form struct {
 	err    error
 }
 
-// Whole wraps a form's body, for use below the multipart.Reader. That reader takes a body that ends within a part's header for
-// a complete one. Whole appends bytes that a complete form ignores and that make a broken one end within a part.
-func Whole(body io.ReadCloser) io.ReadCloser {
-	return struct {
-		io.Reader
-		io.Closer
-	}{bufio.NewReaderSize(io.MultiReader(body, strings.NewReader("\r\n\r\n")), readAhead), body}
+// Body is a form's body, as it is read below the multipart.Reader. It bounds what is read outside the file. One goroutine uses
+// a Body.
+type Body struct {
+	io.Reader
+	io.Closer
+
+	inFile bool
+	head   int // what may be read before the next part's content, in bytes
 }
 
-// NewForm returns a Form over the parts of a body that went through Whole. check accepts or refuses the form's other fields
-// after all are read; nil accepts them.
-func NewForm(parts *multipart.Reader, check func(fields map[string]string) error) *Form {
-	return &Form{parts: parts, check: check, fields: make(map[string]string)}
+// Whole wraps a form's body. A multipart.Reader takes a body that ends within a part's header for a complete one. Whole appends
+// bytes that a complete form ignores and that make a broken one end within a part.
+func Whole(body io.ReadCloser) *Body {
+	return &Body{
+		Reader: bufio.NewReaderSize(io.MultiReader(body, strings.NewReader("\r\n\r\n")), readAhead), Closer: body, head: maxHead,
+	}
+}
+
+// Read implements io.Reader.
+func (b *Body) Read(p []byte) (int, error) {
+	if b.inFile {
+		return b.Reader.Read(p) //nolint:wrapcheck // the multipart.Reader compares it
+	}
+	if b.head <= 0 {
+		return 0, fault.Invalid(fault.MalformedUpload, "form", fmt.Sprintf("must have headers of at most %d bytes", maxHead))
+	}
+	n, err := b.Reader.Read(p[:min(len(p), b.head)])
+	b.head -= n
+	return n, err //nolint:wrapcheck // the same
+}
+
+// NewForm returns a Form over the parts of a body. check accepts or refuses the form's other fields after all are read; nil
+// accepts them.
+func NewForm(parts *multipart.Reader, body *Body, check func(fields map[string]string) error) *Form {
+	return &Form{parts: parts, body: body, check: check, fields: make(map[string]string)}
 }
 
 // Read yields the bytes of the part with the name "file".
@@ -95,6 +121,7 @@ func (f *Form) finish() error {
 // none.
 func (f *Form) nextFile() (*multipart.Part, error) {
 	for {
+		f.body.inFile, f.body.head = false, maxHead
 		part, err := f.parts.NextRawPart()
 		switch {
 		case isEOF(err):
@@ -102,6 +129,7 @@ func (f *Form) nextFile() (*multipart.Part, error) {
 		case err != nil:
 			return nil, malformed(err)
 		case part.FormName() == "file":
+			f.body.inFile = true
 			return part, nil
 		}
 		if err := f.keep(part); err != nil {

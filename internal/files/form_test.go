@@ -30,7 +30,8 @@ func fieldPart(name, content string) string { return part(`form-data; name="`+na
 const end = "--" + boundary + "--"
 
 func formOf(body io.Reader, check func(map[string]string) error) *Form {
-	return NewForm(multipart.NewReader(Whole(io.NopCloser(body)), boundary), check)
+	whole := Whole(io.NopCloser(body))
+	return NewForm(multipart.NewReader(whole, boundary), whole, check)
 }
 
 func TestForm(t *testing.T) {
@@ -103,6 +104,31 @@ func readers(body string) map[string]io.Reader {
 	return map[string]io.Reader{
 		"at once": strings.NewReader(body), "in drops": iotest.OneByteReader(strings.NewReader(body)),
 		"in halves": iotest.HalfReader(strings.NewReader(body)), "with its end": iotest.DataErrReader(strings.NewReader(body)),
+	}
+}
+
+// What stands outside the contents of a form is kept in memory while it is read, so it is refused before it has ended.
+func TestFormWithoutEnd(t *testing.T) {
+	t.Parallel()
+	head, field := "--"+boundary+"\r\nContent-Disposition: form-data; name=\"file\"\r\n", fieldPart("a", "1")
+	for name, begin := range map[string]string{
+		"one line": head + "X: ", "a folded line": head + "X: a\r\n ", "behind a field": field + head + "X: ", "behind the file": filePart("x") + head + "X: ",
+		"a disposition": "--" + boundary + "\r\nContent-Disposition: form-data; name=\"",
+	} {
+		for _, line := range []string{"x", "x\r\n x", "x\r\nX: x"} {
+			sent := io.MultiReader(strings.NewReader(begin), strings.NewReader(strings.Repeat(line, 1<<20)))
+			_, err := io.ReadAll(formOf(sent, nil))
+			refused(t, err, fault.MalformedUpload)
+			if rest, _ := io.Copy(io.Discard, sent); rest < 1<<19 { //nolint:errcheck // strings end without an error
+				t.Errorf("%s with %q: all but %d bytes were read", name, line, rest)
+			}
+		}
+	}
+	long := strings.Repeat("x", 1<<20) // the bound isn't that of a file
+	for _, form := range []string{filePart(long) + field + end, "before\r\n" + field + filePart(long) + end} {
+		if got, err := io.ReadAll(formOf(strings.NewReader(form), nil)); err != nil || string(got) != long {
+			t.Errorf("a long file: %d bytes, %v", len(got), err)
+		}
 	}
 }
 

@@ -21,7 +21,7 @@ import (
 // caller's.
 func (h *handlers) UploadHeadPic(ctx context.Context, r api.UploadHeadPicRequestObject) (api.UploadHeadPicResponseObject, error) {
 	account := requestOf(ctx).session.Account
-	form := files.NewForm(r.Body, func(fields map[string]string) error {
+	form := files.NewForm(r.Body, requestOf(ctx).form, func(fields map[string]string) error {
 		if name, inForm := fields["username"]; inForm {
 			if err := h.chat.OwnName(ctx, account, name); err != nil {
 				return err
@@ -57,7 +57,8 @@ func (h *handlers) UploadMp4(ctx context.Context, r api.UploadMp4RequestObject) 
 }
 
 func (h *handlers) save(ctx context.Context, kind files.Kind, parts *multipart.Reader) (string, error) {
-	return h.files.Save(ctx, requestOf(ctx).session.Account, kind, files.NewForm(parts, nil))
+	r := requestOf(ctx)
+	return h.files.Save(ctx, r.session.Account, kind, files.NewForm(parts, r.form, nil))
 }
 
 // DownloadChatPic sends a picture.

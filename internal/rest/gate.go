@@ -146,8 +146,10 @@ func (g *gate) admitBody(c echo.Context, op operation) error {
 	if !op.upload {
 		return g.checkBody(c, op)
 	}
-	credit := requestOf(r.Context()).transfers.credit()
-	r.Body = files.Whole(&slowBody{ReadCloser: r.Body, connection: http.NewResponseController(c.Response()), credit: credit})
+	request := requestOf(r.Context())
+	credit := request.transfers.credit()
+	request.form = files.Whole(&slowBody{ReadCloser: r.Body, connection: http.NewResponseController(c.Response()), credit: credit})
+	r.Body = request.form
 	return nil
 }
 

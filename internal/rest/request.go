@@ -9,6 +9,7 @@ import (
 	"tim/internal/auth"
 	"tim/internal/doors"
 	"tim/internal/fault"
+	"tim/internal/files"
 )
 
 // request is what the middleware knows of a request. Handlers need it because a strict handler gets only a context.
@@ -23,7 +24,8 @@ type request struct {
 	http         *http.Request
 	writer       http.ResponseWriter
 	transfers    transfers
-	leave        func() // see doors.Doors.Enter; nil for a request that doesn't count
+	form         *files.Body // of an upload
+	leave        func()      // see doors.Doors.Enter; nil for a request that doesn't count
 }
 
 type requestKey struct{}
