@@ -293,6 +293,9 @@ func (g *gate) checkBody(c echo.Context, op operation) error {
 	}
 	body := r.Body
 	if g.bodyLimit > 0 {
+		if r.ContentLength > escapes*g.bodyLimit { // no need to wait for it
+			return tooLarge(g.bodyLimit)
+		}
 		body = http.MaxBytesReader(c.Response(), body, escapes*g.bodyLimit)
 	}
 	done := g.hurry(c)

@@ -3,12 +3,14 @@ package rest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"unicode"
 
 	"github.com/labstack/echo/v4"
@@ -276,6 +278,26 @@ func TestBodyLimit(t *testing.T) {
 	unlimited.login(t, "alice")
 	if w := unlimited.post("/Tim/UserLogin", body(1<<20)); w.Code != http.StatusOK {
 		t.Errorf("without a limit: %d %s", w.Code, w.Body)
+	}
+}
+
+// A body that announces more than is taken is refused before any of it comes.
+func TestBodyTooLargeByItsLength(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	token := s.login(t, "alice")
+	for target, media := range map[string]string{
+		"/Tim/UserLogin": "application/json", "/Tim/createGroup": "application/x-www-form-urlencoded", "/Tim/joinGroup": "multipart/form-data; boundary=b",
+	} {
+		r := httptest.NewRequest(http.MethodPost, target, iotest.ErrReader(errors.New("it is read")))
+		r.ContentLength = 1 << 30
+		r.Header.Set("Content-Type", media)
+		r.Header.Set("token", token)
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		if w.Code != http.StatusRequestEntityTooLarge || !strings.Contains(w.Body.String(), string(fault.BodyTooLarge)) {
+			t.Errorf("%s: %d %s", target, w.Code, w.Body)
+		}
 	}
 }
 

@@ -144,6 +144,9 @@ func (l lenient) formOf(c echo.Context, hurry func(echo.Context) func() bool) (u
 	if err := checkCoding(r.Header, c.Response().Header()); err != nil {
 		return nil, err
 	}
+	if r.ContentLength > maxForm { // no need to wait for it
+		return nil, tooLarge(maxForm)
+	}
 	r.Body = http.MaxBytesReader(c.Response(), r.Body, maxForm)
 	var err error
 	done := hurry(c)
