@@ -27,6 +27,7 @@ import (
 	"tim/internal/chat"
 	"tim/internal/cluster"
 	"tim/internal/doors"
+	"tim/internal/fault"
 	"tim/internal/feed"
 	"tim/internal/files"
 	"tim/internal/pace"
@@ -441,6 +442,7 @@ func (s *Server) openDoors(proxies rest.Proxies) error {
 	var err error
 	s.doors, err = doors.New(doors.Options{
 		Connections: connections, PerAddress: limit.AddressConnections, Trusted: proxies.Trusts, Files: files, Log: s.log, Metrics: s.registry,
+		Message: fault.New(fault.TooManyConnections).Text("").In(s.settings.language()),
 	})
 	return err
 }

@@ -28,6 +28,7 @@ type Options struct {
 	// Trusted tells the addresses of proxies, whose connections are those of many clients: there requests count, by the address
 	// that the proxy tells.
 	Trusted func(netip.Addr) bool
+	Message string // what the client of a refused connection is told
 	Files   uint64 // the limit on open files, for the log
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
@@ -53,6 +54,7 @@ const (
 type Doors struct {
 	Options
 
+	refusal   []byte // the whole answer, with the message
 	openGauge prometheus.Gauge
 	refusals  *prometheus.CounterVec
 
@@ -76,7 +78,7 @@ type address struct {
 // New returns doors that are open.
 func New(o Options) (*Doors, error) {
 	d := &Doors{
-		Options: o, addresses: make(map[netip.Addr]*address),
+		Options: o, refusal: refusal(o.Message), addresses: make(map[netip.Addr]*address),
 		openGauge: prometheus.NewGauge(prometheus.GaugeOpts{Name: "tim_connections", Help: "Open connections, sockets included."}),
 		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tim_connections_refused_total", Help: "Connections, and requests through proxies, that a limit refused.",

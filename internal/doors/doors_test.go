@@ -48,7 +48,7 @@ func open(t *testing.T, connections, perAddress int, trusted ...string) *house {
 	h := &house{}
 	var err error
 	h.Doors, err = New(Options{
-		Connections: connections, PerAddress: perAddress, Files: 4711, Metrics: prometheus.NewRegistry(), Log: slog.New(slog.NewTextHandler(h, nil)),
+		Connections: connections, PerAddress: perAddress, Files: 4711, Message: "too \"many\" 连接", Metrics: prometheus.NewRegistry(), Log: slog.New(slog.NewTextHandler(h, nil)),
 		Trusted: func(ip netip.Addr) bool {
 			for _, one := range trusted {
 				if netip.MustParseAddr(one) == ip {
@@ -252,9 +252,11 @@ func TestRefusal(t *testing.T) {
 		t.Fatalf("the second: %v, %v", answer, err)
 	}
 	var refused struct {
-		Reason string `json:"reason"`
+		Code    int    `json:"code"`
+		Message string `json:"message"`
+		Reason  string `json:"reason"`
 	}
-	if err := json.NewDecoder(answer.Body).Decode(&refused); err != nil || refused.Reason != "too_many_connections" {
+	if err := json.NewDecoder(answer.Body).Decode(&refused); err != nil || refused.Code != 500 || refused.Message != `too "many" 连接` || refused.Reason != "too_many_connections" {
 		t.Errorf("the second: %v, %v", refused, err)
 	}
 	if rest, err := io.ReadAll(answer.Body); len(rest) > 1 || err != nil {

@@ -2,6 +2,8 @@ package doors
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"net"
 	"net/netip"
 	"sync/atomic"
@@ -36,7 +38,7 @@ func (l listener) Accept() (net.Conn, error) {
 		if c := l.doors.admit(accepted); c != nil {
 			return c, nil
 		}
-		refuse(accepted)
+		l.doors.refuse(accepted)
 	}
 }
 
@@ -64,18 +66,27 @@ func (d *Doors) admit(accepted net.Conn) *conn {
 }
 
 // refusal is the answer to whatever comes on a connection that a limit refuses.
-const refusal = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n" +
-	"Connection: close\r\nRetry-After: 5\r\nContent-Length: 88\r\n\r\n" +
-	`{"code":500,"message":"连接过多，请稍后再试","reason":"too_many_connections"}` + "\n"
+func refusal(message string) []byte {
+	body, err := json.Marshal(struct {
+		Code    int    `json:"code"`
+		Message string `json:"message"`
+		Reason  string `json:"reason"`
+	}{500, message, "too_many_connections"})
+	if err != nil { // strings and numbers can always be written
+		return nil
+	}
+	return fmt.Appendf(nil, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n"+
+		"Connection: close\r\nRetry-After: 5\r\nContent-Length: %d\r\n\r\n%s\n", len(body)+1, body)
+}
 
 // refuseWithin bounds the write of a refusal, which fits into a new connection's buffer.
 const refuseWithin = 100 * time.Millisecond
 
 // refuse answers a connection before anything of it is read, and closes it. A client that has sent its request already may
 // see a reset instead: waiting for that would cost what the limit is there to save.
-func refuse(c net.Conn) {
+func (d *Doors) refuse(c net.Conn) {
 	if c.SetDeadline(time.Now().Add(refuseWithin)) == nil {
-		_, _ = c.Write([]byte(refusal)) // or there is nobody to tell
+		_, _ = c.Write(d.refusal) // or there is nobody to tell
 	}
 	_ = c.Close() // the same
 }
