@@ -1504,7 +1504,7 @@ type ClientInterface interface {
 
 	// RemoveMember Remove a member
 	//
-	// By the owner. The member's sockets of the group are closed within a second on every node. It can't join by itself any more until the owner adds it.
+	// By the owner. The member's sockets of the group are closed within a second on every node. It can't join by itself any more until the owner adds it. That holds for an account that has left, too.
 	//
 	// Corresponds with POST /Tim/removeMember (the `RemoveMember` operationId).
 	RemoveMember(ctx context.Context, params *RemoveMemberParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2178,7 +2178,7 @@ func (c *Client) MarkReceived(ctx context.Context, params *MarkReceivedParams, r
 
 // RemoveMember Remove a member
 //
-// By the owner. The member's sockets of the group are closed within a second on every node. It can't join by itself any more until the owner adds it.
+// By the owner. The member's sockets of the group are closed within a second on every node. It can't join by itself any more until the owner adds it. That holds for an account that has left, too.
 //
 // Corresponds with POST /Tim/removeMember (the `RemoveMember` operationId).
 func (c *Client) RemoveMember(ctx context.Context, params *RemoveMemberParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5238,7 +5238,7 @@ type ClientWithResponsesInterface interface {
 
 	// RemoveMemberWithResponse Remove a member
 	//
-	// By the owner. The member's sockets of the group are closed within a second on every node. It can't join by itself any more until the owner adds it.
+	// By the owner. The member's sockets of the group are closed within a second on every node. It can't join by itself any more until the owner adds it. That holds for an account that has left, too.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -10106,7 +10106,7 @@ func (c *ClientWithResponses) MarkReceivedWithResponse(ctx context.Context, para
 
 // RemoveMemberWithResponse Remove a member
 //
-// By the owner. The member's sockets of the group are closed within a second on every node. It can't join by itself any more until the owner adds it.
+// By the owner. The member's sockets of the group are closed within a second on every node. It can't join by itself any more until the owner adds it. That holds for an account that has left, too.
 //
 // Returns a wrapper object for the known response body format(s).
 //

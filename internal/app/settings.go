@@ -54,7 +54,7 @@ type Settings struct {
 	AllowedOrigins []string      `help:"Origins whose pages may use the server: https://chat.example.org, localhost (any port), or * for all." env:"TIM_ALLOWED_ORIGINS" default:"localhost"`
 	TrustedProxies []string      `help:"Addresses or ranges of proxies whose X-Forwarded-For, -Proto, -Host and -Port count." env:"TIM_TRUSTED_PROXIES" placeholder:"CIDR"`
 	Registration   string        `help:"Who may register: open (anybody), invite (with a code of tim invite) or closed (accounts by tim adduser alone)." env:"TIM_REGISTRATION" enum:"open,invite,closed" default:"open"`
-	Reserved       []string      `name:"reserved-accounts" help:"Accounts that nobody may register, nor any that looks like one of them; tim adduser may make them." env:"TIM_RESERVED_ACCOUNTS" default:"admin,administrator,root,system,support,service,security,moderator,official,staff,operator,webmaster,管理员,系统,客服,官方"`
+	Reserved       []string      `name:"reserved-accounts" help:"Accounts that nobody may register, nor any that looks like one of them; tim adduser may make them." env:"TIM_RESERVED_ACCOUNTS" default:"admin,administrator,root,system,support,service,security,moderator,official,staff,operator,webmaster,管理员,管理員,系统,系統,客服,官方"`
 	JoinPolicy     string        `name:"group-join-policy" help:"Who may join new groups by itself: open (anybody), invite or closed (nobody: the owner adds members)." env:"TIM_GROUP_JOIN_POLICY" enum:"open,invite,closed" default:"open"`
 	AllowStrangers bool          `help:"Let accounts that are no friends write to each other." env:"TIM_ALLOW_STRANGERS"`
 	Always200      bool          `name:"always-200" help:"Answer HTTP 200 to every /Tim request and in the texts of the file routes, as the original did." env:"TIM_ALWAYS_200"`

@@ -107,7 +107,8 @@ func (s *Service) LeaveGroup(ctx context.Context, caller, account string, group 
 }
 
 // RemoveMember ends the membership of another account and closes that account's sockets of the group. It bans the account: it
-// can't join by itself any more until the owner adds it. Only the owner may call it; account must be the caller's.
+// can't join by itself any more until the owner adds it. An account that has left, or never was a member, is banned, too; one that
+// is banned already is NotInGroup. Only the owner may call it; account must be the caller's.
 func (s *Service) RemoveMember(ctx context.Context, caller, account string, group int32, member string) error {
 	member = accounts.Normal(member)
 	return s.changeGroup(ctx, "remove member", caller, account, group, func(c *change) error {
@@ -118,7 +119,12 @@ func (s *Service) RemoveMember(ctx context.Context, caller, account string, grou
 			return fault.Invalid(fault.InvalidParameter, "MemberAccount", "must be another account; the owner leaves by leaveGroup")
 		}
 		if err := c.expel(ctx, member); err != nil {
-			return err
+			if !fault.Is(err, fault.NotInGroup) {
+				return err
+			}
+			if err := s.mayBan(ctx, c, member); err != nil {
+				return err
+			}
 		}
 		return c.tx.Ban(ctx, db.BanParams{Groupid: group, Account: member, Actor: caller, At: time.Now().UnixMilli()})
 	})

@@ -52,6 +52,23 @@ func (c *change) admit(ctx context.Context, account string, conditions ...condit
 	})
 }
 
+// mayBan is the condition of banning an account that is no member: that it exists, and isn't banned yet. Otherwise who joins,
+// writes and leaves at once could come again for ever.
+func (s *Service) mayBan(ctx context.Context, c *change, account string) error {
+	_, err := s.account(ctx, c.tx.Queries, account)
+	if fault.Is(err, fault.UnknownAccount) {
+		return fault.New(fault.NotInGroup)
+	}
+	if err != nil {
+		return err
+	}
+	banned, err := c.tx.IsBanned(ctx, c.group, account, time.Now().UnixMilli())
+	if err == nil && banned > 0 {
+		return fault.New(fault.NotInGroup)
+	}
+	return err
+}
+
 // mayJoin is the condition of joining by oneself: the account isn't banned, and the group's policy is to let it in. A policy of a
 // later version lets nobody in.
 func mayJoin(ctx context.Context, c *change, account string) error {

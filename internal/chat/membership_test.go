@@ -30,7 +30,8 @@ func TestRemovedMeansBanned(t *testing.T) {
 		same(t, "told of refusals", nil, h.told())
 		refused(t, h.LeaveGroup(ctx, "bob", "bob", id), fault.NotInGroup) // leaving doesn't lift it
 		refused(t, join(), fault.BannedFromGroup)
-		refused(t, h.RemoveMember(ctx, "alice", "alice", id, "bob"), fault.NotInGroup)
+		refused(t, h.RemoveMember(ctx, "alice", "alice", id, "bob"), fault.NotInGroup) // it is banned already
+		refused(t, h.RemoveMember(ctx, "alice", "alice", id, "nobody"), fault.NotInGroup)
 		must(t, h.HandOver(ctx, "alice", "alice", id, "carol"))
 		refused(t, join(), fault.BannedFromGroup)
 		refused(t, h.AddMember(ctx, "alice", "alice", id, "bob"), fault.NotTheOwner) // the owner that was
@@ -38,6 +39,10 @@ func TestRemovedMeansBanned(t *testing.T) {
 		must(t, h.AddMember(ctx, "carol", "carol", id, "bob"))
 		must(t, h.LeaveGroup(ctx, "bob", "bob", id))
 		must(t, join()) // the ban was lifted
+		must(t, h.LeaveGroup(ctx, "bob", "bob", id))
+		must(t, h.RemoveMember(ctx, "carol", "carol", id, "bob")) // who left first
+		refused(t, join(), fault.BannedFromGroup)
+		must(t, h.AddMember(ctx, "carol", "carol", id, "bob"))
 		must(t, h.RemoveMember(ctx, "carol", "carol", id, "alice"))
 		refused(t, h.JoinGroup(ctx, "alice", "alice", id), fault.BannedFromGroup) // whoever made the group
 		same(t, "bans", []string{"alice"}, h.column(t, "SELECT account FROM group_ban"))

@@ -58,7 +58,7 @@ func (c *Conversation) Prepare(ctx context.Context) error {
 	}
 	c.resume(opening.Delivered)
 	if c.online, err = s.Presence.HasChat(ctx, c.account()); err != nil {
-		s.Log.Warn("presence can't be asked; a socket is admitted", "account", c.account(), "err", err)
+		s.Log.Debug("presence can't be asked; a socket is admitted", "account", c.account(), "err", err)
 		c.online = true
 	}
 	return nil

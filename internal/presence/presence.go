@@ -6,6 +6,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
+	"time"
 
 	"tim/internal/cluster"
 	"tim/internal/feed"
@@ -16,6 +18,8 @@ type Presence struct {
 	rooms cluster.Presence
 	feed  *feed.Feed
 	log   *slog.Logger
+
+	warned atomic.Int64 // when the log last said that presence can't be asked, in ns since 1970
 }
 
 // New returns a Presence over the rooms of the cluster.
@@ -118,6 +122,16 @@ func (p *Presence) announce(ctx context.Context, account string) {
 	}
 }
 
+// warnEvery is how often the log says that presence can't be asked: every member of a group asks for it.
+const warnEvery = time.Minute
+
+func (p *Presence) warn(err error) {
+	now := time.Now().UnixNano()
+	if last := p.warned.Load(); now-last >= int64(warnEvery) && p.warned.CompareAndSwap(last, now) {
+		p.log.Warn("presence can't be asked; this node's own sockets count", "err", err)
+	}
+}
+
 // Online tells which accounts are online. While other nodes can't be asked, this node's own sockets count.
 func (p *Presence) Online(ctx context.Context, accounts []string) []bool {
 	rooms := make([]string, 0, 2*len(accounts))
@@ -127,7 +141,7 @@ func (p *Presence) Online(ctx context.Context, accounts []string) []bool {
 	states, err := p.rooms.Online(ctx, rooms)
 	online := make([]bool, len(accounts))
 	if err != nil {
-		p.log.Warn("presence can't be asked; this node's own sockets count", "err", err)
+		p.warn(err)
 	}
 	for i, account := range accounts {
 		if err == nil {

@@ -283,6 +283,10 @@ func alternatives(values []any) []string {
 // escapes is how many times longer a text may be when all of its characters are escaped. The limit is of the text.
 const escapes = 6
 
+// openBody is how many bytes a JSON body may have that comes without a token, as they are sent. Nobody who only connects may make
+// the server hold more than that.
+const openBody = 16 << 10
+
 // checkBody reads a JSON body within its limit, checks it, and puts it back for the handler in the spelling of the check: so
 // what is stored is what was checked, whatever the handler's decoder makes of fields that are there twice, or in other
 // letters.
@@ -291,18 +295,21 @@ func (g *gate) checkBody(c echo.Context, op operation) error {
 	if err := checkJSONType(r.Header); err != nil {
 		return err
 	}
-	body := r.Body
-	if g.bodyLimit > 0 {
-		if r.ContentLength > escapes*g.bodyLimit { // no need to wait for it
-			return tooLarge(g.bodyLimit)
+	body, limit, most := r.Body, g.bodyLimit, escapes*g.bodyLimit
+	if op.open && most > openBody {
+		limit, most = min(limit, openBody), openBody
+	}
+	if limit > 0 {
+		if r.ContentLength > most { // no need to wait for it
+			return tooLarge(limit)
 		}
-		body = http.MaxBytesReader(c.Response(), body, escapes*g.bodyLimit)
+		body = http.MaxBytesReader(c.Response(), body, most)
 	}
 	done := g.hurry(c)
 	text, err := io.ReadAll(body) // until the connection's deadline
 	done()
 	if _, large := errors.AsType[*http.MaxBytesError](err); large {
-		return tooLarge(g.bodyLimit)
+		return tooLarge(limit)
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return tooSlow(err)
@@ -316,8 +323,8 @@ func (g *gate) checkBody(c echo.Context, op operation) error {
 	reader := schema.NewReader(string(op.traits.lenient.body.Convert(text)))
 	checked := op.body(&reader)
 	err = reader.End("body")
-	if g.bodyLimit > 0 && int64(reader.Size()) > g.bodyLimit {
-		return tooLarge(g.bodyLimit)
+	if limit > 0 && int64(reader.Size()) > limit {
+		return tooLarge(limit)
 	}
 	if err != nil {
 		return err

@@ -74,7 +74,7 @@ func noticesOf(t *testing.T, do func(*Session)) (sent []sockets.Notice) {
 
 			Type string `json:"type"`
 		}
-		if err := json.Unmarshal(textFrame(t, r), &frame); err != nil {
+		if err := json.Unmarshal(textFrame(t, r), &frame); err != nil { //nolint:musttag // the names of the fields differ from JSON's in their first letter alone
 			t.Fatal(err)
 		}
 		switch frame.Type {
