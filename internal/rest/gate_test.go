@@ -274,6 +274,23 @@ func TestBodyLimit(t *testing.T) {
 		t.Errorf("at the limit: %d %s", w.Code, w.Body)
 	}
 	problem(t, s.post("/Tim/UserLogin", body(bodyLimit+1)), http.StatusRequestEntityTooLarge, fault.BodyTooLarge, "body", "must have at most 4096 bytes")
+	// Without a token a body is bounded as it is sent, escapes included, however large the limit is.
+	large := newSite(t, func(o *Options) { o.BodyLimit = 1 << 20 })
+	token := large.login(t, "alice")
+	if w := large.post("/Tim/UserLogin", body(openBody)); w.Code != http.StatusOK {
+		t.Errorf("at the limit without a token: %d %s", w.Code, w.Body)
+	}
+	for name, text := range map[string]string{
+		"one byte more": body(openBody + 1), "escapes": `{"account": "alice", "password": "123456", "x": "` + strings.Repeat(`\u0061`, openBody/6) + `"}`,
+	} {
+		if f := envelopeOf(t, large.post("/Tim/UserLogin", text)); f.Reason != api.Reason(fault.BodyTooLarge) {
+			t.Errorf("%s: %v", name, f)
+		}
+	}
+	message := `{"to": {"user": "bob"}, "clientId": "1", "body": {"kind": "text", "text": "` + strings.Repeat("x", openBody) + `"}}`
+	if f := envelopeOf(t, large.post("/Tim/sendMessage", message, "token", token)); f.Reason == api.Reason(fault.BodyTooLarge) {
+		t.Errorf("with a token: %v", f)
+	}
 	unlimited := newSite(t, func(o *Options) { o.BodyLimit = 0 })
 	unlimited.login(t, "alice")
 	if w := unlimited.post("/Tim/UserLogin", body(1<<20)); w.Code != http.StatusOK {
