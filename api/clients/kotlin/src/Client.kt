@@ -65,7 +65,7 @@ fun talk(server: String) {
     val bob = "kotlin.bob"
     val c = Client(server)
     for (account in listOf(alice, bob)) {
-        val made = c.accounts.userRegister(Registration(account, "123456", account.uppercase(), 20, Registration.Sex.female))
+        val made = c.accounts.userRegister(Registration(account, "123456", account.uppercase(), 20, "female"))
         expect(made.code == 200 && made.data.account == account, made)
     }
     expect(refusal { c.logIn(alice, "wrong!") } == "wrong_credentials", "a wrong password")
