@@ -228,3 +228,34 @@ func TestLimitsOfPeople(t *testing.T) {
 		}
 	}, "--limit-friends=2", "--group-join-policy=invite", "--limit-group-members=2", "--limit-groups-owned=1", "--limit-groups-per-day=2")
 }
+
+// Nobody joins a closed group by itself.
+func TestClosedGroup(t *testing.T) {
+	t.Parallel()
+	s := start(t, apptest.Embedded, "--group-join-policy=closed")
+	a, b := s.enter(t, "cg.a"), s.enter(t, "cg.b")
+	id := fmt.Sprint(s.createGroup(t, a, "cg.a", "cg"))
+	got := s.do(t, post(b, "/Tim/joinGroup", "UserAccount", "cg.b", "GroupID", id))
+	if got.status != http.StatusForbidden || got.Reason != string(fault.GroupClosed) {
+		t.Errorf("join: %d %s", got.status, got.body)
+	}
+}
+
+// An upload beyond an account's bytes is refused and leaves nothing; another account has its own.
+func TestAccountBytes(t *testing.T) {
+	t.Parallel()
+	s := start(t, apptest.Embedded, "--limit-account-bytes=5000")
+	a, b := s.enter(t, "ab.a"), s.enter(t, "ab.b")
+	upload := func(token string) answer {
+		return s.do(t, ask{path: "/uploadmp4", token: token, form: fileForm(mp4Bytes("isom", 3000))})
+	}
+	if got := upload(a); got.status != http.StatusOK {
+		t.Fatalf("the first: %d %s", got.status, got.body)
+	}
+	if got := upload(a); got.status != http.StatusRequestEntityTooLarge || got.header.Get("Tim-Reason") != string(fault.QuotaExceeded) && got.Reason != string(fault.QuotaExceeded) {
+		t.Errorf("the second: %d %v %s", got.status, got.header, got.body)
+	}
+	if got := upload(b); got.status != http.StatusOK {
+		t.Errorf("another account's: %d %s", got.status, got.body)
+	}
+}
