@@ -162,7 +162,7 @@ func TestOneReasonForOneStateOfContactsAndGroups(t *testing.T) {
 		{"alice", "GET", "/Tim/getGroupMembers", query("account", "alice", "GroupID", "999"), "unknown_group"},
 		{"stranger", "GET", "/Tim/getGroupMembers", query("account", "stranger", "GroupID", group), "not_a_member"},
 		{"stranger", "POST", "/Tim/leaveGroup", query("UserAccount", "stranger", "GroupID", group), "not_in_group"},
-		{"alice", "POST", "/Tim/removeMember", query("UserAccount", "alice", "GroupID", group, "MemberAccount", "stranger"), "not_in_group"},
+		{"alice", "POST", "/Tim/removeMember", query("UserAccount", "alice", "GroupID", group, "MemberAccount", "nobody"), "not_in_group"},
 		{"alice", "POST", "/Tim/transferGroup", query("UserAccount", "alice", "GroupID", group, "MemberAccount", "stranger"), "not_in_group"},
 		{"bob", "POST", "/Tim/addMember", query("UserAccount", "bob", "GroupID", group, "MemberAccount", "alice"), "not_the_owner"},
 		{"bob", "POST", "/Tim/removeMember", query("UserAccount", "bob", "GroupID", group, "MemberAccount", "alice"), "not_the_owner"},
