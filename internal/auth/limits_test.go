@@ -297,9 +297,7 @@ func TestAttemptsAtOnceAreLimitedToo(t *testing.T) {
 			}
 		})
 	}
-	for n.Passwords.line.waiting() < 60 {
-		time.Sleep(time.Millisecond)
-	}
+	await(t, "all stand in the line", func() bool { return n.Passwords.line.waiting() >= 60 })
 	leave()
 	work.Wait()
 	if got, most := int(tried.Load()), burst+runtime.GOMAXPROCS(0)-1; got < burst || got > most {

@@ -290,9 +290,7 @@ func TestLoginsBesideRegistrations(t *testing.T) {
 			}
 		})
 	}
-	for p.line.waiting() < 100 {
-		time.Sleep(time.Millisecond)
-	}
+	await(t, "a hundred stand in the line", func() bool { return p.line.waiting() >= 100 })
 	if busy := median(); busy > max(time.Second, 3*idle) {
 		t.Errorf("a login takes %s, and %s alone", busy, idle)
 	}

@@ -170,3 +170,15 @@ func refused(t testing.TB, err error, reason fault.Reason) {
 func ms(t time.Time) int64 { return t.UnixMilli() }
 
 var errBus = errors.New("the bus is away")
+
+// await waits until something holds, and fails the test if it doesn't within a minute.
+func await(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	ticker := time.NewTicker(time.Millisecond)
+	defer ticker.Stop()
+	for end := time.Now().Add(time.Minute); !holds(); <-ticker.C {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}

@@ -53,6 +53,8 @@ func TestRedisSentinel(t *testing.T) {
 	before := lost.count()
 	master.Kill()
 	sent := 0
+	between := time.NewTicker(10 * time.Millisecond)
+	defer between.Stop()
 	for end := time.Now().Add(4 * patience); ; sent++ { // traffic all the while
 		_ = a.Publish("room", fmt.Appendf(nil, "%d", sent)) // it fails while there is no master
 		if lost.count() > before && a.Healthy(t.Context()) == nil && b.Healthy(t.Context()) == nil {
@@ -61,7 +63,7 @@ func TestRedisSentinel(t *testing.T) {
 		if time.Now().After(end) {
 			t.Fatalf("no failover: %v, %v", a.Healthy(t.Context()), b.Healthy(t.Context()))
 		}
-		time.Sleep(10 * time.Millisecond)
+		<-between.C
 	}
 	await(t, "messages after the failover", func() bool {
 		publish(t, a, "room", "after")

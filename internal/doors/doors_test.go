@@ -265,8 +265,10 @@ func TestRefusal(t *testing.T) {
 	_ = first.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	for h.State() != OK && ctx.Err() == nil {
-		time.Sleep(time.Millisecond) // until the server notices the end
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	for h.State() != OK && ctx.Err() == nil { // until the server notices the end
+		<-look.C
 	}
 	if err := server.Shutdown(ctx); err != nil || !errors.Is(<-done, http.ErrServerClosed) {
 		t.Error(err)

@@ -182,3 +182,15 @@ const id3 = "ID3\x03\x00\x00\x00\x00\x00\x00"
 func nullString() sql.NullString { return sql.NullString{} }
 
 func nullInt(n int64) sql.NullInt64 { return sql.NullInt64{Int64: n, Valid: true} }
+
+// await waits until something holds, and fails the test if it doesn't within a minute.
+func await(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	ticker := time.NewTicker(time.Millisecond)
+	defer ticker.Stop()
+	for end := time.Now().Add(time.Minute); !holds(); <-ticker.C {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}

@@ -291,9 +291,7 @@ func TestSweepAfterItsDeath(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var group sync.WaitGroup
 	group.Go(func() { s.Sweep(ctx) })
-	for s.used(t, "alice") != 0 {
-		time.Sleep(time.Millisecond)
-	}
+	await(t, "the sweep gives the bytes back", func() bool { return s.used(t, "alice") == 0 })
 	cancel()
 	group.Wait()
 }

@@ -203,7 +203,7 @@ func TestConnectionsThatGoOn(t *testing.T) {
 // An upload goes on for as long as it isn't slower than the lowest rate, and no longer.
 func TestSlowUploads(t *testing.T) {
 	t.Parallel()
-	const stall, rate = 500 * time.Millisecond, 20_000
+	const stall, rate = time.Second, 20_000
 	s, address := listening(t, func(o *Options) { o.TransferRate, o.stall = rate, stall })
 	token := s.login(t, "alice")
 	for name, tt := range map[string]struct {
@@ -214,8 +214,8 @@ func TestSlowUploads(t *testing.T) {
 	}{
 		"a byte now and then": {1, stall / 10, 1000, http.StatusRequestTimeout},
 		"nothing":             {0, stall / 10, 1000, http.StatusRequestTimeout},
-		"half the rate":       {rate / 40, stall / 10, 1000, http.StatusRequestTimeout},
-		"four times the rate": {rate / 5, stall / 10, 40, http.StatusOK}, // for 2 s
+		"half the rate":       {rate / 20, stall / 10, 1000, http.StatusRequestTimeout},
+		"four times the rate": {2 * rate / 5, stall / 10, 25, http.StatusOK}, // for 2.5 s
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -224,13 +224,15 @@ func TestSlowUploads(t *testing.T) {
 			_, err := fmt.Fprintf(c, "POST /uploadchatpic HTTP/1.1\r\nHost: x\r\ntoken: %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", token, media, len(form))
 			must(t, err)
 			go func() {
-				for rest := form; rest != "" && tt.piece > 0; {
-					n := min(tt.piece, len(rest))
-					if _, err := io.WriteString(c, rest[:n]); err != nil {
+				next := time.NewTicker(tt.every)
+				defer next.Stop()
+				begin := time.Now()
+				for sent := 0; sent < len(form) && tt.piece > 0; <-next.C { // what is due by the clock, so that a busy machine makes nobody slower
+					due := min(len(form), tt.piece*(1+int(time.Since(begin)/tt.every)))
+					if _, err := io.WriteString(c, form[sent:due]); err != nil {
 						return
 					}
-					rest = rest[n:]
-					time.Sleep(tt.every) // that it is slow is the point
+					sent = due
 				}
 			}()
 			if status, body := c.answer(t, "POST"); status != tt.status {
