@@ -11,7 +11,7 @@ import (
 )
 
 const addMember = `-- name: AddMember :exec
-INSERT INTO userofgroup (GroupID, account, joined_at) VALUES (?, ?, ?) ON DUPLICATE KEY UPDATE account = account
+INSERT INTO userofgroup (GroupID, account, joined_at) VALUES (?, ?, ?) ON DUPLICATE KEY UPDATE joined_at = joined_at
 `
 
 func (q *Queries) AddMember(ctx context.Context, groupid int32, account string, joinedAt int64) error {

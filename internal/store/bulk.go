@@ -47,8 +47,9 @@ func mysqlBulk() bulk {
 			" last_seq = IF(last_seq = VALUES(created_at) AND rights = VALUES(rights), VALUES(last_seq), last_seq)",
 		newMarks: " ON DUPLICATE KEY UPDATE received_seq = GREATEST(received_seq, VALUES(received_seq))," +
 			" read_seq = GREATEST(read_seq, VALUES(read_seq))",
-		keepConversation: " ON DUPLICATE KEY UPDATE id = id",
-		keepSide:         " ON DUPLICATE KEY UPDATE account = account",
+		// By a column that no table is sharded by: Vitess refuses to write those.
+		keepConversation: " ON DUPLICATE KEY UPDATE created_at = created_at",
+		keepSide:         " ON DUPLICATE KEY UPDATE joined_seq = joined_seq",
 		rowsPerUpdate:    2, // MySQL counts a row that already has the new values once
 	}
 }

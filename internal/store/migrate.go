@@ -75,7 +75,7 @@ func (d *DB) Pending(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("missing migrations: %w", err)
 	}
-	provider, err := goose.NewProvider(m.dialect, m.pool, files, goose.WithDisableGlobalRegistry(true))
+	provider, err := m.provider(files)
 	if err != nil {
 		return false, fmt.Errorf("missing migrations: %w", err)
 	}
@@ -249,7 +249,7 @@ func (m migrations) plainPasswords(ctx context.Context) (Takeover, error) {
 // process that dies between them leaves a migration that can't be applied again, since its table, column or index exists. Every
 // migration is a single statement, which the server carries out entirely or not at all, so upTo then only adds the note.
 func (m migrations) upTo(ctx context.Context, files fs.FS, version int64) (applied []string, err error) {
-	provider, err := goose.NewProvider(m.dialect, m.pool, files, goose.WithDisableGlobalRegistry(true))
+	provider, err := m.provider(files)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // the caller wraps
 	}
@@ -303,8 +303,38 @@ func (m migrations) wasMade(ctx context.Context, files fs.FS, source *goose.Sour
 	return err == nil, err
 }
 
+// versions is goose's table of the migrations that were applied.
+type versions struct{ database.Store }
+
+// TableExists asks the table itself. Goose would ask information_schema for a table of the schema DATABASE(), which is the name of a
+// Vitess keyspace, and not of the schemas behind it.
+func (v versions) TableExists(ctx context.Context, on database.DBTxConn) (bool, error) {
+	var version int64
+	err := on.QueryRowContext(ctx, "SELECT version_id FROM "+v.Tablename()+" LIMIT 1").Scan(&version)
+	if isMissingTable(err) {
+		return false, nil
+	}
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return false, fmt.Errorf("look for %s: %w", v.Tablename(), err)
+	}
+	return true, nil
+}
+
+func (m migrations) versions() (versions, error) {
+	made, err := database.NewStore(m.dialect, goose.DefaultTablename)
+	return versions{made}, err //nolint:wrapcheck // the caller wraps
+}
+
+func (m migrations) provider(files fs.FS) (*goose.Provider, error) {
+	v, err := m.versions()
+	if err != nil {
+		return nil, err
+	}
+	return goose.NewProvider(goose.DialectCustom, m.pool, files, goose.WithDisableGlobalRegistry(true), goose.WithStore(v)) //nolint:wrapcheck // the caller wraps
+}
+
 func (m migrations) note(ctx context.Context, version int64) error {
-	versions, err := database.NewStore(m.dialect, goose.DefaultTablename)
+	versions, err := m.versions()
 	if err != nil {
 		return err //nolint:wrapcheck // the caller wraps
 	}
@@ -323,24 +353,20 @@ func createdTable(text string) (table string, names map[string]bool) {
 	return table, names
 }
 
-// columns returns the columns of a table on a MySQL server.
+// columns returns the columns of a table. It doesn't ask information_schema, for the reason of versions.TableExists.
 func columns(ctx context.Context, pool *sql.DB, table string) (map[string]bool, error) {
-	rows, err := pool.QueryContext(ctx,
-		"SELECT column_name FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ?", table)
+	rows, err := pool.QueryContext(ctx, "SELECT * FROM `"+table+"` LIMIT 0")
 	if err != nil {
 		return nil, fmt.Errorf("columns of %s: %w", table, err)
 	}
 	defer rows.Close() //nolint:errcheck // rows.Err has the error
-	names := map[string]bool{}
-	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
-			return nil, fmt.Errorf("columns of %s: %w", table, err)
-		}
-		names[name] = true
-	}
-	if err := rows.Err(); err != nil {
+	list, err := rows.Columns()
+	if err := errors.Join(err, rows.Err()); err != nil {
 		return nil, fmt.Errorf("columns of %s: %w", table, err)
+	}
+	names := make(map[string]bool, len(list))
+	for _, name := range list {
+		names[name] = true
 	}
 	return names, nil
 }

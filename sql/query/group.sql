@@ -8,7 +8,7 @@ SELECT GroupID, GroupName, creator, join_policy, members FROM `group` WHERE Grou
 UPDATE `group` SET creator = ? WHERE GroupID = ?;
 
 -- name: AddMember :exec
-INSERT INTO userofgroup (GroupID, account, joined_at) VALUES (?, ?, ?) ON DUPLICATE KEY UPDATE account = account;
+INSERT INTO userofgroup (GroupID, account, joined_at) VALUES (?, ?, ?) ON DUPLICATE KEY UPDATE joined_at = joined_at;
 
 -- name: RemoveMember :execrows
 DELETE FROM userofgroup WHERE GroupID = ? AND account = BINARY sqlc.arg(account);
