@@ -230,6 +230,17 @@ func (q *Queries) GroupsOf(ctx context.Context, account string) ([]int32, error)
 	return items, nil
 }
 
+const lockUser = `-- name: LockUser :exec
+UPDATE ` + "`" + `user` + "`" + ` SET locks = locks + 1 WHERE account = BINARY ?
+`
+
+// Locks the row until the transaction ends: whoever else changes the account waits, and what is read of it afterwards is up to date.
+// The lock is a write: see the column locks.
+func (q *Queries) LockUser(ctx context.Context, account string) error {
+	_, err := q.db.ExecContext(ctx, lockUser, account)
+	return err
+}
+
 const lookAlikes = `-- name: LookAlikes :many
 SELECT a.account FROM ` + "`" + `user` + "`" + ` a WHERE a.look = ?
 UNION ALL SELECT b.account FROM ` + "`" + `user` + "`" + ` b WHERE b.look_cased = ?

@@ -282,16 +282,17 @@ func (q *Queries) LastSeqs(ctx context.Context, conversations []string) ([]LastS
 	return items, nil
 }
 
-const lockConversation = `-- name: LockConversation :one
-SELECT last_seq FROM conversation WHERE id = ? FOR UPDATE
+const lockConversation = `-- name: LockConversation :execrows
+UPDATE conversation SET locks = locks + 1 WHERE id = ?
 `
 
-// Whoever gives numbers or changes rights holds this lock until its commit.
+// Whoever gives numbers or changes rights holds this lock until its commit. The lock is a write: see the column locks.
 func (q *Queries) LockConversation(ctx context.Context, conversation string) (int64, error) {
-	row := q.db.QueryRowContext(ctx, lockConversation, conversation)
-	var last_seq int64
-	err := row.Scan(&last_seq)
-	return last_seq, err
+	result, err := q.db.ExecContext(ctx, lockConversation, conversation)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 const messageByClientID = `-- name: MessageByClientID :one

@@ -15,6 +15,7 @@ type Conversation struct {
 	Rights     int64
 	FirstSent  int64
 	SecondSent int64
+	Locks      int64
 }
 
 type Deployment struct {
@@ -136,6 +137,7 @@ type User struct {
 	LookCased    sql.NullString
 	GroupsDay    int32
 	GroupsMade   int32
+	Locks        int64
 }
 
 type Userofgroup struct {

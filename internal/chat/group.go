@@ -330,12 +330,14 @@ func (c *change) note(ctx context.Context, kind EventKind, account string) error
 // lock locks a conversation's row until the transaction ends, creating it if need be, and returns its last seq. Seqs and rights
 // change only under this lock.
 func lock(ctx context.Context, tx *store.Tx, conversation string) (int64, error) {
-	last, err := tx.LockConversation(ctx, conversation)
-	if !errors.Is(err, sql.ErrNoRows) {
-		return last, err
+	locked, err := tx.LockConversation(ctx, conversation)
+	if err == nil && locked == 0 {
+		if err = tx.EnsureConversation(ctx, conversation, time.Now().UnixMilli()); err == nil {
+			_, err = tx.LockConversation(ctx, conversation)
+		}
 	}
-	if err := tx.EnsureConversation(ctx, conversation, time.Now().UnixMilli()); err != nil {
+	if err != nil {
 		return 0, err
 	}
-	return tx.LockConversation(ctx, conversation)
+	return tx.LastSeq(ctx, conversation)
 }

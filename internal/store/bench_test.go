@@ -27,7 +27,7 @@ func BenchmarkStoreMessages(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
 					must(b, d.StoreMessages(b.Context(), func(tx *Tx) (MessageBatch, error) {
-						seq, err := tx.LockConversation(b.Context(), "g1")
+						seq, err := lockedSeq(b.Context(), tx, "g1")
 						if err != nil {
 							return MessageBatch{}, err
 						}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"strings"
@@ -10,6 +11,14 @@ import (
 
 func filesOf(content string) fs.FS {
 	return fstest.MapFS{"q/a.sql": {Data: []byte(content)}}
+}
+
+// lockedSeq locks a conversation and returns its last seq.
+func lockedSeq(ctx context.Context, tx *Tx, conversation string) (int64, error) {
+	if _, err := tx.LockConversation(ctx, conversation); err != nil {
+		return 0, err
+	}
+	return tx.LastSeq(ctx, conversation)
 }
 
 // fill gives every table so many rows that no engine prefers to scan it.

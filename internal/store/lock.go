@@ -2,10 +2,8 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"os"
 	"syscall"
 	"time"
@@ -21,13 +19,40 @@ type lockSpec struct {
 }
 
 // heldLock is a lock that this process holds. One goroutine at a time calls its methods.
-type heldLock interface{ release() error }
+type heldLock interface {
+	// lost returns a channel that is closed when another process may hold the lock; nil for a lock that can't be lost.
+	lost() <-chan struct{}
+	release() error
+}
+
+var errLockLost = errors.New("another process has taken the lock over")
+
+// while returns a context that ends when the lock is lost. The caller must cancel it.
+func while(ctx context.Context, held heldLock) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.CancelFunc(func() { cancel(nil) })
+	lost := held.lost()
+	if lost == nil {
+		return ctx, stop
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case <-lost:
+			cancel(errLockLost)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { stop(); <-done }
+}
 
 // exclusiveWait is how long Exclusive waits for another holder.
 const exclusiveWait = 100 * time.Millisecond
 
 // Exclusive runs do unless another process runs something under the same name on this database. It reports whether it ran. On a
-// server the lock may be lost meanwhile, so do must bear that it runs twice.
+// server the lock may be lost meanwhile: the context of do then ends, and do must bear that it runs twice. Where a process was killed
+// that ran something, a call does so ten seconds later at the earliest.
 func (d *DB) Exclusive(ctx context.Context, name string, do func(ctx context.Context) error) (ran bool, err error) {
 	held, err := d.engine.lock(ctx, lockSpec{name: name, wait: exclusiveWait})
 	if errors.Is(err, errLocked) {
@@ -37,6 +62,8 @@ func (d *DB) Exclusive(ctx context.Context, name string, do func(ctx context.Con
 		return false, fmt.Errorf("lock %s: %w", name, err)
 	}
 	defer func() { err = errors.Join(err, held.release()) }()
+	ctx, stop := while(ctx, held)
+	defer stop()
 	return true, do(ctx)
 }
 
@@ -72,65 +99,11 @@ func lockFile(ctx context.Context, path string, wait time.Duration) (*fileLock, 
 	}
 }
 
+func (*fileLock) lost() <-chan struct{} { return nil }
+
 func (l *fileLock) release() error {
 	if err := l.file.Close(); err != nil {
 		return fmt.Errorf("unlock: %w", err)
 	}
-	return nil
-}
-
-// serverLock is a named lock of a MySQL server, held by a connection of its own. The server releases it when the connection
-// ends.
-type serverLock struct {
-	pool *sql.DB
-	conn *sql.Conn
-	name string
-}
-
-// lockCall is the time limit of a question about a lock, in addition to the time that the lock may wait.
-const lockCall = 10 * time.Second
-
-// lockServer owns the pool from now on: release closes it, and so does an error.
-func lockServer(ctx context.Context, pool *sql.DB, database string, spec lockSpec) (*serverLock, error) {
-	ctx, cancel := context.WithTimeout(ctx, spec.wait+lockCall)
-	defer cancel()
-	l := &serverLock{pool: pool, name: serverLockName(spec.name, database)}
-	if err := l.take(ctx, spec); err != nil {
-		return nil, errors.Join(fmt.Errorf("lock %s: %w", l.name, err), pool.Close())
-	}
-	return l, nil
-}
-
-// serverLockName returns a name of at most 64 characters, which is MySQL's limit. Lock names belong to the whole server and
-// ignore case, hence the checksum of the database's name.
-func serverLockName(name, database string) string {
-	return fmt.Sprintf("tim.%s.%.32s.%08x", name, database, crc32.ChecksumIEEE([]byte(database)))
-}
-
-func (l *serverLock) take(ctx context.Context, spec lockSpec) (err error) {
-	if l.conn, err = l.pool.Conn(ctx); err != nil {
-		return err //nolint:wrapcheck // the caller wraps
-	}
-	var taken sql.NullInt64
-	row := l.conn.QueryRowContext(ctx, "SELECT GET_LOCK(?, ?)", l.name, int64(spec.wait.Seconds()))
-	err = row.Scan(&taken)
-	if err == nil && taken.Int64 != 1 {
-		err = errLocked
-	}
-	if err != nil {
-		return errors.Join(err, l.conn.Close())
-	}
-	return nil
-}
-
-func (l *serverLock) release() error {
-	ctx, cancel := context.WithTimeout(context.Background(), lockCall)
-	defer cancel()
-	// RELEASE_LOCK makes the lock free before release returns. If it fails, the end of the connection releases the lock, so
-	// errors don't matter here.
-	var released sql.NullInt64
-	_ = l.conn.QueryRowContext(ctx, "SELECT RELEASE_LOCK(?)", l.name).Scan(&released)
-	_ = l.conn.Close()
-	_ = l.pool.Close()
 	return nil
 }

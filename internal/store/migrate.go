@@ -50,6 +50,8 @@ func (d *DB) MigrateAndReport(ctx context.Context) (applied []string, found Take
 		return nil, found, fmt.Errorf("migrate: %w", err)
 	}
 	defer func() { err = errors.Join(err, held.release()) }()
+	ctx, stop := while(ctx, held)
+	defer stop()
 	m, err := d.engine.migrations(d.write)
 	if err != nil {
 		return nil, found, fmt.Errorf("migrate: %w", err)

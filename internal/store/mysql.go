@@ -35,7 +35,10 @@ func OpenMySQL(ctx context.Context, dsn string, maxOpen int) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := mysqlEngine{config: config}
+	e := mysqlEngine{config: config, leases: &sightings{seen: map[string]leaseSighting{}}}
+	if e.kind, err = e.ask(ctx); err != nil {
+		return nil, err
+	}
 	pool, err := e.pool(config)
 	if err != nil {
 		return nil, err
@@ -44,10 +47,6 @@ func OpenMySQL(ctx context.Context, dsn string, maxOpen int) (*DB, error) {
 	pool.SetMaxIdleConns(cmp.Or(maxOpen, unlimitedIdle))
 	pool.SetConnMaxLifetime(connLifetime)
 	pool.SetConnMaxIdleTime(connIdleTime)
-	if err := checkServer(ctx, pool); err != nil {
-		err = fmt.Errorf("open database %s at %s(%s): %w", config.DBName, config.Net, config.Addr, err)
-		return nil, errors.Join(err, pool.Close())
-	}
 	return newDB(pool, pool, nil, mysqlBulk(), e), nil
 }
 
@@ -97,7 +96,7 @@ func parseDSN(dsn string) (*mysql.Config, error) {
 type sessions struct {
 	driver.Connector
 
-	commitAlone bool // as in roundtripConn
+	kind serverKind
 }
 
 func (s sessions) Connect(ctx context.Context) (driver.Conn, error) {
@@ -109,19 +108,16 @@ func (s sessions) Connect(ctx context.Context) (driver.Conn, error) {
 	if !ok {
 		return nil, errors.Join(errors.New("the driver's connection can't do what is needed"), conn.Close())
 	}
-	if _, err := full.ExecContext(ctx, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", nil); err != nil {
-		return nil, errors.Join(err, conn.Close())
+	settings := []string{"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"}
+	if s.kind.galera {
+		settings = append(settings, galeraWaits)
 	}
-	return &roundtripConn{serverConn: full, commitAlone: s.commitAlone}, nil
-}
-
-// checkServer asks the server for its version and checks it.
-func checkServer(ctx context.Context, pool *sql.DB) error {
-	var version string
-	if err := pool.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil {
-		return err //nolint:wrapcheck // the caller wraps
+	for _, setting := range settings {
+		if _, err := full.ExecContext(ctx, setting, nil); err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
 	}
-	return checkVersion(version)
+	return &roundtripConn{serverConn: full, commitAlone: s.kind.commitAlone()}, nil
 }
 
 // checkVersion refuses servers that are too old. MariaDB may put 5.5.5- before its version, for old clients.
@@ -143,9 +139,22 @@ func checkVersion(version string) error {
 // mysqlEngine is the engine of a database on a MySQL or MariaDB server.
 type mysqlEngine struct {
 	config *mysql.Config
-	// commitAlone sends every COMMIT in a text of its own. A member of a Galera cluster can roll back a transaction between the
-	// INSERT and the COMMIT of one text and answer OK. Nothing sets it yet: one server of MySQL or MariaDB doesn't need it.
-	commitAlone bool
+	kind   serverKind
+	leases *sightings
+}
+
+// ask opens a connection to find out what the server is.
+func (e mysqlEngine) ask(ctx context.Context) (serverKind, error) {
+	pool, err := e.pool(e.config)
+	if err != nil {
+		return serverKind{}, err
+	}
+	defer pool.Close() //nolint:errcheck // saying goodbye may fail
+	kind, err := askServer(ctx, pool)
+	if err != nil {
+		return serverKind{}, fmt.Errorf("open database %s at %s(%s): %w", e.config.DBName, e.config.Net, e.config.Addr, err)
+	}
+	return kind, nil
 }
 
 func (e mysqlEngine) pool(config *mysql.Config) (*sql.DB, error) {
@@ -154,7 +163,7 @@ func (e mysqlEngine) pool(config *mysql.Config) (*sql.DB, error) {
 		// The driver's error is not passed on, as in parseDSN. At this point it concerns TLS and keys.
 		return nil, errors.New("the address of the database names TLS settings or keys that aren't there")
 	}
-	return sql.OpenDB(sessions{connector, e.commitAlone}), nil
+	return sql.OpenDB(sessions{connector, e.kind}), nil
 }
 
 // patient returns a pool of one connection on which only the context bounds a statement's time.
@@ -170,12 +179,15 @@ func (e mysqlEngine) patient() (*sql.DB, error) {
 	return pool, nil
 }
 
+// String implements engine.
+func (e mysqlEngine) String() string { return e.kind.String() }
+
 func (e mysqlEngine) lock(ctx context.Context, spec lockSpec) (heldLock, error) {
 	pool, err := e.patient()
 	if err != nil {
 		return nil, err
 	}
-	return lockServer(ctx, pool, e.config.DBName, spec)
+	return takeLease(ctx, pool, e.leases, spec)
 }
 
 func (e mysqlEngine) migrations(*sql.DB) (migrations, error) {

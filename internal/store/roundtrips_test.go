@@ -29,7 +29,7 @@ func TestTransactionsOfFewRoundtrips(t *testing.T) {
 func commitsAlone(t *testing.T, d *DB, alone bool) *DB {
 	t.Helper()
 	e := d.engine.(mysqlEngine)
-	e.commitAlone = alone
+	e.kind.single = !alone
 	pool, err := e.pool(e.config)
 	return closing(t, newDB(pool, pool, nil, mysqlBulk(), e), err)
 }

@@ -123,6 +123,9 @@ func openPool(path string, parameters url.Values, wait time.Duration) (*sql.DB, 
 // sqliteEngine is the engine of a database in a file.
 type sqliteEngine struct{ path string }
 
+// String implements engine.
+func (sqliteEngine) String() string { return "SQLite, embedded" }
+
 func (e sqliteEngine) lock(ctx context.Context, spec lockSpec) (heldLock, error) {
 	return lockFile(ctx, e.path+"."+spec.name+".lock", spec.wait)
 }

@@ -178,7 +178,7 @@ func schema(t *testing.T, d *DB) []string {
 		WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite%' AND t.name <> 'goose_db_version' ORDER BY 1`
 	if isMySQL(d) {
 		query = `SELECT CONCAT(table_name, '.', column_name, CASE is_nullable WHEN 'YES' THEN ' NULL' ELSE '' END)
-			FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name <> 'goose_db_version'`
+			FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name NOT IN ('goose_db_version', 'lease')`
 	}
 	all := texts(t, d.read, query)
 	slices.Sort(all)

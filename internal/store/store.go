@@ -10,10 +10,11 @@
 //	pairs.go       statements that look many pairs up at once
 //	dialect.go     the texts that differ between the engines
 //	prepared.go    prepared statements on every connection
+//	engine.go      what a server is, and what follows
 //	roundtrips.go  saving round trips to MySQL
 //	migrate.go     migrations; takeover.go what they do to rows that name accounts by text
 //	node.go        which nodes may run on one database; noderow.go their rows on a server
-//	lock.go        locks of processes
+//	lock.go        locks of processes; lease.go those of a server
 //	damage.go      whether the database is damaged, missing or closed to us
 //	errors.go      which errors are conflicts, duplicates, or a database that can't be asked
 package store
@@ -47,6 +48,8 @@ type engine interface {
 	joinNodes(ctx context.Context, self nodeSelf, spec NodeSpec) (heldNode, error)
 	checkNodes(ctx context.Context, self nodeSelf, spec NodeSpec) error
 	runningNodes(ctx context.Context, d *DB) (alone, share bool, redis string, err error)
+	// String says what the engine is.
+	String() string
 	// migrations opens what Migrate needs. Its close must be called.
 	migrations(write *sql.DB) (migrations, error)
 }
@@ -66,6 +69,9 @@ func (d *DB) Read() *db.Queries { return d.reads }
 // Write returns the statements for single writes. Each is a transaction of its own, and is retried after a conflict. Inside Tx
 // they must not be used: on SQLite the transaction holds the only connection that writes.
 func (d *DB) Write() *db.Queries { return d.writes }
+
+// Server says what the database is, with the version of a server, in words for the log.
+func (d *DB) Server() string { return d.engine.String() }
 
 // Ping returns nil if the database answers.
 func (d *DB) Ping(ctx context.Context) error {

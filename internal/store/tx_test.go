@@ -101,7 +101,7 @@ func TestLockShowsWhatItsHolderDid(t *testing.T) {
 	var g errgroup.Group
 	g.Go(func() error {
 		return d.Tx(t.Context(), func(tx *Tx) error {
-			if _, err := tx.LockConversation(t.Context(), "g1"); err != nil {
+			if _, err := lockedSeq(t.Context(), tx, "g1"); err != nil {
 				return err
 			}
 			close(locked)
@@ -119,7 +119,7 @@ func TestLockShowsWhatItsHolderDid(t *testing.T) {
 		_, err := tx.LastSeq(t.Context(), "g1")
 		must(t, err)
 		close(hasRead)
-		seq, err = tx.LockConversation(t.Context(), "g1")
+		seq, err = lockedSeq(t.Context(), tx, "g1")
 		must(t, err)
 		after, err = tx.MessagesAfter(t.Context(), "g1", 0, 10)
 		return err
@@ -169,7 +169,7 @@ func send(ctx context.Context, d *DB, conversation, body string) error {
 		if err := tx.EnsureConversation(ctx, conversation, 1); err != nil {
 			return err
 		}
-		last, err := tx.LockConversation(ctx, conversation)
+		last, err := lockedSeq(ctx, tx, conversation)
 		if err != nil {
 			return err
 		}
@@ -271,7 +271,7 @@ func crosswise(t *testing.T, d *DB, pass func(error) error) {
 			return d.Tx(t.Context(), func(tx *Tx) error {
 				attempts[i]++
 				for n, c := range order {
-					last, err := tx.LockConversation(t.Context(), c)
+					last, err := lockedSeq(t.Context(), tx, c)
 					if err != nil {
 						return pass(err)
 					}

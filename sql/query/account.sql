@@ -62,3 +62,8 @@ SELECT id, account FROM `user` WHERE look IS NULL AND id > sqlc.arg(after) ORDER
 
 -- name: SetLook :exec
 UPDATE `user` SET look = ?, look_cased = ? WHERE account = BINARY sqlc.arg(account) AND look IS NULL;
+
+-- Locks the row until the transaction ends: whoever else changes the account waits, and what is read of it afterwards is up to date.
+-- The lock is a write: see the column locks.
+-- name: LockUser :exec
+UPDATE `user` SET locks = locks + 1 WHERE account = BINARY sqlc.arg(account);

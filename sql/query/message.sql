@@ -2,9 +2,9 @@
 -- name: EnsureConversation :exec
 INSERT INTO conversation (id, last_seq, created_at) VALUES (sqlc.arg(conversation), 0, ?) ON DUPLICATE KEY UPDATE created_at = created_at;
 
--- Whoever gives numbers or changes rights holds this lock until its commit.
--- name: LockConversation :one
-SELECT last_seq FROM conversation WHERE id = sqlc.arg(conversation) FOR UPDATE;
+-- Whoever gives numbers or changes rights holds this lock until its commit. The lock is a write: see the column locks.
+-- name: LockConversation :execrows
+UPDATE conversation SET locks = locks + 1 WHERE id = sqlc.arg(conversation);
 
 -- Whoever takes a right away holds that lock.
 -- name: EndRights :exec

@@ -12,3 +12,6 @@ UPDATE "user" SET groups_day = ?, groups_made = ? WHERE account = ?;
 
 -- name: SetLook :exec
 UPDATE "user" SET look = ?, look_cased = ? WHERE account = ? AND look IS NULL;
+
+-- name: LockUser :exec
+UPDATE "user" SET locks = locks + 1 WHERE account = ?;

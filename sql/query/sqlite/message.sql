@@ -1,10 +1,6 @@
 -- name: EnsureConversation :exec
 INSERT INTO conversation (id, last_seq, created_at) VALUES (?, 0, ?) ON CONFLICT DO NOTHING;
 
--- The one writer connection is the lock.
--- name: LockConversation :one
-SELECT last_seq FROM conversation WHERE id = ?;
-
 -- name: AddParticipant :exec
 INSERT INTO participant (account, conversation, peer, group_id, joined_seq, delivered_seq, received_seq, read_seq)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING;
