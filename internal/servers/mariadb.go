@@ -67,12 +67,17 @@ func (s *Server) DropDatabase(name string) error {
 	return mariadbExec(mariadbDSN(s, ""), "DROP DATABASE IF EXISTS "+name)
 }
 
-// mariadbOptions returns the options that the server and its installation share. Nothing is read from /etc.
-func mariadbOptions(s *Server) []string {
-	options := []string{
+// mariadbData returns the options that tell where the data are, and how they are laid out. Nothing is read from /etc.
+func mariadbData(s *Server) []string {
+	return []string{
 		"--no-defaults", "--datadir=" + s.path("data"), "--tmpdir=" + s.folder,
 		"--innodb-log-file-size=32M", "--innodb-data-file-path=ibdata1:4M:autoextend",
 	}
+}
+
+// mariadbOptions returns the options that a server of this process's own user and its installation share.
+func mariadbOptions(s *Server) []string {
+	options := mariadbData(s)
 	if os.Geteuid() == 0 {
 		// The long form would make the installer change the owner of the system's PAM plugin.
 		options = append(options, "-uroot")

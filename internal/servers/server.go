@@ -42,10 +42,14 @@ type Server struct {
 	env    []string // nil: this process's own
 	log    string   // the file that the process writes to; "" for one in the folder
 
-	stopWithin time.Duration // 0 for the default
+	owner      *syscall.Credential // whom the process runs as; nil for this process's user
+	stopWithin time.Duration       // 0 for the default
 
 	// install is called once, before the first start; nil when there is nothing to do.
 	install func(ctx context.Context) error
+
+	// prepare is called before each start; nil when there is nothing to do.
+	prepare func(ctx context.Context) error
 
 	// ready returns nil once the server answers; pid is its process.
 	ready func(ctx context.Context, pid int) error
@@ -80,6 +84,11 @@ func (s *Server) Start() error {
 		}
 		s.install = nil
 	}
+	if s.prepare != nil {
+		if err := s.prepare(ctx); err != nil {
+			return err
+		}
+	}
 	if err := s.launch(); err != nil {
 		return err
 	}
@@ -101,7 +110,7 @@ func (s *Server) launch() error {
 	// A process group of its own, so that Ctrl-C at the terminal doesn't end the server before its user. The kernel sends the death
 	// signal when the thread that started the child ends; Go ends a thread only when a goroutine that has locked it returns, and
 	// no code here locks one.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: s.owner}
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", s.kind, err)
 	}

@@ -13,6 +13,9 @@ type Server struct {
 	// database, for Redis a URL.
 	Address string
 
+	// TCPAddress is 127.0.0.1:port. MariaDB admits root there without a password.
+	TCPAddress string
+
 	t      testing.TB
 	server *servers.Server
 }
@@ -24,7 +27,12 @@ func newServer(t testing.TB, constructor func(*servers.Home) (*servers.Server, e
 		t.Fatalf("testserver: %v", err)
 	}
 	removeAfter(t, server)
-	return &Server{Address: server.Address, t: t, server: server}
+	return ofTest(t, server)
+}
+
+func ofTest(t testing.TB, server *servers.Server) *Server {
+	t.Helper()
+	return &Server{Address: server.Address, TCPAddress: server.TCPAddress, t: t, server: server}
 }
 
 func removeAfter(t testing.TB, server *servers.Server) {

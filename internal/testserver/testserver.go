@@ -1,8 +1,9 @@
-// Package testserver starts real servers for tests: MariaDB, Redis, Redis Cluster and MinIO, each a private
+// Package testserver starts real servers for tests: MariaDB, Galera, Redis, Redis Cluster and MinIO, each a private
 // instance of package servers in a temporary folder. A server that can't be started fails the test.
 //
 //	testserver.go  Main, and the servers that a test process shares
 //	server.go      a server of a test's own
+//	galera.go      a cluster of MariaDB servers
 //	mode.go        TIM_TEST_MODE
 //
 // A package whose tests use it calls Main once, and names the tests that can't run without a server:
@@ -43,6 +44,11 @@ type process struct {
 		once   sync.Once
 		server *servers.Server
 		err    error
+	}
+	galera struct {
+		once    sync.Once
+		cluster *servers.Galera
+		err     error
 	}
 	minio struct {
 		once sync.Once
@@ -218,7 +224,7 @@ func RedisSentinel(t testing.TB) (url string, master *Server) {
 	for _, server := range all {
 		removeAfter(t, server)
 	}
-	return url, &Server{Address: all[0].Address, t: t, server: all[0]}
+	return url, ofTest(t, all[0])
 }
 
 // S3 is the address of an S3 server, and the name of a bucket that doesn't exist yet.

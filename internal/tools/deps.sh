@@ -2,8 +2,8 @@
 # Installs what this machine lacks, and prints a line before each step that takes time. Prints nothing when nothing is missing.
 # Made for Debian 12.
 #
-#   deps.sh servers   for `make test`: MariaDB, Redis, MinIO, nginx, HAProxy, systemd-analyze, which checks units, and a C compiler
-#                     for Go's race detector
+#   deps.sh servers   for `make test`: MariaDB, Galera, Redis, MinIO, nginx, HAProxy, systemd-analyze, which checks units, and a C
+#                     compiler for Go's race detector
 #   deps.sh node      for `make verify`, too: Node and npm
 #   deps.sh clients   for `make clients`, too: Java, Maven, Python's venv, openapi-generator
 set -euo pipefail
@@ -51,6 +51,9 @@ install_packages() {
 install_servers() {
 	local missing=()
 	have mariadbd && have mariadb-install-db || missing+=(mariadb-server)
+	[ -e /usr/lib/galera/libgalera_smm.so ] || missing+=(galera-4)
+	have rsync || missing+=(rsync) # members of a cluster copy data with these
+	have lsof || missing+=(lsof)
 	have redis-server || missing+=(redis-server)
 	have gcc && [ -e /usr/include/stdlib.h ] || missing+=(gcc libc6-dev)
 	have systemd-analyze || missing+=(systemd)

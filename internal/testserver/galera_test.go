@@ -1,0 +1,54 @@
+package testserver
+
+import (
+	"fmt"
+	"testing"
+)
+
+func TestGaleraDropsItsDatabases(t *testing.T) {
+	t.Parallel()
+	var name string
+	t.Run("use", func(t *testing.T) {
+		dsns := Galera(t)
+		db := openMariaDB(t, dsns[0])
+		if _, err := db.ExecContext(t.Context(), "CREATE TABLE t (a INT)"); err != nil {
+			t.Fatal(err)
+		}
+		for i, dsn := range dsns {
+			db := openMariaDB(t, dsn+"?wsrep_sync_wait=1")
+			if n := scan[int](t, db, "SELECT COUNT(*) FROM t"); n != 0 {
+				t.Errorf("member %d has %d rows", i+1, n)
+			}
+		}
+		name = scan[string](t, db, "SELECT DATABASE()")
+	})
+	db := openMariaDB(t, Galera(t)[0])
+	if n := scan[int](t, db, "SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = ?", name); n != 0 {
+		t.Errorf("database %s is still there", name)
+	}
+}
+
+func TestGaleraClusterIsHurt(t *testing.T) {
+	t.Parallel()
+	cluster := GaleraCluster(t)
+	first, last := cluster.Members[0], cluster.Members[galeraMembers-1]
+	at := func(member *Server) string {
+		return fmt.Sprintf("root@tcp(%s)/tim?wsrep_sync_wait=1", member.TCPAddress)
+	}
+	db := openMariaDB(t, at(first))
+	last.Stop()
+	for _, statement := range []string{"CREATE TABLE t (a INT PRIMARY KEY)", "INSERT INTO t VALUES (1)"} {
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cluster.Start()
+	if n := scan[int](t, openMariaDB(t, at(last)), "SELECT COUNT(*) FROM t"); n != 1 {
+		t.Errorf("%d rows, want 1", n)
+	}
+	cluster.Isolate(last)
+	cluster.Rejoin(last)
+	last.Pause()
+	last.Resume()
+	cluster.AwaitSynced(last)
+}
