@@ -67,10 +67,10 @@ func (q *Queries) AddToFileSum(ctx context.Context, arg AddToFileSumParams) (int
 }
 
 const condemnFile = `-- name: CondemnFile :execrows
-UPDATE file SET condemned = 1 WHERE id = ?
+UPDATE file SET condemned = condemned % 2 + 1 WHERE id = ?
 `
 
-// Locks the row until the transaction ends.
+// Locks the row until the transaction ends. It always changes the row: see the column locks of user.
 func (q *Queries) CondemnFile(ctx context.Context, id string) (int64, error) {
 	result, err := q.db.ExecContext(ctx, condemnFile, id)
 	if err != nil {

@@ -14,9 +14,9 @@ DELETE FROM file WHERE id = ?;
 -- name: FilesToCheck :many
 SELECT id, kind, name, owner, size FROM file WHERE checked_at < ? ORDER BY checked_at, id LIMIT ?;
 
--- Locks the row until the transaction ends.
+-- Locks the row until the transaction ends. It always changes the row: see the column locks of user.
 -- name: CondemnFile :execrows
-UPDATE file SET condemned = 1 WHERE id = ?;
+UPDATE file SET condemned = condemned % 2 + 1 WHERE id = ?;
 
 -- name: KeepFile :exec
 UPDATE file SET condemned = 0, checked_at = sqlc.arg(checked_at) WHERE id = sqlc.arg(id);
