@@ -545,7 +545,7 @@ type Readiness struct {
 	// Code 200 or 500.
 	Code int32 `json:"code"`
 
-	// Data Each dependency: `ok`, or what is amiss, such as `unreachable` or, for the database, `damaged`, or `full` when nothing can be written. `files: low` means that uploads are refused since the disk is nearly full; the server is ready nonetheless. `connections` is `full` when there are as many as the node takes, and `no files left` when its limit on open files is reached.
+	// Data Each dependency: `ok`, or what is amiss, such as `unreachable` or, for the database, `damaged`, or `full` when nothing can be written. A database server that answers and can't be used is `out of its cluster`, `in another cluster`, `behind its cluster` or `read-only`; of several servers one that can be used is enough. `files: low` means that uploads are refused since the disk is nearly full; the server is ready nonetheless. `connections` is `full` when there are as many as the node takes, and `no files left` when its limit on open files is reached.
 	Data    map[string]string `json:"data"`
 	Message string            `json:"message"`
 

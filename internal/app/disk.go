@@ -137,13 +137,7 @@ func (s *Server) ready(ctx context.Context) (map[string]string, bool) {
 		r := <-results
 		states[r.name] = "ok"
 		if r.err != nil {
-			states[r.name], ready = "unreachable", false
-			switch {
-			case isFull(r.err):
-				states[r.name] = "full"
-			case store.IsDamaged(r.err):
-				states[r.name] = "damaged"
-			}
+			states[r.name], ready = amiss(r.err), false
 			s.log.Warn("not ready", "dependency", r.name, "err", r.err)
 		}
 	}
@@ -157,6 +151,25 @@ func (s *Server) ready(ctx context.Context) (map[string]string, bool) {
 		states["server"], ready = "going away", false
 	}
 	return states, ready
+}
+
+// amiss says in a few words why a dependency isn't ready.
+func amiss(err error) string {
+	switch {
+	case isFull(err):
+		return "full"
+	case store.IsDamaged(err):
+		return "damaged"
+	case errors.Is(err, store.ErrOutOfCluster):
+		return "out of its cluster"
+	case errors.Is(err, store.ErrOtherCluster):
+		return "in another cluster"
+	case errors.Is(err, store.ErrBehind):
+		return "behind its cluster"
+	case errors.Is(err, store.ErrReadOnly):
+		return "read-only"
+	}
+	return "unreachable"
 }
 
 // addRoom adds to the states what the disk's room says. It reports whether the server can't go on.

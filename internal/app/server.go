@@ -155,6 +155,8 @@ func (s *Server) openStores(ctx context.Context) error {
 	s.db = db
 	s.onStop(func(context.Context) error { return db.Close() })
 	s.log.Info("database opened", "server", db.Server())
+	db.LogTo(s.log)
+	s.registry.MustRegister(hostMetrics{db})
 	if s.key, err = auth.Key(s.settings.JWTKey, filepath.Join(s.settings.DataDir, keyFile)); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@
 //	admin.go     whom the listener for metrics answers
 //	misspelt.go  variables that look like settings
 //	damage.go    a database that is damaged, or missing from its folder
+//	hosts.go     metrics of several database servers
 //	disk.go      files, their metrics, and the room on their disk; readiness
 //	drain.go     the requests under way, which a stop waits for
 //	commands.go  what the command line calls
@@ -37,7 +38,7 @@ type Settings struct {
 	Listen         string        `help:"Address of the server." env:"TIM_LISTEN" default:":8081"`
 	AdminListen    string        `help:"Address of metrics (/metrics) and profiles (/debug/pprof/); empty for none." env:"TIM_ADMIN_LISTEN" default:"${admin_listen}"`
 	DataDir        string        `help:"Folder of the embedded database, files and the signing key." env:"TIM_DATA_DIR" default:"./data" type:"path"`
-	MySQLDSN       string        `name:"mysql-dsn" help:"MySQL or MariaDB instead of the embedded database: user:password@tcp(host:3306)/database." env:"TIM_MYSQL_DSN" placeholder:"DSN"`
+	MySQLDSN       string        `name:"mysql-dsn" help:"MySQL or MariaDB instead of the embedded database: user:password@tcp(host:3306)/database; several hosts, by comma, are members of one cluster, and the first that can be used is." env:"TIM_MYSQL_DSN" placeholder:"DSN"`
 	RedisURL       string        `name:"redis-url" help:"Redis, for several nodes: redis://host:6379; several addresses, by comma, are a cluster; redis+sentinel://host:26379,host:26379/master with Sentinels." env:"TIM_REDIS_URL" placeholder:"URL"`
 	S3Endpoint     string        `name:"s3-endpoint" help:"MinIO or any S3 instead of a folder for files: https://host, http://host:9000." env:"TIM_S3_ENDPOINT" placeholder:"URL"`
 	S3AccessKey    string        `name:"s3-access-key" help:"Its access key." env:"TIM_S3_ACCESS_KEY" placeholder:"KEY"`

@@ -26,6 +26,7 @@ const (
 	lockWaitTimeout  = 1205
 	deadlock         = 1213
 	duplicateKeyName = 1586
+	notInCluster     = 1047 // Galera: this member is not in the cluster now
 )
 
 // IsDuplicate reports whether a statement failed because another row has the same unique key.
@@ -47,6 +48,7 @@ func IsDuplicate(err error) bool {
 func IsUnavailable(err error) bool {
 	for _, known := range []error{
 		context.DeadlineExceeded, driver.ErrBadConn, sql.ErrConnDone, mysql.ErrInvalidConn, mysql.ErrMalformPkt,
+		errNoAnswer, ErrOutOfCluster, ErrOtherCluster, ErrReadOnly, ErrBehind,
 	} {
 		if errors.Is(err, known) {
 			return true
@@ -83,11 +85,30 @@ func unavailableMySQL(number uint16) bool {
 	case 1040, 1203, 1226, 1129, // too many connections, in all or of this user; host blocked
 		1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1184, 1927, // shutting down, connection lost or killed
 		2006, 2013, // the same, said by a proxy
-		1047,                         // Galera: this member is not in the cluster now
-		1290, 1792, 1836, 1874, 3100, // read-only; refused by a replication plugin
+		notInCluster,
+		1290, 1792, 1836, 1874, 3032, 3100, // read-only; offline; refused by a replication plugin
 		3, 1020, 1021, 1030, 1114, 1180, // disk full, storage engine failing
 		1037, 1038, 1041, // out of memory
 		1317, 1969, 3024: // interrupted, took too long
+		return true
+	}
+	return false
+}
+
+// refusesWork reports whether an error says that a server takes no work at all now, or none that writes: it is out of its cluster,
+// read-only, or on its way down.
+func refusesWork(number uint16) bool {
+	switch number {
+	case notInCluster, 1290, 1792, 1836, 1874, 3032, 1053, 1077, 1079, 1080, 2006, 2013:
+		return true
+	}
+	return false
+}
+
+// refusesLogin reports whether an error says that the account may not enter the server, or not this database.
+func refusesLogin(number uint16) bool {
+	switch number {
+	case 1044, 1045, 1049, 1130, 1698:
 		return true
 	}
 	return false

@@ -27,19 +27,45 @@ const (
 )
 
 // OpenMySQL opens a database on a server, at least MySQL 8.0 or MariaDB 10.6, and returns an error if the server doesn't
-// answer. The DSN is go-sql-driver's: user:password@tcp(host:port)/database or user:password@unix(path)/database. It may set
-// timeouts and TLS; the rest is set here. maxOpen is the largest number of connections, 0 for no limit. No error contains the
-// password.
+// answer. The DSN is go-sql-driver's: user:password@tcp(host:port)/database or user:password@unix(path)/database. It may name
+// several hosts with the same data, tcp(host:port,host:port), of which the first that can be used is. It may set timeouts and
+// TLS; the rest is set here. maxOpen is the largest number of connections, 0 for no limit. No error contains the password.
 func OpenMySQL(ctx context.Context, dsn string, maxOpen int) (*DB, error) {
-	config, err := parseDSN(dsn)
+	first, addresses, err := splitHosts(dsn)
 	if err != nil {
 		return nil, err
 	}
-	e := mysqlEngine{config: config, leases: &sightings{seen: map[string]leaseSighting{}}}
-	if e.kind, err = e.ask(ctx); err != nil {
+	config, err := parseDSN(first)
+	if err != nil {
 		return nil, err
 	}
-	pool, err := e.pool(config)
+	servers, err := newHosts(config, addresses)
+	if err != nil {
+		return nil, err
+	}
+	d, err := openHosts(ctx, mysqlEngine{config: config, hosts: servers, leases: &sightings{seen: map[string]leaseSighting{}}}, maxOpen)
+	if err != nil {
+		servers.close()
+		return nil, err
+	}
+	d.hosts = servers
+	return d, nil
+}
+
+func openHosts(ctx context.Context, e mysqlEngine, maxOpen int) (_ *DB, err error) {
+	if e.hosts.several() {
+		err = e.hosts.begin(ctx)
+	}
+	if err == nil {
+		e.kind, err = e.ask(ctx)
+	}
+	if err == nil && e.kind.galera && !e.hosts.several() {
+		err = e.hosts.begin(ctx)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open database %s at %s: %w", e.config.DBName, e.hosts, err)
+	}
+	pool, err := e.pool(e.config)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +82,7 @@ func parseDSN(dsn string) (*mysql.Config, error) {
 	config, err := mysql.ParseDSN(dsn)
 	if err != nil || config.DBName == "" || config.Net != "tcp" && config.Net != "unix" {
 		return nil, errors.New("the address of the database is not of the form user:password@tcp(host:port)/database," +
-			" followed by ?name=value&… at most")
+			" with several hosts by comma, followed by ?name=value&… at most")
 	}
 	// The driver inserts the arguments into the statement's text, which saves a round trip. That is safe with UTF-8, in which
 	// no character ends in a byte with another meaning, and with this sql_mode, in which a backslash is an escape and double
@@ -94,19 +120,41 @@ func parseDSN(dsn string) (*mysql.Config, error) {
 // With MySQL's default, REPEATABLE READ, a transaction sees what was committed before its first read, even after it has waited
 // for a lock. The level is set by a statement, because the variable has different names on the supported servers.
 type sessions struct {
-	driver.Connector
+	driver.Connector // to the first host
 
-	kind serverKind
+	hosts *hosts
+	each  []driver.Connector // one for each host
+	kind  serverKind
 }
 
+// Connect implements [driver.Connector]. It tries the hosts that are fit, the one in use first.
 func (s sessions) Connect(ctx context.Context) (driver.Conn, error) {
-	conn, err := s.Connector.Connect(ctx)
+	hosts := s.hosts.candidates()
+	if len(hosts) == 0 {
+		return nil, s.hosts.unfit()
+	}
+	var failed error
+	for _, h := range hosts {
+		conn, err := s.connectTo(ctx, h)
+		if err == nil {
+			return conn, nil
+		}
+		if failed = errors.Join(failed, err); ctx.Err() != nil || !IsUnavailable(err) {
+			break
+		}
+	}
+	return nil, failed
+}
+
+func (s sessions) connectTo(ctx context.Context, h *host) (driver.Conn, error) {
+	l, ctx := h.newLink(ctx)
+	conn, err := s.each[h.index].Connect(ctx)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // database/sql compares it
+		return nil, l.failed(err)
 	}
 	full, ok := conn.(serverConn)
 	if !ok {
-		return nil, errors.Join(errors.New("the driver's connection can't do what is needed"), conn.Close())
+		return nil, l.failed(errors.Join(errors.New("the driver's connection can't do what is needed"), conn.Close()))
 	}
 	settings := []string{"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"}
 	if s.kind.galera {
@@ -114,10 +162,11 @@ func (s sessions) Connect(ctx context.Context) (driver.Conn, error) {
 	}
 	for _, setting := range settings {
 		if _, err := full.ExecContext(ctx, setting, nil); err != nil {
-			return nil, errors.Join(err, conn.Close())
+			return nil, l.failed(errors.Join(err, conn.Close()))
 		}
 	}
-	return &roundtripConn{serverConn: full, commitAlone: s.kind.commitAlone()}, nil
+	l.cancel() // it has no effect on a connection that is made
+	return &roundtripConn{serverConn: full, commitAlone: s.kind.commitAlone(), link: l}, nil
 }
 
 // checkVersion refuses servers that are too old. MariaDB may put 5.5.5- before its version, for old clients.
@@ -138,7 +187,8 @@ func checkVersion(version string) error {
 
 // mysqlEngine is the engine of a database on a MySQL or MariaDB server.
 type mysqlEngine struct {
-	config *mysql.Config
+	config *mysql.Config // with the first of the hosts
+	hosts  *hosts
 	kind   serverKind
 	leases *sightings
 }
@@ -150,20 +200,15 @@ func (e mysqlEngine) ask(ctx context.Context) (serverKind, error) {
 		return serverKind{}, err
 	}
 	defer pool.Close() //nolint:errcheck // saying goodbye may fail
-	kind, err := askServer(ctx, pool)
-	if err != nil {
-		return serverKind{}, fmt.Errorf("open database %s at %s(%s): %w", e.config.DBName, e.config.Net, e.config.Addr, err)
-	}
-	return kind, nil
+	return askServer(ctx, pool)
 }
 
 func (e mysqlEngine) pool(config *mysql.Config) (*sql.DB, error) {
-	connector, err := mysql.NewConnector(config)
+	each, err := e.hosts.connectors(config)
 	if err != nil {
-		// The driver's error is not passed on, as in parseDSN. At this point it concerns TLS and keys.
-		return nil, errors.New("the address of the database names TLS settings or keys that aren't there")
+		return nil, err
 	}
-	return sql.OpenDB(sessions{connector, e.kind}), nil
+	return sql.OpenDB(sessions{each[0], e.hosts, each, e.kind}), nil
 }
 
 // patient returns a pool of one connection on which only the context bounds a statement's time.

@@ -24,6 +24,7 @@ type roundtripConn struct {
 	state txState
 	// commitAlone sends every COMMIT in a text of its own, see serverKind.
 	commitAlone bool
+	link        *link
 }
 
 // txState is how far a connection's transaction is.
@@ -56,7 +57,7 @@ func (c *roundtripConn) BeginTx(_ context.Context, options driver.TxOptions) (dr
 	if options != (driver.TxOptions{}) {
 		return nil, errors.New("transactions with options are not supported")
 	}
-	if !c.IsValid() {
+	if !c.serverConn.IsValid() || c.link.spent.Load() {
 		return nil, driver.ErrBadConn
 	}
 	c.state = unsent
@@ -78,7 +79,7 @@ func (c *roundtripConn) ExecContext(ctx context.Context, query string, args []dr
 	if last && err == nil {
 		c.state = committed
 	}
-	return result, err //nolint:wrapcheck // database/sql compares it
+	return result, c.link.note(err) //nolint:wrapcheck // database/sql compares it
 }
 
 // QueryContext implements [driver.QueryerContext].
@@ -89,7 +90,7 @@ func (c *roundtripConn) QueryContext(ctx context.Context, query string, args []d
 	}
 	rows, err := c.serverConn.QueryContext(ctx, query, args)
 	c.sent(err)
-	return rows, err //nolint:wrapcheck // database/sql compares it
+	return rows, c.link.note(err) //nolint:wrapcheck // database/sql compares it
 }
 
 // PrepareContext implements [driver.ConnPrepareContext]. database/sql prepares a statement that is too long for one text.
@@ -99,7 +100,30 @@ func (c *roundtripConn) PrepareContext(ctx context.Context, query string) (drive
 			return nil, err
 		}
 	}
-	return c.serverConn.PrepareContext(ctx, query) //nolint:wrapcheck // database/sql compares it
+	stmt, err := c.serverConn.PrepareContext(ctx, query)
+	return stmt, c.link.note(err) //nolint:wrapcheck // database/sql compares it
+}
+
+// ResetSession implements [driver.SessionResetter]. database/sql calls it before it uses a connection again.
+func (c *roundtripConn) ResetSession(ctx context.Context) error {
+	if !c.link.good() {
+		return driver.ErrBadConn
+	}
+	return c.link.note(c.serverConn.ResetSession(ctx)) //nolint:wrapcheck // database/sql compares it
+}
+
+// IsValid implements [driver.Validator]. database/sql calls it after it has used a connection.
+func (c *roundtripConn) IsValid() bool { return c.link.good() && c.serverConn.IsValid() }
+
+// Ping implements [driver.Pinger].
+func (c *roundtripConn) Ping(ctx context.Context) error {
+	return c.link.note(c.serverConn.Ping(ctx)) //nolint:wrapcheck // database/sql compares it
+}
+
+// Close implements [driver.Conn].
+func (c *roundtripConn) Close() error {
+	defer c.link.forget()
+	return c.serverConn.Close() //nolint:wrapcheck // database/sql compares it
 }
 
 // withBegin puts START TRANSACTION before a transaction's first statement.
@@ -139,5 +163,5 @@ func (t roundtripTx) end(text string) error {
 	}
 	// No deadline: the connection's own timeouts bound it.
 	_, err := t.c.serverConn.ExecContext(context.Background(), text, nil)
-	return err //nolint:wrapcheck // database/sql compares it
+	return t.c.link.note(err) //nolint:wrapcheck // database/sql compares it
 }

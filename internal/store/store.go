@@ -12,6 +12,7 @@
 //	prepared.go    prepared statements on every connection
 //	engine.go      what a server is, and what follows
 //	roundtrips.go  saving round trips to MySQL
+//	hosts.go       which of several servers is in use; hosthealth.go looks at them; hostlinks.go are the connections to them
 //	migrate.go     migrations; takeover.go what they do to rows that name accounts by text
 //	node.go        which nodes may run on one database; noderow.go their rows on a server
 //	lock.go        locks of processes; lease.go those of a server
@@ -38,6 +39,7 @@ type DB struct {
 	bulk          bulk
 	engine        engine
 	node          nodeSelf
+	hosts         *hosts // nil on the embedded engine, and where another DB has them
 }
 
 // engine has what differs between the two databases, besides the texts of statements.
@@ -73,10 +75,16 @@ func (d *DB) Write() *db.Queries { return d.writes }
 // Server says what the database is, with the version of a server, in words for the log.
 func (d *DB) Server() string { return d.engine.String() }
 
-// Ping returns nil if the database answers.
+// Ping returns nil if the database answers and can be used. Otherwise the error may be one of ErrOutOfCluster, ErrOtherCluster,
+// ErrReadOnly and ErrBehind.
 func (d *DB) Ping(ctx context.Context) error {
 	if err := d.read.PingContext(ctx); err != nil {
 		return fmt.Errorf("ping database: %w", err)
+	}
+	if d.hosts != nil && !d.hosts.watched() {
+		if v := look(ctx, d.read); v.err != nil {
+			return fmt.Errorf("ping database: %w", v.err)
+		}
 	}
 	return nil
 }
@@ -86,6 +94,9 @@ func (d *DB) Ping(ctx context.Context) error {
 func (d *DB) Close() error {
 	err := d.read.Close()
 	if d.write == d.read {
+		if d.hosts != nil {
+			d.hosts.close() // the last: it ends statements that a server doesn't answer
+		}
 		// Saying goodbye to a server may fail; that is no failure of Close.
 		return nil
 	}

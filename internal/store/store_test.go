@@ -23,6 +23,7 @@ func TestMain(m *testing.M) {
 		"TestTakeover", "TestTakeoverAfterAnEarlierVersion", "TestTakeoverGoesOnAfterACrash", "TestTakeoverNamesErasedPasswords",
 		"TestMySQLSettings", "TestMySQLErrorsKeepThePassword", "TestMySQLPoolIsBounded", "TestSchemasAreAlike",
 		"TestTransactionsOfFewRoundtrips", "TestNoBatchAfterAConflict", "TestTransactionsOnEndedConnections", "TestLockShowsWhatItsHolderDid", "TestDeadlockIsRetried",
+		"TestFailover", "TestNoHostIsFit", "TestOpenTriesAllHosts", "TestReadOnlyServer",
 	)
 	if err := goleak.Find(); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, "after the tests:", err)
