@@ -11,8 +11,8 @@ BENCHTIME ?= 500ms # for each run of a benchmark
 ARGS      ?=       # more arguments for `make run`
 CLIENTS   ?=       # some of go, python, typescript, kotlin, for `make clients`; all of them when empty
 
-# Node from internal/tools/deps.sh, where the machine's own is too old.
-export PATH := $(CURDIR)/bin/node/node_modules/.bin:$(PATH)
+# Node from internal/tools/deps.sh, where the machine's own is too old, and MySQL, which Debian 12 lacks.
+export PATH := $(CURDIR)/bin/node/node_modules/.bin:$(CURDIR)/bin/mysql:$(PATH)
 
 # The generators and the linter are modules of their own, so that the server's go.mod doesn't require what they require.
 tool   := CGO_ENABLED=0 go tool -modfile=internal/tools/go.mod
@@ -46,6 +46,13 @@ test: deps-servers ## Run all tests, with the race detector, against real server
 	@echo 'running all tests, which takes some minutes ...'
 	CGO_ENABLED=1 go test -race -timeout 15m ./...
 	go test -C internal/tools ./...
+
+# The packages whose tests use a database.
+with_database := app auth chat files realtime rest servers store testserver timv1
+
+.PHONY: test-mysql
+test-mysql: deps-servers deps-mysql ## Run the tests that use a database on MySQL in the place of MariaDB
+	TIM_TEST_DATABASE=mysql CGO_ENABLED=0 go test -vet=off -timeout 15m $(with_database:%=./internal/%)
 
 left_out := bin/left-out.txt
 
@@ -166,6 +173,10 @@ deps-servers:
 .PHONY: deps-node
 deps-node:
 	@internal/tools/deps.sh node
+
+.PHONY: deps-mysql
+deps-mysql: ## Install MySQL into bin/mysql, beside MariaDB; exits with 3 where it can't be had
+	@internal/tools/deps.sh mysql
 
 .PHONY: deps-clients
 deps-clients:

@@ -57,7 +57,7 @@ func TestGalera(t *testing.T) {
 	must(t, err)
 	var dbs []*sql.DB
 	for _, m := range g.Members {
-		dbs = append(dbs, openMariaDB(t, m.Address))
+		dbs = append(dbs, openDatabase(t, m.Address))
 	}
 	mustExec(t, dbs[0], "CREATE TABLE t (id BIGINT AUTO_INCREMENT PRIMARY KEY, at INT NOT NULL)")
 	rows := 0
@@ -107,7 +107,7 @@ func TestGaleraPauses(t *testing.T) {
 	dsns, err := g.CreateDatabase("more")
 	must(t, err)
 	last := g.Members[clusterSize-1]
-	db := openMariaDB(t, dsns[clusterSize-1])
+	db := openDatabase(t, dsns[clusterSize-1])
 	must(t, last.Pause())
 	ctx, cancel := context.WithTimeout(t.Context(), silence)
 	defer cancel()
@@ -117,9 +117,9 @@ func TestGaleraPauses(t *testing.T) {
 	must(t, last.Resume())
 	must(t, g.AwaitSynced(last))
 	mustExec(t, db, "CREATE TABLE t (id BIGINT AUTO_INCREMENT PRIMARY KEY)")
-	wantRows(t, []*sql.DB{openMariaDB(t, dsns[0])}, 0, "after a pause")
+	wantRows(t, []*sql.DB{openDatabase(t, dsns[0])}, 0, "after a pause")
 	must(t, g.DropDatabase("more"))
-	if err := openMariaDB(t, dsns[0]).PingContext(t.Context()); err == nil {
+	if err := openDatabase(t, dsns[0]).PingContext(t.Context()); err == nil {
 		t.Error("the dropped database is still there")
 	}
 }

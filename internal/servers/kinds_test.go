@@ -5,8 +5,10 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -44,7 +46,10 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func openMariaDB(t *testing.T, dsn string) *sql.DB {
+// database is the constructor of the database that TIM_TEST_DATABASE names.
+func database(home *Home) (*Server, error) { return home.Database(os.Getenv("TIM_TEST_DATABASE")) }
+
+func openDatabase(t *testing.T, dsn string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("mysql", dsn)
 	must(t, err)
@@ -82,10 +87,10 @@ func scan[T any](t *testing.T, db *sql.DB, query string, args ...any) (value T) 
 
 const tables = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE()"
 
-func TestMariaDBIsEmptyAndUTF8(t *testing.T) {
+func TestDatabaseIsEmptyAndUTF8(t *testing.T) {
 	t.Parallel()
-	server := started(t, (*Home).MariaDB)
-	db, overTCP := openMariaDB(t, server.Address), openMariaDB(t, "root@tcp("+server.TCPAddress+")/tim")
+	server := started(t, database)
+	db, overTCP := openDatabase(t, server.Address), openDatabase(t, "root@tcp("+server.TCPAddress+")/tim")
 	if n := scan[int](t, db, tables); n != 0 {
 		t.Errorf("%d tables in a new database", n)
 	}
@@ -99,23 +104,23 @@ func TestMariaDBIsEmptyAndUTF8(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("variables (-want +got):\n%s", diff)
 	}
-	mustExec(t, overTCP, "CREATE TABLE t (a INT)")
+	mustExec(t, overTCP, "CREATE TABLE t (a INT PRIMARY KEY)")
 	if n := scan[int](t, db, tables); n != 1 {
 		t.Errorf("%d tables after one was made over TCP", n)
 	}
 }
 
-func TestMariaDBHasMoreDatabases(t *testing.T) {
+func TestDatabaseHasMoreDatabases(t *testing.T) {
 	t.Parallel()
-	server := started(t, (*Home).MariaDB)
+	server := started(t, database)
 	dsn, err := server.CreateDatabase("more")
 	must(t, err)
-	db := openMariaDB(t, dsn)
-	mustExec(t, db, "CREATE TABLE t (a INT)")
+	db := openDatabase(t, dsn)
+	mustExec(t, db, "CREATE TABLE t (a INT PRIMARY KEY)")
 	if got := scan[string](t, db, "SELECT CONCAT(DATABASE(), ' ', @@character_set_database)"); got != "more utf8mb4" {
 		t.Errorf("the new database is %s", got)
 	}
-	if n := scan[int](t, openMariaDB(t, server.Address), tables); n != 0 {
+	if n := scan[int](t, openDatabase(t, server.Address), tables); n != 0 {
 		t.Errorf("%d tables in the other database", n)
 	}
 	if _, err := server.CreateDatabase("more"); err == nil {
@@ -123,18 +128,18 @@ func TestMariaDBHasMoreDatabases(t *testing.T) {
 	}
 	must(t, server.DropDatabase("more"))
 	must(t, server.DropDatabase("more"))
-	if err := openMariaDB(t, dsn).PingContext(t.Context()); err == nil {
+	if err := openDatabase(t, dsn).PingContext(t.Context()); err == nil {
 		t.Error("the dropped database is still there")
 	}
 }
 
-func TestMariaDBSurvives(t *testing.T) {
+func TestDatabaseSurvives(t *testing.T) {
 	t.Parallel()
-	server := started(t, (*Home).MariaDB)
-	db, overTCP := openMariaDB(t, server.Address), openMariaDB(t, "root@tcp("+server.TCPAddress+")/tim")
-	mustExec(t, db, "CREATE TABLE t (a INT)")
+	server := started(t, database)
+	db, overTCP := openDatabase(t, server.Address), openDatabase(t, "root@tcp("+server.TCPAddress+")/tim")
+	mustExec(t, db, "CREATE TABLE t (a INT PRIMARY KEY)")
 	for n, end := range []func() error{server.Kill, server.Stop} {
-		mustExec(t, db, "INSERT INTO t VALUES (1)")
+		mustExec(t, db, fmt.Sprintf("INSERT INTO t VALUES (%d)", n))
 		must(t, end())
 		if db.PingContext(t.Context()) == nil || overTCP.PingContext(t.Context()) == nil {
 			t.Error("a server that is down answers")
@@ -148,10 +153,10 @@ func TestMariaDBSurvives(t *testing.T) {
 	}
 }
 
-func TestMariaDBPauses(t *testing.T) {
+func TestDatabasePauses(t *testing.T) {
 	t.Parallel()
-	server := started(t, (*Home).MariaDB)
-	db := openMariaDB(t, server.Address)
+	server := started(t, database)
+	db := openDatabase(t, server.Address)
 	must(t, server.Pause())
 	ctx, cancel := context.WithTimeout(t.Context(), silence)
 	defer cancel()

@@ -45,23 +45,28 @@ func newMariaDB(mariadbd, installer string, port int) *Server {
 			"--skip-name-resolve", "--innodb-flush-log-at-trx-commit=1", "--innodb-buffer-pool-size=64M", "--max-connections=500")
 		return installMariaDB(ctx, installer, s)
 	}
-	// It asks through the unix socket, which is in its folder, so no other server answers. The server listens on the port earlier.
-	s.ready = func(ctx context.Context, _ int) error {
+	s.ready = databaseReady(s)
+	return s
+}
+
+// databaseReady asks through the unix socket, which is in the server's folder, so no other server answers. MariaDB listens on the port
+// earlier.
+func databaseReady(s *Server) func(context.Context, int) error {
+	return func(ctx context.Context, _ int) error {
 		if _, err := os.Stat(mariadbSocket(s)); err != nil {
 			return err
 		}
 		return mariadbPing(ctx, mariadbDSN(s, ""))
 	}
-	return s
 }
 
-// CreateDatabase makes one more empty utf8mb4 database in a MariaDB that runs and returns its DSN, which is like
+// CreateDatabase makes one more empty utf8mb4 database in a MariaDB or MySQL that runs and returns its DSN, which is like
 // Address. The name isn't quoted.
 func (s *Server) CreateDatabase(name string) (dsn string, err error) {
 	return mariadbDSN(s, name), mariadbExec(mariadbDSN(s, ""), "CREATE DATABASE "+name+" CHARACTER SET utf8mb4")
 }
 
-// DropDatabase deletes a database of a MariaDB that runs. It is no error when there is none of that name. It fails after 20 s when an
+// DropDatabase deletes a database of a MariaDB or MySQL that runs. It is no error when there is none of that name. It fails after 20 s when an
 // open transaction holds a lock in the database.
 func (s *Server) DropDatabase(name string) error {
 	return mariadbExec(mariadbDSN(s, ""), "DROP DATABASE IF EXISTS "+name)

@@ -1,10 +1,10 @@
-// Package servers runs private instances of MariaDB, Galera, Redis, Redis Cluster, MinIO and Tim itself in a temporary folder, for tests,
+// Package servers runs private instances of MariaDB, MySQL, Galera, Redis, Redis Cluster, MinIO and Tim itself in a temporary folder, for tests,
 // the delivery checker and the load tool. They listen on unix sockets and on free ports of the loopback address, so no other
 // machine reaches them.
 //
 //	servers.go   the folder, which ends all servers in it
 //	server.go    a process that is started, stopped, killed, paused
-//	mariadb.go, galera.go, redis.go, sentinel.go, minio.go   one kind of server each
+//	mariadb.go, mysql.go, galera.go, redis.go, sentinel.go, minio.go   one kind of server each
 //	node.go      a node of Tim; stack.go the servers that several nodes share
 //	system.go    programs, ports and processes of this machine
 //

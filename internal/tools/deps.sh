@@ -6,6 +6,7 @@
 #                     compiler for Go's race detector
 #   deps.sh node      for `make verify`, too: Node and npm
 #   deps.sh clients   for `make clients`, too: Java, Maven, Python's venv, openapi-generator
+#   deps.sh mysql     for `make test-mysql`: MySQL, which Debian 12 lacks. It exits with 3 where that can't be had
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -15,6 +16,10 @@ readonly minio='github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c'
 # The linters of the specs refuse the Node of Debian 12. This one is installed into bin/, for the Makefile alone.
 readonly node_version=22.23.3
 readonly node_folder=bin/node
+
+# MySQL is in Debian's sid alone, and needs libraries newer than those of Debian 12. They lie in this folder beside it.
+readonly mysql_folder=bin/mysql
+readonly mysql_package=mysql-server-core
 
 # It makes the clients of `make clients`.
 readonly generator=org.openapitools:openapi-generator-cli:7.25.0
@@ -111,11 +116,73 @@ install_clients() {
 	echo "$generator" >"$generator_file.version"
 }
 
+no_mysql() {
+	echo "deps: no MySQL here: $*" >&2
+	exit 3
+}
+
+# debian_mirror prints the address at which this machine finds its own release.
+debian_mirror() {
+	local VERSION_CODENAME=''
+	. /etc/os-release
+	apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 'Component: main' | awk -v release="$VERSION_CODENAME" '$1 == release { print $2; exit }'
+}
+
+# fetch_mysql downloads MySQL and all libraries that it needs into a folder. apt works on lists and a state of its own there, checks
+# the signatures as always, and leaves the system as it is.
+fetch_mysql() {
+	local folder=$1 mirror apt
+	mkdir -p "$folder"/{lists/partial,archives/partial}
+	mirror=$(debian_mirror)
+	[ -n "$mirror" ] || no_mysql 'the machine gets no packages of Debian'
+	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror sid main" >"$folder/sources.list"
+	# Perl is for scripts beside the server; said to be installed, it stays away.
+	printf '%s\n' 'Package: perl' 'Status: install ok installed' 'Version: 99' "Architecture: $(dpkg --print-architecture)" \
+		'Multi-Arch: allowed' 'Maintainer: none' 'Description: none' >"$folder/status"
+	apt=(apt-get -qq -y --no-install-recommends -o Debug::NoLocking=true -o APT::Sandbox::User= -o Acquire::Languages=none
+		-o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false
+		-o "Dir::Etc::sourcelist=$folder/sources.list" -o Dir::Etc::sourceparts=/dev/null -o Dir::Etc::preferencesparts=/dev/null
+		-o "Dir::State=$folder" -o "Dir::State::status=$folder/status" -o "Dir::Cache=$folder" -o "Dir::Cache::archives=$folder/archives")
+	"${apt[@]}" update >&2 || no_mysql 'the list of the packages of sid cannot be fetched'
+	"${apt[@]}" --download-only install "$mysql_package" >&2 || no_mysql 'the packages cannot be fetched'
+}
+
+install_mysql() {
+	[ -x "$mysql_folder/mysqld" ] && return
+	have apt-get && have dpkg-deb || no_mysql 'it is installed from packages of Debian'
+	echo "deps: downloading MySQL from Debian's sid into $mysql_folder (50 MB), which takes some 15 seconds ..."
+	local work package
+	rm -rf "$mysql_folder"
+	mkdir -p "$mysql_folder"
+	work=$(mktemp -d)
+	trap "rm -rf '$work'" EXIT
+	fetch_mysql "$work"
+	for package in "$work"/archives/*.deb; do
+		dpkg-deb -x "$package" "$mysql_folder"
+	done
+	rm -rf "$mysql_folder"/{etc,usr/bin,usr/share/{doc,man,locale}}
+	# The libraries' own loader starts it, so that the machine's aren't used.
+	cat >"$mysql_folder/start" <<-'EOF'
+		#!/bin/sh
+		here=${0%/*}
+		for loader in "$here"/usr/lib*/ld-linux*.so.* "$here"/lib*/ld-linux*.so.*; do
+			[ -x "$loader" ] && break
+		done
+		for libraries in "$here"/usr/lib/*-linux-gnu; do :; done
+		exec "$loader" --library-path "$libraries" "$here/usr/sbin/mysqld" "$@" --basedir="$here/usr"
+	EOF
+	chmod +x "$mysql_folder/start"
+	"$mysql_folder/start" --no-defaults --version >"$mysql_folder/version" 2>&1 || no_mysql "it does not start: $(cat "$mysql_folder/version")"
+	mv "$mysql_folder/start" "$mysql_folder/mysqld" # once everything is there
+	echo "deps: MySQL is $(sed 's/.* Ver //' "$mysql_folder/version")"
+}
+
 for part in "$@"; do
 	case $part in
 	servers) install_servers ;;
 	node) install_node ;;
 	clients) install_clients ;;
+	mysql) install_mysql ;;
 	*) die "unknown part: $part" ;;
 	esac
 done
