@@ -40,7 +40,7 @@ func TestVersionAndHelp(t *testing.T) {
 func TestMigrateCommand(t *testing.T) {
 	t.Parallel()
 	for name, settings := range map[string]app.Settings{
-		"embedded": apptest.Settings(t, apptest.Embedded), "mysql": apptest.Settings(t, apptest.Embedded, "--mysql-dsn="+testserver.MariaDB(t)),
+		"embedded": apptest.Settings(t, apptest.Embedded), "mysql": apptest.Settings(t, apptest.Embedded, "--mysql-dsn="+testserver.Database(t)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -62,7 +62,7 @@ func TestNoCommandMigratesUnderAServer(t *testing.T) {
 	t.Parallel()
 	engines := map[string][]string{"embedded": nil}
 	if testserver.Available() {
-		engines["mysql"] = []string{"--mysql-dsn=" + testserver.MariaDB(t)}
+		engines["mysql"] = []string{"--mysql-dsn=" + testserver.Database(t)}
 	}
 	for name, flags := range engines {
 		t.Run(name, func(t *testing.T) {

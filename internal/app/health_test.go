@@ -138,7 +138,7 @@ func (g *gate) shut() {
 // Each dependency goes away and comes back. Meanwhile /readyz names it, routes that need it answer 503, and the server goes on.
 func TestDependenciesAway(t *testing.T) {
 	t.Parallel()
-	mariadb, redis, s3 := testserver.MariaDBServer(t), testserver.RedisServer(t), testserver.MinIO(t)
+	mariadb, redis, s3 := testserver.DatabaseServer(t), testserver.RedisServer(t), testserver.MinIO(t)
 	files := openGate(t, s3.Endpoint)
 	s := start(t, apptest.Embedded, "--mysql-dsn="+mariadb.Address, "--redis-url="+redis.Address, "--jwt-key="+signingKey,
 		"--s3-endpoint=http://"+files.address, "--s3-access-key="+s3.AccessKey, "--s3-secret-key="+s3.SecretKey, "--s3-bucket="+s3.Bucket)

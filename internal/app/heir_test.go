@@ -105,7 +105,7 @@ func oddAccounts() map[string]string {
 // Every account of an old database logs in, has its friends and groups, chats and has an avatar.
 func TestOldDatabaseOfOddAccounts(t *testing.T) {
 	t.Parallel()
-	dsn := testserver.MariaDB(t)
+	dsn := testserver.Database(t)
 	original(t, dsn)
 	settings := apptest.Settings(t, apptest.Embedded, "--mysql-dsn="+dsn)
 	said, errs, err := tim(t, settings, "", "migrate", "--report")

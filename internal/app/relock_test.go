@@ -13,7 +13,7 @@ import (
 // A single node survives the death of its MariaDB: when the server is back, it takes the lock again and goes on.
 func TestLockOutlivesTheDatabase(t *testing.T) {
 	t.Parallel()
-	database := testserver.MariaDBServer(t)
+	database := testserver.DatabaseServer(t)
 	s := apptest.Start(t, apptest.Settings(t, apptest.Embedded, "--mysql-dsn="+database.Address))
 	s.Login(t, "lo.before")
 	ctx, cancel := context.WithCancel(t.Context())

@@ -135,7 +135,7 @@ func TestWrongDependencies(t *testing.T) {
 // Two nodes on one folder, or on one database without Redis, couldn't hear of each other.
 func TestSecondNodeIsRefused(t *testing.T) {
 	t.Parallel()
-	dsn := testserver.MariaDB(t)
+	dsn := testserver.Database(t)
 	for name, flags := range map[string][]string{"folder": nil, "database": {"--mysql-dsn=" + dsn}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

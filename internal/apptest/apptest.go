@@ -52,7 +52,7 @@ func Settings(t testing.TB, mode Mode, flags ...string) app.Settings {
 	args := []string{"--listen=127.0.0.1:0", "--admin-listen=", "--bcrypt-cost=4", "--limit-registrations=0", "--data-dir=" + t.TempDir(), "--drain-timeout=5s"}
 	if mode == Servers {
 		s3 := testserver.MinIO(t)
-		args = append(args, "--mysql-dsn="+testserver.MariaDB(t), "--redis-url="+testserver.Redis(t),
+		args = append(args, "--mysql-dsn="+testserver.Database(t), "--redis-url="+testserver.Redis(t),
 			"--jwt-key=for tests alone: Jx4 Bn8 Ty2 Wd5 Qz7", "--s3-endpoint=http://"+s3.Endpoint,
 			"--s3-access-key="+s3.AccessKey, "--s3-secret-key="+s3.SecretKey, "--s3-bucket="+s3.Bucket)
 	}

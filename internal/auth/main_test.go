@@ -62,7 +62,7 @@ func onBoth(t *testing.T, test func(t *testing.T, n *node)) {
 	if testserver.Available() {
 		t.Run("mariadb", func(t *testing.T) {
 			t.Parallel()
-			dsn := testserver.MariaDB(t)
+			dsn := testserver.Database(t)
 			d, err := store.OpenMySQL(t.Context(), dsn, 8)
 			test(t, newNode(t, d, err, "mysql", dsn))
 		})

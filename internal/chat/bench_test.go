@@ -30,7 +30,7 @@ func BenchmarkSend(b *testing.B) {
 		benchmarkSend(b, benchService(b, d, err, 1), nil)
 	})
 	b.Run("mariadb", func(b *testing.B) {
-		dsn := testserver.MariaDB(b)
+		dsn := testserver.Database(b)
 		d, err := store.OpenMySQL(b.Context(), dsn, 12)
 		benchmarkSend(b, benchService(b, d, err, benchLanes), mariadbCPU(b, dsn))
 	})

@@ -37,7 +37,7 @@ func BenchmarkGrowth(b *testing.B) {
 		benchmarkGrowth(b, s, raw, "(WITH RECURSIVE n(seq) AS (SELECT 1 UNION ALL SELECT seq + 1 FROM n WHERE seq < 100) SELECT seq FROM n)", nil, func(b *testing.B) { forget(b, path) })
 	})
 	b.Run("mariadb", func(b *testing.B) {
-		dsn := testserver.MariaDB(b)
+		dsn := testserver.Database(b)
 		d, err := store.OpenMySQL(b.Context(), dsn, 12)
 		s := benchService(b, d, err, benchLanes)
 		raw, err := sql.Open("mysql", dsn)

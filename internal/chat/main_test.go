@@ -52,7 +52,7 @@ func onBoth(t *testing.T, test func(t *testing.T, h *house)) {
 	if testserver.Available() {
 		t.Run("mariadb", func(t *testing.T) {
 			t.Parallel()
-			test(t, onMySQL(t, testserver.MariaDB(t)))
+			test(t, onMySQL(t, testserver.Database(t)))
 		})
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -303,7 +302,7 @@ func TestMessagesThatWaitTogetherAreStoredTogether(t *testing.T) {
 
 func TestConversationsOfOneLaneKeepToIt(t *testing.T) {
 	t.Parallel()
-	b := newBatches[*draft, Message](4, false, nil)
+	b := newBatches[*draft, Message](4, nil)
 	defer b.close()
 	used := make(map[*lane[*draft, Message]]int)
 	for i := range 1000 {
@@ -420,7 +419,7 @@ func TestRightsThatCannotBeLookedUpFailTheBatch(t *testing.T) {
 
 func TestUnavailableDatabaseFailsTheBatch(t *testing.T) {
 	t.Parallel()
-	server := testserver.MariaDBServer(t)
+	server := testserver.DatabaseServer(t)
 	h := onMySQL(t, server.Address)
 	h.register(t, "alice", "bob")
 	h.befriend(t, "alice", "bob")
@@ -447,7 +446,7 @@ func TestUnavailableDatabaseFailsTheBatch(t *testing.T) {
 // The database ends one of two transactions that wait for each other. That batch is tried again and stored once.
 func TestRetryAfterADeadlockStoresOnce(t *testing.T) {
 	t.Parallel()
-	h := onMySQL(t, testserver.MariaDB(t))
+	h := onMySQL(t, testserver.Database(t))
 	h.register(t, "alice")
 	first, second := h.group(t, "one", "alice"), h.group(t, "two", "alice")
 	ctx := t.Context()
@@ -590,24 +589,4 @@ func TestLongBodies(t *testing.T) {
 		}
 		same(t, "stored", want, h.texts(t, to.Conversation(""), 0))
 	})
-}
-
-// Where the tables are spread over several servers, a batch holds one conversation's items alone, in their order.
-func TestBatchesOfOneConversation(t *testing.T) {
-	t.Parallel()
-	var l lane[int, int]
-	for i, conversation := range []string{"a", "b", "a", "c", "b", "a"} {
-		l.queue = append(l.queue, &waiting[int, int]{item: i, conversation: conversation})
-	}
-	var batches [][]int
-	for range 4 {
-		var items []int
-		for _, w := range l.take(true) {
-			items = append(items, w.item)
-		}
-		batches = append(batches, items)
-	}
-	if want := [][]int{{0, 2, 5}, {1, 4}, {3}, nil}; !slices.EqualFunc(batches, want, slices.Equal[[]int]) {
-		t.Errorf("%v, want %v", batches, want)
-	}
 }

@@ -40,7 +40,7 @@ func onBoth(t *testing.T, test func(t *testing.T, onEngine func(*Options))) {
 	if testserver.Available() {
 		t.Run("mariadb", func(t *testing.T) {
 			t.Parallel()
-			d, err := store.OpenMySQL(t.Context(), testserver.MariaDB(t), 12)
+			d, err := store.OpenMySQL(t.Context(), testserver.Database(t), 12)
 			must(t, err)
 			t.Cleanup(func() { must(t, d.Close()) })
 			_, err = d.Migrate(t.Context())

@@ -17,7 +17,7 @@ import (
 // of an account of its own that has 10 groups. It needs some 10,100 open files.
 func BenchmarkCatchUp(b *testing.B) {
 	const accounts, groups = 5000, 10
-	dsn := testserver.MariaDB(b)
+	dsn := testserver.Database(b)
 	n := startNode(b, setup{dsn: dsn})
 	database, err := sql.Open("mysql", dsn)
 	must(b, err)

@@ -84,7 +84,7 @@ func (n *node) quietly() (*chat.Service, *auth.Auth) {
 // Catching up costs a few questions for hundreds of connections, and does for each what it would for one.
 func TestCatchUpByPages(t *testing.T) {
 	t.Parallel()
-	server := testserver.MariaDBServer(t)
+	server := testserver.DatabaseServer(t)
 	presence := &claimed{says: map[string]bool{}}
 	n := startNode(t, setup{dsn: server.Address, presence: func(p cluster.Presence) cluster.Presence {
 		presence.Presence = p
@@ -247,7 +247,7 @@ func TestPresenceAfterALoss(t *testing.T) {
 // A node that can reach neither bus nor database sends all sockets away, each client of tim.v1 at a time of its own.
 func TestNeitherBusNorDatabase(t *testing.T) {
 	t.Parallel()
-	database, redis := testserver.MariaDBServer(t), testserver.RedisServer(t)
+	database, redis := testserver.DatabaseServer(t), testserver.RedisServer(t)
 	w, _ := start(t, apptest.Servers, "--mysql-dsn="+database.Address, "--redis-url="+redis.Address)
 	w.users("alice", "bob")
 	group := w.group("alice", "bob")

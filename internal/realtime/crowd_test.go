@@ -12,7 +12,7 @@ import (
 // A message that the bus has lost is not a question for each of its readers.
 func TestLostMessageOfManyReaders(t *testing.T) {
 	t.Parallel()
-	server := testserver.MariaDBServer(t)
+	server := testserver.DatabaseServer(t)
 	n := startNode(t, setup{dsn: server.Address})
 	n.users("alice", "bob")
 	group := n.group("alice", "bob")

@@ -17,7 +17,7 @@ import (
 // A database that goes away closes the socket of whoever sends with 1013, and what isn't stored is echoed to nobody.
 func TestDatabaseAway(t *testing.T) {
 	t.Parallel()
-	database := testserver.MariaDBServer(t)
+	database := testserver.DatabaseServer(t)
 	w, _ := start(t, apptest.Servers, "--mysql-dsn="+database.Address)
 	w.users("alice", "bob")
 	group := w.group("alice", "bob")
@@ -50,7 +50,7 @@ func TestDatabaseAway(t *testing.T) {
 // One that falls silent does the same after a time, and a stop doesn't wait for it.
 func TestDatabaseSilent(t *testing.T) {
 	t.Parallel()
-	database := testserver.MariaDBServer(t)
+	database := testserver.DatabaseServer(t)
 	n := startNode(t, setup{dsn: database.Address, timing: realtime.Timing{
 		FrameTimeout: 300 * time.Millisecond, Handshake: time.Second, LastWords: 200 * time.Millisecond,
 	}})
@@ -84,7 +84,7 @@ func TestDatabaseSilent(t *testing.T) {
 // they catch up.
 func TestCatchUp(t *testing.T) {
 	t.Parallel()
-	database := testserver.MariaDBServer(t)
+	database := testserver.DatabaseServer(t)
 	n := startNode(t, setup{dsn: database.Address})
 	n.users("alice", "bob", "carol")
 	n.friends("alice", "bob")

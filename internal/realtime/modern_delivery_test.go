@@ -19,7 +19,7 @@ import (
 
 func mariaDB(t *testing.T) string {
 	t.Helper()
-	return testserver.MariaDB(t)
+	return testserver.Database(t)
 }
 
 // twoNodes runs two servers on the same database, Redis and files.

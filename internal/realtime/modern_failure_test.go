@@ -206,7 +206,7 @@ func TestModernDatabaseAway(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			database := testserver.MariaDBServer(t)
+			database := testserver.DatabaseServer(t)
 			n := startNode(t, setup{dsn: database.Address, timing: realtime.Timing{FrameTimeout: 500 * time.Millisecond, StoreTimeout: 500 * time.Millisecond}})
 			n.users("alice", "bob", "carol")
 			group := who{Group: n.group("alice", "bob", "carol")}
@@ -267,7 +267,7 @@ func TestModernDatabaseAway(t *testing.T) {
 // connects is told to come back, and one that is there goes on afterwards. On whole servers, with their own times.
 func TestModernWithoutDatabase(t *testing.T) {
 	t.Parallel()
-	database := testserver.MariaDBServer(t)
+	database := testserver.DatabaseServer(t)
 	w, _ := start(t, apptest.Servers, "--mysql-dsn="+database.Address)
 	w.users("alice", "bob")
 	w.friends("alice", "bob")

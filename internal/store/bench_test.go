@@ -13,7 +13,7 @@ import (
 func benchBoth(b *testing.B, bench func(b *testing.B, d *DB)) {
 	b.Helper()
 	b.Run("sqlite", func(b *testing.B) { bench(b, migrated(b, sqliteAt(b, filepath.Join(b.TempDir(), "tim.db")))) })
-	b.Run("mysql", func(b *testing.B) { bench(b, migrated(b, mysqlAt(b, testserver.MariaDB(b)))) })
+	b.Run("mysql", func(b *testing.B) { bench(b, migrated(b, mysqlAt(b, testserver.Database(b)))) })
 }
 
 // BenchmarkStoreMessages measures the durable commit of batches of messages, as internal/chat commits them.

@@ -18,7 +18,6 @@ import (
 const (
 	tableExists      = 1050
 	noSuchTable      = 1146
-	noSuchColumn     = 1054
 	columnExists     = 1060
 	indexExists      = 1061
 	duplicateKey     = 1062
@@ -49,7 +48,7 @@ func IsDuplicate(err error) bool {
 func IsUnavailable(err error) bool {
 	for _, known := range []error{
 		context.DeadlineExceeded, driver.ErrBadConn, sql.ErrConnDone, mysql.ErrInvalidConn, mysql.ErrMalformPkt,
-		errPartly, errNoAnswer, ErrOutOfCluster, ErrOtherCluster, ErrReadOnly, ErrBehind,
+		errNoAnswer, ErrOutOfCluster, ErrOtherCluster, ErrReadOnly, ErrBehind,
 	} {
 		if errors.Is(err, known) {
 			return true

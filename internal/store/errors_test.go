@@ -221,7 +221,7 @@ func every(t *testing.T, d *DB) map[string]error {
 
 func TestKilledServerIsUnavailable(t *testing.T) {
 	t.Parallel()
-	server := testserver.MariaDBServer(t)
+	server := testserver.DatabaseServer(t)
 	d := migrated(t, mysqlAt(t, server.Address))
 	for way, down := range map[string]func(){"killed": server.Kill, "stopped": server.Stop} {
 		for name, err := range every(t, d) {
@@ -247,7 +247,7 @@ func TestKilledServerIsUnavailable(t *testing.T) {
 // TestBrokenTransactionIsNotRepeated: nobody knows what became of a commit without an answer.
 func TestBrokenTransactionIsNotRepeated(t *testing.T) {
 	t.Parallel()
-	server := testserver.MariaDBServer(t)
+	server := testserver.DatabaseServer(t)
 	migrated(t, mysqlAt(t, server.Address))
 	d := mysqlAt(t, server.Address+"?readTimeout=1s")
 

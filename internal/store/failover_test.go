@@ -179,7 +179,7 @@ func TestFailover(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			relays, dsn := relaysTo(t, testserver.MariaDB(t), 2)
+			relays, dsn := relaysTo(t, testserver.Database(t), 2)
 			d := migrated(t, mysqlAt(t, dsn))
 			log := &syncedText{}
 			d.LogTo(slog.New(slog.NewTextHandler(log, nil)))
@@ -257,7 +257,7 @@ func TestFailover(t *testing.T) {
 // While no host can be used, everything is refused at once, and the first that can be used again is used.
 func TestNoHostIsFit(t *testing.T) {
 	t.Parallel()
-	relays, dsn := relaysTo(t, testserver.MariaDB(t), 2)
+	relays, dsn := relaysTo(t, testserver.Database(t), 2)
 	d := migrated(t, mysqlAt(t, dsn))
 	relays[0].shut()
 	relays[1].stall()
@@ -283,7 +283,7 @@ func TestNoHostIsFit(t *testing.T) {
 // A start uses the first host that can be used.
 func TestOpenTriesAllHosts(t *testing.T) {
 	t.Parallel()
-	relays, dsn := relaysTo(t, testserver.MariaDB(t), 3)
+	relays, dsn := relaysTo(t, testserver.Database(t), 3)
 	relays[0].shut()
 	relays[1].stall()
 	d := mysqlAt(t, dsn)
@@ -302,7 +302,7 @@ func TestOpenTriesAllHosts(t *testing.T) {
 // A single server that is read-only says so, and its connections aren't used again once it has refused a write.
 func TestReadOnlyServer(t *testing.T) {
 	t.Parallel()
-	server := testserver.MariaDBServer(t)
+	server := testserver.DatabaseServer(t)
 	admin, err := sql.Open("mysql", server.Address)
 	must(t, err)
 	defer admin.Close()

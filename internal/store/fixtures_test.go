@@ -40,7 +40,7 @@ func fill(t *testing.T, d *DB) {
 		{"userofgroup (GroupID, account)", func(i int) string { return fmt.Sprintf("%d, '%d'", i/5, i%5*400+i/5) }},
 		{"group_ban (GroupID, account, actor, `at`, `until`)", func(i int) string { return fmt.Sprintf("%d, '%d', '1', 1, 0", i/5, i%5) }},
 		{"`session` (account, id, device, created_at, used_at, expires_at)", func(i int) string {
-			return fmt.Sprintf("'%d', '%d', 'x', 1, 1, 1", i/5, i%5)
+			return fmt.Sprintf("'%d', '%d', 'x', 1, 1, %d", i/5, i%5, i)
 		}},
 		{"conversation (id, last_seq, created_at)", func(i int) string { return fmt.Sprintf("'%d', 5, 1", i) }},
 		{"message (conversation, seq, sender, client_id, body, sent_at)", func(i int) string {

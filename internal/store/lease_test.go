@@ -12,7 +12,7 @@ import (
 // A lock that its holder gives back is free at once; one whose holder died is free after a lease.
 func TestLeaseOfADeadHolder(t *testing.T) {
 	t.Parallel()
-	dsn := testserver.MariaDB(t)
+	dsn := testserver.Database(t)
 	d, other := mysqlAt(t, dsn), mysqlAt(t, dsn)
 	run := func(d *DB) bool {
 		ran, err := d.Exclusive(t.Context(), "sweep", func(context.Context) error { return nil })
@@ -48,7 +48,7 @@ func TestLeaseOfADeadHolder(t *testing.T) {
 // What runs under a lock that another process has taken over is told to end.
 func TestLeaseTakenOver(t *testing.T) {
 	t.Parallel()
-	d := mysqlAt(t, testserver.MariaDB(t))
+	d := mysqlAt(t, testserver.Database(t))
 	ran, err := d.Exclusive(t.Context(), "sweep", func(ctx context.Context) error {
 		exec(t, d.write, "UPDATE `lease` SET holder = 'another process' WHERE name = 'sweep'")
 		select {

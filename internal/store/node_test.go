@@ -39,13 +39,13 @@ func (s *shared) set(away bool, mark string) {
 
 func TestJoinNodes(t *testing.T) {
 	t.Parallel()
-	path, dsn := filepath.Join(t.TempDir(), "tim.db"), testserver.MariaDB(t)
+	path, dsn := filepath.Join(t.TempDir(), "tim.db"), testserver.Database(t)
 	for name, dbs := range map[string]func(t *testing.T) (first, second, elsewhere *DB){
 		"sqlite": func(t *testing.T) (_, _, _ *DB) {
 			return sqliteAt(t, path), sqliteAt(t, path), sqliteAt(t, path+"2")
 		},
 		"mysql": func(t *testing.T) (_, _, _ *DB) {
-			return mysqlAt(t, dsn), mysqlAt(t, dsn), mysqlAt(t, testserver.MariaDB(t))
+			return mysqlAt(t, dsn), mysqlAt(t, dsn), mysqlAt(t, testserver.Database(t))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -113,7 +113,7 @@ func TestNodesMustFit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dsn := testserver.MariaDB(t)
+			dsn := testserver.Database(t)
 			first, second := migrated(t, mysqlAt(t, dsn)), mysqlAt(t, dsn)
 			joined(t, first, tt.first, func(lock *NodeLock) {
 				refused, err := second.JoinNodes(t.Context(), tt.second)
@@ -140,7 +140,7 @@ func TestNodesMustFit(t *testing.T) {
 // TestRedisThatWasAway at the start is compared when it is back, and one that was emptied is still the same.
 func TestRedisThatWasAway(t *testing.T) {
 	t.Parallel()
-	dsn, redis, other := testserver.MariaDB(t), &shared{}, &shared{away: true}
+	dsn, redis, other := testserver.Database(t), &shared{}, &shared{away: true}
 	a, b := migrated(t, mysqlAt(t, dsn)), mysqlAt(t, dsn)
 	_, err := a.Identity(t.Context())
 	must(t, err)
@@ -166,7 +166,7 @@ func TestRedisThatWasAway(t *testing.T) {
 
 func TestLostNodeIsTold(t *testing.T) {
 	t.Parallel()
-	d := migrated(t, mysqlAt(t, testserver.MariaDB(t)))
+	d := migrated(t, mysqlAt(t, testserver.Database(t)))
 	_, err := d.Identity(t.Context())
 	must(t, err)
 	lock, err := d.joinNodes(t.Context(), NodeSpec{Alone: true}, time.Millisecond)
@@ -189,7 +189,7 @@ func TestLostNodeIsTold(t *testing.T) {
 // TestNodesAtOnce: of many nodes without Redis that start at the same moment, one runs.
 func TestNodesAtOnce(t *testing.T) {
 	t.Parallel()
-	dsn := testserver.MariaDB(t)
+	dsn := testserver.Database(t)
 	migrated(t, mysqlAt(t, dsn))
 	var mu sync.Mutex
 	var locks []*NodeLock
@@ -228,7 +228,7 @@ func TestNodesAtOnce(t *testing.T) {
 
 func TestNodesBeforeTheFirstMigration(t *testing.T) {
 	t.Parallel()
-	d := mysqlAt(t, testserver.MariaDB(t))
+	d := mysqlAt(t, testserver.Database(t))
 	must(t, d.CheckNodes(t.Context(), NodeSpec{Alone: true}))
 	if alone, share, _, err := d.RunningNodes(t.Context()); alone || share || err != nil {
 		t.Errorf("%v %v %v", alone, share, err)

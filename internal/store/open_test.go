@@ -68,7 +68,8 @@ func TestSQLiteKeepsWhatWasWritten(t *testing.T) {
 // TestMySQLSettings: these settings hold whatever the DSN says.
 func TestMySQLSettings(t *testing.T) {
 	t.Parallel()
-	dsn := testserver.MariaDB(t)
+	dsn := testserver.Database(t)
+	level := texts(t, mysqlAt(t, dsn).read, "SELECT IF(VERSION() LIKE '%MariaDB%', 'tx_isolation', 'transaction_isolation')")[0]
 	for _, parameters := range []string{
 		"",
 		"?charset=latin1&collation=latin1_swedish_ci&interpolateParams=false&multiStatements=false&clientFoundRows=false" +
@@ -76,7 +77,7 @@ func TestMySQLSettings(t *testing.T) {
 	} {
 		d := mysqlAt(t, dsn+parameters)
 		got := texts(t, d.read, `SELECT CONCAT_WS(' ', @@character_set_client, @@character_set_results,
-			@@collation_connection, @@tx_isolation, @@time_zone, @@innodb_lock_wait_timeout, @@sql_mode)`)
+			@@collation_connection, @@`+level+`, @@time_zone, @@innodb_lock_wait_timeout, @@sql_mode)`)
 		want := "utf8mb4 utf8mb4 utf8mb4_bin READ-COMMITTED +00:00 5 STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
 		if got[0] != want {
 			t.Errorf("with %q:\n%s, want\n%s", parameters, got[0], want)
@@ -96,7 +97,7 @@ func TestMySQLSettings(t *testing.T) {
 
 func TestMySQLErrorsKeepThePassword(t *testing.T) {
 	t.Parallel()
-	server := testserver.MariaDB(t)
+	server := testserver.Database(t)
 	address, _, _ := strings.Cut(strings.TrimPrefix(server, "root@"), "/tim")
 	for _, dsn := range []string{
 		"tim:Secret@" + address + "/tim",            // refused by the server
@@ -145,7 +146,7 @@ func TestServerVersions(t *testing.T) {
 
 func TestMySQLPoolIsBounded(t *testing.T) {
 	t.Parallel()
-	dsn := testserver.MariaDB(t)
+	dsn := testserver.Database(t)
 	for set, want := range map[int]int{0: 0, 3: 3} { // 0: no limit
 		d, err := OpenMySQL(t.Context(), dsn, set)
 		d = closing(t, d, err)

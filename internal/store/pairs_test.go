@@ -27,7 +27,7 @@ func TestPairs(t *testing.T) {
 			memberships = append(memberships, Membership{int32(i), account}, Membership{int32(i), fmt.Sprint(i + 400)}, Membership{int32(i), fmt.Sprint(i, " ")}, Membership{int32(i), "x"})
 			if i < 400 { // fill creates so many rows
 				friends[AccountPair{account, "3"}] = true
-				sessions[SessionKey{account, "3"}] = SessionRow{CreatedAt: 1, UsedAt: 1, ExpiresAt: 1}
+				sessions[SessionKey{account, "3"}] = SessionRow{CreatedAt: 1, UsedAt: 1, ExpiresAt: int64(5*i + 3)}
 				members[Membership{int32(i), account}], members[Membership{int32(i), fmt.Sprint(i + 400)}] = true, true
 			}
 			if i < 4*400 {

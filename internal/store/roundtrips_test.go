@@ -19,7 +19,7 @@ func TestTransactionsOfFewRoundtrips(t *testing.T) {
 		t.Run(fmt.Sprint("commitAlone=", commitAlone), func(t *testing.T) {
 			t.Parallel()
 			// A statement of more than 2,000 bytes can't be sent as one text.
-			d := migrated(t, commitsAlone(t, mysqlAt(t, testserver.MariaDB(t)+"?maxAllowedPacket=2000"), commitAlone))
+			d := migrated(t, commitsAlone(t, mysqlAt(t, testserver.Database(t)+"?maxAllowedPacket=2000"), commitAlone))
 			fewRoundtrips(t, d)
 		})
 	}
@@ -88,8 +88,8 @@ func fewRoundtrips(t *testing.T, d *DB) {
 // The pool's connections may have ended since they were used last.
 func TestTransactionsOnEndedConnections(t *testing.T) {
 	t.Parallel()
-	d := migrated(t, mysqlAt(t, testserver.MariaDB(t)))
-	other, err := sql.Open("mysql", testserver.MariaDB(t))
+	d := migrated(t, mysqlAt(t, testserver.Database(t)))
+	other, err := sql.Open("mysql", testserver.Database(t))
 	must(t, err)
 	defer other.Close()
 	for range 3 {

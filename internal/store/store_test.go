@@ -42,7 +42,7 @@ func onBoth(t *testing.T, test func(t *testing.T, d *DB)) {
 	if testserver.Available() {
 		t.Run("mysql", func(t *testing.T) {
 			t.Parallel()
-			test(t, migrated(t, mysqlAt(t, testserver.MariaDB(t))))
+			test(t, migrated(t, mysqlAt(t, testserver.Database(t))))
 		})
 	}
 }

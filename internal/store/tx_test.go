@@ -95,7 +95,7 @@ func TestTxSeesItselfAndOthersDoNot(t *testing.T) {
 // row before.
 func TestLockShowsWhatItsHolderDid(t *testing.T) {
 	t.Parallel()
-	d := migrated(t, mysqlAt(t, testserver.MariaDB(t))) // SQLite has no second writer
+	d := migrated(t, mysqlAt(t, testserver.Database(t))) // SQLite has no second writer
 	must(t, d.Write().EnsureConversation(t.Context(), "g1", 1))
 	hasRead, locked := make(chan struct{}), make(chan struct{})
 	var g errgroup.Group
@@ -205,7 +205,7 @@ func TestNewConversationsMeet(t *testing.T) {
 // TestDeadlockIsRetried: two transactions take two locks in opposite orders.
 func TestDeadlockIsRetried(t *testing.T) {
 	t.Parallel()
-	d := migrated(t, mysqlAt(t, testserver.MariaDB(t)))
+	d := migrated(t, mysqlAt(t, testserver.Database(t)))
 	for _, c := range []string{"g1", "g2"} {
 		must(t, d.Write().EnsureConversation(t.Context(), c, 1))
 	}
@@ -231,7 +231,7 @@ func TestDeadlockIsRetried(t *testing.T) {
 // A batch isn't sent when the function has overlooked a conflict: it would be committed without what came before it.
 func TestNoBatchAfterAConflict(t *testing.T) {
 	t.Parallel()
-	d := migrated(t, mysqlAt(t, testserver.MariaDB(t)))
+	d := migrated(t, mysqlAt(t, testserver.Database(t)))
 	must(t, d.Write().EnsureConversation(t.Context(), "g1", 1))
 	hold, err := d.write.BeginTx(t.Context(), nil)
 	must(t, err)

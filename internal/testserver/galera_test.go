@@ -10,19 +10,19 @@ func TestGaleraDropsItsDatabases(t *testing.T) {
 	var name string
 	t.Run("use", func(t *testing.T) {
 		dsns := Galera(t)
-		db := openMariaDB(t, dsns[0])
-		if _, err := db.ExecContext(t.Context(), "CREATE TABLE t (a INT)"); err != nil {
+		db := openDatabase(t, dsns[0])
+		if _, err := db.ExecContext(t.Context(), "CREATE TABLE t (a INT PRIMARY KEY)"); err != nil {
 			t.Fatal(err)
 		}
 		for i, dsn := range dsns {
-			db := openMariaDB(t, dsn+"?wsrep_sync_wait=1")
+			db := openDatabase(t, dsn+"?wsrep_sync_wait=1")
 			if n := scan[int](t, db, "SELECT COUNT(*) FROM t"); n != 0 {
 				t.Errorf("member %d has %d rows", i+1, n)
 			}
 		}
 		name = scan[string](t, db, "SELECT DATABASE()")
 	})
-	db := openMariaDB(t, Galera(t)[0])
+	db := openDatabase(t, Galera(t)[0])
 	if n := scan[int](t, db, "SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = ?", name); n != 0 {
 		t.Errorf("database %s is still there", name)
 	}
@@ -35,7 +35,7 @@ func TestGaleraClusterIsHurt(t *testing.T) {
 	at := func(member *Server) string {
 		return fmt.Sprintf("root@tcp(%s)/tim?wsrep_sync_wait=1", member.TCPAddress)
 	}
-	db := openMariaDB(t, at(first))
+	db := openDatabase(t, at(first))
 	last.Stop()
 	for _, statement := range []string{"CREATE TABLE t (a INT PRIMARY KEY)", "INSERT INTO t VALUES (1)"} {
 		if _, err := db.ExecContext(t.Context(), statement); err != nil {
@@ -43,7 +43,7 @@ func TestGaleraClusterIsHurt(t *testing.T) {
 		}
 	}
 	cluster.Start()
-	if n := scan[int](t, openMariaDB(t, at(last)), "SELECT COUNT(*) FROM t"); n != 1 {
+	if n := scan[int](t, openDatabase(t, at(last)), "SELECT COUNT(*) FROM t"); n != 1 {
 		t.Errorf("%d rows, want 1", n)
 	}
 	cluster.Isolate(last)

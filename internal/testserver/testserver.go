@@ -1,7 +1,8 @@
-// Package testserver starts real servers for tests: MariaDB, Galera, Redis, Redis Cluster and MinIO, each a private
+// Package testserver starts real servers for tests: MariaDB or MySQL, Galera, Redis, Redis Cluster and MinIO, each a private
 // instance of package servers in a temporary folder. A server that can't be started fails the test.
 //
 //	testserver.go  Main, and the servers that a test process shares
+//	database.go    databases, and TIM_TEST_DATABASE
 //	server.go      a server of a test's own
 //	galera.go      a cluster of MariaDB servers
 //	mode.go        TIM_TEST_MODE
@@ -40,7 +41,7 @@ type process struct {
 	parts int             // how often Available has answered false
 
 	// Shared by all tests of the process; the first one that asks starts them.
-	mariadb struct {
+	database struct {
 		once   sync.Once
 		server *servers.Server
 		err    error
@@ -125,11 +126,14 @@ func (p *process) opened(t testing.TB) (*servers.Home, error) {
 }
 
 // name returns a name that no other call in this process gets.
-func (p *process) name(prefix string) string {
+func (p *process) name(prefix string) string { return fmt.Sprintf("%s%d", prefix, p.number()) }
+
+// number returns a number that no other call in this process gets.
+func (p *process) number() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.names++
-	return fmt.Sprintf("%s%d", prefix, p.names)
+	return p.names
 }
 
 func (p *process) lookPath(t testing.TB, program string) (string, error) {
@@ -146,37 +150,6 @@ func start[T any](t testing.TB, constructor func(*servers.Home) (T, error)) (ser
 		return server, err
 	}
 	return constructor(home)
-}
-
-// MariaDB returns the DSN (of go-sql-driver, without parameters) of an empty utf8mb4 database in a MariaDB that
-// all tests of this process share. The database is dropped when the test ends. The server commits durably, as in production. The
-// tests also share what belongs to the whole server, such as GET_LOCK.
-func MariaDB(t testing.TB) (dsn string) {
-	t.Helper()
-	shared := &here.mariadb
-	here.asked(t)
-	shared.once.Do(func() { shared.server, shared.err = start(t, (*servers.Home).MariaDB) })
-	if shared.err != nil {
-		t.Fatalf("testserver: %v", shared.err)
-	}
-	name := here.name("tim_")
-	dsn, err := shared.server.CreateDatabase(name)
-	if err != nil {
-		t.Fatalf("testserver: %v", err)
-	}
-	t.Cleanup(func() {
-		// It waits while a connection that the test left open holds a lock in the database.
-		if err := shared.server.DropDatabase(name); err != nil {
-			t.Errorf("testserver: %v; does the test leave a transaction open?", err)
-		}
-	})
-	return dsn
-}
-
-// MariaDBServer starts a MariaDB for this test alone, with one empty database.
-func MariaDBServer(t testing.TB) *Server {
-	t.Helper()
-	return newServer(t, (*servers.Home).MariaDB)
 }
 
 // Redis starts a Redis without persistence for this test alone and returns its URL, redis://127.0.0.1:port.

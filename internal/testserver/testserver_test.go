@@ -61,7 +61,7 @@ func shortTempDir(t *testing.T) string {
 	return dir
 }
 
-func openMariaDB(t *testing.T, dsn string) *sql.DB {
+func openDatabase(t *testing.T, dsn string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("mysql", dsn)
 	if err != nil {
@@ -92,7 +92,7 @@ func dial(t *testing.T, url string) error {
 func TestMainLeavesNothing(t *testing.T) {
 	t.Parallel()
 	dir := shortTempDir(t)
-	out, err := child(t, dir, "", "^(TestMariaDBDropsItsDatabases|TestRedisEndsWithItsTest|TestMinIOIsShared)$")
+	out, err := child(t, dir, "", "^(TestDatabaseDropsItsDatabases|TestRedisEndsWithItsTest|TestMinIOIsShared)$")
 	if err != nil || !strings.HasSuffix(out, "PASS\n") {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -110,13 +110,13 @@ func TestWithoutMainSaysHow(t *testing.T) {
 	}
 }
 
-func TestMariaDBDropsItsDatabases(t *testing.T) {
+func TestDatabaseDropsItsDatabases(t *testing.T) {
 	t.Parallel()
 	var names []string
 	t.Run("use", func(t *testing.T) {
 		for range 2 {
-			db := openMariaDB(t, MariaDB(t))
-			if _, err := db.ExecContext(t.Context(), "CREATE TABLE t (a INT)"); err != nil {
+			db := openDatabase(t, Database(t))
+			if _, err := db.ExecContext(t.Context(), "CREATE TABLE t (a INT PRIMARY KEY)"); err != nil {
 				t.Fatal(err)
 			}
 			names = append(names, scan[string](t, db, "SELECT DATABASE()"))
@@ -125,7 +125,7 @@ func TestMariaDBDropsItsDatabases(t *testing.T) {
 	if len(names) != 2 || names[0] == names[1] {
 		t.Fatalf("databases %v, want two", names)
 	}
-	db := openMariaDB(t, MariaDB(t))
+	db := openDatabase(t, Database(t))
 	for _, name := range names {
 		if n := scan[int](t, db, "SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = ?", name); n != 0 {
 			t.Errorf("database %s is still there", name)
@@ -133,10 +133,10 @@ func TestMariaDBDropsItsDatabases(t *testing.T) {
 	}
 }
 
-func TestMariaDBServerIsHurt(t *testing.T) {
+func TestDatabaseServerIsHurt(t *testing.T) {
 	t.Parallel()
-	server := MariaDBServer(t)
-	db := openMariaDB(t, server.Address)
+	server := DatabaseServer(t)
+	db := openDatabase(t, server.Address)
 	if got := scan[string](t, db, "SELECT DATABASE()"); got != "tim" {
 		t.Errorf("database %s", got)
 	}

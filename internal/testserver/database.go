@@ -1,0 +1,69 @@
+package testserver
+
+import (
+	"os"
+	"testing"
+
+	"tim/internal/servers"
+)
+
+// databaseEnv chooses the server behind Database: one of the kinds of servers.Home.Database, of which MariaDB is the default, or
+// onGalera.
+const (
+	databaseEnv = "TIM_TEST_DATABASE"
+	onGalera    = "galera"
+)
+
+func startDatabase(home *servers.Home) (*servers.Server, error) {
+	return home.Database(os.Getenv(databaseEnv))
+}
+
+// Database returns the DSN (of go-sql-driver, without parameters) of an empty utf8mb4 database in a MariaDB that all tests of this
+// process share. TIM_TEST_DATABASE puts a MySQL into its place, or the members of a Galera cluster in turn. The database is dropped when
+// the test ends. The server commits durably, as in production. The tests also share what belongs to the whole server, such as GET_LOCK.
+func Database(t testing.TB) (dsn string) {
+	t.Helper()
+	if os.Getenv(databaseEnv) == onGalera {
+		dsns := Galera(t)
+		return dsns[here.number()%len(dsns)]
+	}
+	shared := &here.database
+	here.asked(t)
+	shared.once.Do(func() { shared.server, shared.err = start(t, startDatabase) })
+	if shared.err != nil {
+		t.Fatalf("testserver: %v", shared.err)
+	}
+	name := here.name("tim_")
+	dsn, err := shared.server.CreateDatabase(name)
+	if err != nil {
+		t.Fatalf("testserver: %v", err)
+	}
+	t.Cleanup(func() {
+		// It waits while a connection that the test left open holds a lock in the database.
+		if err := shared.server.DropDatabase(name); err != nil {
+			t.Errorf("testserver: %v; does the test leave a transaction open?", err)
+		}
+	})
+	return dsn
+}
+
+// DatabaseServer starts a server of the same kind for this test alone, with one empty database. On Galera it is a member of a cluster.
+func DatabaseServer(t testing.TB) *Server {
+	t.Helper()
+	if os.Getenv(databaseEnv) == onGalera {
+		return GaleraCluster(t).Members[0]
+	}
+	return newServer(t, startDatabase)
+}
+
+// MariaDB is Database.
+func MariaDB(t testing.TB) (dsn string) {
+	t.Helper()
+	return Database(t)
+}
+
+// MariaDBServer is DatabaseServer.
+func MariaDBServer(t testing.TB) *Server {
+	t.Helper()
+	return DatabaseServer(t)
+}
