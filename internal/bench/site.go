@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,7 +14,10 @@ import (
 const (
 	onEmbedded = "embedded"
 	onServers  = "servers"
+	onGalera   = "galera"
 )
+
+const galeraMembers = 3
 
 // site is what is measured: servers that run already, or the tool's own nodes and the servers that they use.
 type site struct {
@@ -54,17 +58,25 @@ func newSite(opts Options) (*site, error) {
 
 func (s *site) startNodes(opts Options) error {
 	count, env := 1, []string{"TIM_LIMIT_SEND_RATE=0"}
-	if opts.On == onServers {
-		stack, err := s.home.StartStack(false)
-		if err != nil {
+	var stack *servers.Stack
+	if opts.On != onEmbedded {
+		options := servers.StackOptions{}
+		if opts.On == onGalera {
+			options.GaleraMembers = galeraMembers
+		}
+		var err error
+		if stack, err = s.home.StartStack(options); err != nil {
 			return err
 		}
 		count = max(1, opts.Nodes)
-		env = append(env, stack.Env(stack.MariaDB.Address, stack.RedisURL())...)
-		s.below = []belowNodes{{"mariadbd", stack.MariaDB}, {"redis", stack.Redis[0]}}
+		s.notice(stack)
 	}
-	for range count {
-		n, err := s.home.NewNode(servers.NodeOptions{Binary: opts.Binary, Env: append(env, opts.Env...)})
+	for i := range count {
+		own := slices.Clone(env)
+		if stack != nil {
+			own = append(own, stack.Env(stack.MariaDB[i%len(stack.MariaDB)].Address, stack.RedisURL())...)
+		}
+		n, err := s.home.NewNode(servers.NodeOptions{Binary: opts.Binary, Env: append(own, opts.Env...)})
 		if err != nil {
 			return err
 		}
@@ -75,6 +87,18 @@ func (s *site) startNodes(opts Options) error {
 		}
 	}
 	return nil
+}
+
+// notice makes the servers of a stack be measured.
+func (s *site) notice(stack *servers.Stack) {
+	for i, m := range stack.MariaDB {
+		name := "mariadbd"
+		if len(stack.MariaDB) > 1 {
+			name += " " + strconv.Itoa(i+1)
+		}
+		s.below = append(s.below, belowNodes{name, m})
+	}
+	s.below = append(s.below, belowNodes{"redis", stack.Redis[0]})
 }
 
 // processes returns all processes whose CPU and memory are measured.

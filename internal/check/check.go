@@ -3,7 +3,7 @@
 //
 //	check.go     a run from beginning to end
 //	site.go      the installation: nodes, the servers that they use, and proxies between them (proxy.go)
-//	faults.go    what is broken and repaired
+//	faults.go    what is broken and repaired; members.go the same of a Galera cluster
 //	people.go    accounts, their friends and groups, and members who join and leave
 //	device.go    a device on tim.v1; talk.go sends messages, also over REST (rest.go)
 //	contract.go  a client of the contract's sockets
@@ -33,7 +33,7 @@ import (
 //
 //nolint:tagalign // the tags read as sentences
 type Options struct {
-	On       string        `help:"What the nodes use: embedded (SQLite, one node), servers (MariaDB, Redis, MinIO), cluster (the same with a Redis Cluster of three masters)." enum:"embedded,servers,cluster" default:"embedded"`
+	On       string        `help:"What the nodes use: embedded (SQLite, one node), servers (MariaDB, Redis, MinIO), cluster (the same with a Redis Cluster of three masters), galera (the same with a Galera cluster of three members, of which each node uses another)." enum:"embedded,servers,cluster,galera" default:"embedded"`
 	Nodes    int           `help:"How many nodes to start; with --on=embedded always one." default:"2"`
 	Duration time.Duration `help:"How long the clients chat while things break." default:"1m"`
 	Accounts int           `help:"How many accounts chat on tim.v1; half as many others chat on the contract's sockets." default:"16"`
@@ -127,7 +127,11 @@ func (t *trial) run(ctx context.Context) (*Report, error) {
 	disturbers.Go(func() { t.reportProgress(talking) })
 	disturbers.Go(func() { t.churn(talking, living) })
 	if !t.opts.Peace {
-		disturbers.Go(func() { t.faults.run(talking) })
+		disturbers.Go(func() {
+			if sleep(talking, nil, t.calm()) {
+				t.faults.run(talking)
+			}
+		})
 	}
 	var talkers sync.WaitGroup
 	t.talk(talking, living, &talkers)
@@ -146,6 +150,15 @@ func (t *trial) run(ctx context.Context) (*Report, error) {
 		return nil, errors.Join(err, ctx.Err())
 	}
 	return t.report(verdict, memory), nil
+}
+
+// calm returns for how long nothing is broken at first. On a Galera cluster nodes meet conflicts then, which must cost a retry alone.
+func (t *trial) calm() time.Duration {
+	const share = 5
+	if t.opts.On == onGalera {
+		return t.opts.Duration / share
+	}
+	return 0
 }
 
 // startClients starts the clients, which end with ctx.
@@ -182,6 +195,7 @@ func (t *trial) awaitComplete(ctx context.Context) (*verdict, error) {
 	reading, done := context.WithTimeout(context.WithoutCancel(ctx), completeTimeout)
 	defer done()
 	violations, err := t.compareHistory(reading)
+	failures, unprovoked := t.results.cannotServe() // a node that stops refuses who comes then
 	if err == nil {
 		err = t.site.stopNodes()
 	}
@@ -193,8 +207,9 @@ func (t *trial) awaitComplete(ctx context.Context) (*verdict, error) {
 		return nil, err
 	}
 	v = t.judge(contents)
-	v.wrongHistory = violations
-	return v, nil
+	v.wrongHistory, v.failures, v.unprovoked = violations, failures, unprovoked
+	v.differing, err = t.site.differingMembers(reading, contents)
+	return v, err
 }
 
 // reportProgress prints every 10 s how many messages were acknowledged and delivered.

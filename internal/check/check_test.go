@@ -18,7 +18,7 @@ func TestPromises(t *testing.T) {
 	t.Parallel()
 	on, race, duration := []string{"embedded"}, "-race=false", 20*time.Second
 	if testserver.Available() {
-		on, race, duration = append(on, "servers", "cluster"), "-race=true", time.Minute
+		on, race, duration = append(on, "servers", "cluster", "galera"), "-race=true", time.Minute
 	}
 	server := sync.OnceValues(func() (string, error) { return build(t, race) })
 	for _, on := range on {
@@ -28,8 +28,12 @@ func TestPromises(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			nodes := 2
+			if on == "galera" { // one for each member
+				nodes = 3
+			}
 			report, err := check.Run(t.Context(), check.Options{
-				On: on, Nodes: 2, Duration: duration, Accounts: 8, Rate: 30, Binary: binary, Out: t.Output(),
+				On: on, Nodes: nodes, Duration: duration, Accounts: 8, Rate: 30, Binary: binary, Out: t.Output(),
 			})
 			if err != nil {
 				t.Fatal(err)

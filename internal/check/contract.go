@@ -114,6 +114,7 @@ func (f *contractClient) visit(ctx context.Context, random *rand.Rand, c convers
 	for {
 		frame, err := conn.Read()
 		if err != nil {
+			f.t.results.noteClose(f.path(c), err)
 			if saidGoodbye.Load() && wasAnswered(err) && f.t.faults.databaseIsFine() {
 				f.clientLog.leftCleanly(visit)
 			}
@@ -163,7 +164,7 @@ func (f *contractClient) closed(c conversation, conn *client.Conn) {
 func (f *contractClient) talk(talking context.Context, mean time.Duration) {
 	random := f.t.random("talk " + f.account.name)
 	for n := 1; sleep(talking, nil, randomAround(random, mean)); n++ {
-		c := f.account.conversations[random.IntN(len(f.account.conversations))]
+		c := f.t.choose(random, f.account)
 		f.mu.Lock()
 		conn := f.conns[c.key]
 		f.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"reflect"
 
 	_ "github.com/go-sql-driver/mysql" // the driver "mysql"
 	_ "modernc.org/sqlite"             // the driver "sqlite"
@@ -38,10 +39,34 @@ type storedMessage struct {
 
 // readDatabase reads all messages and marks. Nodes may run meanwhile.
 func (s *site) readDatabase(ctx context.Context) (*contents, error) {
-	driver, source := "sqlite", "file:"+filepath.Join(s.nodes[0].DataDir(), "tim.db")+"?mode=ro&_pragma=busy_timeout(10000)"
-	if s.stack != nil {
-		driver, source = "mysql", s.stack.MariaDB.Address
+	switch {
+	case s.stack == nil:
+		return readFrom(ctx, "sqlite", "file:"+filepath.Join(s.nodes[0].DataDir(), "tim.db")+"?mode=ro&_pragma=busy_timeout(10000)")
+	case s.stack.Galera == nil:
+		return readFrom(ctx, "mysql", s.stack.MariaDB[0].Address)
+	default:
+		return readFrom(ctx, "mysql", s.stack.MariaDB[0].Address+inSync)
 	}
+}
+
+// differingMembers counts the members of a Galera cluster that hold something else than the first. No node runs.
+func (s *site) differingMembers(ctx context.Context, first *contents) (differing int, err error) {
+	if s.stack == nil || s.stack.Galera == nil {
+		return 0, nil
+	}
+	for _, m := range s.stack.MariaDB[1:] {
+		other, err := readFrom(ctx, "mysql", m.Address+inSync)
+		if err != nil {
+			return 0, err
+		}
+		if !reflect.DeepEqual(first, other) {
+			differing++
+		}
+	}
+	return differing, nil
+}
+
+func readFrom(ctx context.Context, driver, source string) (*contents, error) {
 	db, err := sql.Open(driver, source)
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)

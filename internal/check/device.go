@@ -131,7 +131,9 @@ func (d *device) visit(ctx context.Context) {
 
 // dial opens a socket of a node.
 func (t *trial) dial(ctx context.Context, n *node, path, token, protocol string) (*client.Conn, error) {
-	return t.dialer.Dial(ctx, client.Endpoint{Server: n.URL, Path: path, Protocol: protocol, Token: token})
+	conn, err := t.dialer.Dial(ctx, client.Endpoint{Server: n.URL, Path: path, Protocol: protocol, Token: token})
+	t.results.noteFailure("handshake of "+path, err)
+	return conn, err
 }
 
 // ending is how a visit will end.
@@ -186,6 +188,7 @@ func (d *device) listen(ctx context.Context, conn *client.Conn, visit int, plan 
 	}
 	for !plan.isSilent() {
 		frame, err := conn.Read()
+		d.t.results.noteClose("tim.v1", err)
 		if err != nil && plan.isSilent() {
 			break
 		}
@@ -215,6 +218,7 @@ func (d *device) take(conn *client.Conn, visit int, frame []byte, claimed map[st
 		d.answer(f.ID, f)
 	case frames.Error:
 		if f.ID != nil && *f.ID == client.SyncID {
+			d.t.noteErrorFrame(f)
 			return false // it connects again
 		}
 		if f.ID != nil {

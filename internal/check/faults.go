@@ -41,6 +41,7 @@ type fault struct {
 	inject, repair func(context.Context) error
 	ofNode         bool // repaired last: a node starts only when what it needs is there
 	ofDatabase     bool
+	longer         time.Duration // how much longer than others it lasts
 }
 
 func newFaults(t *trial) *faults {
@@ -57,6 +58,9 @@ func (tr *faults) run(ctx context.Context) {
 			}
 		}
 		lasts := time.Second/2 + randomAround(tr.random, faultLasts)
+		for _, m := range chosen {
+			lasts += m.longer
+		}
 		if err := tr.apply(ctx, chosen, lasts); err != nil {
 			tr.err = err
 			return
@@ -69,6 +73,7 @@ func (tr *faults) apply(ctx context.Context, chosen []fault, lasts time.Duration
 	repairing, cancel := context.WithTimeout(context.WithoutCancel(ctx), lasts+repairTimeout)
 	defer cancel()
 	var errs []error
+	tr.t.results.disturb()
 	for _, m := range chosen {
 		tr.t.logf("%s", m.name)
 		tr.did[m.name]++
@@ -117,8 +122,18 @@ func (tr *faults) choose() fault {
 	choices := []func() fault{
 		func() fault { return killed(n) }, func() fault { return restarted(n) }, func() fault { return paused(n) },
 	}
+	switch {
+	case site.stack == nil:
+	case site.stack.Galera != nil:
+		if len(tr.did) == 0 || tr.random.IntN(membersHurt) == 0 {
+			return tr.member()
+		}
+		choices = append(choices, func() fault { return tr.cut(n, "its member of the database", n.database[0]) })
+	default:
+		choices = append(choices, func() fault { return tr.server("MariaDB", site.stack.MariaDB[0], true) })
+	}
 	if site.stack != nil {
-		choices = append(choices, func() fault { return tr.server("MariaDB", site.stack.MariaDB, true) }, func() fault { return tr.cut(n, "database", n.database) })
+		choices = append(choices, func() fault { return tr.cut(n, "database", n.database...) })
 		one := tr.random.IntN(len(site.stack.Redis))
 		name := "Redis"
 		if len(site.stack.Redis) > 1 {
@@ -126,7 +141,7 @@ func (tr *faults) choose() fault {
 		}
 		choices = append(choices, func() fault { return tr.server(name, site.stack.Redis[one], false) })
 		if n.redis != nil {
-			choices = append(choices, func() fault { return tr.cut(n, "Redis", n.redis) }, func() fault { return tr.cut(n, "both", n.redis, n.database) })
+			choices = append(choices, func() fault { return tr.cut(n, "Redis", n.redis) }, func() fault { return tr.cut(n, "both", n.proxies()...) })
 		}
 	}
 	return choices[tr.random.IntN(len(choices))]()

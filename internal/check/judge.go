@@ -14,10 +14,11 @@ const grace = 5 * time.Second
 type verdict struct {
 	missing, doubled, misordered, gaps, unrightful int
 	unstored, misnumbered, lostMarks, wrongHistory int
-	violations                                     []string
+	differing                                      int // members of a cluster that hold something else than the first
+	violations, unprovoked                         []string
 	examples                                       []string
 
-	stored, acknowledged, delivered, repeated, late int
+	stored, acknowledged, delivered, repeated, late, failures int
 }
 
 // maxExamples is how many findings the report describes.

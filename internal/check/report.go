@@ -30,6 +30,7 @@ type Row struct {
 
 func (t *trial) report(v *verdict, memory *memoryWatch) *Report {
 	r := &Report{Seed: t.opts.Seed, Troubles: t.faults.did, Findings: append(v.examples, v.violations[:min(len(v.violations), maxExamples)]...)}
+	r.Findings = append(r.Findings, v.unprovoked[:min(len(v.unprovoked), maxExamples)]...)
 	zero := func(name string, n int) { r.Rows = append(r.Rows, Row{Name: name, Value: float64(n)}) }
 	told := func(name string, n int) { r.Rows = append(r.Rows, Row{Name: name, Value: float64(n), Limit: -1}) }
 	zero("acknowledged and missing", v.missing)
@@ -42,6 +43,10 @@ func (t *trial) report(v *verdict, memory *memoryWatch) *Report {
 	zero("marks acknowledged and lost", v.lostMarks)
 	zero("history that differs", v.wrongHistory)
 	zero("answers that no server may give", len(v.violations))
+	zero("answers that a server can't serve, before anything broke", len(v.unprovoked))
+	if t.opts.On == onGalera {
+		zero("members that differ from the first", v.differing)
+	}
 	told("stored", v.stored)
 	told("acknowledged", v.acknowledged)
 	told("delivered", v.delivered)
@@ -53,6 +58,7 @@ func (t *trial) report(v *verdict, memory *memoryWatch) *Report {
 		}
 	} else {
 		told("delivered 1 to 5 s after the right's end", v.late)
+		told("answers that a server can't serve", v.failures)
 	}
 	r.Passed = v.acknowledged > 0 && v.delivered > 0
 	for _, row := range r.Rows {

@@ -35,6 +35,7 @@ func (t *trial) retry(ctx context.Context, random *rand.Rand, token string, ask 
 		if err = ask(ctx, c); err == nil || isFinal(err) {
 			return err
 		}
+		t.results.noteFailure("REST", err)
 		if !sleep(ctx, nil, randomAround(random, 200*time.Millisecond)) {
 			return errors.Join(ctx.Err(), err)
 		}

@@ -1,9 +1,14 @@
 package check
 
 import (
+	"errors"
 	"hash/fnv"
+	"net/http"
+	"slices"
 	"sync"
 	"time"
+
+	"tim/internal/client"
 )
 
 // results holds what clients received, what they sent, and how that was answered. Safe for concurrent use.
@@ -14,6 +19,9 @@ type results struct {
 	removals   map[side][]time.Time // when each was answered, in order
 	marks      map[side]int64       // the highest read mark that was acknowledged
 	violations []string             // answers and frames that no server may send
+	failures   []string             // answers that say that the server can't serve
+	unprovoked []string             // those of them before anything was broken
+	disturbed  bool                 // something was broken
 	answered   int
 }
 
@@ -84,6 +92,46 @@ func (b *results) violation(what string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.violations = append(b.violations, what)
+}
+
+// failure notes an answer that says that the server can't serve: over HTTP a status of 500 or more, on a socket a reason that stands
+// for such a status, or a close code that does.
+func (b *results) failure(what string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.failures = append(b.failures, what)
+	if !b.disturbed {
+		b.unprovoked = append(b.unprovoked, what)
+	}
+}
+
+// noteFailure is failure for an error that may be such an answer.
+func (b *results) noteFailure(what string, err error) {
+	if refusal, ok := errors.AsType[*client.Refusal](err); ok && refusal.Status >= http.StatusInternalServerError {
+		b.failure(what + ": " + refusal.Error())
+	}
+}
+
+// noteClose is failure for the end of a connection whose close code may say so.
+func (b *results) noteClose(what string, err error) {
+	const internalError, tryAgainLater = 1011, 1013 // RFC 6455, and IANA's list of its codes
+	if code := client.CloseCode(err); code == internalError || code == tryAgainLater {
+		b.failure(what + ": " + err.Error())
+	}
+}
+
+// disturb notes that something is broken from now on, so that a server may be unable to serve.
+func (b *results) disturb() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.disturbed = true
+}
+
+// cannotServe returns how often a server could not serve, and how it said so before anything was broken.
+func (b *results) cannotServe() (all int, unprovoked []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.failures), slices.Clone(b.unprovoked)
 }
 
 // totals returns how many messages were acknowledged and how many delivered.

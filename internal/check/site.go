@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
+	"sync"
 
 	"tim/internal/servers"
 )
@@ -16,6 +19,13 @@ const (
 	onEmbedded = "embedded"
 	onServers  = "servers"
 	onCluster  = "cluster"
+	onGalera   = "galera"
+)
+
+const (
+	galeraMembers = 3
+	// inSync makes a member answer a read when it has all that any member had committed before.
+	inSync = "?wsrep_sync_wait=1"
 )
 
 // site is the installation under test: nodes and the servers that they use.
@@ -39,7 +49,11 @@ func newSite(ctx context.Context, opts Options) (*site, error) {
 		}
 	}
 	if opts.On != onEmbedded {
-		if s.stack, err = home.StartStack(opts.On == onCluster); err != nil {
+		options := servers.StackOptions{RedisCluster: opts.On == onCluster}
+		if opts.On == onGalera {
+			options.GaleraMembers = galeraMembers
+		}
+		if s.stack, err = home.StartStack(options); err != nil {
 			return s, err
 		}
 	}
@@ -50,12 +64,18 @@ func newSite(ctx context.Context, opts Options) (*site, error) {
 			return s, err
 		}
 	}
-	for _, n := range s.nodes { // the first one migrates the database
-		if err := n.Start(); err != nil {
-			return s, err
-		}
+	return s, s.startNodes()
+}
+
+// startNodes starts all nodes at once. All of them want to migrate the database.
+func (s *site) startNodes() error {
+	errs := make([]error, len(s.nodes))
+	var starting sync.WaitGroup
+	for i, n := range s.nodes {
+		starting.Go(func() { errs[i] = n.Start() })
 	}
-	return s, nil
+	starting.Wait()
+	return errors.Join(errs...)
 }
 
 // node is one `tim serve`, with proxies between it and the servers that it uses.
@@ -63,8 +83,8 @@ type node struct {
 	*servers.Node
 
 	name     string
-	database *proxy // nil on embedded
-	redis    *proxy // nil on embedded and on a Redis Cluster
+	database []*proxy // in the order in which the node prefers what is behind them; none on embedded
+	redis    *proxy   // nil on embedded and on a Redis Cluster
 }
 
 // newNode makes a node that is down, and its proxies.
@@ -75,7 +95,7 @@ func (s *site) newNode(ctx context.Context, number int) (*node, error) {
 		options.Log = filepath.Join(s.opts.Logs, fmt.Sprintf("node%d.log", number))
 	}
 	if s.stack != nil {
-		dsn, redisURL, err := s.throughProxies(ctx, n)
+		dsn, redisURL, err := s.throughProxies(ctx, n, number)
 		if err != nil {
 			return n, err
 		}
@@ -86,13 +106,18 @@ func (s *site) newNode(ctx context.Context, number int) (*node, error) {
 	return n, err
 }
 
-// throughProxies makes the proxies of a node, and returns the addresses at which it finds MariaDB and Redis. A Redis Cluster tells
-// clients the addresses of its masters, so it has no proxy.
-func (s *site) throughProxies(ctx context.Context, n *node) (dsn, redisURL string, err error) {
-	if n.database, err = newProxy(ctx, s.stack.MariaDB.TCPAddress); err != nil {
-		return "", "", err
+// throughProxies makes the proxies of a node, and returns the addresses at which it finds MariaDB and Redis. Each node prefers another
+// member of a Galera cluster. A Redis Cluster tells clients the addresses of its masters, so it has no proxy.
+func (s *site) throughProxies(ctx context.Context, n *node, number int) (dsn, redisURL string, err error) {
+	var addresses []string
+	for i := range s.stack.MariaDB {
+		g, err := newProxy(ctx, s.stack.MariaDB[(number-1+i)%len(s.stack.MariaDB)].TCPAddress)
+		if err != nil {
+			return "", "", err
+		}
+		n.database, addresses = append(n.database, g), append(addresses, g.address())
 	}
-	dsn = "root@tcp(" + n.database.address() + ")/tim"
+	dsn = "root@tcp(" + strings.Join(addresses, ",") + ")/tim"
 	if s.opts.On == onCluster {
 		return dsn, s.stack.RedisURL(), nil
 	}
@@ -104,12 +129,10 @@ func (s *site) throughProxies(ctx context.Context, n *node) (dsn, redisURL strin
 
 // proxies returns the proxies that the node has.
 func (n *node) proxies() (proxies []*proxy) {
-	for _, g := range []*proxy{n.database, n.redis} {
-		if g != nil {
-			proxies = append(proxies, g)
-		}
+	if n.redis == nil {
+		return n.database
 	}
-	return proxies
+	return append(slices.Clone(n.database), n.redis)
 }
 
 // stopNodes stops the nodes by SIGTERM, before the database is read.

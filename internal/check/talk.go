@@ -29,6 +29,19 @@ const (
 	notAMember     = "not_a_member"
 )
 
+// Reasons of the spec which say that the server can't serve.
+const (
+	internalError = "internal"
+	unavailable   = "unavailable"
+)
+
+// noteErrorFrame notes an error frame whose reason says that the server can't serve.
+func (t *trial) noteErrorFrame(f frames.Error) {
+	if f.Reason == internalError || f.Reason == unavailable {
+		t.results.failure("tim.v1: " + f.Reason)
+	}
+}
+
 // talk lets all clients write until talking ends. A message that was begun is sent again until it is answered.
 func (t *trial) talk(talking, living context.Context, talkers *sync.WaitGroup) {
 	var speak []func(mean time.Duration)
@@ -57,7 +70,7 @@ func (d *device) talk(talking, living context.Context, mean time.Duration) {
 				continue
 			}
 		}
-		c := d.account.conversations[random.IntN(len(d.account.conversations))]
+		c := d.t.choose(random, d.account)
 		if random.IntN(100) < markedRead {
 			d.markRead(living, c)
 		}
@@ -66,6 +79,19 @@ func (d *device) talk(talking, living context.Context, mean time.Duration) {
 		d.t.results.note(s)
 		d.deliver(living, random, token, s)
 	}
+}
+
+// choose chooses where an account writes. On a Galera cluster half of the messages go to the account's first group, so that nodes write
+// to one conversation on several members at once.
+func (t *trial) choose(random *rand.Rand, a *account) conversation {
+	if t.opts.On == onGalera && random.IntN(2) == 0 {
+		for _, c := range a.conversations {
+			if c.target.Group != nil {
+				return c
+			}
+		}
+	}
+	return a.conversations[random.IntN(len(a.conversations))]
 }
 
 // deliver sends a message again and again, over the socket or REST, until it is acknowledged or finally refused.
@@ -110,6 +136,7 @@ func (d *device) attempt(ctx context.Context, random *rand.Rand, token string, s
 	case frames.Sent:
 		return a.Seq, false, nil
 	case frames.Error:
+		d.t.noteErrorFrame(a)
 		if a.Reason == clientIDReused {
 			d.t.results.violation("the same message was called another: " + s.text)
 		}
@@ -125,6 +152,7 @@ func (t *trial) sendREST(ctx context.Context, random *rand.Rand, token string, s
 		return 0, true, err
 	}
 	seq, err = c.SendText(ctx, s.conversation.target, s.clientID, s.text)
+	t.results.noteFailure("send over REST", err)
 	if client.RefusedWith(err, http.StatusConflict) {
 		t.results.violation("the same message was called another over REST: " + s.text)
 	}
@@ -143,6 +171,9 @@ func (d *device) markRead(ctx context.Context, c conversation) {
 	})
 	if err != nil {
 		return // nothing was acknowledged
+	}
+	if refused, ok := answer.(frames.Error); ok {
+		d.t.noteErrorFrame(refused)
 	}
 	if marked, ok := answer.(frames.Marked); ok {
 		if marked.Read < seq {

@@ -2,22 +2,37 @@ package servers
 
 import "strings"
 
-// Stack is what several nodes share: a MariaDB, a Redis or a Redis Cluster, and a MinIO.
+// Stack is what several nodes share: a MariaDB or a Galera cluster, a Redis or a Redis Cluster, and a MinIO.
 type Stack struct {
-	MariaDB *Server
+	MariaDB []*Server // one, or the members of Galera
+	Galera  *Galera   // nil for one MariaDB
 	Redis   []*Server // one, or the masters of a Redis Cluster
 	MinIO   S3
 }
 
-// StartStack starts a MariaDB, a MinIO, and a Redis, or a Redis Cluster of three masters. What it has started before an
-// error ends with the home.
-func (h *Home) StartStack(cluster bool) (*Stack, error) {
+// StackOptions of a stack.
+type StackOptions struct {
+	GaleraMembers int  // 0 for one MariaDB
+	RedisCluster  bool // of three masters
+}
+
+// StartStack starts a stack. What it has started before an error ends with the home.
+func (h *Home) StartStack(o StackOptions) (*Stack, error) {
 	s := &Stack{}
 	var err error
-	if s.MariaDB, err = h.MariaDB(); err != nil {
+	if o.GaleraMembers > 0 {
+		if s.Galera, err = h.Galera(o.GaleraMembers); err == nil {
+			s.MariaDB = s.Galera.Members
+		}
+	} else {
+		var one *Server
+		one, err = h.MariaDB()
+		s.MariaDB = []*Server{one}
+	}
+	if err != nil {
 		return nil, err
 	}
-	if cluster {
+	if o.RedisCluster {
 		s.Redis, err = h.RedisCluster()
 	} else {
 		var one *Server
