@@ -91,6 +91,8 @@ func rooms() map[string]room {
 		},
 		"cmd/tim": {[]string{"internal/app", "internal/bench", "internal/check"}, "reads the command line and calls these; tests can call the same functions"},
 
+		"internal/deploy/vitess": {nil, "embeds what a Vitess must be told; who starts one for tests reads it"},
+
 		"internal/servers":    {nil, "starts MariaDB, Redis, MinIO and nodes for tests, bench and check, and depends on none of these"},
 		"internal/testserver": {[]string{"internal/servers"}, "the tests of every package use it, so it depends on none of those packages"},
 		"internal/apptest": {

@@ -302,6 +302,34 @@ func (q *Queries) Members(ctx context.Context, groupid int32) ([]string, error) 
 	return items, nil
 }
 
+const membersAfter = `-- name: MembersAfter :many
+SELECT account FROM userofgroup WHERE GroupID = ? AND account > ? ORDER BY account LIMIT ?
+`
+
+// The first part of MemberUsers, where the tables are spread over several servers.
+func (q *Queries) MembersAfter(ctx context.Context, groupID int32, after string, limit int32) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, membersAfter, groupID, after, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var account string
+		if err := rows.Scan(&account); err != nil {
+			return nil, err
+		}
+		items = append(items, account)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const oldestMember = `-- name: OldestMember :one
 SELECT m.account
 FROM userofgroup m JOIN participant p ON p.account = m.account AND p.conversation = ?

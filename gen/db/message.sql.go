@@ -481,6 +481,117 @@ func (q *Queries) SetLastSeq(ctx context.Context, lastSeq int64, conversation st
 	return err
 }
 
+const sides = `-- name: Sides :many
+SELECT conversation, peer, group_id, joined_seq, received_seq, read_seq FROM participant
+WHERE account = ? AND conversation > ? ORDER BY conversation LIMIT ?
+`
+
+type SidesRow struct {
+	Conversation string
+	Peer         sql.NullString
+	GroupID      sql.NullInt32
+	JoinedSeq    int64
+	ReceivedSeq  int64
+	ReadSeq      int64
+}
+
+// The first part of Conversations, where the tables are spread over several servers.
+func (q *Queries) Sides(ctx context.Context, account string, after string, limit int32) ([]SidesRow, error) {
+	rows, err := q.db.QueryContext(ctx, sides, account, after, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []SidesRow
+	for rows.Next() {
+		var i SidesRow
+		if err := rows.Scan(
+			&i.Conversation,
+			&i.Peer,
+			&i.GroupID,
+			&i.JoinedSeq,
+			&i.ReceivedSeq,
+			&i.ReadSeq,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const sidesOf = `-- name: SidesOf :many
+SELECT account, conversation, peer, group_id, joined_seq FROM participant
+WHERE account IN (/*SLICE:accounts*/?)
+  AND (account > ? OR account = ? AND conversation > ?)
+ORDER BY account, conversation LIMIT ?
+`
+
+type SidesOfParams struct {
+	Accounts     []string
+	AfterAccount string
+	After        string
+	Limit        int32
+}
+
+type SidesOfRow struct {
+	Account      string
+	Conversation string
+	Peer         sql.NullString
+	GroupID      sql.NullInt32
+	JoinedSeq    int64
+}
+
+// The first part of Standings, as Sides.
+func (q *Queries) SidesOf(ctx context.Context, arg SidesOfParams) ([]SidesOfRow, error) {
+	query := sidesOf
+	var queryParams []interface{}
+	if len(arg.Accounts) > 0 {
+		for _, v := range arg.Accounts {
+			queryParams = append(queryParams, v)
+		}
+		query = strings.Replace(query, "/*SLICE:accounts*/?", strings.Repeat(",?", len(arg.Accounts))[1:], 1)
+	} else {
+		query = strings.Replace(query, "/*SLICE:accounts*/?", "NULL", 1)
+	}
+	queryParams = append(queryParams, arg.AfterAccount)
+	queryParams = append(queryParams, arg.AfterAccount)
+	queryParams = append(queryParams, arg.After)
+	queryParams = append(queryParams, arg.Limit)
+	rows, err := q.db.QueryContext(ctx, query, queryParams...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []SidesOfRow
+	for rows.Next() {
+		var i SidesOfRow
+		if err := rows.Scan(
+			&i.Account,
+			&i.Conversation,
+			&i.Peer,
+			&i.GroupID,
+			&i.JoinedSeq,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const standings = `-- name: Standings :many
 SELECT p.account, p.conversation, p.peer, p.group_id, p.joined_seq, c.last_seq
 FROM participant p JOIN conversation c ON c.id = p.conversation

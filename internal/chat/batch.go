@@ -21,16 +21,19 @@ const (
 type batches[T, R any] struct {
 	// commit stores a batch in one transaction and answers each of its items by done, exactly once.
 	commit func(ctx context.Context, batch []*waiting[T, R])
-	lanes  []*lane[T, R]
-	work   sync.WaitGroup // one goroutine for each lane; a new one for each batch would have to grow its stack every time
-	ended  chan struct{}
-	once   sync.Once
+	// apart has a batch hold items of one conversation alone.
+	apart bool
+	lanes []*lane[T, R]
+	work  sync.WaitGroup // one goroutine for each lane; a new one for each batch would have to grow its stack every time
+	ended chan struct{}
+	once  sync.Once
 }
 
 // waiting is an item that is to be committed, with the channel for its answer.
 type waiting[T, R any] struct {
-	item   T
-	answer chan answer[R]
+	item         T
+	conversation string
+	answer       chan answer[R]
 }
 
 type answer[R any] struct {
@@ -47,8 +50,8 @@ type lane[T, R any] struct {
 }
 
 // newBatches starts the lanes' goroutines. close ends them.
-func newBatches[T, R any](lanes int, commit func(ctx context.Context, batch []*waiting[T, R])) *batches[T, R] {
-	b := &batches[T, R]{commit: commit, ended: make(chan struct{})}
+func newBatches[T, R any](lanes int, apart bool, commit func(ctx context.Context, batch []*waiting[T, R])) *batches[T, R] {
+	b := &batches[T, R]{commit: commit, apart: apart, ended: make(chan struct{})}
 	for range lanes {
 		l := &lane[T, R]{wake: make(chan struct{}, 1)}
 		b.lanes = append(b.lanes, l)
@@ -63,7 +66,7 @@ func (w *waiting[T, R]) done(result R, err error) { w.answer <- answer[R]{result
 // submit waits until the item is stored or refused. If ctx ends first, submit returns its error, and the item may still be
 // stored. The queue is as long as there are callers, since each waits for its item.
 func (b *batches[T, R]) submit(ctx context.Context, conversation string, item T) (R, error) {
-	w := &waiting[T, R]{item: item, answer: make(chan answer[R], 1)}
+	w := &waiting[T, R]{item: item, conversation: conversation, answer: make(chan answer[R], 1)}
 	l := b.lane(conversation)
 	l.mu.Lock()
 	l.queue = append(l.queue, w)
@@ -107,8 +110,7 @@ func (b *batches[T, R]) empty(l *lane[T, R]) {
 	for {
 		runtime.Gosched() // lets goroutines submit that are about to: larger batches cost less for each item, and no item waits for a timer
 		l.mu.Lock()
-		batch := l.queue[:min(len(l.queue), maxBatch)]
-		l.queue = l.queue[len(batch):]
+		batch := l.take(b.apart)
 		if len(batch) == 0 {
 			l.queue, l.busy = nil, false
 			l.mu.Unlock()
@@ -119,6 +121,26 @@ func (b *batches[T, R]) empty(l *lane[T, R]) {
 		b.commit(ctx, batch)
 		cancel()
 	}
+}
+
+// take takes a batch out of the queue: the items that have waited for the longest, or those of the first one's conversation. The caller
+// holds mu.
+func (l *lane[T, R]) take(apart bool) (batch []*waiting[T, R]) {
+	if !apart || len(l.queue) < 2 {
+		batch = l.queue[:min(len(l.queue), maxBatch)]
+		l.queue = l.queue[len(batch):]
+		return batch
+	}
+	first, rest := l.queue[0], make([]*waiting[T, R], 0, len(l.queue))
+	for _, w := range l.queue {
+		if w.conversation == first.conversation && len(batch) < maxBatch {
+			batch = append(batch, w)
+		} else {
+			rest = append(rest, w)
+		}
+	}
+	l.queue = rest
+	return batch
 }
 
 // close waits until every item is answered. Nothing may be submitted afterwards. It may be called more than once.

@@ -75,11 +75,20 @@ type Service struct {
 	lastKnown lastKnown
 }
 
+// spreadLanes is the least number of lanes where the tables are spread over several servers. A transaction there stores messages of one
+// conversation: all but the marks of members is on one server, which stores it entirely or not at all, and locks of several
+// conversations could wait for one another. So there are more transactions, and each waits longer for its statements.
+const spreadLanes = 16
+
 // New returns a Service and starts its lanes. The caller must close it.
 func New(o Options) *Service {
 	s := &Service{Options: o}
-	s.drafts = newBatches(max(1, o.Lanes), s.commit)
-	s.marks = newBatches(max(1, o.Lanes), s.commitMarks)
+	lanes, apart := max(1, o.Lanes), o.DB.Spread()
+	if apart {
+		lanes = max(lanes, spreadLanes)
+	}
+	s.drafts = newBatches(lanes, apart, s.commit)
+	s.marks = newBatches(lanes, apart, s.commitMarks)
 	return s
 }
 

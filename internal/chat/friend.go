@@ -120,7 +120,7 @@ func (s *Service) Friends(ctx context.Context, caller, account string) ([]User, 
 	if err := own(caller, account); err != nil {
 		return nil, err
 	}
-	rows, err := s.DB.Read().Friends(ctx, caller)
+	rows, err := s.DB.Friends(ctx, caller)
 	if err != nil {
 		return nil, fmt.Errorf("friends: %w", err)
 	}

@@ -215,7 +215,7 @@ func (s *Service) Members(ctx context.Context, caller, account string, group int
 	if err := s.mayOpen(ctx, caller, ToGroup(group)); err != nil {
 		return nil, err
 	}
-	rows, err := s.DB.Read().MemberUsers(ctx, group, accounts.Normal(after), rowLimit(limit))
+	rows, err := s.DB.MemberUsers(ctx, group, accounts.Normal(after), rowLimit(limit))
 	if err != nil {
 		return nil, fmt.Errorf("members: %w", err)
 	}

@@ -34,7 +34,7 @@ func (s *Service) Conversations(ctx context.Context, caller, account, after stri
 	if err := own(caller, account); err != nil {
 		return nil, err
 	}
-	rows, err := s.DB.Read().Conversations(ctx, caller, after, rowLimit(limit))
+	rows, err := s.DB.Conversations(ctx, caller, after, rowLimit(limit))
 	if err != nil {
 		return nil, fmt.Errorf("conversations: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -302,7 +303,7 @@ func TestMessagesThatWaitTogetherAreStoredTogether(t *testing.T) {
 
 func TestConversationsOfOneLaneKeepToIt(t *testing.T) {
 	t.Parallel()
-	b := newBatches[*draft, Message](4, nil)
+	b := newBatches[*draft, Message](4, false, nil)
 	defer b.close()
 	used := make(map[*lane[*draft, Message]]int)
 	for i := range 1000 {
@@ -589,4 +590,24 @@ func TestLongBodies(t *testing.T) {
 		}
 		same(t, "stored", want, h.texts(t, to.Conversation(""), 0))
 	})
+}
+
+// Where the tables are spread over several servers, a batch holds one conversation's items alone, in their order.
+func TestBatchesOfOneConversation(t *testing.T) {
+	t.Parallel()
+	var l lane[int, int]
+	for i, conversation := range []string{"a", "b", "a", "c", "b", "a"} {
+		l.queue = append(l.queue, &waiting[int, int]{item: i, conversation: conversation})
+	}
+	var batches [][]int
+	for range 4 {
+		var items []int
+		for _, w := range l.take(true) {
+			items = append(items, w.item)
+		}
+		batches = append(batches, items)
+	}
+	if want := [][]int{{0, 2, 5}, {1, 4}, {3}, nil}; !slices.EqualFunc(batches, want, slices.Equal[[]int]) {
+		t.Errorf("%v, want %v", batches, want)
+	}
 }

@@ -28,7 +28,7 @@ func (s *Service) Standings(ctx context.Context, accounts []string, after Standi
 	if len(accounts) == 0 {
 		return nil, nil
 	}
-	rows, err := s.DB.Read().Standings(ctx, db.StandingsParams{
+	rows, err := s.DB.Standings(ctx, db.StandingsParams{
 		Accounts: accounts, AfterAccount: after.Account, After: after.Conversation, Limit: rowLimit(limit),
 	})
 	if err != nil {

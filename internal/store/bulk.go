@@ -202,8 +202,10 @@ func (tx *Tx) NoteFileUses(ctx context.Context, candidates []FileUse, now int64)
 			continue
 		}
 		slices.Sort(known)
-		if err := tx.TouchFiles(ctx, sql.NullInt64{Int64: now, Valid: true}, known); err != nil {
-			return err
+		for some := range slices.Chunk(known, tx.perStatement(len(known))) {
+			if err := tx.TouchFiles(ctx, sql.NullInt64{Int64: now, Valid: true}, some); err != nil {
+				return err
+			}
 		}
 		args := make([]any, 0, 4*len(page)) //nolint:mnd // the number of placeholders in a row
 		n := 0
@@ -291,13 +293,28 @@ type OwnMark struct {
 	Seq                   int64
 }
 
+// moveOwnMarks moves marks in the order in which they are given. Where the tables are spread over several servers, one statement would
+// lock the rows on all of them at the same time, so each row has a statement of its own.
 func (tx *Tx) moveOwnMarks(ctx context.Context, marks []OwnMark) error {
-	args := make([]any, 0, 4*len(marks)) //nolint:mnd // the number of placeholders in a row
-	for _, m := range marks {
-		args = append(args, m.Account, m.Conversation, m.Seq, m.Seq)
+	for page := range slices.Chunk(marks, tx.perStatement(maxRows)) {
+		args := make([]any, 0, 4*len(page)) //nolint:mnd // the number of placeholders in a row
+		for _, m := range page {
+			args = append(args, m.Account, m.Conversation, m.Seq, m.Seq)
+		}
+		if _, err := tx.upsert(ctx, tx.bulk.moveOwnMarks, len(page), args); err != nil {
+			return err
+		}
 	}
-	_, err := tx.upsert(ctx, tx.bulk.moveOwnMarks, len(marks), args)
-	return err
+	return nil
+}
+
+// perStatement is how many rows a statement locks that must lock them in order: as many as it may, or one where several servers would
+// lock them at the same time. Two transactions that hold what the other waits for on different servers are ended by a time limit alone.
+func (tx *Tx) perStatement(most int) int {
+	if tx.spread {
+		return 1
+	}
+	return most
 }
 
 // upsert runs an INSERT whose rows may exist, and returns the number of rows as the database counts them. Where the rows are

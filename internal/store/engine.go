@@ -17,6 +17,8 @@ type serverKind struct {
 	galera bool
 	// single says that the server is MariaDB or MySQL, and alone decides what is committed. It is false for whatever isn't known.
 	single bool
+	// spread says that the server is a vtgate of Vitess, and that the tables are spread over shards, see spread.go.
+	spread bool
 }
 
 // commitAlone says that a COMMIT must not follow another statement in one text. A member of a Galera cluster may roll a transaction
@@ -30,6 +32,8 @@ func (k serverKind) String() string {
 		return k.name + ", one server; a batch of messages takes two round trips"
 	case k.galera:
 		return k.name + ", a member of a Galera cluster; each COMMIT is a round trip of its own, and reads wait for what other members have committed"
+	case k.spread:
+		return k.name + ", with several shards; each COMMIT is a round trip of its own, and a transaction stores messages of one conversation"
 	default:
 		return k.name + ", which isn't known to be a single server; each COMMIT is a round trip of its own"
 	}
@@ -50,7 +54,41 @@ func askServer(ctx context.Context, pool *sql.DB) (serverKind, error) {
 		return serverKind{}, err
 	}
 	variables, err := clusterVariables(ctx, pool)
-	return kindOf(version, comment, variables), err
+	if err != nil {
+		return serverKind{}, err
+	}
+	k := kindOf(version, comment, variables)
+	if strings.Contains(version, "Vitess") {
+		k.spread, err = hasShards(ctx, pool)
+	}
+	return k, err
+}
+
+// hasShards asks a vtgate whether the keyspace of a connection has several shards. It names a keyspace as KEYSPACE, KEYSPACE:SHARD,
+// and either of them with @TYPE behind it.
+func hasShards(ctx context.Context, pool *sql.DB) (bool, error) {
+	var keyspace sql.NullString
+	if err := pool.QueryRowContext(ctx, "SELECT DATABASE()").Scan(&keyspace); err != nil {
+		return false, fmt.Errorf("ask for the keyspace: %w", err)
+	}
+	name, _, _ := strings.Cut(keyspace.String, "@")
+	name, _, one := strings.Cut(name, ":")
+	rows, err := pool.QueryContext(ctx, "SHOW VITESS_SHARDS") // of all keyspaces, as KEYSPACE/SHARD
+	if err != nil {
+		return false, fmt.Errorf("ask for the shards: %w", err)
+	}
+	defer rows.Close() //nolint:errcheck // rows.Err has the error
+	shards := 0
+	for rows.Next() {
+		var shard string
+		if err := rows.Scan(&shard); err != nil {
+			return false, fmt.Errorf("ask for the shards: %w", err)
+		}
+		if strings.HasPrefix(shard, name+"/") {
+			shards++
+		}
+	}
+	return !one && shards > 1, rows.Err() //nolint:wrapcheck // the caller wraps
 }
 
 // The variables by which a server tells that it is one of several.
@@ -77,8 +115,9 @@ func clusterVariables(ctx context.Context, pool *sql.DB) (map[string]string, err
 // Versions and comments of servers that are MySQL itself. Engines that speak its protocol add a name of their own to the version, like
 // 8.4.6-Vitess or 8.0.11-TiDB-v8.5.0. MariaDB is known by its name.
 var (
-	plainVersion = regexp.MustCompile(`^\d+\.\d+\.\d+([-+~.](\d[\w.~+]*|log|debug|commercial|cloud|deb\w*|ubuntu\w*))*$`)
-	plainComment = regexp.MustCompile(`^(MySQL (Community|Enterprise|Commercial)|Source distribution|Percona Server|Homebrew|\(?(Debian|Ubuntu))`)
+	plainVersion  = regexp.MustCompile(`^\d+\.\d+\.\d+([-+~.](\d[\w.~+]*|log|debug|commercial|cloud|deb\w*|ubuntu\w*))*$`)
+	vitessComment = regexp.MustCompile(`^Version: (\S+)`)
+	plainComment  = regexp.MustCompile(`^(MySQL (Community|Enterprise|Commercial)|Source distribution|Percona Server|Homebrew|\(?(Debian|Ubuntu))`)
 )
 
 func kindOf(version, comment string, variables map[string]string) serverKind {
@@ -91,7 +130,9 @@ func kindOf(version, comment string, variables map[string]string) serverKind {
 	k.galera = slices.Contains([]string{"ON", "1"}, strings.ToUpper(variables[wsrepOn]))
 	k.single = !k.galera && variables[groupReplication] == "" && variables[auroraVersion] == "" &&
 		(mariaDB || plainVersion.MatchString(version) && plainComment.MatchString(comment))
-	if !k.single && !k.galera && !mariaDB && comment != "" {
+	if found := vitessComment.FindStringSubmatch(comment); found != nil && strings.Contains(version, "Vitess") {
+		k.name = "Vitess " + found[1]
+	} else if !k.single && !k.galera && !mariaDB && comment != "" {
 		k.name += " (" + comment + ")"
 	}
 	return k

@@ -18,6 +18,7 @@ import (
 const (
 	tableExists      = 1050
 	noSuchTable      = 1146
+	noSuchColumn     = 1054
 	columnExists     = 1060
 	indexExists      = 1061
 	duplicateKey     = 1062
@@ -48,7 +49,7 @@ func IsDuplicate(err error) bool {
 func IsUnavailable(err error) bool {
 	for _, known := range []error{
 		context.DeadlineExceeded, driver.ErrBadConn, sql.ErrConnDone, mysql.ErrInvalidConn, mysql.ErrMalformPkt,
-		errNoAnswer, ErrOutOfCluster, ErrOtherCluster, ErrReadOnly, ErrBehind,
+		errPartly, errNoAnswer, ErrOutOfCluster, ErrOtherCluster, ErrReadOnly, ErrBehind,
 	} {
 		if errors.Is(err, known) {
 			return true

@@ -27,6 +27,7 @@ type migrations struct {
 	folder  string // the folder in sql/
 	pool    *sql.DB
 	close   func()
+	lags    bool // statements may know of a change of a table only some time after it
 }
 
 // ErrNewer says that a later version of the program has migrated the database.
@@ -57,7 +58,10 @@ func (d *DB) MigrateAndReport(ctx context.Context) (applied []string, found Take
 		return nil, found, fmt.Errorf("migrate: %w", err)
 	}
 	defer m.close()
-	if applied, found, err = m.run(ctx); err != nil {
+	if applied, found, err = m.run(ctx); err == nil {
+		err = m.settle(ctx)
+	}
+	if err != nil {
 		return applied, found, fmt.Errorf("migrate: %w", err)
 	}
 	return applied, found, nil
@@ -341,6 +345,79 @@ func (m migrations) note(ctx context.Context, version int64) error {
 		return err //nolint:wrapcheck // the caller wraps
 	}
 	return versions.Insert(ctx, m.pool, database.InsertRequest{Version: version}) //nolint:wrapcheck // the caller wraps
+}
+
+const (
+	settleWait = 30 * time.Second
+	settlePoll = 50 * time.Millisecond
+)
+
+// settle waits until statements can name every column that a migration adds. A vtgate of Vitess hears of a change up to a second
+// after it, also of another node's.
+func (m migrations) settle(ctx context.Context) error {
+	if !m.lags {
+		return nil
+	}
+	files, err := m.files()
+	if err != nil {
+		return err
+	}
+	added, err := addedColumns(files)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, settleWait)
+	defer cancel()
+	for table, columns := range added {
+		for {
+			err := m.names(ctx, table, columns)
+			if number := mysqlNumber(err); number != noSuchColumn && number != noSuchTable {
+				if err != nil {
+					return fmt.Errorf("look at %s: %w", table, err)
+				}
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("look at %s: %w", table, errors.Join(err, ctx.Err()))
+			case <-time.After(settlePoll):
+			}
+		}
+	}
+	return nil
+}
+
+// names runs a statement that names columns and returns no row.
+func (m migrations) names(ctx context.Context, table string, columns []string) error {
+	rows, err := m.pool.QueryContext(ctx, "SELECT `"+strings.Join(columns, "`, `")+"` FROM `"+table+"` LIMIT 0")
+	if err != nil {
+		return err //nolint:wrapcheck // the caller wraps
+	}
+	return errors.Join(rows.Err(), rows.Close())
+}
+
+// addedColumns returns the columns that migrations add to tables, by the tables' names.
+func addedColumns(files fs.FS) (map[string][]string, error) {
+	names, err := fs.Glob(files, "*.sql")
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the caller wraps
+	}
+	altered, column := regexp.MustCompile("ALTER TABLE `(\\w+)`"), regexp.MustCompile("ADD COLUMN `(\\w+)`")
+	added := map[string][]string{}
+	for _, name := range names {
+		text, err := fs.ReadFile(files, name)
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", name, err)
+		}
+		table := altered.FindSubmatch(text)
+		if table == nil {
+			continue
+		}
+		for _, found := range column.FindAllSubmatch(text, -1) {
+			added[string(table[1])] = append(added[string(table[1])], string(found[1]))
+		}
+	}
+	return added, nil
 }
 
 // createdTable returns the table and the columns of a migration that creates a table.

@@ -227,6 +227,8 @@ func (e mysqlEngine) patient() (*sql.DB, error) {
 // String implements engine.
 func (e mysqlEngine) String() string { return e.kind.String() }
 
+func (e mysqlEngine) spread() bool { return e.kind.spread }
+
 func (e mysqlEngine) lock(ctx context.Context, spec lockSpec) (heldLock, error) {
 	pool, err := e.patient()
 	if err != nil {
@@ -241,5 +243,5 @@ func (e mysqlEngine) migrations(*sql.DB) (migrations, error) {
 		return migrations{}, err
 	}
 	closing := func() { _ = pool.Close() } // errors are ignored as in DB.Close
-	return migrations{dialect: goose.DialectMySQL, folder: "schema/mysql", pool: pool, close: closing}, nil
+	return migrations{dialect: goose.DialectMySQL, folder: "schema/mysql", pool: pool, close: closing, lags: !e.kind.single}, nil
 }

@@ -126,6 +126,8 @@ type sqliteEngine struct{ path string }
 // String implements engine.
 func (sqliteEngine) String() string { return "SQLite, embedded" }
 
+func (sqliteEngine) spread() bool { return false }
+
 func (e sqliteEngine) lock(ctx context.Context, spec lockSpec) (heldLock, error) {
 	return lockFile(ctx, e.path+"."+spec.name+".lock", spec.wait)
 }

@@ -48,7 +48,7 @@ func statements(t *testing.T) map[string]string {
 // pairsTexts returns the texts of pairs.go by their names, each for several pairs.
 func pairsTexts() map[string]string {
 	all := map[string]string{}
-	for _, text := range []pairsText{sessionsText(), friendsText(), membersText(), matesText()} {
+	for _, text := range []pairsText{sessionsText(), friendsText(), membersText(), matesText(), peersText(), numbersText(), newestText()} {
 		all[queryName(text.head)] = withOthers(text.of(3))
 	}
 	return all
@@ -295,15 +295,20 @@ func arguments(text string) []any {
 	return args
 }
 
-// TestStatementsNameTheirKey: if the tables are spread over several servers by conversation, account and group, every statement
-// names the key.
-func TestStatementsNameTheirKey(t *testing.T) {
-	t.Parallel()
-	keys := map[string]string{
+// spreadKeys returns the columns by one of which a statement names its rows, by table.
+func spreadKeys() map[string]string {
+	return map[string]string{
 		"user": "account", "friends": "user", "group": "GroupID", "userofgroup": "GroupID|account", "session": "account",
 		"conversation": "id", "message": "conversation", "participant": "account", "place": "account", "invite": "code",
 		"group_ban": "GroupID", "deployment": "id", "node": "deployment", "file": "id", "file_use": "file|conversation", "file_sum": "name",
 	}
+}
+
+// TestStatementsNameTheirKey: if the tables are spread over several servers by conversation, account and group, every statement
+// names the key.
+func TestStatementsNameTheirKey(t *testing.T) {
+	t.Parallel()
+	keys := spreadKeys()
 	exempt := map[string]string{
 		"AccountsByUsername":    "display names are asked for when an avatar is",
 		"UsersByAccountPrefix":  "a search, page by page, of an index; whoever spreads users asks all servers",

@@ -11,6 +11,7 @@
 //	dialect.go     the texts that differ between the engines
 //	prepared.go    prepared statements on every connection
 //	engine.go      what a server is, and what follows
+//	spread.go      what is done otherwise where the tables are spread over several servers
 //	roundtrips.go  saving round trips to MySQL
 //	hosts.go       which of several servers is in use; hosthealth.go looks at them; hostlinks.go are the connections to them
 //	migrate.go     migrations; takeover.go what they do to rows that name accounts by text
@@ -52,6 +53,8 @@ type engine interface {
 	runningNodes(ctx context.Context, d *DB) (alone, share bool, redis string, err error)
 	// String says what the engine is.
 	String() string
+	// spread says that the tables are spread over several servers, which commit one after the other.
+	spread() bool
 	// migrations opens what Migrate needs. Its close must be called.
 	migrations(write *sql.DB) (migrations, error)
 }
@@ -74,6 +77,11 @@ func (d *DB) Write() *db.Queries { return d.writes }
 
 // Server says what the database is, with the version of a server, in words for the log.
 func (d *DB) Server() string { return d.engine.String() }
+
+// Spread says that the tables are spread over several servers by account, conversation, group and file. A transaction that writes to
+// several of them isn't one: each commits for itself, in the order in which the transaction came to them. Locks that wait for one
+// another on several servers are ended by a time limit alone.
+func (d *DB) Spread() bool { return d.engine.spread() }
 
 // Ping returns nil if the database answers and can be used. Otherwise the error may be one of ErrOutOfCluster, ErrOtherCluster,
 // ErrReadOnly and ErrBehind.

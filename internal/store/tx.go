@@ -25,14 +25,15 @@ type Tx struct {
 	*db.Queries
 	Lookups
 
-	conn *dialect
-	bulk bulk
+	conn   *dialect
+	bulk   bulk
+	spread bool // see DB.Spread
 }
 
 // MessageBatch is what a transaction of StoreMessages stores last.
 type MessageBatch struct {
 	Rows []db.InsertMessageParams
-	// Marks are the own marks to move, of at most 500 participants, whose rows must exist.
+	// Marks are the own marks to move, of participants whose rows must exist, in the order of conversation and account.
 	Marks []OwnMark
 }
 
@@ -65,7 +66,7 @@ func (d *DB) once(ctx context.Context, fn func(tx *Tx) (MessageBatch, error)) er
 	defer begun.Rollback() //nolint:errcheck // see above
 
 	conn := &dialect{on: begun, texts: d.texts}
-	tx := &Tx{Queries: db.New(conn), Lookups: Lookups{conn: conn}, conn: conn, bulk: d.bulk}
+	tx := &Tx{Queries: db.New(conn), Lookups: Lookups{conn: conn}, conn: conn, bulk: d.bulk, spread: d.Spread()}
 	batch, err := fn(tx)
 	// After a conflict the server has rolled the transaction back. The batch must then not be sent: it would be stored alone.
 	if err == nil && conn.conflict == nil {
@@ -80,6 +81,9 @@ func (d *DB) once(ctx context.Context, fn func(tx *Tx) (MessageBatch, error)) er
 		return conn.conflict // fn has overlooked it
 	}
 	if err := begun.Commit(); err != nil {
+		if d.Spread() {
+			err = fmt.Errorf("%w: %v", errPartly, err) //nolint:errorlint // not as a conflict
+		}
 		return withCause(ctx, fmt.Errorf("commit transaction: %w", err))
 	}
 	return nil

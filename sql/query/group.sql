@@ -44,6 +44,10 @@ SELECT u.id, u.account, u.username, u.age, u.sex
 FROM userofgroup m JOIN `user` u ON u.account = m.account
 WHERE m.GroupID = sqlc.arg(group_id) AND m.account > sqlc.arg(after) ORDER BY m.account LIMIT ?;
 
+-- The first part of MemberUsers, where the tables are spread over several servers.
+-- name: MembersAfter :many
+SELECT account FROM userofgroup WHERE GroupID = sqlc.arg(group_id) AND account > sqlc.arg(after) ORDER BY account LIMIT ?;
+
 -- name: DeleteGroup :execrows
 DELETE FROM `group` WHERE GroupID = ?;
 

@@ -75,6 +75,18 @@ LEFT JOIN friends f ON f.`user` = p.account AND f.friend = p.peer
 WHERE p.account = sqlc.arg(account) AND p.conversation > sqlc.arg(after)
 ORDER BY p.conversation LIMIT ?;
 
+-- The first part of Conversations, where the tables are spread over several servers.
+-- name: Sides :many
+SELECT conversation, peer, group_id, joined_seq, received_seq, read_seq FROM participant
+WHERE account = sqlc.arg(account) AND conversation > sqlc.arg(after) ORDER BY conversation LIMIT ?;
+
+-- The first part of Standings, as Sides.
+-- name: SidesOf :many
+SELECT account, conversation, peer, group_id, joined_seq FROM participant
+WHERE account IN (sqlc.slice(accounts))
+  AND (account > sqlc.arg(after_account) OR account = sqlc.arg(after_account) AND conversation > sqlc.arg(after))
+ORDER BY account, conversation LIMIT ?;
+
 -- Where several accounts stand in their conversations, a page of them: what comes behind one conversation of one account.
 -- name: Standings :many
 SELECT p.account, p.conversation, p.peer, p.group_id, p.joined_seq, c.last_seq
