@@ -84,7 +84,11 @@ func (c *Conn) peerCloses(code Code) {
 	for c.writing && !c.sealed {
 		c.awaitChange() // the write under way counts
 	}
-	clean = clean || code == c.closing.code && c.sealed // an answer has our code
+	if c.sealed {
+		clean = clean || code == c.closing.code // an answer has our code
+	} else {
+		clean = clean && !c.source.gone()
+	}
 	c.unlocked(func() { c.handler.PeerClosed(clean) })
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"syscall"
 	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
@@ -66,6 +67,28 @@ func (s *source) await() error {
 		return nil
 	}
 	return err
+}
+
+// gone tells whether the peer has ended the connection, behind what was taken from it. A peer that doesn't wait for the answer to its
+// close frame hasn't read what was written after that, which is much when the frame was taken late: while the handler waits for the
+// database, nothing is read.
+func (s *source) gone() bool {
+	below, ok := s.network.(syscall.Conn)
+	if !ok || s.from < s.to {
+		return false
+	}
+	raw, err := below.SyscallConn()
+	if err != nil {
+		return false
+	}
+	var next [1]byte
+	n := -1
+	var failed error
+	err = raw.Read(func(fd uintptr) (done bool) {
+		n, _, failed = syscall.Recvfrom(int(fd), next[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT) //nolint:gosec // a small number
+		return true
+	})
+	return err == nil && (n == 0 || errors.Is(failed, syscall.ECONNRESET))
 }
 
 // take reads n bytes, of no more than half the buffer. They are good until the next call.

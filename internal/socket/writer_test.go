@@ -236,6 +236,37 @@ func TestPeerClosesDuringAWrite(t *testing.T) {
 	}
 }
 
+// A peer that doesn't wait for the answer to its close frame may not have read what was written.
+func TestPeerClosesAndIsGone(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		leave func(net.Conn)
+		clean bool
+	}{
+		"waits":         {func(net.Conn) {}, true},
+		"ends":          {func(n net.Conn) { _ = n.Close() }, false},
+		"ends its half": {func(n net.Conn) { _ = n.(*net.TCPConn).CloseWrite() }, false},
+		"resets": {func(n net.Conn) {
+			_ = n.(*net.TCPConn).SetLinger(0)
+			_ = n.Close()
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := bare(t, Timing{})
+			told := &quiet{}
+			c, network := h.unread(t, told)
+			tc.leave(network)
+			await(t, "the end of the connection is noticed", func() bool { return c.source.gone() != tc.clean })
+			c.peerCloses(Normal)
+			h.running.Wait()
+			if !slices.Equal(told.clean, []bool{tc.clean}) {
+				t.Errorf("the handler was told %v", told.clean)
+			}
+		})
+	}
+}
+
 // await waits for a condition.
 func await(t *testing.T, what string, holds func() bool) {
 	t.Helper()
