@@ -176,7 +176,7 @@ func (d *device) markRead(ctx context.Context, c conversation) {
 		d.t.noteErrorFrame(refused)
 	}
 	if marked, ok := answer.(frames.Marked); ok {
-		if marked.Read < seq {
+		if marked.Read < seq && !d.t.isGuest(d.account, c) { // who came back has a new mark, which begins later
 			d.t.results.violation(fmt.Sprintf("a mark up to %d was answered with %d", seq, marked.Read))
 		}
 		d.t.results.marked(d.account.name, c.key, marked.Read)
