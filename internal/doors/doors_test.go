@@ -290,3 +290,42 @@ func TestWithin(t *testing.T) {
 		}
 	}
 }
+
+// What is admitted still tells when its peer has ended it: sockets look for that.
+func TestAdmittedConnectionsShowTheirEnd(t *testing.T) {
+	t.Parallel()
+	h := open(t, 1, 1)
+	plain, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := h.Listen(plain)
+	defer l.Close()
+	peer, err := net.Dial("tcp", plain.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	admitted, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admitted.Close()
+	if err := peer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := admitted.(syscall.Conn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, failed := -1, error(nil)
+	err = raw.Read(func(fd uintptr) bool { // waits until there is something
+		n, _, failed = syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		return !errors.Is(failed, syscall.EAGAIN)
+	})
+	if n != 0 || failed != nil || err != nil {
+		t.Errorf("%d bytes, %v, %v; want the end", n, failed, err)
+	}
+	if _, err := (&conn{Conn: from{}}).SyscallConn(); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("of what isn't from the system: %v", err)
+	}
+}

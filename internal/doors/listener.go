@@ -3,10 +3,12 @@ package doors
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -128,6 +130,14 @@ func (d *Doors) ended() {
 	d.open--
 	d.openGauge.Dec()
 	d.room()
+}
+
+// SyscallConn implements syscall.Conn: sockets look for the peer's end behind what they have read.
+func (c *conn) SyscallConn() (syscall.RawConn, error) {
+	if below, ok := c.Conn.(syscall.Conn); ok {
+		return below.SyscallConn() //nolint:wrapcheck // it is what the connection says
+	}
+	return nil, errors.ErrUnsupported
 }
 
 // CloseWrite lets a peer see the end of what is written while it is still read.
