@@ -54,6 +54,13 @@ with_database := app auth chat files realtime rest servers store testserver timv
 test-mysql: deps-servers deps-mysql ## Run the tests that use a database on MySQL in the place of MariaDB
 	TIM_TEST_DATABASE=mysql CGO_ENABLED=0 go test -vet=off -timeout 15m $(with_database:%=./internal/%)
 
+# Those tests that don't look into MySQL itself: those of a house, on the server's side, and those of a whole server.
+.PHONY: test-vitess
+test-vitess: deps-servers deps-mysql deps-vitess ## Run the tests of rules and contract on a Vitess of two shards, which takes half an hour
+	CGO_ENABLED=0 go test -vet=off -tags vitess -timeout 30m -run '^TestVitess' ./internal/store
+	TIM_TEST_DATABASE=vitess CGO_ENABLED=0 go test -vet=off -timeout 60m -p 1 -run '/(mariadb|servers)$$' -skip '^(TestGroupOfTheOriginal)$$' \
+		./internal/auth ./internal/chat ./internal/files ./internal/app
+
 left_out := bin/left-out.txt
 
 .PHONY: test-embedded
@@ -150,7 +157,7 @@ verify-go:
 	@echo '== gofmt, go vet'
 	@unformatted=$$(find . -name node_modules -prune -o -name '*.go' -exec gofmt -l {} +); \
 	[ -z "$$unformatted" ] || { echo "not formatted:"; echo "$$unformatted"; exit 1; }
-	@go vet ./...
+	@go vet -tags vitess ./...
 
 .PHONY: clients
 clients: deps-node deps-clients ## Generate, compile and run clients in Go, Python, TypeScript, Kotlin
@@ -177,6 +184,10 @@ deps-node:
 .PHONY: deps-mysql
 deps-mysql: ## Install MySQL into bin/mysql, beside MariaDB; exits with 3 where it can't be had
 	@internal/tools/deps.sh mysql
+
+.PHONY: deps-vitess
+deps-vitess:
+	@internal/tools/deps.sh vitess
 
 .PHONY: deps-clients
 deps-clients:

@@ -93,7 +93,9 @@ func rooms() map[string]room {
 
 		"internal/deploy/vitess": {nil, "embeds what a Vitess must be told; who starts one for tests reads it"},
 
-		"internal/servers":    {nil, "starts MariaDB, Redis, MinIO and nodes for tests, bench and check, and depends on none of these"},
+		"internal/servers": {
+			[]string{"internal/deploy/vitess"}, "starts MariaDB, Redis, MinIO and nodes for tests, bench and check, and depends on none of these",
+		},
 		"internal/testserver": {[]string{"internal/servers"}, "the tests of every package use it, so it depends on none of those packages"},
 		"internal/apptest": {
 			[]string{"api", "gen/api", "gen/client", "gen/frames", "internal/app", "internal/testserver"},

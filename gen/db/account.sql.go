@@ -369,7 +369,7 @@ func (q *Queries) UsersByAccountPrefix(ctx context.Context, keyword string, beyo
 
 const usersByUsernamePrefix = `-- name: UsersByUsernamePrefix :many
 SELECT id, account, username, age, sex FROM ` + "`" + `user` + "`" + `
-WHERE username >= ? AND username < ? ORDER BY username LIMIT ?
+WHERE username >= ? AND username < ? ORDER BY username, id LIMIT ?
 `
 
 type UsersByUsernamePrefixRow struct {

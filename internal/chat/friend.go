@@ -79,6 +79,11 @@ func (s *Service) DeleteFriend(ctx context.Context, caller, account, friend stri
 	var deleted int64
 	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
 		deleted = 0
+		if s.DB.Spread() { // as whoever sends does: first the conversation, then the friendships
+			if _, err := tx.LockConversation(ctx, directID(caller, friend)); err != nil {
+				return err
+			}
+		}
 		for _, f := range bothWays(caller, friend) {
 			n, err := tx.DeleteFriend(ctx, f[0], f[1])
 			if err != nil {

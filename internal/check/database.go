@@ -43,7 +43,7 @@ func (s *site) readDatabase(ctx context.Context) (*contents, error) {
 	case s.stack == nil:
 		return readFrom(ctx, "sqlite", "file:"+filepath.Join(s.nodes[0].DataDir(), "tim.db")+"?mode=ro&_pragma=busy_timeout(10000)")
 	case s.stack.Galera == nil:
-		return readFrom(ctx, "mysql", s.stack.MariaDB[0].Address)
+		return readFrom(ctx, "mysql", s.stack.MariaDB[0].Address+s.reading())
 	default:
 		return readFrom(ctx, "mysql", s.stack.MariaDB[0].Address+inSync)
 	}

@@ -20,6 +20,7 @@ const (
 	onServers  = "servers"
 	onCluster  = "cluster"
 	onGalera   = "galera"
+	onVitess   = "vitess"
 )
 
 const (
@@ -49,7 +50,7 @@ func newSite(ctx context.Context, opts Options) (*site, error) {
 		}
 	}
 	if opts.On != onEmbedded {
-		options := servers.StackOptions{RedisCluster: opts.On == onCluster}
+		options := servers.StackOptions{RedisCluster: opts.On == onCluster, Vitess: opts.On == onVitess}
 		if opts.On == onGalera {
 			options.GaleraMembers = galeraMembers
 		}
@@ -125,6 +126,22 @@ func (s *site) throughProxies(ctx context.Context, n *node, number int) (dsn, re
 		return "", "", err
 	}
 	return dsn, "redis://" + n.redis.address(), nil
+}
+
+// database is the name of the one server of the database.
+func (s *site) database() string {
+	if s.opts.On == onVitess {
+		return "Vitess"
+	}
+	return "MariaDB"
+}
+
+// reading is what a DSN needs so that all rows can be read.
+func (s *site) reading() string {
+	if s.opts.On == onVitess { // which otherwise returns 10,000 at most
+		return "?workload=olap"
+	}
+	return ""
 }
 
 // proxies returns the proxies that the node has.

@@ -15,6 +15,7 @@ import (
 const (
 	KindMariaDB = "mariadb"
 	KindMySQL   = "mysql"
+	KindVitess  = "vitess" // with two shards
 )
 
 // Database starts a server of a kind, with one empty utf8mb4 database, "tim". "" is MariaDB.
@@ -24,8 +25,10 @@ func (h *Home) Database(kind string) (*Server, error) {
 		return h.MariaDB()
 	case KindMySQL:
 		return h.MySQL()
+	case KindVitess:
+		return h.Vitess()
 	}
-	return nil, fmt.Errorf("a database is %s or %s, not %s", KindMariaDB, KindMySQL, kind)
+	return nil, fmt.Errorf("a database is %s, %s or %s, not %s", KindMariaDB, KindMySQL, KindVitess, kind)
 }
 
 // MySQL starts a MySQL with one empty utf8mb4 database, "tim", whose DSN is its Address. It commits durably, as in production. It is as

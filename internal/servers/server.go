@@ -43,6 +43,7 @@ type Server struct {
 	log    string   // the file that the process writes to; "" for one in the folder
 
 	owner      *syscall.Credential // whom the process runs as; nil for this process's user
+	disguised  bool                // where this process is root's, that one takes itself for nobody's
 	stopWithin time.Duration       // 0 for the default
 
 	// install is called once, before the first start; nil when there is nothing to do.
@@ -111,6 +112,9 @@ func (s *Server) launch() error {
 	// signal when the thread that started the child ends; Go ends a thread only when a goroutine that has locked it returns, and
 	// no code here locks one.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: s.owner}
+	if s.disguised && os.Geteuid() == 0 {
+		disguise(cmd.SysProcAttr)
+	}
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", s.kind, err)
 	}

@@ -4,7 +4,7 @@
 //
 //	servers.go   the folder, which ends all servers in it
 //	server.go    a process that is started, stopped, killed, paused
-//	mariadb.go, mysql.go, galera.go, redis.go, sentinel.go, minio.go   one kind of server each
+//	mariadb.go, mysql.go, galera.go, vitess.go, redis.go, sentinel.go, minio.go   one kind of server each
 //	node.go      a node of Tim; stack.go the servers that several nodes share
 //	system.go    programs, ports and processes of this machine
 //

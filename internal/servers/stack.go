@@ -4,7 +4,7 @@ import "strings"
 
 // Stack is what several nodes share: a MariaDB or a Galera cluster, a Redis or a Redis Cluster, and a MinIO.
 type Stack struct {
-	MariaDB []*Server // one, or the members of Galera
+	MariaDB []*Server // one, or the members of Galera, or a Vitess
 	Galera  *Galera   // nil for one MariaDB
 	Redis   []*Server // one, or the masters of a Redis Cluster
 	MinIO   S3
@@ -13,6 +13,7 @@ type Stack struct {
 // StackOptions of a stack.
 type StackOptions struct {
 	GaleraMembers int  // 0 for one MariaDB
+	Vitess        bool // of two shards, in the place of MariaDB
 	RedisCluster  bool // of three masters
 }
 
@@ -26,7 +27,11 @@ func (h *Home) StartStack(o StackOptions) (*Stack, error) {
 		}
 	} else {
 		var one *Server
-		one, err = h.MariaDB()
+		if o.Vitess {
+			one, err = h.Vitess()
+		} else {
+			one, err = h.MariaDB()
+		}
 		s.MariaDB = []*Server{one}
 	}
 	if err != nil {

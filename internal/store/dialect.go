@@ -18,6 +18,7 @@ type dialect struct {
 	on       db.DBTX
 	texts    map[string]string // by statement name; empty on MySQL
 	retries  bool              // each ExecContext is a transaction of its own
+	fresh    bool              // reads of rights lock what they read, see lockingRead
 	conflict error             // set only in a transaction, which one goroutine uses
 }
 
@@ -59,6 +60,9 @@ func (d *dialect) note(err error) {
 }
 
 func (d *dialect) text(query string) string {
+	if d.fresh && lockingRead(queryName(query)) {
+		return query + "\nFOR UPDATE"
+	}
 	if len(d.texts) == 0 {
 		return query
 	}

@@ -160,6 +160,9 @@ func (s sessions) connectTo(ctx context.Context, h *host) (driver.Conn, error) {
 	if s.kind.galera {
 		settings = append(settings, galeraWaits)
 	}
+	if s.kind.spread {
+		settings = append(settings, spreadCommits)
+	}
 	for _, setting := range settings {
 		if _, err := full.ExecContext(ctx, setting, nil); err != nil {
 			return nil, l.failed(errors.Join(err, conn.Close()))

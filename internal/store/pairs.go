@@ -1,9 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"tim/gen/db"
@@ -50,13 +53,20 @@ func (t pairsText) of(pairs int) string {
 }
 
 // Lookups answers questions about many rows at once. Those of a DB see what was committed, those of a Tx also its own changes.
-type Lookups struct{ conn db.DBTX }
+type Lookups struct {
+	conn    db.DBTX
+	inOrder bool // what is locked is locked one by one, in order, see lockingRead
+}
 
 // SessionKey is the key of a session.
 type SessionKey struct{ Account, ID string }
 
 // AccountPair is an ordered pair of accounts.
 type AccountPair struct{ Account, Other string }
+
+func (p AccountPair) compare(other AccountPair) int {
+	return cmp.Or(cmp.Compare(p.Account, other.Account), cmp.Compare(p.Other, other.Other))
+}
 
 // Membership is a group and an account that may be its member.
 type Membership struct {
@@ -91,6 +101,16 @@ func (l Lookups) SessionRows(ctx context.Context, keys []SessionKey) (map[Sessio
 // FriendsAmong returns which of the pairs are friends. It sends one statement for every 200.
 func (l Lookups) FriendsAmong(ctx context.Context, pairs []AccountPair) (map[AccountPair]bool, error) {
 	found := make(map[AccountPair]bool, len(pairs))
+	if l.inOrder && len(pairs) > 1 {
+		for _, pair := range slices.SortedFunc(slices.Values(pairs), AccountPair.compare) {
+			one, err := l.FriendsAmong(ctx, []AccountPair{pair})
+			if err != nil {
+				return nil, err
+			}
+			maps.Copy(found, one)
+		}
+		return found, nil
+	}
 	err := l.askPairs(ctx, friendsText(), len(pairs), func(args []any, i int) []any {
 		return append(args, pairs[i].Account, pairs[i].Other)
 	}, func(rows *sql.Rows) error {

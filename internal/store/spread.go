@@ -18,6 +18,21 @@ import (
 // could do things twice, so it isn't a conflict.
 var errPartly = errors.New("the transaction may be committed in part")
 
+// lockingRead names the statements that read, under the lock of a conversation or an account, rows that are on other servers than the
+// lock's. The server of the lock commits first, and so gives the lock away before the others have committed what was done under it. Such
+// a read therefore locks its rows: it waits until they have.
+func lockingRead(statement string) bool {
+	switch statement {
+	case "GetGroup", "IsMember", "IsFriend", "FriendsAmong", "CountOwned":
+		return true
+	}
+	return false
+}
+
+// spreadCommits has a vtgate commit a transaction on all of its shards or on none: it prepares all of them before the first commits, and
+// a tablet finishes what was interrupted. A transaction on one shard is committed as elsewhere.
+const spreadCommits = "SET transaction_mode = 'twopc'"
+
 // Conversations lists a page of an account's conversations, each with its newest message.
 func (d *DB) Conversations(ctx context.Context, account, after string, limit int32) ([]db.ConversationsRow, error) {
 	if !d.Spread() {

@@ -65,8 +65,8 @@ func (d *DB) once(ctx context.Context, fn func(tx *Tx) (MessageBatch, error)) er
 	// transaction when the connection closes.
 	defer begun.Rollback() //nolint:errcheck // see above
 
-	conn := &dialect{on: begun, texts: d.texts}
-	tx := &Tx{Queries: db.New(conn), Lookups: Lookups{conn: conn}, conn: conn, bulk: d.bulk, spread: d.Spread()}
+	conn := &dialect{on: begun, texts: d.texts, fresh: d.Spread()}
+	tx := &Tx{Queries: db.New(conn), Lookups: Lookups{conn: conn, inOrder: d.Spread()}, conn: conn, bulk: d.bulk, spread: d.Spread()}
 	batch, err := fn(tx)
 	// After a conflict the server has rolled the transaction back. The batch must then not be sent: it would be stored alone.
 	if err == nil && conn.conflict == nil {

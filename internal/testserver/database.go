@@ -19,13 +19,16 @@ func startDatabase(home *servers.Home) (*servers.Server, error) {
 }
 
 // Database returns the DSN (of go-sql-driver, without parameters) of an empty utf8mb4 database in a MariaDB that all tests of this
-// process share. TIM_TEST_DATABASE puts a MySQL into its place, or the members of a Galera cluster in turn. The database is dropped when
+// process share. TIM_TEST_DATABASE puts a MySQL into its place, or the members of a Galera cluster in turn, or a Vitess for each test. The database is dropped when
 // the test ends. The server commits durably, as in production. The tests also share what belongs to the whole server, such as GET_LOCK.
 func Database(t testing.TB) (dsn string) {
 	t.Helper()
 	if os.Getenv(databaseEnv) == onGalera {
 		dsns := Galera(t)
 		return dsns[here.number()%len(dsns)]
+	}
+	if os.Getenv(databaseEnv) == servers.KindVitess { // where nobody makes a keyspace by a statement
+		return Vitess(t, true).Address
 	}
 	shared := &here.database
 	here.asked(t)
@@ -66,4 +69,23 @@ func MariaDB(t testing.TB) (dsn string) {
 func MariaDBServer(t testing.TB) *Server {
 	t.Helper()
 	return DatabaseServer(t)
+}
+
+// Vitess starts a Vitess for this test alone, with an empty keyspace of two shards, or of one. All tests of this process share the MySQL
+// behind it.
+func Vitess(t testing.TB, sharded bool) *Server {
+	t.Helper()
+	shared := &here.behindVitess
+	here.asked(t)
+	shared.once.Do(func() { shared.server, shared.err = start(t, (*servers.Home).MySQL) })
+	if shared.err != nil {
+		t.Fatalf("testserver: %v", shared.err)
+	}
+	name := here.name("vt")
+	return newServer(t, func(h *servers.Home) (*servers.Server, error) {
+		if sharded {
+			return h.VitessOn(shared.server, name)
+		}
+		return h.VitessUnshardedOn(shared.server, name)
+	})
 }

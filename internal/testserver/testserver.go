@@ -51,6 +51,11 @@ type process struct {
 		cluster *servers.Galera
 		err     error
 	}
+	behindVitess struct {
+		once   sync.Once
+		server *servers.Server
+		err    error
+	}
 	minio struct {
 		once sync.Once
 		s3   S3

@@ -6,12 +6,17 @@
 #                     compiler for Go's race detector
 #   deps.sh node      for `make verify`, too: Node and npm
 #   deps.sh clients   for `make clients`, too: Java, Maven, Python's venv, openapi-generator
+#   deps.sh vitess    for `make test-vitess`: a vtcombo of Vitess, which takes some minutes to build
 #   deps.sh mysql     for `make test-mysql`: MySQL, which Debian 12 lacks. It exits with 3 where that can't be had
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 # MinIO's makers publish the source alone. This is its last release.
 readonly minio='github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c'
+
+# Of Vitess, one program that holds a vtgate and tablets. Its makers number modules otherwise than releases.
+readonly vitess=vitess.io/vitess@v0.24.4
+readonly vitess_release=24.0.4
 
 # The linters of the specs refuse the Node of Debian 12. This one is installed into bin/, for the Makefile alone.
 readonly node_version=22.23.3
@@ -72,9 +77,7 @@ install_servers() {
 	fi
 
 	have minio && return
-	local bin
-	bin=$(go env GOBIN)
-	[ -x "${bin:-$(go env GOPATH | cut -d: -f1)/bin}/minio" ] && return
+	[ -x "$(go_programs)/minio" ] && return
 	echo 'deps: building MinIO from source, which takes some 3 minutes, once ...'
 	CGO_ENABLED=0 go install "$minio"
 }
@@ -177,12 +180,30 @@ install_mysql() {
 	echo "deps: MySQL is $(sed 's/.* Ver //' "$mysql_folder/version")"
 }
 
+# go_programs prints the folder into which `go install` puts programs.
+go_programs() {
+	local bin
+	bin=$(go env GOBIN)
+	echo "${bin:-$(go env GOPATH | cut -d: -f1)/bin}"
+}
+
+install_vitess() {
+	local bin source
+	bin=$(go_programs)
+	"$bin/vtcombo" --version 2>/dev/null | grep -qF "Version: $vitess_release " && return
+	echo 'deps: building Vitess from source, which takes some minutes, once ...'
+	# `go install` refuses it, because its go.mod excludes a version; its own folder can be built.
+	source=$(go mod download -json "$vitess" | sed -n 's/^[[:space:]]*"Dir": "\(.*\)",*$/\1/p')
+	CGO_ENABLED=0 go build -C "$source" -trimpath -o "$bin/vtcombo" ./go/cmd/vtcombo
+}
+
 for part in "$@"; do
 	case $part in
 	servers) install_servers ;;
 	node) install_node ;;
 	clients) install_clients ;;
 	mysql) install_mysql ;;
+	vitess) install_vitess ;;
 	*) die "unknown part: $part" ;;
 	esac
 done

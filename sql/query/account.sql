@@ -26,7 +26,7 @@ WHERE account >= sqlc.arg(keyword) AND account < sqlc.arg(beyond) ORDER BY accou
 
 -- name: UsersByUsernamePrefix :many
 SELECT id, account, username, age, sex FROM `user`
-WHERE username >= sqlc.arg(keyword) AND username < sqlc.arg(beyond) ORDER BY username LIMIT ?;
+WHERE username >= sqlc.arg(keyword) AND username < sqlc.arg(beyond) ORDER BY username, id LIMIT ?;
 
 -- How many groups an account created on a day. Whoever asks holds the lock of the account's row.
 -- name: GroupsMade :one
