@@ -43,7 +43,7 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	shared.dir = dir
-	code := testserver.Main(m, "TestMigrateCommand", "TestDependenciesAway", "TestLockOutlivesTheDatabase", "TestSecondNodeIsRefused", "TestTwoNodes", "TestDeploymentsSideBySide", "TestOldDatabaseOfOddAccounts", "TestNodesThatDiffer")
+	code := testserver.Main(m, "TestMigrateCommand", "TestDependenciesAway", "TestLockOutlivesTheDatabase", "TestSecondNodeIsRefused", "TestTwoNodes", "TestDeploymentsSideBySide", "TestOldDatabaseOfOddAccounts", "TestNodesThatDiffer", "TestDatabaseAmiss")
 	if code == 0 {
 		code = leaked()
 	}

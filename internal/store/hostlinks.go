@@ -111,14 +111,14 @@ func (l *link) note(err error) error {
 	if err == nil || errors.Is(err, driver.ErrSkip) {
 		return err
 	}
-	out := refusesWork(mysqlNumber(err))
-	if out {
+	if refusesWork(mysqlNumber(err)) {
 		l.spent.Store(true)
 	}
-	broken := isBroken(err)
-	if out || broken || errors.Is(err, context.DeadlineExceeded) {
+	// Most conflicts are with other transactions. One that has waited for a lock may have waited for the cluster.
+	if mysqlNumber(err) != deadlock && IsUnavailable(err) {
 		l.host.lookSoon()
 	}
+	broken := isBroken(err)
 	if _, ok := errors.AsType[*net.OpError](err); ok && broken {
 		// The driver passes it on when it has written a part of a statement.
 		return fmt.Errorf("%w: %w", mysql.ErrInvalidConn, err)

@@ -23,6 +23,9 @@ const (
 	mostHosts = 16 // each costs a connection and a question a second
 	// steadyFor is how long a host that was away must be fit before it is preferred to one that works.
 	steadyFor = 5 * time.Second
+	// donorGrace is how long a statement may go on at a member that has begun to hand its data to another one, once a host is in use
+	// that hasn't.
+	donorGrace = 3 * time.Second
 )
 
 // hosts are the servers that a DSN names, by preference. All of them have the same data. New connections go to the one that is
@@ -57,6 +60,7 @@ type host struct {
 	health verdict
 	judged bool
 	since  time.Time // since when it is fit after it wasn't; zero if it always was
+	gives  time.Time // since when it is a donor; zero if it is none
 	links  map[*link]struct{}
 }
 
@@ -238,7 +242,14 @@ func (s *hosts) judge(h *host, v verdict, now time.Time) {
 	if s.begun {
 		s.choose(now)
 	}
-	if v.err != nil && s.several() {
+	// A donor may have to hold commits back until all its data are copied. What it has under way doesn't wait for that.
+	if !v.donor {
+		h.gives = time.Time{}
+	} else if h.gives.IsZero() {
+		h.gives = now
+	}
+	left := v.donor && s.inUse.Load() != h && now.Sub(h.gives) >= donorGrace
+	if s.several() && (v.err != nil || left) {
 		h.cut()
 	}
 }
@@ -305,15 +316,18 @@ func (s *hosts) candidates() []*host {
 func (s *hosts) unfit() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var errs []error
-	for _, h := range s.list {
+	var all error
+	for i, h := range s.list {
 		err := h.health.err
 		if err == nil {
 			err = errNoAnswer // it is fit again since a moment ago, or wasn't looked at
 		}
-		errs = append(errs, fmt.Errorf("%s: %w", h.address, err))
+		if err = fmt.Errorf("%s: %w", h.address, err); i > 0 {
+			err = fmt.Errorf("%w; %w", all, err)
+		}
+		all = err
 	}
-	return errors.Join(errs...)
+	return all
 }
 
 // tellOf logs that a host isn't fit any more, or is again.
@@ -335,10 +349,14 @@ func (s *hosts) tellInUse(was, is *host) {
 	case log == nil:
 	case is == nil:
 		log.Warn("no database server can be used: requests are refused until one can", "servers", s.String())
-	case was == nil || was.health.err == nil:
-		log.Info("another database server is in use", "server", is.address)
-	default:
+	case was == nil:
+		log.Info("a database server is in use again", "server", is.address)
+	case was.health.err != nil:
 		log.Warn("another database server is in use", "server", is.address, "instead_of", was.address)
+	case was.health.donor:
+		log.Info("another database server is in use, since the one before copies its data to a member", "server", is.address, "instead_of", was.address)
+	default:
+		log.Info("another database server is in use, since it comes first", "server", is.address, "instead_of", was.address)
 	}
 }
 

@@ -87,6 +87,9 @@ func (d *DB) Spread() bool { return d.engine.spread() }
 // ErrReadOnly and ErrBehind.
 func (d *DB) Ping(ctx context.Context) error {
 	if err := d.read.PingContext(ctx); err != nil {
+		if d.hosts != nil && d.hosts.inUse.Load() == nil { // since a moment ago
+			err = d.hosts.unfit()
+		}
 		return fmt.Errorf("ping database: %w", err)
 	}
 	if d.hosts != nil && !d.hosts.watched() {

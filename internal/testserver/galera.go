@@ -1,6 +1,7 @@
 package testserver
 
 import (
+	"strings"
 	"testing"
 
 	"tim/internal/servers"
@@ -55,6 +56,15 @@ func GaleraCluster(t testing.TB) *Cluster {
 		c.Members = append(c.Members, ofTest(t, member))
 	}
 	return c
+}
+
+// DSN returns the DSN of the database with all members, in their order.
+func (c *Cluster) DSN() string {
+	addresses := make([]string, 0, len(c.cluster.Members))
+	for _, member := range c.cluster.Members {
+		addresses = append(addresses, member.TCPAddress)
+	}
+	return "root@tcp(" + strings.Join(addresses, ",") + ")/tim"
 }
 
 // Start starts the members that are down, also when all are.
