@@ -312,12 +312,15 @@ func (g *Galera) AwaitSynced(s *Server) error {
 	return until(startWithin, func() error { return galeraReady(ctx, s) })
 }
 
-// CreateDatabase makes one more empty utf8mb4 database, and returns its DSN at each member. The name isn't quoted.
+// CreateDatabase makes one more empty utf8mb4 database, and returns its DSN at each member once all have it. The name isn't quoted.
 func (g *Galera) CreateDatabase(name string) (dsns []string, err error) {
+	_, err = g.Members[0].CreateDatabase(name)
 	for _, s := range g.Members {
 		dsns = append(dsns, mariadbDSN(s, name))
+		if err == nil { // it waits for what the first has done
+			err = mariadbExec(mariadbDSN(s, "")+"?wsrep_sync_wait=1", "START TRANSACTION")
+		}
 	}
-	_, err = g.Members[0].CreateDatabase(name)
 	return dsns, err
 }
 
