@@ -81,9 +81,11 @@ func TestDatabaseAmiss(t *testing.T) {
 	}
 	var history struct {
 		Messages []struct {
-			Seq  int
-			Body struct{ Text string }
-		}
+			Seq  int `json:"seq"`
+			Body struct {
+				Text string `json:"text"`
+			} `json:"body"`
+		} `json:"messages"`
 	}
 	if err := json.Unmarshal(s.do(t, ask{path: query("/Tim/getHistory", "account", "am.a", "FriendAccount", "am.b"), token: token}).Data, &history); err != nil {
 		t.Fatal(err)

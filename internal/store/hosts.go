@@ -23,8 +23,8 @@ const (
 	mostHosts = 16 // each costs a connection and a question a second
 	// steadyFor is how long a host that was away must be fit before it is preferred to one that works.
 	steadyFor = 5 * time.Second
-	// donorGrace is how long a statement may go on at a member that has begun to hand its data to another one, once a host is in use
-	// that hasn't.
+	// donorGrace is how long a statement may go on at a member that copies its data to another one, while a third one is in use: a
+	// donor may have to hold commits back until all is copied.
 	donorGrace = 3 * time.Second
 )
 
@@ -60,7 +60,7 @@ type host struct {
 	health verdict
 	judged bool
 	since  time.Time // since when it is fit after it wasn't; zero if it always was
-	gives  time.Time // since when it is a donor; zero if it is none
+	gives  time.Time // since when it is a donor
 	links  map[*link]struct{}
 }
 
@@ -220,19 +220,16 @@ func (s *hosts) use(h *host) bool {
 }
 
 // judge takes in what a look at a host has shown.
-func (s *hosts) judge(h *host, v verdict, now time.Time) {
+func (s *hosts) judge(h *host, shown verdict, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if v.err == nil && s.begun && v.cluster != s.cluster && (s.several() || s.cluster != "") {
-		v.err = ErrOtherCluster
-	}
-	was := h.health
-	if !s.several() && errors.Is(v.err, errNoAnswer) {
-		v = was // nothing is better than to ask it
-	}
+	was, v := h.health, s.corrected(h, shown)
 	if h.judged && (was.err == nil) != (v.err == nil) {
 		h.since = now
 		s.tellOf(h, v)
+	}
+	if v.donor != was.donor {
+		h.gives = now
 	}
 	h.health = v
 	if !h.judged {
@@ -242,16 +239,20 @@ func (s *hosts) judge(h *host, v verdict, now time.Time) {
 	if s.begun {
 		s.choose(now)
 	}
-	// A donor may have to hold commits back until all its data are copied. What it has under way doesn't wait for that.
-	if !v.donor {
-		h.gives = time.Time{}
-	} else if h.gives.IsZero() {
-		h.gives = now
-	}
-	left := v.donor && s.inUse.Load() != h && now.Sub(h.gives) >= donorGrace
-	if s.several() && (v.err != nil || left) {
+	if s.several() && (v.err != nil || v.donor && s.inUse.Load() != h && now.Sub(h.gives) >= donorGrace) {
 		h.cut()
 	}
+}
+
+// corrected returns what is made of a look at a host.
+func (s *hosts) corrected(h *host, v verdict) verdict {
+	if v.err == nil && s.begun && v.cluster != s.cluster && (s.several() || s.cluster != "") {
+		v.err = ErrOtherCluster
+	}
+	if !s.several() && errors.Is(v.err, errNoAnswer) {
+		return h.health // nothing is better than to ask it
+	}
+	return v
 }
 
 // choose decides which host is in use. One that works stays until a preferred one has been fit for a while. A donor, which hands
