@@ -471,9 +471,9 @@ func TestRetryAfterADeadlockStoresOnce(t *testing.T) {
 	go h.commit(ctx, batch) // the test waits for its drafts
 	until(t, "the batch waits for the rival", func() bool {
 		var waiting int
-		must(t, rival.QueryRowContext(ctx, `SELECT COUNT(*) FROM information_schema.innodb_lock_waits w
-			JOIN information_schema.innodb_trx t ON t.trx_id = w.blocking_trx_id
-			WHERE t.trx_mysql_thread_id = CONNECTION_ID()`).Scan(&waiting))
+		must(t, rival.QueryRowContext(ctx, `SELECT COUNT(*) FROM information_schema.innodb_trx t
+			JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id
+			WHERE t.trx_state = 'LOCK WAIT' AND p.db = DATABASE()`).Scan(&waiting))
 		if waiting == 0 {
 			time.Sleep(150 * time.Millisecond) // MariaDB renews these tables only when nobody has read them for 100 ms
 		}
