@@ -33,7 +33,7 @@ import (
 //
 //nolint:tagalign // the tags read as sentences
 type Options struct {
-	On          string   `help:"What the tool's own nodes use: embedded (SQLite), servers (MariaDB, Redis, MinIO) or galera (the same with a Galera cluster of three members, of which each node uses another). They limit no senders, and hash passwords cheaply." enum:"embedded,servers,galera" default:"embedded"`
+	On          string   `help:"What the tool's own nodes use: embedded (SQLite), servers (MariaDB, Redis, MinIO), mysql (the same with MySQL) or galera (the same with a Galera cluster of three members, of which each node uses another). They limit no senders, and hash passwords cheaply." enum:"embedded,servers,mysql,galera" default:"embedded"`
 	Nodes       int      `help:"How many nodes the tool starts; with --on=embedded always one." default:"1"`
 	Binary      string   `help:"The program that the nodes run, to compare another version; by default this program." placeholder:"FILE" type:"path"`
 	Env         []string `help:"A setting of the tool's own nodes, such as TIM_LOG_LEVEL=warn." placeholder:"NAME=VALUE" sep:"none"`

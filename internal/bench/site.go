@@ -14,6 +14,7 @@ import (
 const (
 	onEmbedded = "embedded"
 	onServers  = "servers"
+	onMySQL    = "mysql"
 	onGalera   = "galera"
 )
 
@@ -61,20 +62,23 @@ func (s *site) startNodes(opts Options) error {
 	var stack *servers.Stack
 	if opts.On != onEmbedded {
 		options := servers.StackOptions{}
-		if opts.On == onGalera {
+		switch opts.On {
+		case onGalera:
 			options.GaleraMembers = galeraMembers
+		case onMySQL:
+			options.Database = servers.KindMySQL
 		}
 		var err error
 		if stack, err = s.home.StartStack(options); err != nil {
 			return err
 		}
 		count = max(1, opts.Nodes)
-		s.notice(stack)
+		s.notice(stack, opts.On)
 	}
 	for i := range count {
 		own := slices.Clone(env)
 		if stack != nil {
-			own = append(own, stack.Env(stack.MariaDB[i%len(stack.MariaDB)].Address, stack.RedisURL())...)
+			own = append(own, stack.Env(stack.Database[i%len(stack.Database)].Address, stack.RedisURL())...)
 		}
 		n, err := s.home.NewNode(servers.NodeOptions{Binary: opts.Binary, Env: append(own, opts.Env...)})
 		if err != nil {
@@ -90,10 +94,14 @@ func (s *site) startNodes(opts Options) error {
 }
 
 // notice makes the servers of a stack be measured.
-func (s *site) notice(stack *servers.Stack) {
-	for i, m := range stack.MariaDB {
-		name := "mariadbd"
-		if len(stack.MariaDB) > 1 {
+func (s *site) notice(stack *servers.Stack, on string) {
+	program := "mariadbd"
+	if on == onMySQL {
+		program = "mysqld"
+	}
+	for i, m := range stack.Database {
+		name := program
+		if len(stack.Database) > 1 {
 			name += " " + strconv.Itoa(i+1)
 		}
 		s.below = append(s.below, belowNodes{name, m})

@@ -33,7 +33,7 @@ import (
 //
 //nolint:tagalign // the tags read as sentences
 type Options struct {
-	On       string        `help:"What the nodes use: embedded (SQLite, one node), servers (MariaDB, Redis, MinIO), cluster (the same with a Redis Cluster of three masters), galera (the same with a Galera cluster of three members, of which each node uses another), vitess (the same with a Vitess of two shards)." enum:"embedded,servers,cluster,galera,vitess" default:"embedded"`
+	On       string        `help:"What the nodes use: embedded (SQLite, one node), servers (MariaDB, Redis, MinIO), mysql (the same with MySQL), cluster (the same with a Redis Cluster of three masters), galera (the same with a Galera cluster of three members, of which each node uses another), vitess (the same with a Vitess of two shards)." enum:"embedded,servers,mysql,cluster,galera,vitess" default:"embedded"`
 	Nodes    int           `help:"How many nodes to start; with --on=embedded always one." default:"2"`
 	Duration time.Duration `help:"How long the clients chat while things break." default:"1m"`
 	Accounts int           `help:"How many accounts chat on tim.v1; half as many others chat on the contract's sockets." default:"16"`

@@ -43,9 +43,9 @@ func (s *site) readDatabase(ctx context.Context) (*contents, error) {
 	case s.stack == nil:
 		return readFrom(ctx, "sqlite", "file:"+filepath.Join(s.nodes[0].DataDir(), "tim.db")+"?mode=ro&_pragma=busy_timeout(10000)")
 	case s.stack.Galera == nil:
-		return readFrom(ctx, "mysql", s.stack.MariaDB[0].Address+s.reading())
+		return readFrom(ctx, "mysql", s.stack.Database[0].Address+s.reading())
 	default:
-		return readFrom(ctx, "mysql", s.stack.MariaDB[0].Address+inSync)
+		return readFrom(ctx, "mysql", s.stack.Database[0].Address+inSync)
 	}
 }
 
@@ -54,7 +54,7 @@ func (s *site) differingMembers(ctx context.Context, first *contents) (differing
 	if s.stack == nil || s.stack.Galera == nil {
 		return 0, nil
 	}
-	for _, m := range s.stack.MariaDB[1:] {
+	for _, m := range s.stack.Database[1:] {
 		other, err := readFrom(ctx, "mysql", m.Address+inSync)
 		if err != nil {
 			return 0, err

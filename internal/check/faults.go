@@ -130,7 +130,7 @@ func (tr *faults) choose() fault {
 		}
 		choices = append(choices, func() fault { return tr.cut(n, "its member of the database", n.database[0]) })
 	default:
-		choices = append(choices, func() fault { return tr.server(site.database(), site.stack.MariaDB[0], true) })
+		choices = append(choices, func() fault { return tr.server(site.database(), site.stack.Database[0], true) })
 	}
 	if site.stack != nil {
 		choices = append(choices, func() fault { return tr.cut(n, "database", n.database...) })

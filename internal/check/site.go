@@ -18,6 +18,7 @@ import (
 const (
 	onEmbedded = "embedded"
 	onServers  = "servers"
+	onMySQL    = "mysql"
 	onCluster  = "cluster"
 	onGalera   = "galera"
 	onVitess   = "vitess"
@@ -50,9 +51,14 @@ func newSite(ctx context.Context, opts Options) (*site, error) {
 		}
 	}
 	if opts.On != onEmbedded {
-		options := servers.StackOptions{RedisCluster: opts.On == onCluster, Vitess: opts.On == onVitess}
-		if opts.On == onGalera {
+		options := servers.StackOptions{RedisCluster: opts.On == onCluster}
+		switch opts.On {
+		case onGalera:
 			options.GaleraMembers = galeraMembers
+		case onMySQL:
+			options.Database = servers.KindMySQL
+		case onVitess:
+			options.Database = servers.KindVitess
 		}
 		if s.stack, err = home.StartStack(options); err != nil {
 			return s, err
@@ -111,8 +117,8 @@ func (s *site) newNode(ctx context.Context, number int) (*node, error) {
 // member of a Galera cluster. A Redis Cluster tells clients the addresses of its masters, so it has no proxy.
 func (s *site) throughProxies(ctx context.Context, n *node, number int) (dsn, redisURL string, err error) {
 	var addresses []string
-	for i := range s.stack.MariaDB {
-		g, err := newProxy(ctx, s.stack.MariaDB[(number-1+i)%len(s.stack.MariaDB)].TCPAddress)
+	for i := range s.stack.Database {
+		g, err := newProxy(ctx, s.stack.Database[(number-1+i)%len(s.stack.Database)].TCPAddress)
 		if err != nil {
 			return "", "", err
 		}
@@ -130,7 +136,10 @@ func (s *site) throughProxies(ctx context.Context, n *node, number int) (dsn, re
 
 // database is the name of the one server of the database.
 func (s *site) database() string {
-	if s.opts.On == onVitess {
+	switch s.opts.On {
+	case onMySQL:
+		return "MySQL"
+	case onVitess:
 		return "Vitess"
 	}
 	return "MariaDB"

@@ -81,9 +81,9 @@ func testNodeOnStack(t *testing.T, binary string) {
 	home := newTestHome(t)
 	stack, err := home.StartStack(StackOptions{})
 	must(t, err)
-	n, err := home.NewNode(NodeOptions{Binary: binary, Env: stack.Env(stack.MariaDB[0].Address, stack.RedisURL())})
+	n, err := home.NewNode(NodeOptions{Binary: binary, Env: stack.Env(stack.Database[0].Address, stack.RedisURL())})
 	must(t, err)
-	must(t, stack.MariaDB[0].Stop())
+	must(t, stack.Database[0].Stop())
 	started := make(chan error, 1)
 	go func() { started <- n.StartPatiently(t.Context()) }()
 	// Its log says when it has tried: Memory would wait for the start to end.
@@ -96,7 +96,7 @@ func testNodeOnStack(t *testing.T, binary string) {
 	}); err != nil {
 		t.Error("it didn't miss its database")
 	}
-	must(t, stack.MariaDB[0].Start())
+	must(t, stack.Database[0].Start())
 	must(t, <-started)
 	if status, err := ping(t, n, "/readyz"); err != nil || status != http.StatusOK {
 		t.Errorf("%d, %v", status, err)

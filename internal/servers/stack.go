@@ -2,19 +2,19 @@ package servers
 
 import "strings"
 
-// Stack is what several nodes share: a MariaDB or a Galera cluster, a Redis or a Redis Cluster, and a MinIO.
+// Stack is what several nodes share: a database on a server or on several, a Redis or a Redis Cluster, and a MinIO.
 type Stack struct {
-	MariaDB []*Server // one, or the members of Galera, or a Vitess
-	Galera  *Galera   // nil for one MariaDB
-	Redis   []*Server // one, or the masters of a Redis Cluster
-	MinIO   S3
+	Database []*Server // one, or the members of Galera
+	Galera   *Galera   // nil for another kind
+	Redis    []*Server // one, or the masters of a Redis Cluster
+	MinIO    S3
 }
 
 // StackOptions of a stack.
 type StackOptions struct {
-	GaleraMembers int  // 0 for one MariaDB
-	Vitess        bool // of two shards, in the place of MariaDB
-	RedisCluster  bool // of three masters
+	Database      string // the kind, as [Home.Database] takes it
+	GaleraMembers int    // 0 for that kind
+	RedisCluster  bool   // of three masters
 }
 
 // StartStack starts a stack. What it has started before an error ends with the home.
@@ -23,16 +23,12 @@ func (h *Home) StartStack(o StackOptions) (*Stack, error) {
 	var err error
 	if o.GaleraMembers > 0 {
 		if s.Galera, err = h.Galera(o.GaleraMembers); err == nil {
-			s.MariaDB = s.Galera.Members
+			s.Database = s.Galera.Members
 		}
 	} else {
 		var one *Server
-		if o.Vitess {
-			one, err = h.Vitess()
-		} else {
-			one, err = h.MariaDB()
-		}
-		s.MariaDB = []*Server{one}
+		one, err = h.Database(o.Database)
+		s.Database = []*Server{one}
 	}
 	if err != nil {
 		return nil, err
