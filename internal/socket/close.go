@@ -84,10 +84,10 @@ func (c *Conn) peerCloses(code Code) {
 	for c.writing && !c.sealed {
 		c.awaitChange() // the write under way counts
 	}
-	if c.sealed {
+	if c.said {
 		clean = clean || code == c.closing.code // an answer has our code
 	} else {
-		clean = clean && !c.source.gone()
+		clean = clean && !c.sealed && !c.source.gone()
 	}
 	c.unlocked(func() { c.handler.PeerClosed(clean) })
 }

@@ -45,6 +45,7 @@ type Conn struct {
 	writing  bool // the writer runs
 	held     bool // the close frame waits for the handler's PeerClosed
 	sealed   bool // nothing can be written any more: the close frame is out, or the socket broken
+	said     bool // the close frame is out
 }
 
 // closeFrame is why a connection closes.

@@ -189,7 +189,7 @@ func (c *Conn) writeClose() {
 			_, err = c.source.network.Write(frame)
 		}
 	})
-	c.sealed = true
+	c.sealed, c.said = true, err == nil
 	_ = c.source.network.SetReadDeadline(time.Now().Add(timeout)) // see extend
 	if err != nil {
 		c.broken()
