@@ -291,7 +291,7 @@ func TestOpenTriesAllHosts(t *testing.T) {
 		t.Errorf("in use is %q", got)
 	}
 	relays[2].shut()
-	if _, err := OpenMySQL(t.Context(), dsn, 0); !IsUnavailable(err) || strings.Count(err.Error(), "doesn't answer") != 3 {
+	if _, err := OpenMySQL(t.Context(), dsn, 0); !IsUnavailable(err) || strings.Count(err.Error(), "can't be asked") != 3 {
 		t.Errorf("without any: %v", err)
 	}
 	if _, err := OpenMySQL(within(t, time.Millisecond), dsn, 0); !IsUnavailable(err) {

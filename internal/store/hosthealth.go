@@ -22,8 +22,8 @@ var (
 	ErrReadOnly = errors.New("the database server is read-only")
 	// ErrBehind says that a member of a Galera cluster has yet to apply what others have committed.
 	ErrBehind = errors.New("the database server is behind its cluster")
-	// errNoAnswer says that a server doesn't answer.
-	errNoAnswer = errors.New("the database server doesn't answer")
+	// errNoAnswer says that a server can't be reached, or refuses the login.
+	errNoAnswer = errors.New("the database server can't be asked")
 )
 
 const (
