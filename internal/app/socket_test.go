@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -191,4 +192,31 @@ func (c *socket) readType(t testing.TB, kind string) string {
 			return encodeJSON(t, frame)
 		}
 	}
+}
+
+// A client that closes cleanly, and doesn't wait for the answer because the server is slow to read it, gets later what was written to
+// it meanwhile.
+func TestNothingIsLostBehindACloseFrame(t *testing.T) {
+	t.Parallel()
+	inModes(t, func(t *testing.T, s *site) {
+		a, b := s.enter(t, "bc.a"), s.enter(t, "bc.b")
+		s.befriend(t, a, "bc.a", "bc.b")
+		s.openChat(t, "bc.b", b)
+		direct := openDirect(t, s.URL, "bc.b", "bc.a", b)
+		for i := range 4 { // the server waits before it reads on
+			direct.write(t, strconv.Itoa(i))
+		}
+		goodbye := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
+		if err := direct.WriteControl(websocket.CloseMessage, goodbye, time.Now().Add(patience)); err != nil {
+			t.Fatal(err)
+		}
+		if err := direct.Close(); err != nil {
+			t.Fatal(err)
+		}
+		into[sent](t, s.do(t, text(a, toUser("bc.b"), "1", "hi")))
+		eventually(t, "the close frame is read", func() bool { return strings.Contains(s.metrics(t), `tim_sockets{kind="direct"} 0`) })
+		if m := openDirect(t, s.URL, "bc.b", "bc.a", b).readMessage(t); m.Message != "hi" {
+			t.Errorf("got %+v", m)
+		}
+	}, "--admin-listen=127.0.0.1:0", "--limit-send-rate=2", "--limit-send-burst=1")
 }
