@@ -207,8 +207,15 @@ func TestFailover(t *testing.T) {
 			waitUntil(t, "the statements run", func() bool {
 				return len(texts(t, d.read, "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE '%SLEEP(3600)' AND command = 'Query' AND id <> CONNECTION_ID()")) == 2
 			})
+			conn, err := d.write.Conn(t.Context())
+			must(t, err)
 			began := time.Now()
 			how.fail(t, relays[0])
+			_, err = conn.ExecContext(t.Context(), "DO '"+strings.Repeat("x", 12<<20)+"'") // more than what the system takes at once
+			if !IsUnavailable(err) {
+				t.Errorf("what was being written: %v", err)
+			}
+			_ = conn.Close()
 			for range 2 {
 				if err := <-hanging; !IsUnavailable(err) {
 					t.Errorf("what hung: %v", err)
