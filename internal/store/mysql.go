@@ -139,7 +139,11 @@ func (s sessions) Connect(ctx context.Context) (driver.Conn, error) {
 		if err == nil {
 			return conn, nil
 		}
-		if failed = errors.Join(failed, err); ctx.Err() != nil || !IsUnavailable(err) {
+		another := ctx.Err() == nil && IsUnavailable(err)
+		if failed != nil {
+			err = fmt.Errorf("%w; %w", failed, err)
+		}
+		if failed = err; !another {
 			break
 		}
 	}
