@@ -27,6 +27,7 @@ const (
 	lockWaitTimeout  = 1205
 	deadlock         = 1213
 	duplicateKeyName = 1586
+	unknownError     = 1105
 	notInCluster     = 1047 // Galera: this member is not in the cluster now
 )
 
@@ -59,7 +60,7 @@ func IsUnavailable(err error) bool {
 	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
 		return true
 	}
-	return isConflict(err) || IsDamaged(err) || unavailableMySQL(mysqlNumber(err)) || unavailableSQLite(sqliteCode(err))
+	return isConflict(err) || IsDamaged(err) || unavailableMySQL(mysqlNumber(err)) || unavailableVitess(err) || unavailableSQLite(sqliteCode(err))
 }
 
 // IsFull reports whether a write failed because the disk that holds the database is full. IsUnavailable holds for it, too.
@@ -85,7 +86,7 @@ func unavailableMySQL(number uint16) bool {
 	switch number {
 	case 1040, 1203, 1226, 1129, // too many connections, in all or of this user; host blocked
 		1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1184, 1927, // shutting down, connection lost or killed
-		2006, 2013, // the same, said by a proxy
+		2002, 2003, 2006, 2013, // the same, said by a proxy
 		notInCluster,
 		1290, 1792, 1836, 1874, 3032, 3100, // read-only; offline; refused by a replication plugin
 		3, 1020, 1021, 1030, 1114, 1180, // disk full, storage engine failing
@@ -111,6 +112,21 @@ func refusesLogin(number uint16) bool {
 	switch number {
 	case 1044, 1045, 1049, 1130, 1698:
 		return true
+	}
+	return false
+}
+
+// unavailableVitess reports whether a vtgate found no tablet that it could ask, or one that is changing its place. It says so by the number
+// of unknown errors: a text about a target, or one that begins with the code of a class.
+func unavailableVitess(err error) bool {
+	e, ok := errors.AsType[*mysql.MySQLError](err)
+	if !ok || e.Number != unknownError {
+		return false
+	}
+	for _, head := range []string{"target: ", "VT14", "VT15"} {
+		if strings.HasPrefix(e.Message, head) {
+			return true
+		}
 	}
 	return false
 }

@@ -158,6 +158,7 @@ func TestWhatIsUnavailable(t *testing.T) {
 	t.Parallel()
 	for _, err := range []error{
 		nil, sql.ErrNoRows, io.EOF, io.ErrUnexpectedEOF, context.Canceled, errors.New("x"), &mysql.MySQLError{Number: 1064},
+		&mysql.MySQLError{Number: 1105, Message: "VT12001: unsupported: x"}, &mysql.MySQLError{Number: 1105, Message: "a new target: x"},
 	} {
 		if IsUnavailable(err) || IsDuplicate(err) {
 			t.Errorf("%v: unavailable %t, duplicate %t", err, IsUnavailable(err), IsDuplicate(err))
@@ -165,7 +166,9 @@ func TestWhatIsUnavailable(t *testing.T) {
 	}
 	for _, err := range []error{
 		context.DeadlineExceeded, sql.ErrConnDone, mysql.ErrInvalidConn, &mysql.MySQLError{Number: 1040},
-		&mysql.MySQLError{Number: 1047}, &mysql.MySQLError{Number: deadlock},
+		&mysql.MySQLError{Number: 1047}, &mysql.MySQLError{Number: deadlock}, &mysql.MySQLError{Number: 2002}, errPartly,
+		&mysql.MySQLError{Number: 1105, Message: "target: tim.80-.primary: no healthy tablet available for 'keyspace:\"tim\" shard:\"80-\" tablet_type:PRIMARY'"},
+		&mysql.MySQLError{Number: 1105, Message: "VT15001: transaction error, issue ROLLBACK and retry the transaction: x"},
 	} {
 		if !IsUnavailable(fmt.Errorf("wrapped: %w", err)) {
 			t.Errorf("%v is not unavailable", err)

@@ -12,7 +12,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -273,5 +275,128 @@ func TestVitessNumbersAndUniqueValues(t *testing.T) {
 	}
 	if rows, err := d.Read().LookAlikes(t.Context(), null("n7"), null("n8")); err != nil || len(rows) != 2 {
 		t.Errorf("alike: %v, %v", rows, err)
+	}
+}
+
+// conversationsOf returns a conversation of each shard.
+func conversationsOf(t *testing.T, d *DB) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	for n := range 40 {
+		id := fmt.Sprint("c", n)
+		for _, shard := range asked(t, d, "SELECT id FROM conversation WHERE id = ?", id) {
+			found[shard] = id
+		}
+	}
+	if len(found) != 2 {
+		t.Fatalf("conversations are on %v", found)
+	}
+	return found
+}
+
+// Two transactions that wait for one another on two shards are ended by the time limit of a lock, and one of them runs again.
+func TestVitessDeadlockOfTwoShards(t *testing.T) {
+	t.Parallel()
+	d := migrated(t, mysqlAt(t, testserver.Vitess(t, true).Address))
+	ids := slices.Collect(maps.Values(conversationsOf(t, d)))
+	must(t, d.Write().EnsureConversation(t.Context(), ids[0], 1))
+	must(t, d.Write().EnsureConversation(t.Context(), ids[1], 1))
+	var both sync.WaitGroup
+	both.Add(2)
+	var work errgroup.Group
+	runs := make([]int, 2)
+	for i := range 2 {
+		work.Go(func() error {
+			return d.Tx(t.Context(), func(tx *Tx) error {
+				runs[i]++
+				if _, err := tx.LockConversation(t.Context(), ids[i]); err != nil {
+					return err
+				}
+				if runs[i] == 1 {
+					both.Done()
+					both.Wait()
+				}
+				_, err := tx.LockConversation(t.Context(), ids[1-i])
+				return err
+			})
+		})
+	}
+	must(t, work.Wait())
+	if runs[0]+runs[1] < 3 {
+		t.Errorf("%v runs", runs)
+	}
+}
+
+// A transaction on two shards is committed on both or on none, also when all of Vitess dies in between: what was prepared is committed
+// when it is back. An error of its COMMIT leaves nobody knowing.
+func TestVitessCommitsOnAllShards(t *testing.T) {
+	t.Parallel()
+	server := testserver.Vitess(t, true)
+	d := migrated(t, mysqlAt(t, server.Address))
+	ids := slices.Collect(maps.Values(conversationsOf(t, d)))
+	for _, id := range ids {
+		must(t, d.Write().EnsureConversation(t.Context(), id, 1))
+	}
+	var mu sync.Mutex
+	acknowledged := map[int64]bool{}
+	var next atomic.Int64
+	for range 5 {
+		var writers errgroup.Group
+		many := make(chan struct{})
+		until := next.Load() + 200
+		for range 16 {
+			writers.Go(func() error {
+				for {
+					seq := next.Add(1)
+					if seq == until {
+						close(many)
+					}
+					err := d.Tx(t.Context(), func(tx *Tx) error {
+						for _, id := range ids {
+							if err := tx.InsertMessage(t.Context(), message(id, seq)); err != nil {
+								return err
+							}
+						}
+						return nil
+					})
+					switch {
+					case err == nil:
+						mu.Lock()
+						acknowledged[seq] = true
+						mu.Unlock()
+					case IsUnavailable(err):
+						return nil // Vitess is dead
+					default:
+						return err
+					}
+				}
+			})
+		}
+		<-many
+		server.Kill()
+		must(t, writers.Wait())
+		server.Start()
+	}
+	stored := func(id string) (seqs map[int64]bool) {
+		seqs = map[int64]bool{}
+		rows, err := d.Read().MessagesAfter(t.Context(), id, -1, 10_000)
+		must(t, err)
+		for _, row := range rows {
+			seqs[row.Seq] = true
+		}
+		return seqs
+	}
+	first, second := stored(ids[0]), stored(ids[1])
+	for end := time.Now().Add(30 * time.Second); !maps.Equal(first, second) && time.Now().Before(end); {
+		first, second = stored(ids[0]), stored(ids[1])
+	}
+	for seq := range acknowledged {
+		if !first[seq] {
+			t.Errorf("%d was committed and is lost", seq)
+		}
+	}
+	if !maps.Equal(first, second) || len(first) < 500 {
+		maps.DeleteFunc(first, func(seq int64, _ bool) bool { return second[seq] })
+		t.Errorf("%d are stored on one shard; these not on the other: %v", len(second), slices.Sorted(maps.Keys(first)))
 	}
 }
