@@ -310,7 +310,7 @@ func (b *batchTx) writeSeqs(ctx context.Context) error {
 func (b *batchTx) ownMarks(ctx context.Context) (marks []store.OwnMark, err error) {
 	for _, k := range slices.SortedFunc(maps.Keys(b.marks), participantKey.compare) {
 		m := b.marks[k]
-		if m.known {
+		if m.known || b.s.DB.Spread() { // where it moves by a statement that changes nothing if there is no row
 			marks = append(marks, store.OwnMark{Account: k.account, Conversation: k.conversation, Seq: m.seq})
 			continue
 		}

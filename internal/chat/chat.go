@@ -76,8 +76,8 @@ type Service struct {
 }
 
 // spreadLanes is the least number of lanes where the tables are spread over several servers. A transaction there stores messages of one
-// conversation: all but the marks of members is on one server, which stores it entirely or not at all, and locks of several
-// conversations could wait for one another. So there are more transactions, and each waits longer for its statements.
+// conversation: they are on one server, which stores them entirely or not at all, and locks of several conversations could wait for
+// one another. So there are more transactions, and each waits longer for its statements.
 const spreadLanes = 16
 
 // New returns a Service and starts its lanes. The caller must close it.

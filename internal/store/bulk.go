@@ -225,8 +225,10 @@ func (tx *Tx) NoteFileUses(ctx context.Context, candidates []FileUse, now int64)
 // storeAndCommit moves marks, which only ever grow, and inserts messages. It marks the last INSERT as the one to commit with;
 // no statement may follow it. The caller must commit nonetheless: a batch may be empty, or the database may not allow it.
 func (tx *Tx) storeAndCommit(ctx context.Context, b MessageBatch) error {
-	if err := tx.moveOwnMarks(ctx, b.Marks); err != nil {
-		return err
+	if !tx.spread { // there DB.moveMarks does it
+		if err := tx.moveOwnMarks(ctx, b.Marks); err != nil {
+			return err
+		}
 	}
 	for rows := b.Rows; len(rows) > 0; {
 		n := fitting(rows)
@@ -293,19 +295,13 @@ type OwnMark struct {
 	Seq                   int64
 }
 
-// moveOwnMarks moves marks in the order in which they are given. Where the tables are spread over several servers, one statement would
-// lock the rows on all of them at the same time, so each row has a statement of its own.
 func (tx *Tx) moveOwnMarks(ctx context.Context, marks []OwnMark) error {
-	for page := range slices.Chunk(marks, tx.perStatement(maxRows)) {
-		args := make([]any, 0, 4*len(page)) //nolint:mnd // the number of placeholders in a row
-		for _, m := range page {
-			args = append(args, m.Account, m.Conversation, m.Seq, m.Seq)
-		}
-		if _, err := tx.upsert(ctx, tx.bulk.moveOwnMarks, len(page), args); err != nil {
-			return err
-		}
+	args := make([]any, 0, 4*len(marks)) //nolint:mnd // the number of placeholders in a row
+	for _, m := range marks {
+		args = append(args, m.Account, m.Conversation, m.Seq, m.Seq)
 	}
-	return nil
+	_, err := tx.upsert(ctx, tx.bulk.moveOwnMarks, len(marks), args)
+	return err
 }
 
 // perStatement is how many rows a statement locks that must lock them in order: as many as it may, or one where several servers would

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
+
 	"tim/gen/db"
 )
 
@@ -32,6 +34,24 @@ func lockingRead(statement string) bool {
 // spreadCommits has a vtgate commit a transaction on all of its shards or on none: it prepares all of them before the first commits, and
 // a tablet finishes what was interrupted. A transaction on one shard is committed as elsewhere.
 const spreadCommits = "SET transaction_mode = 'twopc'"
+
+// marksAtOnce is how many marks of a batch move at the same time.
+const marksAtOnce = 8
+
+// moveMarks moves own marks after the messages are committed, each by a statement of its own: the participants are on other servers
+// than the conversation. In the transaction of the messages they would make it one of several servers, which takes three times as
+// long. The messages are stored, so an error is none of the sender's: its mark stays behind until its next message or mark.
+func (d *DB) moveMarks(ctx context.Context, marks []OwnMark) {
+	var moving errgroup.Group
+	moving.SetLimit(marksAtOnce)
+	for _, m := range marks {
+		moving.Go(func() error {
+			_, err := d.writes.MoveMarks(ctx, db.MoveMarksParams{Received: m.Seq, Seen: m.Seq, Account: m.Account, Conversation: m.Conversation})
+			return err
+		})
+	}
+	_ = moving.Wait()
+}
 
 // Conversations lists a page of an account's conversations, each with its newest message.
 func (d *DB) Conversations(ctx context.Context, account, after string, limit int32) ([]db.ConversationsRow, error) {

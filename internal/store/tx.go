@@ -33,7 +33,8 @@ type Tx struct {
 // MessageBatch is what a transaction of StoreMessages stores last.
 type MessageBatch struct {
 	Rows []db.InsertMessageParams
-	// Marks are the own marks to move, of participants whose rows must exist, in the order of conversation and account.
+	// Marks are the own marks to move, of at most 500 participants, whose rows must exist. Where the tables are spread over several
+	// servers, they move after the commit, or don't when that fails.
 	Marks []OwnMark
 }
 
@@ -85,6 +86,9 @@ func (d *DB) once(ctx context.Context, fn func(tx *Tx) (MessageBatch, error)) er
 			err = fmt.Errorf("%w: %v", errPartly, err) //nolint:errorlint // not as a conflict
 		}
 		return withCause(ctx, fmt.Errorf("commit transaction: %w", err))
+	}
+	if d.Spread() {
+		d.moveMarks(ctx, batch.Marks)
 	}
 	return nil
 }
