@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"net"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -29,6 +30,8 @@ const (
 	duplicateKeyName = 1586
 	unknownError     = 1105
 	notInCluster     = 1047 // Galera: this member is not in the cluster now
+	failedCommit     = 1180
+	lostToMember     = 3101 // MySQL's Group Replication: a transaction of another member, which wrote the same row, came first
 )
 
 // IsDuplicate reports whether a statement failed because another row has the same unique key.
@@ -76,20 +79,39 @@ func IsFull(err error) bool {
 
 // isConflict reports whether the database ended a transaction because of another one. The transaction may then be tried again.
 func isConflict(err error) bool {
-	if number := mysqlNumber(err); number != 0 {
-		return number == deadlock || number == lockWaitTimeout
+	if e, ok := errors.AsType[*mysql.MySQLError](err); ok {
+		return conflictMySQL(e)
 	}
 	return sqliteCode(err)&0xff == sqlite3.SQLITE_BUSY
 }
 
+func conflictMySQL(e *mysql.MySQLError) bool {
+	switch e.Number {
+	case deadlock, lockWaitTimeout, lostToMember,
+		8002, 8005, 9007, // TiDB: another transaction wrote the same row,
+		8022, // the storage asks for another try,
+		8028: // or a table changed meanwhile
+		return true
+	case failedCommit: // with the storage engine's number in the text
+		return deadlockAtCommit.MatchString(e.Message)
+	}
+	return false
+}
+
+// deadlockAtCommit matches the storage engine's number for a deadlock. A member of a group says so at COMMIT when another member's
+// transaction, which it has to apply, needs a row that this one has locked.
+var deadlockAtCommit = regexp.MustCompile(`\b149\b`)
+
 func unavailableMySQL(number uint16) bool {
 	switch number {
 	case 1040, 1203, 1226, 1129, // too many connections, in all or of this user; host blocked
-		1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1184, 1927, // shutting down, connection lost or killed
+		1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 3168, 3169, 4031, // shutting down, connection lost or killed
 		2002, 2003, 2006, 2013, // the same, said by a proxy
 		notInCluster,
 		1290, 1792, 1836, 1874, 3032, 3100, // read-only; offline; refused by a replication plugin
-		3, 1020, 1021, 1030, 1114, 1180, // disk full, storage engine failing
+		3796, 3797, 3798, 3799, // Group Replication: other members have not applied, or this one is leaving
+		9001, 9002, 9003, 9004, 9005, // TiDB: a part of the cluster doesn't answer, or is too busy
+		3, 1020, 1021, 1030, 1114, failedCommit, // disk full, storage engine failing
 		1037, 1038, 1041, // out of memory
 		1317, 1969, 3024: // interrupted, took too long
 		return true

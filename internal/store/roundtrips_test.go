@@ -88,8 +88,9 @@ func fewRoundtrips(t *testing.T, d *DB) {
 // The pool's connections may have ended since they were used last.
 func TestTransactionsOnEndedConnections(t *testing.T) {
 	t.Parallel()
-	d := migrated(t, mysqlAt(t, testserver.Database(t)))
-	other, err := sql.Open("mysql", testserver.Database(t))
+	dsn := testserver.Database(t)
+	d := migrated(t, mysqlAt(t, dsn))
+	other, err := sql.Open("mysql", dsn)
 	must(t, err)
 	defer other.Close()
 	for range 3 {
