@@ -69,8 +69,8 @@ func TestVitessMigratesOnce(t *testing.T) {
 // plan is a step of a vtgate's plan.
 type plan struct {
 	Operator string `json:"OperatorType"`
-	Variant  string
-	Inputs   []plan
+	Variant  string `json:"Variant"`
+	Inputs   []plan `json:"Inputs"`
 }
 
 // routes returns the variants of all steps that ask shards, and whether rows of one step are each looked up by another.
