@@ -19,8 +19,9 @@ func startDatabase(home *servers.Home) (*servers.Server, error) {
 }
 
 // Database returns the DSN (of go-sql-driver, without parameters) of an empty utf8mb4 database in a MariaDB that all tests of this
-// process share. TIM_TEST_DATABASE puts a MySQL into its place, or the members of a Galera cluster in turn, or a Vitess for each test. The database is dropped when
-// the test ends. The server commits durably, as in production. The tests also share what belongs to the whole server, such as GET_LOCK.
+// process share. TIM_TEST_DATABASE puts a MySQL into its place, or the members of a Galera cluster in turn, or a Vitess for each test.
+// The database is dropped when the test ends. The server commits durably, as in production. The tests also share what belongs to the
+// whole server, such as its variables.
 func Database(t testing.TB) (dsn string) {
 	t.Helper()
 	if os.Getenv(databaseEnv) == onGalera {
@@ -57,18 +58,6 @@ func DatabaseServer(t testing.TB) *Server {
 		return GaleraCluster(t).Members[0]
 	}
 	return newServer(t, startDatabase)
-}
-
-// MariaDB is Database.
-func MariaDB(t testing.TB) (dsn string) {
-	t.Helper()
-	return Database(t)
-}
-
-// MariaDBServer is DatabaseServer.
-func MariaDBServer(t testing.TB) *Server {
-	t.Helper()
-	return DatabaseServer(t)
 }
 
 // Vitess starts a Vitess for this test alone, with an empty keyspace of two shards, or of one. All tests of this process share the MySQL
