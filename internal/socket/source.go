@@ -85,7 +85,7 @@ func (s *source) gone() bool {
 	n := -1
 	var failed error
 	err = raw.Read(func(fd uintptr) (done bool) {
-		n, _, failed = syscall.Recvfrom(int(fd), next[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT) //nolint:gosec // a small number
+		n, _, failed = syscall.Recvfrom(int(fd), next[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 		return true
 	})
 	return err == nil && (n == 0 || errors.Is(failed, syscall.ECONNRESET))
