@@ -71,7 +71,7 @@ test-mysql: deps-servers deps-mysql ## Run all tests that use a database on MySQ
 	echo "running the tests of" $$packages "on MySQL ..."; \
 	TIM_TEST_DATABASE=mysql CGO_ENABLED=0 go test -vet=off -timeout 20m $$packages
 
-# Those tests that don't look into MySQL itself: those of a house, on the server's side, and those of a whole server.
+# The subtests mariadb and servers run on Vitess. Those left out ask MySQL for its locks, or take over an old database.
 .PHONY: test-vitess
 test-vitess: deps-servers deps-mysql deps-vitess ## Run the tests of rules and contract on a Vitess of two shards, which takes half an hour
 	CGO_ENABLED=0 go test -vet=off -tags vitess -timeout 30m -run '^TestVitess' ./internal/store
