@@ -17,7 +17,7 @@ func andCommit(ctx context.Context) context.Context {
 
 // roundtripConn is a connection to MySQL that saves round trips: it sends START TRANSACTION in one text with the first
 // statement, and COMMIT in one text with a statement marked by andCommit. A batch of messages then takes two round trips
-// instead of four. A COMMIT travels alone where serverKind says so. The server runs such a text statement by statement and stops at the first that fails. One goroutine uses
+// instead of four. The server runs such a text statement by statement and stops at the first that fails. One goroutine uses
 // a connection at a time, as database/sql promises.
 type roundtripConn struct {
 	serverConn
