@@ -131,6 +131,9 @@ func (t *trial) run(ctx context.Context) (*Report, error) {
 			if sleep(talking, nil, t.calm()) {
 				t.faults.run(talking)
 			}
+			if t.faults.err != nil { // there is nothing more to find out
+				stopTalking()
+			}
 		})
 	}
 	var talkers sync.WaitGroup

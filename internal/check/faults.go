@@ -17,7 +17,7 @@ import (
 const (
 	faultLasts    = 3 * time.Second // on average
 	pauseLasts    = 2 * time.Second
-	repairTimeout = 90 * time.Second
+	repairTimeout = 5 * time.Minute // a member of a cluster rejoins late on a busy machine
 	// aftermath is how long after a fault of the database a clean close may still leave marks unstored: as long as a statement may
 	// take.
 	aftermath = 15 * time.Second

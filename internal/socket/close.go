@@ -84,10 +84,13 @@ func (c *Conn) peerCloses(code Code) {
 	for c.writing && !c.sealed {
 		c.awaitChange() // the write under way counts
 	}
-	if c.said {
+	switch {
+	case c.said:
 		clean = clean || code == c.closing.code // an answer has our code
-	} else {
-		clean = clean && !c.sealed && !c.source.gone()
+	case c.sealed:
+		clean = false
+	case c.batches.Load() != c.caughtUp: // these may have been written when the frame had come
+		clean = clean && !c.source.gone()
 	}
 	c.unlocked(func() { c.handler.PeerClosed(clean) })
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 
 	"github.com/gorilla/websocket"
 )
@@ -28,6 +29,10 @@ type Conn struct {
 	slot, spoke int32  // its place in the server's wheel
 	writeBy     moment // the deadline of writes; for the writer
 	source      source // what is read from, and under it what is written to
+
+	batches  atomic.Uint32 // how many writes with messages have begun
+	caughtUp uint32        // … when a frame came that was taken at once; of the reader
+	prompt   moment        // when the reader last had to wait for the peer; of the reader
 
 	mu      sync.Mutex
 	change  *sync.Cond // the writer has stopped; nil while nobody waits for that

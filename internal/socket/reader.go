@@ -3,10 +3,31 @@ package socket
 import (
 	"bytes"
 	"io"
+	"time"
 	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
 )
+
+// promptly is how late a frame may be taken: less than a frame is on its way.
+const promptly = time.Millisecond
+
+// awaitFrame waits for a frame, and notes what was written before it came, unless it may have lain there: while the handler works,
+// nothing is read.
+func (c *Conn) awaitFrame() error {
+	began := c.server.now()
+	if c.prompt == 0 {
+		c.prompt = began
+	}
+	err := c.source.await()
+	now := c.server.now()
+	if now.sub(began) >= promptly {
+		c.prompt, c.caughtUp = now, c.batches.Load()
+	} else if began.sub(c.prompt) < promptly {
+		c.caughtUp = c.batches.Load()
+	}
+	return err
+}
 
 // refusedByHeader is the size in bytes from which on a message is refused by its header alone; readAll refuses smaller ones,
 // and the close frame says why.
@@ -18,7 +39,7 @@ const refusedByHeader = 16 << 20
 func (c *Conn) read() {
 	defer c.readAgain()
 	for {
-		err := c.source.await()
+		err := c.awaitFrame()
 		handed := false
 		if err == nil {
 			handed, err = c.advance()

@@ -70,8 +70,8 @@ func (s *source) await() error {
 }
 
 // gone tells whether the peer has ended the connection, behind what was taken from it. A peer that doesn't wait for the answer to its
-// close frame hasn't read what was written after that, which is much when the frame was taken late: while the handler waits for the
-// database, nothing is read.
+// close frame hasn't read what was written after that frame came. It is taken late while the handler waits for the database, since nothing
+// is read meanwhile.
 func (s *source) gone() bool {
 	below, ok := s.network.(syscall.Conn)
 	if !ok || s.from < s.to {

@@ -150,6 +150,7 @@ func (c *Conn) deliver(b *batch) {
 	if out := len(b.frames); out > 0 || len(b.tokens) > 0 {
 		now := c.server.now()
 		c.since = now
+		c.batches.Add(1)
 		c.unlocked(func() {
 			if out > 0 {
 				out, err = c.writeOut(b.frames, now)
