@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	startWithin = 90 * time.Second // generous: other test processes may be starting theirs
+	startWithin = 3 * time.Minute // generous: other test processes may be starting theirs
 	stopWithin  = 30 * time.Second
 	pollEvery   = 5 * time.Millisecond
 	logShown    = 4 << 10 // bytes of a server's log in an error
