@@ -129,6 +129,9 @@ func refusesWork(number uint16) bool {
 	return false
 }
 
+// isCrowded reports whether an error says that a server has too many connections, in all or of this user.
+func isCrowded(number uint16) bool { return number == 1040 || number == 1203 || number == 1226 }
+
 // refusesLogin reports whether an error says that the account may not enter the server, or not this database.
 func refusesLogin(number uint16) bool {
 	switch number {

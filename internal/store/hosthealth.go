@@ -41,6 +41,7 @@ type verdict struct {
 	err     error  // why it can't be used; nil if it can
 	donor   bool   // it hands its data to another member of its cluster
 	cluster string // the id of its cluster; "" if it is in none
+	unclear bool   // the answer tells nothing new: what was known before still holds
 }
 
 // impatient makes the connections for looking at a host. They wait for nothing of a cluster, also where the server makes others wait.
@@ -105,6 +106,10 @@ func (h *host) watch(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		if v.err != nil { // behind a proxy, a new connection may reach another server
+			pool.SetMaxIdleConns(0)
+			pool.SetMaxIdleConns(1)
+		}
 		h.of.judge(h, v, time.Now())
 		select {
 		case <-ctx.Done():
@@ -141,10 +146,12 @@ func unanswered(err error) verdict {
 	switch number := mysqlNumber(err); {
 	case number == notInCluster:
 		return verdict{err: fmt.Errorf("%w: %w", ErrOutOfCluster, err)}
-	case number == 0 || unavailableMySQL(number) || refusesLogin(number):
+	case isCrowded(number): // it works, for others
+		return verdict{err: fmt.Errorf("%w: %w", errNoAnswer, err), unclear: true}
+	case number == 0 || unavailableMySQL(number) || unavailableVitess(err) || refusesLogin(number):
 		return verdict{err: fmt.Errorf("%w: %w", errNoAnswer, err)}
 	}
-	return verdict{}
+	return verdict{unclear: true}
 }
 
 // tells returns the rows of a question with two columns, a name and a value.

@@ -32,7 +32,7 @@ const (
 // in use: the first that is fit. The connections to a host that no longer is fit are cut at once. Those to a host that is fit
 // but not in use any more end when the statement or transaction that uses them does.
 //
-// The only host of a DSN is always in use, whatever it answers.
+// The only host of a DSN is in use unless it says that it can't be; when it doesn't answer, it is asked all the same.
 type hosts struct {
 	network   string
 	list      []*host
@@ -246,6 +246,9 @@ func (s *hosts) judge(h *host, shown verdict, now time.Time) {
 
 // corrected returns what is made of a look at a host.
 func (s *hosts) corrected(h *host, v verdict) verdict {
+	if v.unclear && h.judged {
+		return h.health
+	}
 	if v.err == nil && s.begun && v.cluster != s.cluster && (s.several() || s.cluster != "") {
 		v.err = ErrOtherCluster
 	}

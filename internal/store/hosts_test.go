@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -175,6 +176,48 @@ func TestWhichHostIsInUse(t *testing.T) {
 		}
 		if diff := cmp.Diff(tt.want, string(got)); diff != "" || s.failovers.Load() != tt.failovers {
 			t.Errorf("%s: %d failovers %s", name, s.failovers.Load(), diff)
+		}
+	}
+}
+
+// An answer that tells nothing of a server changes nothing: neither that it works nor in which cluster it is.
+func TestUnclearAnswersChangeNothing(t *testing.T) {
+	t.Parallel()
+	config, err := parseDSN("root@tcp(a:1)/tim")
+	must(t, err)
+	for _, tt := range []struct {
+		number  uint16
+		message string
+		fit     bool
+	}{
+		{1040, "Too many connections", true},
+		{1203, "User root already has more than 'max_user_connections' active connections", true},
+		{1226, "User 'tim' has exceeded the 'max_connections_per_hour' resource", true},
+		{1064, "You have an error in your SQL syntax", true},
+		{1105, "unknown error", true},
+		{1105, "target: tim.-80.primary: no healthy tablet available", false},
+		{1047, "WSREP has not yet prepared node for application use", false},
+		{1045, "Access denied", false},
+	} {
+		s, err := newHosts(config, []string{"a:1", "b:1"})
+		must(t, err)
+		now := time.Now()
+		for _, h := range s.list {
+			s.judge(h, verdict{cluster: "c"}, now)
+		}
+		if !s.use(s.list[0]) {
+			t.Fatal("a fit host isn't used")
+		}
+		answer := unanswered(&mysql.MySQLError{Number: tt.number, Message: tt.message})
+		s.judge(s.list[0], answer, now)
+		if fit := s.inUse.Load() == s.list[0]; fit != tt.fit {
+			t.Errorf("%d, %s: in use %v, %v", tt.number, tt.message, fit, s.list[0].health.err)
+		}
+		first, err := newHosts(config, []string{"a:1", "b:1"})
+		must(t, err)
+		first.judge(first.list[0], answer, now)
+		if isCrowded(tt.number) && first.use(first.list[0]) {
+			t.Errorf("%d: a server that nobody has reached yet is used", tt.number)
 		}
 	}
 }

@@ -18,7 +18,7 @@ const makeLeases = "CREATE TABLE IF NOT EXISTS `lease` (`name` varchar(64) CHARA
 	" PRIMARY KEY (`name`)) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin"
 
 const (
-	leaseCall = 10 * time.Second // bounds one statement about a lock
+	leaseCall = 3 * time.Second // bounds one statement about a lock, so that a renewal that hangs isn't the last of a lease
 	// promptly is how long a write takes at most on a database that works. A holder that lives gets its renewals through, too.
 	promptly = time.Second
 )
@@ -44,6 +44,13 @@ type leaseSighting struct {
 	holder string
 	beat   int64
 	since  time.Time
+}
+
+// forget is for a look that failed: nobody knows how the row was meanwhile.
+func (s *sightings) forget(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.seen, name)
 }
 
 // still notes a look at a lock, and returns for how long the row has stood still. With anew that time begins now.
@@ -95,15 +102,24 @@ func (l *leaseLock) await(ctx context.Context, seen *sightings, wait time.Durati
 // carried out promptly. Where they aren't, because a change of a table blocks them on the whole cluster, a holder that lives can't
 // renew the lock either.
 func (l *leaseLock) try(ctx context.Context, seen *sightings) (taken bool, err error) {
+	defer func() {
+		if err != nil {
+			seen.forget(l.name)
+		}
+	}()
 	begun := time.Now()
 	if err := l.look(ctx); err != nil {
 		return false, err
 	}
-	now := leaseSighting{since: time.Now()}
-	slow := now.since.Sub(begun) > promptly
+	var now leaseSighting
 	if now.holder, now.beat, err = l.read(ctx); err != nil {
 		return false, err
 	}
+	if now.holder == l.id { // taken by an attempt of which only the answer was lost
+		return true, nil
+	}
+	now.since = time.Now()
+	slow := now.since.Sub(begun) > promptly
 	if still := seen.still(l.name, now, slow); now.holder != "" && still < nodeLease {
 		return false, nil
 	}
