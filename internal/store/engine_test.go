@@ -3,7 +3,6 @@ package store
 import (
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"tim/internal/testserver"
@@ -60,34 +59,34 @@ func TestOneServerIsKnown(t *testing.T) {
 // A lock's holder is dead when its row stands still for a lease. Looks count only while writes are carried out promptly.
 func TestSightings(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := sightings{seen: map[string]leaseSighting{}}
-		look := func(name, holder string, beat int64, slow bool) time.Duration {
-			return s.still(name, leaseSighting{holder: holder, beat: beat, since: time.Now()}, slow)
+	s := sightings{seen: map[string]leaseSighting{}}
+	now := time.Now()
+	for i, tt := range []struct {
+		after  time.Duration
+		name   string
+		holder string
+		beat   int64
+		slow   bool
+		want   time.Duration
+	}{
+		{0, "migrate", "a", 1, false, 0},
+		{2 * time.Second, "migrate", "a", 1, false, 2 * time.Second},
+		{time.Second, "sweep", "a", 1, false, 0},
+		{time.Second, "migrate", "a", 1, false, 4 * time.Second},
+		{time.Second, "migrate", "a", 1, true, 0},
+		{9 * time.Second, "migrate", "a", 1, false, 9 * time.Second},
+		{time.Second, "migrate", "a", 2, false, 0},
+		{time.Second, "migrate", "b", 2, false, 0},
+		{time.Minute, "migrate", "b", 2, false, time.Minute},
+		{0, "sweep", "a", 1, false, 73 * time.Second},
+	} {
+		now = now.Add(tt.after)
+		if got := s.still(tt.name, leaseSighting{holder: tt.holder, beat: tt.beat, since: now}, tt.slow); got != tt.want {
+			t.Errorf("%d: %v, want %v", i, got, tt.want)
 		}
-		for i, tt := range []struct {
-			after  time.Duration
-			name   string
-			holder string
-			beat   int64
-			slow   bool
-			want   time.Duration
-		}{
-			{0, "migrate", "a", 1, false, 0},
-			{2 * time.Second, "migrate", "a", 1, false, 2 * time.Second},
-			{time.Second, "sweep", "a", 1, false, 0},
-			{time.Second, "migrate", "a", 1, false, 4 * time.Second},
-			{time.Second, "migrate", "a", 1, true, 0},
-			{9 * time.Second, "migrate", "a", 1, false, 9 * time.Second},
-			{time.Second, "migrate", "a", 2, false, 0},
-			{time.Second, "migrate", "b", 2, false, 0},
-			{time.Minute, "migrate", "b", 2, false, time.Minute},
-			{0, "sweep", "a", 1, false, 73 * time.Second},
-		} {
-			time.Sleep(tt.after)
-			if got := look(tt.name, tt.holder, tt.beat, tt.slow); got != tt.want {
-				t.Errorf("%d: %v, want %v", i, got, tt.want)
-			}
-		}
-	})
+	}
+	s.forget("migrate")
+	if got := s.still("migrate", leaseSighting{holder: "b", beat: 2, since: now.Add(time.Minute)}, false); got != 0 {
+		t.Errorf("after a look that failed: %v", got)
+	}
 }
